@@ -1,0 +1,64 @@
+//! Configuration: loaded whole, cross-checked, refused with file, line and suggestion.
+
+pub mod access;
+pub mod application;
+pub mod file;
+pub mod group;
+pub mod load;
+pub mod main_file;
+pub mod schedule;
+pub mod schema;
+pub mod secret;
+pub mod span;
+
+use std::collections::BTreeMap;
+
+pub use application::{Application, Filing, Route, Rule};
+pub use file::{ConfigFile, Problem, Problems};
+pub use group::AdminGroup;
+pub use main_file::MainFile;
+pub use secret::SecretRef;
+pub use span::Span;
+
+/// The checked configuration as one value: swapped whole on SIGHUP, never half.
+#[derive(Debug, Clone)]
+pub struct Catalog {
+    /// First 12 hex characters of the digest over all files that decide tickets; stamped on tickets and journal.
+    pub version: String,
+    /// `lastmile.toml`.
+    pub main: MainFile,
+    /// `applications/*.toml` by application id.
+    pub applications: BTreeMap<String, Application>,
+    /// `admin-groups.toml` by name.
+    pub admin_groups: BTreeMap<String, AdminGroup>,
+    /// `desks/*.toml` by name (the file's stem); each adapter parses its own settings.
+    pub desks: BTreeMap<String, EdgeFile>,
+    /// `sources/*.toml` by name.
+    pub sources: BTreeMap<String, EdgeFile>,
+    /// Ticket templates by name: built-in ones, overridden by `templates/tickets/*.hbs` beside the configuration.
+    pub templates: BTreeMap<String, TemplateSource>,
+    /// Partials by name, likewise.
+    pub partials: BTreeMap<String, String>,
+    /// The folder everything was read from.
+    pub folder: std::path::PathBuf,
+}
+
+/// A desk's or source's file: its kind is known here, its settings only to its adapter.
+#[derive(Debug, Clone)]
+pub struct EdgeFile {
+    /// `kind = "…"`.
+    pub kind: String,
+    /// The file, for the adapter to parse and to name lines in.
+    pub file: ConfigFile,
+}
+
+/// A ticket template's text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TemplateSource {
+    /// Where it came from, for messages: `templates/tickets/default.hbs (built in)`.
+    pub origin: String,
+    /// Its text.
+    pub text: String,
+    /// First 12 hex characters of its digest.
+    pub version: String,
+}

@@ -1,0 +1,249 @@
+//! The only HTTP client. No redirects, no hidden retries, one time-out, a size limit, and the verdict of a
+//! failed transport: did a byte of the request leave or not?
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use serde_json::Value;
+use tokio::sync::Semaphore;
+
+use super::verdict::CallError;
+
+/// Largest answer read from any edge.
+const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
+
+/// How a client behaves towards one edge.
+#[derive(Debug, Clone)]
+pub struct ClientSettings {
+    /// Name of the desk or source, for messages.
+    pub edge: String,
+    /// From the first byte to the last of the answer.
+    pub timeout: Duration,
+    /// Calls at the same time.
+    pub max_in_flight: usize,
+    /// Calls per second; none: as fast as they come.
+    pub per_second: Option<NonZeroU32>,
+    /// A further root certificate (PEM), for desks with a private CA.
+    pub ca_pem: Option<Vec<u8>>,
+}
+
+impl ClientSettings {
+    /// Sensible behaviour for an edge: 30 s, 8 in flight, no rate.
+    #[must_use]
+    pub fn for_edge(edge: &str) -> Self {
+        Self { edge: edge.to_owned(), timeout: Duration::from_secs(30), max_in_flight: 8, per_second: None, ca_pem: None }
+    }
+}
+
+/// A client for one edge: its connections, its limits.
+#[derive(Debug, Clone)]
+pub struct HttpClient {
+    inner: reqwest::Client,
+    settings: Arc<ClientSettings>,
+    slots: Arc<Semaphore>,
+    rate: Option<Arc<DefaultDirectRateLimiter>>,
+}
+
+/// One request.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// `GET`, `POST` …
+    pub method: &'static str,
+    /// Absolute address.
+    pub url: String,
+    /// Appended to the address, percent-encoded.
+    pub query: Vec<(String, String)>,
+    /// Header names and values; values may be secrets and are never logged.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Body,
+}
+
+/// Body of a request.
+#[derive(Debug, Clone, Default)]
+pub enum Body {
+    /// None.
+    #[default]
+    Empty,
+    /// `application/json`.
+    Json(Value),
+    /// `application/x-www-form-urlencoded`.
+    Form(Vec<(String, String)>),
+    /// Raw bytes with their content type.
+    Raw(&'static str, Vec<u8>),
+}
+
+impl Call {
+    /// A call without headers or body.
+    #[must_use]
+    pub fn new(method: &'static str, url: impl Into<String>) -> Self {
+        Self { method, url: url.into(), query: Vec::new(), headers: Vec::new(), body: Body::Empty }
+    }
+
+    /// With a query parameter.
+    #[must_use]
+    pub fn query(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.query.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// With a header.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.headers.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// With a JSON body.
+    #[must_use]
+    pub fn json(mut self, body: Value) -> Self {
+        self.body = Body::Json(body);
+        self
+    }
+}
+
+/// A complete answer of any status.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// Header names in lower case.
+    pub headers: BTreeMap<String, String>,
+    /// Raw body.
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// 2xx.
+    #[must_use]
+    pub fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    /// A header's value.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(String::as_str)
+    }
+
+    /// The body as JSON, whatever the content type claims; `None` when it is not JSON.
+    #[must_use]
+    pub fn json(&self) -> Option<Value> {
+        serde_json::from_slice(&self.body).ok()
+    }
+
+    /// Retry-After in seconds, or as an HTTP date relative to the answer's own `Date`.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        let text = self.header("retry-after")?.trim();
+        if let Ok(secs) = text.parse::<u64>() {
+            return Some(Duration::from_secs(secs.min(86_400)));
+        }
+        let until = chrono::DateTime::parse_from_rfc2822(text).ok()?;
+        let from = chrono::DateTime::parse_from_rfc2822(self.header("date")?).ok()?;
+        (until - from).to_std().ok()
+    }
+}
+
+impl HttpClient {
+    /// Builds the client of one edge.
+    ///
+    /// # Errors
+    /// When the extra root certificate is not PEM.
+    #[expect(clippy::disallowed_methods, reason = "the one place where the client is built")]
+    pub fn new(settings: ClientSettings) -> Result<Self, String> {
+        // Already installed by another edge: the same provider, so nothing to do.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut builder = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .timeout(settings.timeout)
+            .connect_timeout(settings.timeout.min(Duration::from_secs(10)))
+            .pool_max_idle_per_host(settings.max_in_flight.max(1))
+            .user_agent(concat!("lastmile/", env!("CARGO_PKG_VERSION")));
+        if let Some(pem) = &settings.ca_pem {
+            let certificate =
+                reqwest::Certificate::from_pem(pem).map_err(|e| format!("the root certificate cannot be read: {e}"))?;
+            builder = builder.add_root_certificate(certificate);
+        }
+        let inner = builder.build().map_err(|e| format!("the HTTP client cannot be built: {e}"))?;
+        let slots = Arc::new(Semaphore::new(settings.max_in_flight.max(1)));
+        let rate = settings.per_second.map(|n| Arc::new(RateLimiter::direct(Quota::per_second(n))));
+        Ok(Self { inner, settings: Arc::new(settings), slots, rate })
+    }
+
+    /// The edge's name.
+    #[must_use]
+    pub fn edge(&self) -> &str {
+        &self.settings.edge
+    }
+
+    /// The client's time-out: part of every quiet period.
+    #[must_use]
+    pub fn timeout(&self) -> Duration {
+        self.settings.timeout
+    }
+
+    /// Sends the call and reads the whole answer. Any status is `Ok`: what it means is the edge's business.
+    ///
+    /// # Errors
+    /// `Retry` when no byte of the request left (refused, DNS, TLS); `Unclear` when it broke or timed out later.
+    #[expect(clippy::disallowed_methods, reason = "the one place where requests are sent")]
+    pub async fn send(&self, call: Call) -> Result<Answer, CallError> {
+        if let Some(rate) = &self.rate {
+            rate.until_ready().await;
+        }
+        let _slot = self.slots.acquire().await.map_err(|_| CallError::retry("E-STOPPING", "the client is closed"))?;
+        let method =
+            reqwest::Method::from_bytes(call.method.as_bytes()).map_err(|_| CallError::reject("E-CONFIG", "bad method"))?;
+        let mut request = self.inner.request(method, &call.url);
+        if !call.query.is_empty() {
+            request = request.query(&call.query);
+        }
+        for (name, value) in &call.headers {
+            request = request.header(name, value);
+        }
+        request = match call.body {
+            Body::Empty => request,
+            Body::Json(value) => request.json(&value),
+            Body::Form(pairs) => request.form(&pairs),
+            Body::Raw(content_type, bytes) => request.header("content-type", content_type).body(bytes),
+        };
+        let response = request.send().await.map_err(|e| self.transport(&e))?;
+        let status = response.status().as_u16();
+        let headers = response
+            .headers()
+            .iter()
+            .map(|(k, v)| (k.as_str().to_owned(), String::from_utf8_lossy(v.as_bytes()).into_owned()))
+            .collect();
+        let mut body = Vec::new();
+        let mut response = response;
+        while let Some(chunk) = response.chunk().await.map_err(|e| self.transport(&e))? {
+            if body.len() + chunk.len() > MAX_ANSWER_BYTES {
+                return Err(CallError::unclear("E-TOO-LARGE", format!("{} sent an answer beyond 16 MiB", self.edge())));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Answer { status, headers, body })
+    }
+
+    fn transport(&self, error: &reqwest::Error) -> CallError {
+        let edge = self.edge();
+        if error.is_builder() {
+            return CallError::reject(
+                "E-CONFIG",
+                format!("the request to {edge} cannot be built: check its address and headers"),
+            );
+        }
+        if error.is_connect() {
+            return CallError::retry("E-CONNECT", format!("{edge} cannot be reached"));
+        }
+        if error.is_timeout() {
+            return CallError::unclear("E-TIMEOUT", format!("{edge} did not answer in time"));
+        }
+        CallError::unclear("E-BROKEN", format!("the connection to {edge} broke before its answer was complete"))
+    }
+}

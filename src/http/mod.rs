@@ -1,0 +1,10 @@
+//! The edge: one outbound client, verified inbound requests, the verdict of a call.
+
+pub mod client;
+pub mod inbound;
+pub mod signature;
+pub mod verdict;
+
+pub use client::{Answer, Call, HttpClient};
+pub use inbound::{Inbound, Verified};
+pub use verdict::CallError;

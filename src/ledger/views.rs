@@ -1,0 +1,407 @@
+//! What the ledger shows: read side, used by pages, API, metrics and commands.
+
+use async_trait::async_trait;
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::LedgerResult;
+use crate::model::{Id, Timestamp};
+
+/// Applications a reader may see; `None` sees all.
+pub type Scope = Option<Vec<String>>;
+
+/// Which assignments to list.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Only these states (stored words).
+    pub states: Vec<String>,
+    /// Only this application.
+    pub application: Option<String>,
+    /// Only this admin group (catalog's name).
+    pub admin_group: Option<String>,
+    /// Only this source.
+    pub source: Option<String>,
+    /// Only parked (true) or unparked (false) ones.
+    pub parked: Option<bool>,
+    /// Exact external id, ticket number, key, or assignment id.
+    pub search: Option<String>,
+    /// Applications the reader may see.
+    pub scope: Scope,
+    /// Newest first: ids below this one.
+    pub before: Option<Id>,
+}
+
+/// One line of a list.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct AssignmentRow {
+    /// Our id.
+    #[schema(value_type = String)]
+    pub id: Id,
+    /// Source by name.
+    pub source: String,
+    /// The platform's id.
+    pub external_id: String,
+    /// Operation, stored word.
+    pub operation: String,
+    /// Application id.
+    pub application_id: String,
+    /// Application name.
+    pub application_name: String,
+    /// Entitlement name.
+    pub entitlement: Option<String>,
+    /// Name (else id) of the beneficiary; none when erased or not for this reader.
+    pub beneficiary: Option<String>,
+    /// State, stored word.
+    pub state: String,
+    /// Outcome, stored word.
+    pub outcome: Option<String>,
+    /// Why a person is needed.
+    pub parked_reason: Option<String>,
+    /// Code of that reason.
+    pub parked_code: Option<String>,
+    /// 0 … 3.
+    pub priority: i64,
+    /// When it was asked for.
+    #[schema(value_type = Option<i64>)]
+    pub requested_at: Option<Timestamp>,
+    /// Last approval.
+    #[schema(value_type = Option<i64>)]
+    pub approved_at: Option<Timestamp>,
+    /// From when it shall hold.
+    #[schema(value_type = Option<i64>)]
+    pub valid_from: Option<Timestamp>,
+    /// Until when.
+    #[schema(value_type = Option<i64>)]
+    pub valid_until: Option<Timestamp>,
+    /// When it arrived here.
+    #[schema(value_type = i64)]
+    pub received_at: Timestamp,
+    /// When its ticket is (was) to be filed.
+    #[schema(value_type = Option<i64>)]
+    pub due_at: Option<Timestamp>,
+    /// When the admin group's clock started.
+    #[schema(value_type = Option<i64>)]
+    pub eligible_at: Option<Timestamp>,
+    /// When the ticket was created.
+    #[schema(value_type = Option<i64>)]
+    pub filed_at: Option<Timestamp>,
+    /// When work began.
+    #[schema(value_type = Option<i64>)]
+    pub first_work_at: Option<Timestamp>,
+    /// When it was closed, by the desk's clock.
+    #[schema(value_type = Option<i64>)]
+    pub closed_at: Option<Timestamp>,
+    /// When the platform had the outcome.
+    #[schema(value_type = Option<i64>)]
+    pub reported_at: Option<Timestamp>,
+    /// When it was taken back.
+    #[schema(value_type = Option<i64>)]
+    pub withdrawn_at: Option<Timestamp>,
+    /// Revision of the order.
+    pub revision: i64,
+    /// Desk by name.
+    pub desk: Option<String>,
+    /// Admin group.
+    pub admin_group: Option<String>,
+    /// Ticket number.
+    pub ticket: Option<String>,
+    /// Ticket address.
+    pub ticket_url: Option<String>,
+}
+
+/// A ticket, for people.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct TicketRow {
+    /// Our id.
+    #[schema(value_type = String)]
+    pub id: Id,
+    /// Our key.
+    pub key: String,
+    /// Desk by name.
+    pub desk: String,
+    /// Admin group.
+    pub admin_group: String,
+    /// Which rule chose it.
+    pub route: String,
+    /// Our state of it.
+    pub state: String,
+    /// Number on the desk.
+    pub number: Option<String>,
+    /// Address for people.
+    pub url: Option<String>,
+    /// The desk's status word.
+    pub status: Option<String>,
+    /// The desk's resolution.
+    pub resolution: Option<String>,
+    /// Group it is with now.
+    pub desk_group: Option<String>,
+    /// Template and version it was made with.
+    pub template: String,
+    /// Version of that template.
+    pub template_version: String,
+    /// Catalog it was made with.
+    pub catalog_version: String,
+    /// Who closed it (name); none when erased or not for this reader.
+    pub closed_by: Option<String>,
+    /// The admin's words; likewise.
+    pub words: Option<String>,
+}
+
+/// A journal row, for people.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct JournalRow {
+    /// Place in the assignment's chain.
+    pub seq: i64,
+    /// When it happened.
+    #[schema(value_type = i64)]
+    pub happened_at: Timestamp,
+    /// Whose clock says so.
+    pub whose_clock: String,
+    /// When we learned of it.
+    #[schema(value_type = i64)]
+    pub seen_at: Timestamp,
+    /// What happened.
+    pub event: String,
+    /// State after it.
+    pub state: String,
+    /// Who.
+    pub actor: String,
+    /// Why.
+    pub cause: String,
+    /// Ids and numbers that belong to it.
+    #[schema(value_type = Object)]
+    pub detail: Value,
+    /// Catalog that acted.
+    pub catalog_version: Option<String>,
+    /// Template that acted.
+    pub template_version: Option<String>,
+}
+
+/// An errand, for people.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct ErrandRow {
+    /// Our id.
+    #[schema(value_type = String)]
+    pub id: Id,
+    /// Kind, stored word.
+    pub kind: String,
+    /// `desk/NAME` or `source/NAME`.
+    pub edge: String,
+    /// State, stored word.
+    pub state: String,
+    /// Assignment it belongs to.
+    #[schema(value_type = Option<String>)]
+    pub assignment: Option<Id>,
+    /// Application of that assignment.
+    pub application: Option<String>,
+    /// Calls so far.
+    pub attempts: i64,
+    /// Next step.
+    #[schema(value_type = i64)]
+    pub due_at: Timestamp,
+    /// End of the quiet period.
+    #[schema(value_type = Option<i64>)]
+    pub quiet_until: Option<Timestamp>,
+    /// Code of the last failure.
+    pub code: Option<String>,
+    /// Words of the last failure.
+    pub reason: Option<String>,
+    /// When it was made.
+    #[schema(value_type = i64)]
+    pub made_at: Timestamp,
+}
+
+/// A quarantined event, for people.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct QuarantineRow {
+    /// Our id.
+    #[schema(value_type = String)]
+    pub id: Id,
+    /// Source by name.
+    pub source: String,
+    /// The sender's id.
+    pub event_id: String,
+    /// When it arrived.
+    #[schema(value_type = i64)]
+    pub received_at: Timestamp,
+    /// What is wrong.
+    pub problem: String,
+    /// Length of the body, bytes.
+    pub bytes: i64,
+}
+
+/// A stray ticket, for people.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct StrayRow {
+    /// Desk by name.
+    pub desk: String,
+    /// Number on the desk.
+    pub number: String,
+    /// Key it carries.
+    pub key: String,
+    /// `double` or `orphan`.
+    pub kind: String,
+    /// When it was found.
+    #[schema(value_type = i64)]
+    pub found_at: Timestamp,
+    /// What was done.
+    pub action: String,
+}
+
+/// One assignment, whole.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct AssignmentDetail {
+    /// As in the list.
+    #[serde(flatten)]
+    pub row: AssignmentRow,
+    /// Name of the requester.
+    pub requester: Option<String>,
+    /// Names of the approvers, in order.
+    pub approvers: Vec<String>,
+    /// The requester's words.
+    pub reason: Option<String>,
+    /// Its tickets, oldest first.
+    pub tickets: Vec<TicketRow>,
+    /// Its journal, oldest first.
+    pub journal: Vec<JournalRow>,
+    /// Its errands and its tickets' errands.
+    pub errands: Vec<ErrandRow>,
+}
+
+/// A count with a name.
+#[derive(Debug, Clone, Serialize, PartialEq, Eq, ToSchema)]
+pub struct Count {
+    /// Of what.
+    pub name: String,
+    /// How many.
+    pub count: i64,
+    /// Since when the oldest one waits.
+    #[schema(value_type = Option<i64>)]
+    pub oldest: Option<Timestamp>,
+}
+
+/// What came in, what is open, what waits for whom.
+#[derive(Debug, Clone, Serialize, Default, ToSchema)]
+pub struct Overview {
+    /// As of.
+    #[schema(value_type = i64)]
+    pub at: Timestamp,
+    /// Received in the last 24 hours.
+    pub received_24h: i64,
+    /// Closed in the last 24 hours.
+    pub closed_24h: i64,
+    /// Reported in the last 24 hours.
+    pub reported_24h: i64,
+    /// Assignments per state.
+    pub by_state: Vec<Count>,
+    /// Open tickets per admin group, most first.
+    pub open_by_group: Vec<Count>,
+    /// Open assignments per application, most first.
+    pub open_by_application: Vec<Count>,
+    /// Parked assignments.
+    pub parked: i64,
+    /// Parked errands.
+    pub parked_errands: i64,
+    /// Unclear errands.
+    pub unclear: i64,
+    /// Quarantined events.
+    pub quarantined: i64,
+    /// Strays not settled.
+    pub strays: i64,
+    /// Ready errands past their time, per edge: what waits to be sent.
+    pub waiting_by_edge: Vec<Count>,
+    /// Ready errands that failed at least once, per edge.
+    pub failing_by_edge: Vec<Count>,
+    /// Future-dated, not filed yet.
+    pub future: i64,
+}
+
+/// What a person must look at.
+#[derive(Debug, Clone, Serialize, Default, ToSchema)]
+pub struct Operations {
+    /// Parked assignments.
+    pub parked: Vec<AssignmentRow>,
+    /// Parked errands.
+    pub parked_errands: Vec<ErrandRow>,
+    /// Unclear errands.
+    pub unclear: Vec<ErrandRow>,
+    /// Errands that fail and are tried again.
+    pub failing: Vec<ErrandRow>,
+    /// Quarantined events.
+    pub quarantined: Vec<QuarantineRow>,
+    /// Strays.
+    pub strays: Vec<StrayRow>,
+}
+
+/// The times of one assignment, for measures.
+#[derive(Debug, Clone, Serialize)]
+pub struct Fact {
+    /// Application id.
+    pub application_id: String,
+    /// Application name.
+    pub application_name: String,
+    /// Admin group.
+    pub admin_group: String,
+    /// Operation, stored word.
+    pub operation: String,
+    /// Outcome, stored word.
+    pub outcome: Option<String>,
+    /// When it was asked for.
+    pub requested_at: Option<Timestamp>,
+    /// Last approval.
+    pub approved_at: Option<Timestamp>,
+    /// When the admin group's clock started.
+    pub eligible_at: Option<Timestamp>,
+    /// When the ticket was created.
+    pub filed_at: Option<Timestamp>,
+    /// When work began.
+    pub first_work_at: Option<Timestamp>,
+    /// When it was closed.
+    pub closed_at: Option<Timestamp>,
+    /// When the platform had the outcome.
+    pub reported_at: Option<Timestamp>,
+}
+
+/// Which facts.
+#[derive(Debug, Clone, Default)]
+pub struct FactFilter {
+    /// Closed from here (inclusive).
+    pub from: Timestamp,
+    /// Closed up to here (exclusive).
+    pub to: Timestamp,
+    /// Applications the reader may see.
+    pub scope: Scope,
+    /// Only this application.
+    pub application: Option<String>,
+    /// Only this admin group.
+    pub admin_group: Option<String>,
+}
+
+/// Read side of the ledger. `names` says whether the reader may see persons and free text.
+#[async_trait]
+pub trait Views: Send + Sync + std::fmt::Debug {
+    /// A page of assignments, newest first.
+    async fn assignments(&self, filter: &Filter, names: bool, limit: usize) -> LedgerResult<Vec<AssignmentRow>>;
+
+    /// One assignment, whole; `None` when it does not exist or is out of scope.
+    async fn assignment(&self, id: Id, scope: &Scope, names: bool) -> LedgerResult<Option<AssignmentDetail>>;
+
+    /// The overview.
+    async fn overview(&self, scope: &Scope, now: Timestamp) -> LedgerResult<Overview>;
+
+    /// The operations lists, each with at most `limit` rows.
+    async fn operations(&self, scope: &Scope, names: bool, now: Timestamp, limit: usize) -> LedgerResult<Operations>;
+
+    /// Times of assignments closed in a period.
+    async fn facts(&self, filter: &FactFilter) -> LedgerResult<Vec<Fact>>;
+
+    /// Times of assignments whose ticket is open (or owed) now.
+    async fn backlog(&self, filter: &FactFilter) -> LedgerResult<Vec<Fact>>;
+
+    /// A quarantined event's body, for an operator.
+    async fn quarantine_body(&self, id: Id) -> LedgerResult<Option<String>>;
+
+    /// The whole state as readable text: snapshots of tests, and `doctor --dump`. No person in it.
+    async fn dump(&self) -> LedgerResult<String>;
+}

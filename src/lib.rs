@@ -1,0 +1,45 @@
+//! *lastmile* carries approved access the last mile: from the identity platform, as a ticket, to the
+//! people who grant it by hand, and the outcome back.
+//!
+//! ```text
+//! identity platform                                                        service desk
+//!       │  webhook or poll                                                      ▲  │
+//!       ▼                                                                create │  │ status, webhook
+//!    source ──► flow/intake ──► LEDGER ──► flow/dispatch ──► plan (pure) ──► desk  │
+//!       ▲                        ▲   │                                             │
+//!       │                        │   └──────────── flow/sync ◄─────────────────────┘
+//!       └── flow/complete ◄──────┘
+//!                                └──► kpi ──► web (pages, API, metrics)
+//! ```
+//!
+//! Modules are listed from the ground up: each may use those above it in this list, never those below
+//! (a test reads every `crate::` path).
+
+/// Composition root: the only file that knows every concrete type.
+pub mod bridge;
+/// Configuration: applications, admin groups, desks, sources, secrets; loaded and cross-checked.
+pub mod catalog;
+/// Commands, one file each.
+pub mod cli;
+/// Service desks: Jira, ServiceNow, and desks declared in TOML.
+pub mod desk;
+/// The stages: intake, dispatch, sync, complete. They meet only in the ledger.
+pub mod flow;
+/// The only HTTP client, verified inbound requests, and the verdict of a call.
+pub mod http;
+/// Measures of approval and provisioning time, kept apart.
+pub mod kpi;
+/// The durable record: whole transactions in the domain's words.
+pub mod ledger;
+/// Pure words and rules: assignment, ticket, errand, outcome, life cycle, key, retry, clock.
+pub mod model;
+/// Assignment × catalog → draft: routing, due time, templates, markup, lint. No I/O.
+pub mod plan;
+/// Worker loops, cron ticks, reload, graceful stop, telemetry.
+pub mod runtime;
+/// Stateful fakes of a platform and of desks, with faults: demo, tests and load runs share them.
+pub mod sandbox;
+/// Identity platforms: webhook and polled REST list, both declared by a mapping.
+pub mod source;
+/// Hooks, pages, JSON API, access, health, metrics.
+pub mod web;

@@ -1,0 +1,4 @@
+//! Pure: assignment × catalog → draft.
+
+pub mod fill;
+pub mod markup;

@@ -1,0 +1,136 @@
+//! Identity platforms. Webhook and polled list are declared by a mapping; no platform needs code.
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::http::signature::Refusal;
+use crate::http::{CallError, Inbound};
+use crate::model::completion::Completion;
+use crate::model::{Assignment, Operation, Timestamp};
+
+/// What a source can carry back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Capabilities {
+    /// Sends events by itself.
+    pub pushes: bool,
+    /// Can be polled.
+    pub polls: bool,
+    /// Takes a reason with the outcome.
+    pub reason: bool,
+    /// Takes the ticket's number and link.
+    pub ticket_link: bool,
+    /// Accepts a completion at all.
+    pub report: bool,
+}
+
+/// What a polled list is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ListKind {
+    /// New and changed rows since a cursor.
+    Cursor,
+    /// All that is pending; absence in a complete run means withdrawn.
+    Snapshot,
+}
+
+/// What a source declares about itself.
+#[derive(Debug, Clone)]
+pub struct SourceInfo {
+    /// Configured name; part of every natural key.
+    pub name: String,
+    /// `webhook`, `poll`.
+    pub kind: &'static str,
+    /// What it can carry.
+    pub capabilities: Capabilities,
+    /// Of a polled source.
+    pub list: Option<ListKind>,
+}
+
+/// Something the platform said.
+#[derive(Clone)]
+pub struct SourceEvent {
+    /// Unique within the source: the sender's delivery id, or made from row id and content for polled rows.
+    pub event_id: String,
+    /// SHA-256 of the raw body (or row): tells a repeat from a forgery.
+    pub digest: String,
+    /// What it says.
+    pub content: EventContent,
+}
+
+/// What an event says.
+#[derive(Clone)]
+pub enum EventContent {
+    /// An order, new or changed.
+    Order(Box<Assignment>),
+    /// An order was taken back.
+    Withdrawn {
+        /// The platform's id of the order.
+        external_id: String,
+        /// Of which operation; none: all of that id.
+        operation: Option<Operation>,
+        /// The platform's words.
+        reason: Option<String>,
+    },
+    /// Authentic, but it does not map: kept in quarantine.
+    Unmappable {
+        /// What is missing or wrong, with the JSON pointer; no value of a person in it.
+        problem: String,
+        /// The body as received, for replay.
+        body: String,
+    },
+}
+
+/// One round of polling.
+#[derive(Clone)]
+pub struct Pulled {
+    /// Events in the order of the list.
+    pub events: Vec<SourceEvent>,
+    /// Where the next round starts; recorded with the events in one transaction.
+    pub next_cursor: String,
+    /// Every page was read: of a snapshot, absence now means withdrawn.
+    pub complete: bool,
+    /// External ids present in a snapshot.
+    pub present: Vec<String>,
+}
+
+/// An identity platform.
+#[async_trait]
+pub trait Source: Send + Sync + std::fmt::Debug {
+    /// What it declares about itself.
+    fn info(&self) -> &SourceInfo;
+
+    /// One round of polling from the cursor (`None`: from the beginning).
+    async fn pull(&self, cursor: Option<&str>, now: Timestamp) -> Result<Pulled, CallError>;
+
+    /// Verifies and reads a webhook. Nothing is written; the reply is given after the commit.
+    ///
+    /// # Errors
+    /// The refusal, answered with 4xx.
+    fn accept(&self, inbound: Inbound, now: Timestamp) -> Result<Vec<SourceEvent>, HookRefusal>;
+
+    /// Maps a quarantined body afresh, after the mapping was mended.
+    fn remap(&self, event_id: &str, body: &str) -> SourceEvent;
+
+    /// Tells the platform the outcome. Safe to repeat with the same id.
+    async fn report(&self, completion: &Completion) -> Result<(), CallError>;
+
+    /// A cheap call that needs our credentials.
+    async fn probe(&self) -> Result<(), CallError>;
+
+    /// Everything the configuration will need.
+    async fn check(&self) -> Vec<crate::model::finding::Finding>;
+}
+
+/// Why a webhook is refused with 4xx.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum HookRefusal {
+    /// Not authentic.
+    #[error(transparent)]
+    NotAuthentic(#[from] Refusal),
+    /// Authentic, but not parseable at all.
+    #[error("the body is not JSON: {0}")]
+    NotParseable(String),
+    /// This source takes no webhooks.
+    #[error("source `{0}` takes no webhooks")]
+    NoHook(String),
+}
