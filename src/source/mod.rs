@@ -102,6 +102,9 @@ pub trait Source: Send + Sync + std::fmt::Debug {
     /// One round of polling from the cursor (`None`: from the beginning).
     async fn pull(&self, cursor: Option<&str>, now: Timestamp) -> Result<Pulled, CallError>;
 
+    /// When it wants to be polled next; `None`: never.
+    fn next_poll(&self, now: Timestamp) -> Option<Timestamp>;
+
     /// Verifies and reads a webhook. Nothing is written; the reply is given after the commit.
     ///
     /// # Errors
