@@ -8,6 +8,7 @@ pub mod load;
 pub mod main_file;
 pub mod schedule;
 pub mod schema;
+pub mod scheme;
 pub mod secret;
 pub mod span;
 

@@ -1,5 +1,9 @@
 //! Identity platforms. Webhook and polled list are declared by a mapping; no platform needs code.
 
+pub mod date;
+pub mod field;
+pub mod mapping;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
