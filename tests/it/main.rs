@@ -1,1 +1,3 @@
+//! One test binary: journeys through the bridge, contracts, and what people read.
 
+mod ledger;
