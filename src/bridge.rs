@@ -18,7 +18,7 @@ use crate::web::WebState;
 ///
 /// # Errors
 /// Every problem of templates, desks and sources, with file and line.
-pub fn setup(catalog: Catalog) -> Result<Setup, Problems> {
+pub fn setup(catalog: Catalog, clock: &Arc<dyn Clock>) -> Result<Setup, Problems> {
     let catalog = Arc::new(catalog);
     let mut problems: Vec<Problem> = Vec::new();
     let planner = Planner::new(&catalog).map_err(|p| problems.extend(p.0)).ok();
@@ -30,7 +30,7 @@ pub fn setup(catalog: Catalog) -> Result<Setup, Problems> {
         }
     }
     for (name, edge) in &catalog.sources {
-        match crate::source::build(name, edge, &catalog.folder) {
+        match crate::source::build(name, edge, &catalog.folder, Arc::clone(clock)) {
             Ok(source) => drop(sources.insert(name.clone(), source)),
             Err(more) => problems.extend(more),
         }
@@ -48,8 +48,8 @@ pub fn setup(catalog: Catalog) -> Result<Setup, Problems> {
 ///
 /// # Errors
 /// Every problem found.
-pub fn load(folder: &Path) -> Result<Setup, Problems> {
-    setup(Catalog::load(folder)?)
+pub fn load(folder: &Path, clock: &Arc<dyn Clock>) -> Result<Setup, Problems> {
+    setup(Catalog::load(folder)?, clock)
 }
 
 /// A bridge: ledger, setup and loops, ready to serve.

@@ -3,15 +3,19 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use crate::bridge;
 use crate::flow::Setup;
+use crate::model::Clock;
+use crate::model::clock::SystemClock;
 use crate::model::finding::{Finding, Grade};
 
 /// Checks; problems are reported by the caller.
 #[expect(clippy::print_stdout, reason = "commands speak to a person")]
 pub(super) async fn run(folder: &Path, online: bool) -> anyhow::Result<ExitCode> {
-    let setup = bridge::load(folder)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let setup = bridge::load(folder, &clock)?;
     let catalog = &setup.catalog;
     println!(
         "The configuration in {} is sound: {} desks, {} sources, {} applications, {} templates (version {}).",
@@ -24,10 +28,18 @@ pub(super) async fn run(folder: &Path, online: bool) -> anyhow::Result<ExitCode>
     );
     for (name, source) in &setup.sources {
         let kind = source.info().kind;
-        println!("source {name}: {kind}{}", if source.info().capabilities.report { "" } else { "; outcomes are not reported to it" });
+        println!(
+            "source {name}: {kind}{}",
+            if source.info().capabilities.report { "" } else { "; outcomes are not reported to it" }
+        );
     }
     for (name, desk) in &setup.desks {
-        println!("desk {name}: {}, level {:?}, an admin group is a {}", desk.info().kind, desk.info().level, desk.info().group_is);
+        println!(
+            "desk {name}: {}, level {:?}, an admin group is a {}",
+            desk.info().kind,
+            desk.info().level,
+            desk.info().group_is
+        );
     }
     if !online {
         return Ok(ExitCode::SUCCESS);

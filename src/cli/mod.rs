@@ -78,7 +78,10 @@ pub fn run() -> ExitCode {
 #[expect(clippy::print_stderr, reason = "commands speak to a person")]
 fn refused(problems: &Problems) -> ExitCode {
     let n = problems.0.len();
-    eprintln!("{problems}\n\nThe configuration is refused: {n} {}. Nothing was started.", if n == 1 { "problem" } else { "problems" });
+    eprintln!(
+        "{problems}\n\nThe configuration is refused: {n} {}. Nothing was started.",
+        if n == 1 { "problem" } else { "problems" }
+    );
     ExitCode::from(REFUSED)
 }
 

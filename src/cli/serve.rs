@@ -9,15 +9,17 @@ use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::bridge::{self, Bridge};
+use crate::model::Clock;
 use crate::model::clock::SystemClock;
 use crate::runtime::telemetry;
 use crate::web;
 
 /// Serves until SIGTERM or SIGINT; SIGHUP swaps the whole checked configuration or nothing.
 pub(super) async fn run(folder: &Path) -> anyhow::Result<ExitCode> {
-    let setup = bridge::load(folder)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let setup = bridge::load(folder, &clock)?;
     let listen: SocketAddr = setup.catalog.main.server.listen.parse().context("the address to listen on")?;
-    let bridge = Arc::new(Bridge::open(setup, Arc::new(SystemClock), false).await?);
+    let bridge = Arc::new(Bridge::open(setup, clock, false).await?);
     let listener = tokio::net::TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
     bridge.runtime.start();
     tracing::info!(address = %listener.local_addr()?, catalog = bridge.setup.load().catalog.version, "serving");
@@ -38,7 +40,7 @@ async fn until_told(bridge: Arc<Bridge>, folder: std::path::PathBuf) {
         tokio::select! {
             _ = tokio::signal::ctrl_c() => return,
             _ = term.recv() => return,
-            _ = hup.recv() => match bridge::load(&folder) {
+            _ = hup.recv() => match bridge::load(&folder, &bridge.clock) {
                 Ok(setup) => {
                     tracing::info!(catalog = setup.catalog.version, "the configuration was read again and swapped in");
                     bridge.swap(setup);

@@ -10,6 +10,8 @@ pub(super) fn run(name: &str) -> anyhow::Result<ExitCode> {
     anyhow::ensure!(name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-'), "a token's name has only letters, digits and -");
     let token = format!("lmt_{}", crate::model::random::token());
     let hash = hex::encode(Sha256::digest(token.as_bytes()));
-    println!("Token, shown only now: {token}\n\nFor lastmile.toml:\n\n[access.tokens.{name}]\nsha256 = \"{hash}\"\nrole = \"viewer\"  # or \"operator\"");
+    println!(
+        "Token, shown only now: {token}\n\nFor lastmile.toml:\n\n[access.tokens.{name}]\nsha256 = \"{hash}\"\nrole = \"viewer\"  # or \"operator\""
+    );
     Ok(ExitCode::SUCCESS)
 }

@@ -20,12 +20,22 @@ use crate::source::HookRefusal;
 
 type Peer = Option<ConnectInfo<SocketAddr>>;
 
-fn inbound(path: String, query: BTreeMap<String, String>, headers: &HeaderMap, body: &Bytes, peer: &Peer, now: Timestamp) -> Inbound {
+fn inbound(
+    path: String,
+    query: BTreeMap<String, String>,
+    headers: &HeaderMap,
+    body: &Bytes,
+    peer: &Peer,
+    now: Timestamp,
+) -> Inbound {
     Inbound {
         method: "POST".to_owned(),
         path,
         query,
-        headers: headers.iter().map(|(k, v)| (k.as_str().to_owned(), String::from_utf8_lossy(v.as_bytes()).into_owned())).collect(),
+        headers: headers
+            .iter()
+            .map(|(k, v)| (k.as_str().to_owned(), String::from_utf8_lossy(v.as_bytes()).into_owned()))
+            .collect(),
         body: body.to_vec(),
         peer: peer.as_ref().map(|p| p.0.ip()),
         client_certificate: None,

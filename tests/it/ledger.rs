@@ -1,8 +1,8 @@
 //! The ledger's contract: intake, planning, errands, sync and operators, each as whole transactions.
 
 use lastmile::ledger::{
-    Acted, Action, Decision, End, LeaseRequest, Leased, Ledger, LedgerError, Load, Mode, Observation, PlanAction, Pull, Pulled, Receipt,
-    ReceiptContent, Recorded, Settlement, SqliteLedger, Step, TicketPlan,
+    Acted, Action, Decision, End, LeaseRequest, Leased, Ledger, LedgerError, Load, Mode, Observation, PlanAction, Pull, Pulled,
+    Receipt, ReceiptContent, Recorded, Settlement, SqliteLedger, Step, TicketPlan,
 };
 use lastmile::model::assignment::Named;
 use lastmile::model::ticket::{Category, Created, Draft, TicketReading, TicketRef, TicketStatus};
@@ -200,7 +200,9 @@ async fn many_callers_share_commits_and_each_hears_of_its_own() {
     let mut tasks = Vec::new();
     for n in 0..200 {
         let bed = std::sync::Arc::clone(&bed);
-        tasks.push(tokio::spawn(async move { bed.record(vec![takes(&format!("e{n}"), order(&format!("{}", n / 2), Operation::Grant))]).await }));
+        tasks.push(tokio::spawn(async move {
+            bed.record(vec![takes(&format!("e{n}"), order(&format!("{}", n / 2), Operation::Grant))]).await
+        }));
     }
     let (mut new, mut unchanged) = (0, 0);
     for task in tasks {
@@ -223,12 +225,21 @@ async fn from_order_to_reported_completion() {
     let seen = Observation::Seen { ticket_id, status: Box::new(status("IAM-1", &key, Category::InProgress, None)) };
     assert_eq!(bed.ledger.observe(vec![seen], NOW.plus_secs(300)).await.unwrap(), 1);
     assert_eq!(bed.state(id).await, "open");
-    assert_eq!(bed.ledger.observe(vec![closed(ticket_id, "IAM-1", &key, Outcome::Fulfilled)], NOW.plus_secs(900)).await.unwrap(), 1);
+    assert_eq!(
+        bed.ledger.observe(vec![closed(ticket_id, "IAM-1", &key, Outcome::Fulfilled)], NOW.plus_secs(900)).await.unwrap(),
+        1
+    );
     // The same news again is no news.
-    assert_eq!(bed.ledger.observe(vec![closed(ticket_id, "IAM-1", &key, Outcome::Fulfilled)], NOW.plus_secs(901)).await.unwrap(), 0);
+    assert_eq!(
+        bed.ledger.observe(vec![closed(ticket_id, "IAM-1", &key, Outcome::Fulfilled)], NOW.plus_secs(901)).await.unwrap(),
+        0
+    );
     let reports = bed.lease("source/idm", NOW.plus_secs(902)).await;
     let Load::Report { completion, .. } = &reports[0].load else { panic!("no report") };
-    assert_eq!((completion.outcome, completion.success, completion.words.as_deref()), (Outcome::Fulfilled, true, Some("Done it.")));
+    assert_eq!(
+        (completion.outcome, completion.success, completion.words.as_deref()),
+        (Outcome::Fulfilled, true, Some("Done it."))
+    );
     assert_eq!(completion.closed_at, Some(NOW.plus_secs(540)), "the desk's time of closing, not ours");
     assert_eq!(completion.closed_by.as_ref().and_then(|p| p.name.as_deref()), Some("Alice Admin"));
     let first_id = completion.id.clone();
@@ -313,7 +324,10 @@ async fn a_restart_finds_what_was_being_sent() {
     bed.plan_all(NOW).await;
     assert_eq!(bed.lease("desk/desk", NOW).await.len(), 1);
     let url = bed.ledger.path().display().to_string();
-    assert!(matches!(SqliteLedger::open(&url, "test", Mode::Serve).await, Err(LedgerError::Busy(_))), "one serving process at a time");
+    assert!(
+        matches!(SqliteLedger::open(&url, "test", Mode::Serve).await, Err(LedgerError::Busy(_))),
+        "one serving process at a time"
+    );
     bed.ledger.close().await;
     let again = SqliteLedger::open(&url, "test", Mode::Serve).await.unwrap();
     assert_eq!(again.recover(NOW.plus_secs(1), &Quiet).await.unwrap(), 1);
@@ -334,7 +348,8 @@ async fn withdrawn_before_sending_is_dropped_and_after_sending_is_told() {
     other.beneficiary.id = "p2".to_owned();
     let Recorded::New { id } = bed.record(vec![takes("e1", other)]).await[0] else { panic!() };
     bed.plan_all(NOW).await;
-    let taken_back = |event: &str, x: &str| receipt(event, ReceiptContent::Withdrawn { external_id: x.to_owned(), operation: None });
+    let taken_back =
+        |event: &str, x: &str| receipt(event, ReceiptContent::Withdrawn { external_id: x.to_owned(), operation: None });
     assert_eq!(bed.record(vec![taken_back("w1", "1")]).await, [Recorded::Withdrawn { assignments: 1 }]);
     assert_eq!(bed.state(id).await, "closed");
     assert!(bed.lease("desk/desk", NOW.plus_secs(1)).await.is_empty(), "no ticket is filed for it");
@@ -378,7 +393,10 @@ async fn unknown_states_park_and_reopening_takes_the_outcome_back() {
     let (id, ticket_id) = bed.opened("e1", grant, "IAM-1").await;
     let odd = Observation::Seen { ticket_id, status: Box::new(status("IAM-1", &key, Category::Unknown, None)) };
     bed.ledger.observe(vec![odd], NOW.plus_secs(10)).await.unwrap();
-    assert_eq!((bed.state(id).await.as_str(), bed.text("SELECT parked_code FROM assignment").await.as_str()), ("open", "E-STATUS"));
+    assert_eq!(
+        (bed.state(id).await.as_str(), bed.text("SELECT parked_code FROM assignment").await.as_str()),
+        ("open", "E-STATUS")
+    );
     bed.ledger.observe(vec![closed(ticket_id, "IAM-1", &key, Outcome::Fulfilled)], NOW.plus_secs(20)).await.unwrap();
     assert_eq!(bed.text("SELECT parked_code IS NULL FROM assignment").await, "1");
     let reopened = Observation::Seen { ticket_id, status: Box::new(status("IAM-1", &key, Category::Open, None)) };
@@ -402,10 +420,16 @@ async fn a_polled_round_is_recorded_with_its_cursor_or_not_at_all() {
         snapshot: Some(present.iter().map(|x| (*x).to_owned()).collect()),
         started_at: NOW.plus_secs(at),
     };
-    assert!(matches!(bed.ledger.record_pull(pull(None, "1", &["a", "b"], 0)).await.unwrap(), Pulled::Recorded { withdrawn: 0, .. }));
+    assert!(matches!(
+        bed.ledger.record_pull(pull(None, "1", &["a", "b"], 0)).await.unwrap(),
+        Pulled::Recorded { withdrawn: 0, .. }
+    ));
     assert_eq!(bed.ledger.record_pull(pull(None, "1", &["a"], 5)).await.unwrap(), Pulled::CursorMoved);
     // `b` is gone from a complete snapshot.
-    assert!(matches!(bed.ledger.record_pull(pull(Some("1"), "2", &["a"], 10)).await.unwrap(), Pulled::Recorded { withdrawn: 1, .. }));
+    assert!(matches!(
+        bed.ledger.record_pull(pull(Some("1"), "2", &["a"], 10)).await.unwrap(),
+        Pulled::Recorded { withdrawn: 1, .. }
+    ));
     assert_eq!(bed.ledger.cursor("pull/idm").await.unwrap().as_deref(), Some("2"));
     bed.chains_hold().await;
 }
@@ -448,7 +472,10 @@ async fn a_changed_journal_row_is_found() {
     let Recorded::New { id } = bed.record(vec![takes("e1", order("1", Operation::Grant))]).await[0] else { panic!() };
     bed.chains_hold().await;
     let out = std::process::Command::new("python3")
-        .args(["-c", "import sqlite3,sys; c=sqlite3.connect(sys.argv[1]); c.execute(\"UPDATE journal SET actor='nobody'\"); c.commit()"])
+        .args([
+            "-c",
+            "import sqlite3,sys; c=sqlite3.connect(sys.argv[1]); c.execute(\"UPDATE journal SET actor='nobody'\"); c.commit()",
+        ])
         .arg(bed.ledger.path())
         .status()
         .unwrap();
