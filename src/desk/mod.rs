@@ -126,6 +126,9 @@ pub trait Desk: Send + Sync + std::fmt::Debug {
     /// Whether a comment with this mark is on the ticket: the witness of an unclear `amend`.
     async fn has_mark(&self, ticket: &TicketRef, mark: &str) -> Result<bool, CallError>;
 
+    /// Whether this is our own account on the desk (by the desk's id of it); false when that cannot be told.
+    async fn is_own_account(&self, created_by: Option<&str>) -> bool;
+
     /// Verifies and reads the desk's own webhook.
     ///
     /// # Errors
