@@ -1,6 +1,7 @@
 //! Commands, one file each. Exit codes: 0 done, 1 failed, 2 wrong use, 78 the configuration is refused.
 
 mod check;
+mod demo;
 mod serve;
 mod token;
 
@@ -32,6 +33,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Try it: a sandbox platform, two sandbox desks with simulated admins, and the bridge between them.
+    Demo(demo::Arguments),
     /// Run the bridge.
     Serve,
     /// Check the configuration without running it.
@@ -61,6 +64,7 @@ pub fn run() -> ExitCode {
     };
     let result = runtime.block_on(async {
         match arguments.command {
+            Command::Demo(arguments) => demo::run(&arguments).await,
             Command::Serve => serve::run(&arguments.config).await,
             Command::Check { online } => check::run(&arguments.config, online).await,
             Command::Token { name } => token::run(&name),
