@@ -264,7 +264,7 @@ impl Desk for ServiceNow {
     }
 
     async fn is_own_account(&self, created_by: Option<&str>) -> bool {
-        self.account.is_some() && self.account.as_deref() == created_by
+        matches!((&self.account, created_by), (Some(me), Some(by)) if me.eq_ignore_ascii_case(by))
     }
 
     async fn find(&self, key: &Key) -> Result<Vec<TicketStatus>, CallError> {
