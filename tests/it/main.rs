@@ -1,1 +1,3 @@
+//! One test binary: what is promised, tried from the outside.
 
+mod contract;

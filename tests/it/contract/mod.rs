@@ -1,0 +1,3 @@
+//! One suite per seam, run against every implementation of it.
+
+mod source;
