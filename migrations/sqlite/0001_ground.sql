@@ -34,6 +34,15 @@ CREATE TABLE quarantine (
     UNIQUE (source, event_id)
 ) STRICT;
 
+-- Withdrawals that arrived before their order.
+CREATE TABLE early_withdrawal (
+    source      TEXT    NOT NULL,
+    external_id TEXT    NOT NULL,
+    operation   TEXT,
+    at          INTEGER NOT NULL,
+    PRIMARY KEY (source, external_id)
+) STRICT, WITHOUT ROWID;
+
 -- Poll cursors, sync marks, cron ticks.
 CREATE TABLE cursor (
     name  TEXT PRIMARY KEY,
@@ -93,6 +102,7 @@ CREATE TABLE assignment (
     content_digest   TEXT    NOT NULL,
     document_id      INTEGER NOT NULL,
     due_at           INTEGER,
+    plan_at          INTEGER NOT NULL DEFAULT 0,
     eligible_at      INTEGER,
     desk             TEXT,
     admin_group      TEXT,
@@ -101,12 +111,14 @@ CREATE TABLE assignment (
     first_work_at    INTEGER,
     closed_at        INTEGER,
     reported_at      INTEGER,
+    closings         INTEGER NOT NULL DEFAULT 0,
     chain_seq        INTEGER NOT NULL,
     chain_head       TEXT    NOT NULL
 ) STRICT;
 
 -- Work to plan: few rows, whatever the number of assignments.
-CREATE INDEX assignment_to_plan ON assignment (due_at, id) WHERE state IN ('received', 'planned') AND parked_at IS NULL;
+CREATE INDEX assignment_to_plan ON assignment (revocation, plan_at, id)
+    WHERE state IN ('received', 'planned') AND parked_at IS NULL;
 CREATE INDEX assignment_lane ON assignment (lane, lane_at, id)
     WHERE state IN ('received', 'planned', 'due', 'sending', 'unclear', 'open', 'rework');
 CREATE INDEX assignment_state ON assignment (state, application_id, id);
@@ -195,6 +207,7 @@ CREATE INDEX ticket_risky ON ticket (desk, filed_at) WHERE risky = 1;
 CREATE TABLE ticket_item (
     ticket_id     INTEGER NOT NULL,
     assignment_id INTEGER NOT NULL,
+    revision      INTEGER NOT NULL,
     outcome       TEXT,
     PRIMARY KEY (ticket_id, assignment_id)
 ) STRICT, WITHOUT ROWID;

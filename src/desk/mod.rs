@@ -1,7 +1,17 @@
 //! Service desks. A new desk is one file here and one word in `build`, or no Rust at all through `rest`.
 
+mod common;
+pub mod jira;
+mod render;
+pub mod servicenow;
+
+use std::path::Path;
+use std::sync::Arc;
+
 use async_trait::async_trait;
 
+use crate::catalog::file::nearest;
+use crate::catalog::{EdgeFile, Problem};
 use crate::http::CallError;
 use crate::model::Timestamp;
 use crate::model::finding::Finding;
@@ -116,6 +126,9 @@ pub trait Desk: Send + Sync + std::fmt::Debug {
     /// Whether a comment with this mark is on the ticket: the witness of an unclear `amend`.
     async fn has_mark(&self, ticket: &TicketRef, mark: &str) -> Result<bool, CallError>;
 
+    /// Whether this is our own account on the desk (by the desk's id of it); false when that cannot be told.
+    async fn is_own_account(&self, created_by: Option<&str>) -> bool;
+
     /// Verifies and reads the desk's own webhook.
     ///
     /// # Errors
@@ -127,4 +140,25 @@ pub trait Desk: Send + Sync + std::fmt::Debug {
 
     /// Everything the configuration will need: rights, fields, the groups named.
     async fn check(&self, groups: &[String]) -> Vec<Finding>;
+}
+
+/// Kinds of desks that `kind = "…"` may name.
+const KINDS: [&str; 2] = ["jira", "servicenow"];
+
+/// Builds the desk that a file describes.
+///
+/// # Errors
+/// Every problem of the file with its line; an unknown kind with the nearest known one.
+pub fn build(name: &str, edge: &EdgeFile, folder: &Path) -> Result<Arc<dyn Desk>, Vec<Problem>> {
+    match edge.kind.as_str() {
+        "jira" => jira::build(name, &edge.file, folder),
+        "servicenow" => servicenow::build(name, &edge.file, folder),
+        other => {
+            let help = match nearest(other, KINDS) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("known kinds: {}", KINDS.join(", ")),
+            };
+            Err(vec![edge.file.problem(&["kind"], format!("no desk is of kind `{other}`"), Some(help))])
+        }
+    }
 }

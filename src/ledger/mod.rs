@@ -1,16 +1,19 @@
 //! The durable record. Each method is one whole transaction in the domain's words; none lends a transaction, so
 //! no lock is held while the outside is called.
 
+mod batch;
+mod sql;
+mod sqlite;
 pub mod views;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::model::errand::ErrandKind;
 use crate::model::ticket::{Change, Created, Draft, TicketReading, TicketRef, TicketStatus};
 use crate::model::{Assignment, Id, Key, Operation, Person, State, Timestamp};
 
+pub use sqlite::{Mode, SqliteLedger};
 pub use views::Views;
 
 /// Why the ledger could not do it.
@@ -160,8 +163,8 @@ pub struct ToPlan {
     pub revision: i64,
     /// When it arrived here.
     pub received_at: Timestamp,
-    /// Withdrawn before anything was sent.
-    pub withdrawn: bool,
+    /// Cycle its ticket's key is for.
+    pub cycle: i64,
     /// Number of an earlier open ticket of the lane, which a revocation does not wait for.
     pub lane_ticket: Option<String>,
 }
@@ -179,6 +182,8 @@ pub struct Decision {
     pub action: PlanAction,
     /// Catalog that decided.
     pub catalog_version: String,
+    /// Persons named in the order: their names are kept apart, erasable.
+    pub persons: Vec<Person>,
 }
 
 /// What to do with an assignment.
@@ -196,11 +201,6 @@ pub enum PlanAction {
         /// Stable code.
         code: &'static str,
         /// Words for people.
-        reason: String,
-    },
-    /// Withdrawn before anything was sent: close it as cancelled, without a ticket.
-    Drop {
-        /// Why.
         reason: String,
     },
 }
@@ -226,6 +226,33 @@ pub struct TicketPlan {
     pub rank: i64,
 }
 
+/// One assignment of the past, with its known times.
+#[derive(Debug, Clone)]
+pub struct Past {
+    /// Content.
+    pub assignment: Assignment,
+    /// When it arrived.
+    pub received_at: Timestamp,
+    /// When the admin group's clock started.
+    pub eligible_at: Timestamp,
+    /// When the ticket was created.
+    pub filed_at: Timestamp,
+    /// When work began.
+    pub first_work_at: Option<Timestamp>,
+    /// When it was closed.
+    pub closed_at: Timestamp,
+    /// When the platform had the outcome.
+    pub reported_at: Timestamp,
+    /// The outcome.
+    pub outcome: crate::model::Outcome,
+    /// Desk by name.
+    pub desk: String,
+    /// Admin group.
+    pub admin_group: String,
+    /// Ticket number on the desk.
+    pub number: String,
+}
+
 /// Whose errands to lease.
 #[derive(Debug, Clone)]
 pub struct LeaseRequest {
@@ -243,8 +270,6 @@ pub struct LeaseRequest {
     pub limit: usize,
     /// Only ask witnesses; send nothing (the breaker is open).
     pub witnesses_only: bool,
-    /// Ask `find` before every create (after a restore from backup).
-    pub find_first: bool,
 }
 
 /// What to do with a leased errand.
@@ -542,6 +567,9 @@ pub trait Ledger: Views {
     /// Erases what its retention no longer allows; returns rows touched.
     async fn erase(&self, bodies_before: Timestamp, persons_before: Timestamp) -> LedgerResult<u64>;
 
+    /// Loads finished history in one go (an import, or the sandbox's past); skips orders it already has.
+    async fn load_history(&self, past: Vec<Past>) -> LedgerResult<usize>;
+
     /// Ties the chains of everything written since the last checkpoint together; `None` when nothing was.
     async fn checkpoint(&self, now: Timestamp) -> LedgerResult<Option<String>>;
 
@@ -563,9 +591,3 @@ pub trait QuietOf: Send + Sync {
 
 /// Who acts when no person does.
 pub const BRIDGE: &str = "lastmile";
-
-/// For documents in JSON columns.
-pub(crate) type Json = Value;
-
-/// For persons of a reading.
-pub(crate) type Closer = Person;

@@ -1,1 +1,6 @@
-//! (being built)
+//! Loops that call the stages, reload, and a graceful stop.
+
+pub mod telemetry;
+mod workers;
+
+pub use workers::{Runtime, Wake};

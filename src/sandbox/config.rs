@@ -100,6 +100,9 @@ name = "SAP Security"
 
 [plant-it]
 name = "Plant IT"
+
+[plant-it-pune]
+name = "Plant IT Pune"
 "#;
 
 fn source_file(platform_url: &str) -> String {

@@ -1,3 +1,4 @@
-//! One test binary: what is promised, tried from the outside.
+//! One test binary: journeys through the bridge, contracts, and what people read.
 
 mod contract;
+mod ledger;

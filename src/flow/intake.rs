@@ -1,0 +1,115 @@
+//! Intake: what a platform says becomes durable before it hears "accepted".
+
+use crate::http::{CallError, Inbound};
+use crate::ledger::{Ledger, LedgerError, Pull, Pulled, Receipt, ReceiptContent, Recorded};
+use crate::model::{Clock, Id, Timestamp};
+use crate::source::{EventContent, HookRefusal, Source, SourceEvent};
+
+use super::Setup;
+
+/// Why an event was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum IntakeError {
+    /// Not authentic or not parseable: 4xx.
+    #[error(transparent)]
+    Refused(#[from] HookRefusal),
+    /// Nothing was written: 503, and the sender tries again.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+/// Verifies, maps and records one webhook; durable when it returns.
+///
+/// # Errors
+/// See [`IntakeError`].
+pub async fn take(
+    ledger: &dyn Ledger,
+    source: &dyn Source,
+    inbound: Inbound,
+    now: Timestamp,
+) -> Result<Vec<Recorded>, IntakeError> {
+    let received_at = inbound.received_at;
+    let events = source.accept(inbound, now)?;
+    let name = &source.info().name;
+    let receipts = events.into_iter().map(|event| receipt(name, event, received_at)).collect();
+    let recorded = ledger.record(receipts).await?;
+    metrics::counter!("lastmile_events_total", "source" => name.clone()).increment(recorded.len() as u64);
+    Ok(recorded)
+}
+
+fn receipt(source: &str, event: SourceEvent, received_at: Timestamp) -> Receipt {
+    let content = match event.content {
+        EventContent::Order(assignment) => ReceiptContent::Order(assignment),
+        EventContent::Withdrawn { external_id, operation, .. } => ReceiptContent::Withdrawn { external_id, operation },
+        EventContent::Unmappable { problem, body } => ReceiptContent::Unmappable { problem, body },
+    };
+    Receipt { source: source.to_owned(), event_id: event.event_id, digest: event.digest, received_at, content }
+}
+
+/// What one round of polling did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Polled {
+    /// Events read.
+    pub events: usize,
+    /// Of them new assignments.
+    pub new: usize,
+    /// Orders gone from a complete snapshot.
+    pub withdrawn: usize,
+}
+
+/// Why a round of polling failed; the next one starts from the same cursor.
+#[derive(Debug, thiserror::Error)]
+pub enum PollError {
+    /// The platform.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// The ledger.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+/// One round of polling: events and next cursor in one transaction.
+///
+/// # Errors
+/// See [`PollError`]; nothing was written then.
+pub async fn poll(ledger: &dyn Ledger, source: &dyn Source, clock: &dyn Clock) -> Result<Polled, PollError> {
+    let name = &source.info().name;
+    let from = ledger.cursor(&format!("pull/{name}")).await?;
+    let started_at = clock.now();
+    let pulled = source.pull(from.as_deref(), started_at).await.map_err(CallError::of_a_read)?;
+    let events = pulled.events.len();
+    let snapshot = (source.info().list == Some(crate::source::ListKind::Snapshot) && pulled.complete).then_some(pulled.present);
+    let receipts = pulled.events.into_iter().map(|event| receipt(name, event, started_at)).collect();
+    let pull = Pull { source: name.clone(), from, to: pulled.next_cursor, receipts, snapshot, started_at };
+    Ok(match ledger.record_pull(pull).await? {
+        Pulled::CursorMoved => Polled::default(),
+        Pulled::Recorded { results, withdrawn } => {
+            let new = results.iter().filter(|r| matches!(r, Recorded::New { .. })).count();
+            Polled { events, new, withdrawn }
+        }
+    })
+}
+
+/// Maps a quarantined event afresh; `None` when there is no such event held.
+///
+/// # Errors
+/// See [`IntakeError`].
+pub async fn replay(
+    ledger: &dyn Ledger,
+    setup: &Setup,
+    id: Id,
+    actor: &str,
+    now: Timestamp,
+) -> Result<Option<Recorded>, IntakeError> {
+    let Some(held) = ledger.quarantined(id).await? else { return Ok(None) };
+    let ReceiptContent::Unmappable { body, .. } = &held.content else { return Ok(None) };
+    let Some(source) = setup.sources.get(&held.source) else {
+        return Err(IntakeError::Refused(HookRefusal::NoHook(held.source)));
+    };
+    let mut event = source.remap(&held.event_id, body);
+    // The same delivery as before: its id and digest stay, so that a repeat of it stays a repeat.
+    event.event_id.clone_from(&held.event_id);
+    event.digest.clone_from(&held.digest);
+    let fresh = receipt(&held.source, event, held.received_at);
+    Ok(Some(ledger.release(id, fresh, actor, now).await?))
+}

@@ -1,0 +1,50 @@
+//! Planning stage: pure rules decide, the ledger carries out.
+
+use crate::ledger::{Decision, Ledger, LedgerResult, PlanAction, TicketPlan, ToPlan};
+use crate::model::{Clock, Person};
+use crate::plan::{Moment, Planned, Planner};
+
+use super::Setup;
+
+/// Assignments planned in one step.
+const BATCH: usize = 256;
+
+/// Plans what wants a plan; returns how many decisions took effect.
+///
+/// # Errors
+/// The ledger is not available.
+pub async fn step(ledger: &dyn Ledger, setup: &Setup, clock: &dyn Clock) -> LedgerResult<usize> {
+    let now = clock.now();
+    let waiting = ledger.to_plan(now, BATCH).await?;
+    if waiting.is_empty() {
+        return Ok(0);
+    }
+    let decisions = waiting.iter().map(|order| decide(&setup.planner, &setup.catalog.version, order, clock)).collect();
+    ledger.plan(decisions, now).await
+}
+
+fn decide(planner: &Planner, catalog_version: &str, order: &ToPlan, clock: &dyn Clock) -> Decision {
+    let moment =
+        Moment { now: clock.now(), received_at: order.received_at, lane_ticket: order.lane_ticket.clone(), cycle: order.cycle };
+    let (eligible_at, action) = match planner.decide(&order.assignment, &moment) {
+        Planned::Wait { until, eligible_at } => (eligible_at, PlanAction::Wait { until }),
+        Planned::Park { eligible_at, code, reason } => (eligible_at, PlanAction::Park { code, reason }),
+        Planned::File { eligible_at, ticket } => {
+            let plan = TicketPlan {
+                desk: ticket.desk,
+                admin_group: ticket.admin_group,
+                route: ticket.route,
+                draft: ticket.draft,
+                template: ticket.template,
+                template_version: ticket.template_version,
+                cycle: order.cycle,
+                rank: ticket.rank,
+            };
+            (eligible_at, PlanAction::File(Box::new(plan)))
+        }
+    };
+    let a = &order.assignment;
+    let persons: Vec<Person> =
+        std::iter::once(&a.beneficiary).chain(a.requester.iter()).chain(a.approvals.iter().map(|x| &x.by)).cloned().collect();
+    Decision { id: order.id, revision: order.revision, eligible_at, action, catalog_version: catalog_version.to_owned(), persons }
+}

@@ -1,0 +1,190 @@
+//! Sync: what changed on a desk since the mark, and a full pass by the references we hold, spread over hours.
+
+use std::collections::HashMap;
+
+use crate::desk::{Desk, StatusAnswer};
+use crate::http::signature::Refusal;
+use crate::http::{CallError, Inbound};
+use crate::ledger::{Held, Ledger, LedgerError, Observation, Stray};
+use crate::model::ticket::{Category, TicketStatus};
+use crate::model::{Clock, Timestamp};
+
+/// Why a desk could not be synced this time.
+#[derive(Debug, thiserror::Error)]
+pub enum SyncError {
+    /// The desk.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// The ledger.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+/// Why a desk's webhook was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum HintError {
+    /// Not authentic.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// Nothing was remembered: the sender tries again, or the next sync finds it.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+/// What one sync did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Synced {
+    /// Rows the desk named as changed.
+    pub rows: usize,
+    /// Tickets of ours that changed.
+    pub changed: usize,
+    /// More rows wait.
+    pub more: bool,
+}
+
+/// Asks what changed since the mark and records it.
+///
+/// # Errors
+/// See [`SyncError`]; the mark stays where it was.
+pub async fn changes(ledger: &dyn Ledger, desk: &dyn Desk, clock: &dyn Clock) -> Result<Synced, SyncError> {
+    let name = &desk.info().name;
+    let mark_name = format!("sync/{name}");
+    let stored = ledger.cursor(&mark_name).await?;
+    let now = clock.now();
+    let mark = stored.as_deref().and_then(|t| t.parse().ok()).map_or(now.plus_ms(-desk.info().overlap_ms), Timestamp);
+    let changes = desk.changed_since(mark).await.map_err(CallError::of_a_read)?;
+    let rows = changes.rows.len();
+    let changed = take_rows(ledger, desk, changes.rows, now).await?;
+    let to = changes.next_mark.unwrap_or(mark);
+    if stored.is_none() || to != mark {
+        ledger.move_cursor(&mark_name, stored.as_deref(), &to.0.to_string(), now).await?;
+    }
+    Ok(Synced { rows, changed, more: changes.more })
+}
+
+/// Records rows of tickets that are ours; a row with a key of ours but another ticket is a stray.
+async fn take_rows(ledger: &dyn Ledger, desk: &dyn Desk, rows: Vec<TicketStatus>, now: Timestamp) -> Result<usize, SyncError> {
+    let ids: Vec<String> = rows.iter().map(|r| r.ticket.id.clone()).collect();
+    let held: HashMap<String, Held> =
+        ledger.held(&desk.info().name, &ids).await?.into_iter().map(|h| (h.ticket.id.clone(), h)).collect();
+    let mut observations = Vec::new();
+    for row in rows {
+        match held.get(&row.ticket.id) {
+            Some(ours) => observations.push(observe(desk, ours, row).await),
+            None if row.key.is_some() => {
+                let key = row.key.clone().unwrap_or_else(|| crate::model::Key(String::new()));
+                if !ledger.witness(&desk.info().name, &key, &row.ticket, now).await? {
+                    note_stray(ledger, desk, row, now).await?;
+                }
+            }
+            None => {}
+        }
+    }
+    Ok(ledger.observe(observations, now).await?)
+}
+
+async fn note_stray(ledger: &dyn Ledger, desk: &dyn Desk, status: TicketStatus, now: Timestamp) -> Result<(), SyncError> {
+    let untouched = status.category == Category::Open && !status.assigned;
+    let ours = desk.is_own_account(status.created_by.as_deref()).await;
+    let stray = Stray { desk: desk.info().name.clone(), status, untouched_ours: untouched && ours };
+    if ledger.stray(stray, now).await? {
+        metrics::counter!("lastmile_strays_total", "desk" => desk.info().name.clone()).increment(1);
+    }
+    Ok(())
+}
+
+/// A closed ticket is read in full: who closed it, their words. Everything else is in the row.
+async fn observe(desk: &dyn Desk, held: &Held, status: TicketStatus) -> Observation {
+    if status.category == Category::Closed && status.outcome.is_some() {
+        match desk.read(&held.ticket).await {
+            Ok(reading) => return Observation::Closed { ticket_id: held.id, reading: Box::new(reading) },
+            Err(error) => return Observation::Unreadable { ticket_id: held.id, reason: error.to_string() },
+        }
+    }
+    if status.category == Category::Gone {
+        return Observation::Gone { ticket_id: held.id };
+    }
+    Observation::Seen { ticket_id: held.id, status: Box::new(status) }
+}
+
+/// One batch of the full pass: the tickets longest unchecked, by reference. New tickets come first, so that this
+/// also reads the key back after a create. Returns how many were looked at.
+///
+/// # Errors
+/// See [`SyncError`].
+pub async fn full_pass(ledger: &dyn Ledger, desk: &dyn Desk, before: Timestamp, clock: &dyn Clock) -> Result<usize, SyncError> {
+    let held = ledger.tickets_to_check(&desk.info().name, before, desk.info().status_batch).await?;
+    if held.is_empty() {
+        return Ok(0);
+    }
+    check(ledger, desk, &held, clock).await?;
+    Ok(held.len())
+}
+
+async fn check(ledger: &dyn Ledger, desk: &dyn Desk, held: &[Held], clock: &dyn Clock) -> Result<(), SyncError> {
+    let refs: Vec<_> = held.iter().map(|h| h.ticket.clone()).collect();
+    let answers = desk.status(&refs).await.map_err(CallError::of_a_read)?;
+    let by_id: HashMap<&str, &Held> = held.iter().map(|h| (h.ticket.id.as_str(), h)).collect();
+    let mut observations = Vec::with_capacity(answers.len());
+    for answer in answers {
+        match answer {
+            StatusAnswer::Known(status) => {
+                if let Some(ours) = by_id.get(status.ticket.id.as_str()) {
+                    observations.push(observe(desk, ours, *status).await);
+                }
+            }
+            StatusAnswer::Gone(ticket) => {
+                observations.extend(by_id.get(ticket.id.as_str()).map(|h| Observation::Gone { ticket_id: h.id }))
+            }
+            StatusAnswer::Unreadable(ticket, reason) => {
+                observations.extend(by_id.get(ticket.id.as_str()).map(|h| Observation::Unreadable { ticket_id: h.id, reason }));
+            }
+        }
+    }
+    ledger.observe(observations, clock.now()).await?;
+    Ok(())
+}
+
+/// Searches tickets whose create was ever unclear by their key: more than one is a double.
+///
+/// # Errors
+/// See [`SyncError`].
+pub async fn sweep(ledger: &dyn Ledger, desk: &dyn Desk, since: Timestamp, clock: &dyn Clock) -> Result<usize, SyncError> {
+    let risky = ledger.risky_tickets(&desk.info().name, since, 50).await?;
+    let settled_by = clock.now().plus_ms(-desk.info().index_lag_ms - desk.info().max_processing_ms);
+    let mut swept = Vec::new();
+    for held in &risky {
+        let found = desk.find(&held.key).await.map_err(CallError::of_a_read)?;
+        let seen_all = found.iter().all(|f| f.updated_at.is_none_or(|t| t < settled_by)) || desk.info().index_lag_ms == 0;
+        for row in found.into_iter().filter(|f| f.ticket.id != held.ticket.id) {
+            note_stray(ledger, desk, row, clock.now()).await?;
+        }
+        if seen_all {
+            swept.push(held.id);
+        }
+    }
+    ledger.swept(&swept).await?;
+    Ok(risky.len())
+}
+
+/// A desk's webhook: verified, then only a hint. The tickets it names are read now.
+///
+/// # Errors
+/// See [`HintError`].
+pub async fn hint(ledger: &dyn Ledger, desk: &dyn Desk, inbound: Inbound, clock: &dyn Clock) -> Result<usize, HintError> {
+    let hints = desk.accept(inbound, clock.now())?;
+    let mut ids = Vec::new();
+    for hint in &hints {
+        if let (Some(key), Some(ticket)) = (&hint.key, &hint.ticket) {
+            ledger.witness(&desk.info().name, key, ticket, clock.now()).await?;
+        }
+        ids.extend(hint.ticket.as_ref().map(|t| t.id.clone()));
+    }
+    let held = ledger.held(&desk.info().name, &ids).await?;
+    if !held.is_empty()
+        && let Err(SyncError::Call(error)) = check(ledger, desk, &held, clock).await
+    {
+        tracing::debug!(desk = desk.info().name, code = error.code(), "a hint could not be followed; the next sync does it");
+    }
+    Ok(held.len())
+}

@@ -1,0 +1,361 @@
+//! What operators, witnesses and the sweeper do; each names its actor.
+
+use serde_json::json;
+use sqlx::{SqliteConnection, SqlitePool};
+
+use super::super::{Acted, Action, End, LedgerError, LedgerResult, Receipt, ReceiptContent, Recorded, Settlement, Stray};
+use super::Shared;
+use super::journal::{self, Move};
+use super::record::{drop_unsent, record};
+use super::settle::{after, settle};
+use crate::model::ticket::{Change, Created, TicketRef};
+use crate::model::{Id, Key, Outcome, State, Timestamp};
+
+/// An operator's action.
+pub(in crate::ledger) async fn act(
+    tx: &mut SqliteConnection,
+    shared: &Shared,
+    action: &Action,
+    actor: &str,
+    now: Timestamp,
+) -> LedgerResult<Acted> {
+    match action {
+        Action::RetryErrand { errand } => retry(tx, *errand, actor, now).await,
+        Action::Unpark { assignment } => unpark(tx, *assignment, actor, now).await,
+        Action::TicketIs { errand, ref_id, ref_number } => {
+            let created = Created {
+                ticket: TicketRef { id: ref_id.clone(), number: ref_number.clone() },
+                url: None,
+                key_confirmed: false,
+                group_missed: false,
+            };
+            decide_create(tx, shared, *errand, End::Filed(created), actor, now).await
+        }
+        Action::NoTicket { errand } => decide_create(tx, shared, *errand, End::Clear, actor, now).await,
+        Action::Decide { assignment, outcome, reason } => decide(tx, shared, *assignment, *outcome, reason, actor, now).await,
+        Action::Discard { quarantined } => {
+            let done = sqlx::query(
+                "UPDATE quarantine SET state = 'discarded', settled_at = $2, settled_by = $3 WHERE id = $1 AND state = 'held'",
+            )
+            .bind(quarantined.0)
+            .bind(now.0)
+            .bind(actor)
+            .execute(tx)
+            .await?;
+            Ok(if done.rows_affected() == 1 { Acted::Done } else { Acted::NotFound })
+        }
+    }
+}
+
+async fn retry(tx: &mut SqliteConnection, errand: Id, actor: &str, now: Timestamp) -> LedgerResult<Acted> {
+    let row: Option<(String, Option<i64>)> =
+        sqlx::query_as("SELECT state, assignment_id FROM errand WHERE id = $1").bind(errand.0).fetch_optional(&mut *tx).await?;
+    let Some((state, assignment)) = row else { return Ok(Acted::NotFound) };
+    if !matches!(state.as_str(), "parked" | "ready") {
+        return Ok(Acted::NotNow(format!("the errand is {state}")));
+    }
+    sqlx::query("UPDATE errand SET state = 'ready', due_at = $2, failures = 0 WHERE id = $1")
+        .bind(errand.0)
+        .bind(now.0)
+        .execute(&mut *tx)
+        .await?;
+    if let Some(assignment) = assignment {
+        clear_mark(tx, assignment).await?;
+        journal::apply(
+            tx,
+            &[Move::ours(assignment, None, "retried", now).actor(actor).cause("an operator asked for another try")],
+            now,
+        )
+        .await?;
+    }
+    Ok(Acted::Done)
+}
+
+async fn clear_mark(tx: &mut SqliteConnection, assignment: i64) -> LedgerResult<()> {
+    sqlx::query("UPDATE assignment SET parked_at = NULL, parked_code = NULL, parked_reason = NULL WHERE id = $1")
+        .bind(assignment)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+async fn unpark(tx: &mut SqliteConnection, assignment: Id, actor: &str, now: Timestamp) -> LedgerResult<Acted> {
+    let row: Option<(String, Option<i64>, Option<i64>)> =
+        sqlx::query_as("SELECT state, parked_at, ticket_id FROM assignment WHERE id = $1")
+            .bind(assignment.0)
+            .fetch_optional(&mut *tx)
+            .await?;
+    let Some((state, parked, ticket)) = row else { return Ok(Acted::NotFound) };
+    if parked.is_none() {
+        return Ok(Acted::NotNow("it is not parked".to_owned()));
+    }
+    clear_mark(tx, assignment.0).await?;
+    let mut to = None;
+    if state == "due" && drop_unsent(tx, assignment.0).await? {
+        to = Some(State::Planned);
+    }
+    sqlx::query("UPDATE assignment SET plan_at = 0 WHERE id = $1 AND state IN ('received', 'planned', 'due')")
+        .bind(assignment.0)
+        .execute(&mut *tx)
+        .await?;
+    if let Some(ticket) = ticket.filter(|_| to.is_none()) {
+        sqlx::query(
+            "UPDATE ticket SET checked_at = 0, state = CASE WHEN state = 'gone' THEN 'open' ELSE state END WHERE id = $1",
+        )
+        .bind(ticket)
+        .execute(&mut *tx)
+        .await?;
+        sqlx::query("UPDATE errand SET state = 'ready', due_at = $2, failures = 0 WHERE state = 'parked' AND (ticket_id = $1 OR assignment_id = $3)")
+            .bind(ticket)
+            .bind(now.0)
+            .bind(assignment.0)
+            .execute(&mut *tx)
+            .await?;
+    }
+    journal::apply(tx, &[Move::ours(assignment.0, to, "unparked", now).actor(actor).cause("an operator lifted the mark")], now)
+        .await?;
+    Ok(Acted::Done)
+}
+
+/// A person knows what became of an unclear create.
+async fn decide_create(
+    tx: &mut SqliteConnection,
+    shared: &Shared,
+    errand: Id,
+    end: End,
+    actor: &str,
+    now: Timestamp,
+) -> LedgerResult<Acted> {
+    let row: Option<(String, String, i64, Option<i64>)> =
+        sqlx::query_as("SELECT kind, state, lease_no, assignment_id FROM errand WHERE id = $1")
+            .bind(errand.0)
+            .fetch_optional(&mut *tx)
+            .await?;
+    let Some((kind, state, lease_no, assignment)) = row else { return Ok(Acted::NotFound) };
+    if kind != "create" || state != "unclear" {
+        return Ok(Acted::NotNow(format!("it is a {kind} and {state}; only an unclear create can be decided")));
+    }
+    if let Some(assignment) = assignment {
+        journal::apply(
+            tx,
+            &[Move::ours(assignment, None, "decided", now).actor(actor).cause("an operator said what became of the create")],
+            now,
+        )
+        .await?;
+    }
+    // The lease number moves on, so that a witness under way cannot settle it too.
+    sqlx::query("UPDATE errand SET lease_no = lease_no + 1 WHERE id = $1").bind(errand.0).execute(&mut *tx).await?;
+    settle(tx, shared, &[&Settlement { id: errand, lease_no: lease_no + 1, at: now, end }]).await?;
+    Ok(Acted::Done)
+}
+
+async fn decide(
+    tx: &mut SqliteConnection,
+    shared: &Shared,
+    assignment: Id,
+    outcome: Outcome,
+    reason: &str,
+    actor: &str,
+    now: Timestamp,
+) -> LedgerResult<Acted> {
+    let row: Option<(String, Option<i64>)> = sqlx::query_as("SELECT state, ticket_id FROM assignment WHERE id = $1")
+        .bind(assignment.0)
+        .fetch_optional(&mut *tx)
+        .await?;
+    let Some((state, ticket)) = row else { return Ok(Acted::NotFound) };
+    let known = State::parse(&state).ok_or_else(|| LedgerError::Corrupt(format!("state `{state}`")))?;
+    let unsent_is_gone = known != State::Due || drop_unsent(tx, assignment.0).await?;
+    if !known.may_become(State::Closed) || !unsent_is_gone {
+        return Ok(Acted::NotNow(format!("it is {state}: decide its unclear call first")));
+    }
+    let step = Move::ours(assignment.0, Some(State::Closed), "closed", now)
+        .actor(actor)
+        .cause(format!("an operator decided: {reason}"))
+        .detail(json!({"outcome": outcome}));
+    journal::apply(tx, &[step], now).await?;
+    if let Some(ticket) = ticket.filter(|_| known.has_open_ticket()) {
+        sqlx::query("UPDATE ticket SET state = 'closed', outcome = $2, closed_at = $3 WHERE id = $1")
+            .bind(ticket)
+            .bind(outcome.as_str())
+            .bind(now.0)
+            .execute(&mut *tx)
+            .await?;
+    }
+    after::close_without_ticket(tx, shared, assignment.0, outcome, now).await?;
+    Ok(Acted::Done)
+}
+
+/// The desk's own hook carried our key: an unclear create is settled, one under way is told which ticket it is.
+pub(in crate::ledger) async fn witness(
+    tx: &mut SqliteConnection,
+    shared: &Shared,
+    desk: &str,
+    key: &Key,
+    ticket: &TicketRef,
+    now: Timestamp,
+) -> LedgerResult<bool> {
+    let row: Option<(i64, String, i64, i64)> = sqlx::query_as(
+        "SELECT e.id, e.state, e.lease_no, t.id FROM ticket AS t JOIN errand AS e ON e.ticket_id = t.id AND e.kind = 'create'
+         WHERE t.key = $1 AND t.desk = $2 AND t.shape <> 'double' AND t.ref_id IS NULL AND e.state IN ('sending', 'unclear')",
+    )
+    .bind(key.as_str())
+    .bind(desk)
+    .fetch_optional(&mut *tx)
+    .await?;
+    let Some((errand, state, lease_no, row)) = row else { return Ok(false) };
+    if state == "sending" {
+        sqlx::query("UPDATE ticket SET ref_id = $2, ref_number = $3 WHERE id = $1")
+            .bind(row)
+            .bind(&ticket.id)
+            .bind(&ticket.number)
+            .execute(tx)
+            .await?;
+        return Ok(true);
+    }
+    let created = Created { ticket: ticket.clone(), url: None, key_confirmed: false, group_missed: false };
+    let settled = settle(tx, shared, &[&Settlement { id: Id(errand), lease_no, at: now, end: End::Filed(created) }]).await?;
+    Ok(settled == [true])
+}
+
+/// A ticket with a key of ours that is not the one we hold.
+pub(in crate::ledger) async fn stray(
+    tx: &mut SqliteConnection,
+    shared: &Shared,
+    stray: &Stray,
+    now: Timestamp,
+) -> LedgerResult<bool> {
+    let status = &stray.status;
+    let Some(key) = &status.key else { return Ok(false) };
+    let owner: Option<(i64, String, Option<String>, Option<i64>)> = sqlx::query_as(
+        "SELECT t.id, t.state, t.ref_id, (SELECT assignment_id FROM ticket_item WHERE ticket_id = t.id LIMIT 1)
+         FROM ticket AS t WHERE t.key = $1 AND t.shape <> 'double'",
+    )
+    .bind(key.as_str())
+    .fetch_optional(&mut *tx)
+    .await?;
+    if owner.as_ref().is_some_and(|(_, _, ref_id, _)| ref_id.as_deref().is_none_or(|r| r == status.ticket.id)) {
+        return Ok(false);
+    }
+    let closing = stray.untouched_ours && owner.is_some();
+    let action = if closing {
+        "closing it: our account made it and nobody touched it"
+    } else {
+        "reported: somebody else made or touched it"
+    };
+    let new = sqlx::query(
+        "INSERT INTO stray (desk, ref_id, ref_number, key, ticket_id, kind, found_at, ours, action)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (desk, ref_id) DO NOTHING",
+    )
+    .bind(&stray.desk)
+    .bind(&status.ticket.id)
+    .bind(&status.ticket.number)
+    .bind(key.as_str())
+    .bind(owner.as_ref().map(|o| o.0))
+    .bind(if owner.is_some() { "double" } else { "orphan" })
+    .bind(now.0)
+    .bind(i64::from(stray.untouched_ours))
+    .bind(action)
+    .execute(&mut *tx)
+    .await?;
+    if new.rows_affected() == 0 {
+        return Ok(false);
+    }
+    if let Some((real, _, _, Some(assignment))) = owner {
+        let step = Move::ours(assignment, None, "double_found", now)
+            .cause(action)
+            .detail(json!({"desk": stray.desk, "double": status.ticket.number}));
+        journal::apply(tx, &[step], now).await?;
+        if closing {
+            close_double(tx, shared, stray, key, real, assignment, now).await?;
+        }
+    }
+    Ok(true)
+}
+
+async fn close_double(
+    tx: &mut SqliteConnection,
+    shared: &Shared,
+    stray: &Stray,
+    key: &Key,
+    real: i64,
+    assignment: i64,
+    now: Timestamp,
+) -> LedgerResult<()> {
+    let row = shared.ids.next(now).0;
+    sqlx::query(
+        "INSERT INTO ticket (id, key, cycle, shape, parent_id, desk, admin_group, route, state, ref_id, ref_number, template, template_version,
+            catalog_version, planned_at, filed_at)
+         SELECT $1, key, cycle, 'double', id, desk, admin_group, route, 'dropped', $3, $4, template, template_version, catalog_version, $5, $5
+         FROM ticket WHERE id = $2",
+    )
+    .bind(row)
+    .bind(real)
+    .bind(&stray.status.ticket.id)
+    .bind(&stray.status.ticket.number)
+    .bind(now.0)
+    .execute(&mut *tx)
+    .await?;
+    let mark = shared.comment_mark(row, "double", 1);
+    let body = format!("**This ticket is a double** of the one with the same key ({key}). Nothing needs to be done here.\n");
+    let change =
+        serde_json::to_string(&Change::Close { mark: mark.clone(), body }).map_err(|e| LedgerError::Corrupt(e.to_string()))?;
+    sqlx::query(
+        "INSERT INTO errand (id, kind, edge, ticket_id, assignment_id, state, rank, due_at, mark, body, made_at)
+         VALUES ($1, 'close', $2, $3, $4, 'ready', $5, $5, $6, $7, $5)",
+    )
+    .bind(shared.ids.next(now).0)
+    .bind(format!("desk/{}", stray.desk))
+    .bind(row)
+    .bind(assignment)
+    .bind(now.0)
+    .bind(mark)
+    .bind(change)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// A quarantined event, for replay.
+pub(in crate::ledger) async fn quarantined(pool: &SqlitePool, id: Id) -> LedgerResult<Option<Receipt>> {
+    let row: Option<(String, String, String, i64, String, Option<String>)> = sqlx::query_as(
+        "SELECT source, event_id, digest, received_at, problem, body FROM quarantine WHERE id = $1 AND state = 'held'",
+    )
+    .bind(id.0)
+    .fetch_optional(pool)
+    .await?;
+    Ok(row.and_then(|(source, event_id, digest, received_at, problem, body)| {
+        let content = ReceiptContent::Unmappable { problem, body: body? };
+        Some(Receipt { source, event_id, digest, received_at: Timestamp(received_at), content })
+    }))
+}
+
+/// The event maps now: its inbox row makes way, and it is recorded as if it had just come, with its own time of arrival.
+pub(in crate::ledger) async fn release(
+    tx: &mut SqliteConnection,
+    shared: &Shared,
+    id: Id,
+    receipt: &Receipt,
+    actor: &str,
+    now: Timestamp,
+) -> LedgerResult<Recorded> {
+    if let ReceiptContent::Unmappable { problem, .. } = &receipt.content {
+        sqlx::query("UPDATE quarantine SET problem = $2 WHERE id = $1").bind(id.0).bind(problem).execute(tx).await?;
+        return Ok(Recorded::Quarantined { id });
+    }
+    let done = sqlx::query("UPDATE quarantine SET state = 'replayed', body = NULL, settled_at = $2, settled_by = $3 WHERE id = $1 AND state = 'held'")
+        .bind(id.0)
+        .bind(now.0)
+        .bind(actor)
+        .execute(&mut *tx)
+        .await?;
+    if done.rows_affected() == 0 {
+        return Ok(Recorded::Repeat { id: None });
+    }
+    sqlx::query("DELETE FROM inbox WHERE source = $1 AND event_id = $2 AND answer = 'quarantined'")
+        .bind(&receipt.source)
+        .bind(&receipt.event_id)
+        .execute(&mut *tx)
+        .await?;
+    let mut results = record(tx, shared, &[receipt]).await?;
+    results.pop().ok_or_else(|| LedgerError::Corrupt("a replay without result".to_owned()))
+}

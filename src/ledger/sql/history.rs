@@ -1,0 +1,85 @@
+//! Loading finished history: an import, or the sandbox's past.
+
+use serde_json::json;
+use sqlx::SqliteConnection;
+
+use super::super::{LedgerError, LedgerResult, Past, Receipt, ReceiptContent, Recorded};
+use super::journal::{self, Move};
+use super::record::record;
+use super::{Shared, rows};
+use crate::model::{Key, State};
+
+/// Loads what is not known yet; returns how many.
+pub(in crate::ledger) async fn load(tx: &mut SqliteConnection, shared: &Shared, past: &[Past]) -> LedgerResult<usize> {
+    let receipts: Vec<Receipt> = past
+        .iter()
+        .map(|p| Receipt {
+            source: p.assignment.source.clone(),
+            event_id: format!("history/{}", p.assignment.natural_key()),
+            digest: "history".to_owned(),
+            received_at: p.received_at,
+            content: ReceiptContent::Order(Box::new(p.assignment.clone())),
+        })
+        .collect();
+    let results = record(tx, shared, &receipts.iter().collect::<Vec<_>>()).await?;
+    let (mut updates, mut tickets, mut loaded) = (Vec::new(), Vec::new(), 0);
+    for (p, result) in past.iter().zip(results) {
+        let Recorded::New { id } = result else { continue };
+        loaded += 1;
+        let ticket = shared.ids.next(p.received_at).0;
+        let step = |to, event: &'static str, at, clock: &str| {
+            let step = Move::ours(id.0, Some(to), event, at).cause("loaded from history");
+            (if clock.is_empty() { step } else { step.by_clock_of(clock, at) }, at)
+        };
+        for (step, seen_at) in [
+            step(State::Due, "due", p.filed_at, ""),
+            step(State::Sending, "sending", p.filed_at, ""),
+            step(State::Open, "filed", p.filed_at, ""),
+            step(State::Closed, "closed", p.closed_at, &p.desk),
+            step(State::Reported, "reported", p.reported_at, ""),
+        ] {
+            journal::apply(tx, &[step], seen_at).await?;
+        }
+        updates.push(json!({"id": id.0, "eligible": p.eligible_at, "desk": p.desk, "group": p.admin_group, "ticket": ticket, "filed": p.filed_at,
+            "work": p.first_work_at, "closed": p.closed_at, "reported": p.reported_at, "outcome": p.outcome}));
+        let key = Key::of(&shared.instance, &[&p.assignment.natural_key()], 1);
+        tickets.push(json!({"id": ticket, "key": key, "desk": p.desk, "group": p.admin_group, "ref": format!("past-{}", p.number), "num": p.number,
+            "outcome": p.outcome, "filed": p.filed_at, "work": p.first_work_at, "closed": p.closed_at, "a": id.0}));
+    }
+    write(tx, &updates, &tickets).await?;
+    Ok(loaded)
+}
+
+async fn write(tx: &mut SqliteConnection, updates: &[serde_json::Value], tickets: &[serde_json::Value]) -> LedgerResult<()> {
+    if updates.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "UPDATE assignment SET eligible_at = j.value->>'eligible', due_at = j.value->>'filed', desk = j.value->>'desk', admin_group = j.value->>'group',
+            ticket_id = j.value->>'ticket', filed_at = j.value->>'filed', first_work_at = j.value->>'work', closed_at = j.value->>'closed',
+            reported_at = j.value->>'reported', outcome = j.value->>'outcome', closings = 1
+         FROM json_each($1) AS j WHERE assignment.id = CAST(j.value->>'id' AS BIGINT)",
+    )
+    .bind(rows(updates)?)
+    .execute(&mut *tx)
+    .await?;
+    let text = rows(tickets)?;
+    sqlx::query(
+        "INSERT INTO ticket (id, key, desk, admin_group, route, state, ref_id, ref_number, template, template_version, catalog_version, category,
+            status, outcome, key_confirmed, planned_at, filed_at, first_work_at, closed_at)
+         SELECT value->>'id', value->>'key', value->>'desk', value->>'group', 'history', 'closed', value->>'ref', value->>'num', 'history', '-', '-',
+            'closed', 'closed', value->>'outcome', 1, value->>'filed', value->>'filed', value->>'work', value->>'closed' FROM json_each($1) WHERE true",
+    )
+    .bind(&text)
+    .execute(&mut *tx)
+    .await
+    .map_err(LedgerError::from)?;
+    sqlx::query(
+        "INSERT INTO ticket_item (ticket_id, assignment_id, revision, outcome)
+         SELECT value->>'id', value->>'a', 1, value->>'outcome' FROM json_each($1) WHERE true",
+    )
+    .bind(&text)
+    .execute(tx)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,211 @@
+//! The one way an assignment's state changes: a move, checked against the life cycle, chained and journalled.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use sqlx::SqliteConnection;
+
+use super::super::{BRIDGE, LedgerError, LedgerResult};
+use super::rows;
+use crate::model::{State, Timestamp};
+
+/// One step in an assignment's life.
+#[derive(Debug, Clone)]
+pub(in crate::ledger) struct Move {
+    pub(in crate::ledger) assignment: i64,
+    /// `None`: the state stays.
+    pub(in crate::ledger) to: Option<State>,
+    pub(in crate::ledger) event: &'static str,
+    pub(in crate::ledger) happened_at: Timestamp,
+    pub(in crate::ledger) whose_clock: String,
+    pub(in crate::ledger) actor: String,
+    pub(in crate::ledger) cause: String,
+    pub(in crate::ledger) detail: Value,
+    pub(in crate::ledger) catalog_version: Option<String>,
+    pub(in crate::ledger) template_version: Option<String>,
+}
+
+impl Move {
+    /// By ourselves, on our clock.
+    pub(in crate::ledger) fn ours(assignment: i64, to: Option<State>, event: &'static str, at: Timestamp) -> Self {
+        Self {
+            assignment,
+            to,
+            event,
+            happened_at: at,
+            whose_clock: BRIDGE.to_owned(),
+            actor: BRIDGE.to_owned(),
+            cause: String::new(),
+            detail: json!({}),
+            catalog_version: None,
+            template_version: None,
+        }
+    }
+
+    pub(in crate::ledger) fn cause(mut self, cause: impl Into<String>) -> Self {
+        self.cause = cause.into();
+        self
+    }
+
+    pub(in crate::ledger) fn actor(mut self, actor: &str) -> Self {
+        actor.clone_into(&mut self.actor);
+        self
+    }
+
+    pub(in crate::ledger) fn detail(mut self, detail: Value) -> Self {
+        self.detail = detail;
+        self
+    }
+
+    /// Happened elsewhere, by another clock.
+    pub(in crate::ledger) fn by_clock_of(mut self, whose: &str, at: Timestamp) -> Self {
+        whose.clone_into(&mut self.whose_clock);
+        self.happened_at = at;
+        self
+    }
+}
+
+#[derive(Serialize)]
+pub(in crate::ledger) struct JournalLine {
+    pub(in crate::ledger) a: i64,
+    pub(in crate::ledger) seq: i64,
+    pub(in crate::ledger) happened: i64,
+    pub(in crate::ledger) clock: String,
+    pub(in crate::ledger) seen: i64,
+    pub(in crate::ledger) event: &'static str,
+    pub(in crate::ledger) state: &'static str,
+    pub(in crate::ledger) actor: String,
+    pub(in crate::ledger) cause: String,
+    pub(in crate::ledger) detail: String,
+    pub(in crate::ledger) cv: Option<String>,
+    pub(in crate::ledger) tv: Option<String>,
+    pub(in crate::ledger) hash: String,
+}
+
+/// The link of the chain that this row is: over the one before and everything in it.
+#[expect(clippy::too_many_arguments, reason = "every field of the row is part of the link")]
+pub(in crate::ledger) fn link(
+    before: &str,
+    assignment: i64,
+    seq: i64,
+    happened: i64,
+    clock: &str,
+    seen: i64,
+    event: &str,
+    state: &str,
+    actor: &str,
+    cause: &str,
+    detail: &str,
+    versions: (Option<&str>, Option<&str>),
+) -> String {
+    let mut hash = Sha256::new();
+    for part in [before, clock, event, state, actor, cause, detail, versions.0.unwrap_or("-"), versions.1.unwrap_or("-")] {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part.as_bytes());
+    }
+    for number in [assignment, seq, happened, seen] {
+        hash.update(number.to_le_bytes());
+    }
+    hex::encode(hash.finalize())
+}
+
+impl JournalLine {
+    /// The row after `before`.
+    pub(in crate::ledger) fn chain(before: &str, seq: i64, state: State, step: &Move, seen_at: Timestamp) -> Self {
+        let detail = step.detail.to_string();
+        let hash = link(
+            before,
+            step.assignment,
+            seq,
+            step.happened_at.0,
+            &step.whose_clock,
+            seen_at.0,
+            step.event,
+            state.as_str(),
+            &step.actor,
+            &step.cause,
+            &detail,
+            (step.catalog_version.as_deref(), step.template_version.as_deref()),
+        );
+        Self {
+            a: step.assignment,
+            seq,
+            happened: step.happened_at.0,
+            clock: step.whose_clock.clone(),
+            seen: seen_at.0,
+            event: step.event,
+            state: state.as_str(),
+            actor: step.actor.clone(),
+            cause: step.cause.clone(),
+            detail,
+            cv: step.catalog_version.clone(),
+            tv: step.template_version.clone(),
+            hash,
+        }
+    }
+}
+
+/// Inserts rows as they are.
+pub(in crate::ledger) async fn insert(tx: &mut SqliteConnection, lines: &[JournalLine]) -> LedgerResult<()> {
+    if lines.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "INSERT INTO journal (assignment_id, seq, happened_at, whose_clock, seen_at, event, state, actor, cause, detail,
+                              catalog_version, template_version, hash)
+         SELECT value->>'a', value->>'seq', value->>'happened', value->>'clock', value->>'seen', value->>'event', value->>'state',
+                value->>'actor', value->>'cause', value->>'detail', value->>'cv', value->>'tv', value->>'hash'
+         FROM json_each($1) WHERE true",
+    )
+    .bind(rows(lines)?)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Carries out the moves in order. A move that the life cycle does not allow is an error: the caller checks first.
+pub(in crate::ledger) async fn apply(tx: &mut SqliteConnection, moves: &[Move], seen_at: Timestamp) -> LedgerResult<()> {
+    if moves.is_empty() {
+        return Ok(());
+    }
+    let wanted: Vec<i64> = moves.iter().map(|m| m.assignment).collect();
+    let found: Vec<(i64, String, i64, String)> =
+        sqlx::query_as("SELECT id, state, chain_seq, chain_head FROM assignment WHERE id IN (SELECT value FROM json_each($1))")
+            .bind(rows(&wanted)?)
+            .fetch_all(&mut *tx)
+            .await?;
+    let mut heads: HashMap<i64, (State, i64, String)> = HashMap::with_capacity(found.len());
+    for (id, state, seq, head) in found {
+        let state = State::parse(&state).ok_or_else(|| LedgerError::Corrupt(format!("state `{state}`")))?;
+        heads.insert(id, (state, seq, head));
+    }
+    let mut lines = Vec::with_capacity(moves.len());
+    for step in moves {
+        let Some((state, seq, head)) = heads.get_mut(&step.assignment) else {
+            return Err(LedgerError::Corrupt(format!("assignment {} is missing", step.assignment)));
+        };
+        if let Some(to) = step.to {
+            if !state.may_become(to) {
+                return Err(LedgerError::Corrupt(format!("{} may not become {} ({})", state.as_str(), to.as_str(), step.event)));
+            }
+            *state = to;
+        }
+        *seq += 1;
+        let line = JournalLine::chain(head, *seq, *state, step, seen_at);
+        head.clone_from(&line.hash);
+        lines.push(line);
+    }
+    insert(tx, &lines).await?;
+    let updates: Vec<Value> =
+        heads.iter().map(|(id, (state, seq, head))| json!({"id": id, "s": state.as_str(), "n": seq, "h": head})).collect();
+    sqlx::query(
+        "UPDATE assignment SET state = j.value->>'s', chain_seq = j.value->>'n', chain_head = j.value->>'h'
+         FROM json_each($1) AS j WHERE assignment.id = CAST(j.value->>'id' AS BIGINT)",
+    )
+    .bind(rows(&updates)?)
+    .execute(tx)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,313 @@
+//! Leasing: lease number and attempt are on disk before anything is sent.
+
+use std::collections::HashMap;
+
+use serde_json::{Value, json};
+use sqlx::{SqliteConnection, SqlitePool};
+
+use super::super::{LeaseRequest, Leased, LedgerError, LedgerResult, Load, Step};
+use super::journal::{self, Move};
+use super::{Shared, document, rows};
+use crate::model::completion::Completion;
+use crate::model::errand::ErrandKind;
+use crate::model::ticket::{Draft, TicketRef};
+use crate::model::{Assignment, Id, Operation, Outcome, Person, State, Timestamp};
+
+/// Whether a round would find anything: asked of a reader, so that idle rounds leave the writer alone.
+pub(in crate::ledger) async fn anything_due(pool: &SqlitePool, request: &LeaseRequest) -> LedgerResult<bool> {
+    let row: Option<(i64,)> = sqlx::query_as(
+        "SELECT 1 WHERE EXISTS (SELECT 1 FROM errand WHERE edge = $1 AND state = 'ready' AND due_at <= $2 AND $3 = 0)
+            OR EXISTS (SELECT 1 FROM errand WHERE edge = $1 AND state = 'unclear' AND due_at <= $2)
+            OR EXISTS (SELECT 1 FROM errand WHERE edge = $1 AND state = 'sending' AND lease_until < $2)",
+    )
+    .bind(&request.edge)
+    .bind(request.now.0)
+    .bind(i64::from(request.witnesses_only))
+    .fetch_optional(pool)
+    .await?;
+    Ok(row.is_some())
+}
+
+/// Leases witnesses first, then what is ready, by rank.
+pub(in crate::ledger) async fn lease(
+    tx: &mut SqliteConnection,
+    shared: &Shared,
+    request: &LeaseRequest,
+) -> LedgerResult<Vec<Leased>> {
+    expire(tx, shared, &request.edge, request.now, request.quiet_ms, request.now).await?;
+    let limit = i64::try_from(request.limit).unwrap_or(i64::MAX);
+    let asking = claim(tx, request, "unclear", limit).await?;
+    let left = limit - i64::try_from(asking.len()).unwrap_or(limit);
+    let sending = if request.witnesses_only || left <= 0 { Vec::new() } else { claim(tx, request, "ready", left).await? };
+    write_attempts(tx, request, &asking, &sending).await?;
+    let creates: Vec<Move> = sending
+        .iter()
+        .filter(|c| c.kind == "create")
+        .filter_map(|c| {
+            c.assignment.map(|a| Move::ours(a, Some(State::Sending), "sending", request.now).cause("the create call starts"))
+        })
+        .collect();
+    journal::apply(tx, &creates, request.now).await?;
+    let mut out = Vec::with_capacity(asking.len() + sending.len());
+    for (step, claims) in [(Step::Witness, asking), (Step::Send, sending)] {
+        let loads = loads(tx, shared, &claims, request.now).await?;
+        for claim in claims {
+            let Some(load) = loads.get(&claim.id) else { continue };
+            out.push(Leased {
+                id: Id(claim.id),
+                lease_no: claim.lease_no,
+                step,
+                kind: ErrandKind::parse(&claim.kind).ok_or_else(|| LedgerError::Corrupt(format!("kind `{}`", claim.kind)))?,
+                mark: claim.mark,
+                failures: u32::try_from(claim.failures).unwrap_or(u32::MAX),
+                misses: u32::try_from(claim.misses).unwrap_or(u32::MAX),
+                quiet_until: claim.quiet_until.map(Timestamp),
+                load: load.clone(),
+            });
+        }
+    }
+    Ok(out)
+}
+
+/// What another owner left `sending` may have happened: its quiet period starts now.
+pub(in crate::ledger) async fn expire(
+    tx: &mut SqliteConnection,
+    _shared: &Shared,
+    edge: &str,
+    now: Timestamp,
+    quiet_ms: i64,
+    leased_before: Timestamp,
+) -> LedgerResult<usize> {
+    let found: Vec<(i64, String, Option<i64>, Option<i64>)> = sqlx::query_as(
+        "UPDATE errand SET state = CASE WHEN kind = 'report' THEN 'ready' ELSE 'unclear' END, lease_no = lease_no + 1, misses = 0,
+            due_at = $2, quiet_until = $3, code = 'E-ABANDONED', reason = 'the process that sent it stopped before it heard the answer'
+         WHERE edge = $1 AND state = 'sending' AND lease_until < $4 RETURNING id, kind, assignment_id, ticket_id",
+    )
+    .bind(edge)
+    .bind(now.0)
+    .bind(now.plus_ms(quiet_ms).0)
+    .bind(leased_before.0)
+    .fetch_all(&mut *tx)
+    .await?;
+    let creates: Vec<_> = found.iter().filter(|(_, kind, ..)| kind == "create").collect();
+    let moves: Vec<Move> = creates
+        .iter()
+        .filter_map(|(_, _, assignment, _)| *assignment)
+        .map(|a| {
+            Move::ours(a, Some(State::Unclear), "unclear", now)
+                .cause("the process that sent it stopped before it heard the answer")
+        })
+        .collect();
+    journal::apply(tx, &moves, now).await?;
+    let tickets: Vec<i64> = creates.iter().filter_map(|(_, _, _, ticket)| *ticket).collect();
+    if !tickets.is_empty() {
+        sqlx::query("UPDATE ticket SET state = 'unclear', risky = 1 WHERE id IN (SELECT value FROM json_each($1))")
+            .bind(rows(&tickets)?)
+            .execute(tx)
+            .await?;
+    }
+    Ok(found.len())
+}
+
+#[derive(sqlx::FromRow)]
+struct Claim {
+    id: i64,
+    kind: String,
+    ticket_id: Option<i64>,
+    #[sqlx(rename = "assignment_id")]
+    assignment: Option<i64>,
+    mark: String,
+    body: Option<String>,
+    lease_no: i64,
+    failures: i64,
+    misses: i64,
+    quiet_until: Option<i64>,
+    rank: i64,
+}
+
+/// The `UPDATE` re-checks the state, so that two claimers never both win a row.
+async fn claim(tx: &mut SqliteConnection, request: &LeaseRequest, state: &str, limit: i64) -> LedgerResult<Vec<Claim>> {
+    let mut claims: Vec<Claim> = sqlx::query_as(
+        "UPDATE errand SET lease_no = lease_no + 1, lease_owner = $3, lease_until = $4,
+            state = CASE WHEN state = 'ready' THEN 'sending' ELSE state END,
+            attempts = attempts + (CASE WHEN state = 'ready' THEN 1 ELSE 0 END),
+            due_at = CASE WHEN state = 'ready' THEN due_at ELSE $4 END
+         WHERE state = $5 AND id IN (SELECT id FROM errand WHERE edge = $1 AND state = $5 AND due_at <= $2 ORDER BY rank LIMIT $6)
+         RETURNING id, kind, ticket_id, assignment_id, mark, body, lease_no, failures, misses, quiet_until, rank",
+    )
+    .bind(&request.edge)
+    .bind(request.now.0)
+    .bind(&request.owner)
+    .bind(request.now.plus_ms(request.lease_ms).0)
+    .bind(state)
+    .bind(limit)
+    .fetch_all(tx)
+    .await?;
+    claims.sort_by_key(|c| c.rank);
+    Ok(claims)
+}
+
+async fn write_attempts(
+    tx: &mut SqliteConnection,
+    request: &LeaseRequest,
+    asking: &[Claim],
+    sending: &[Claim],
+) -> LedgerResult<()> {
+    let attempts: Vec<Value> = asking
+        .iter()
+        .map(|c| (c, "ask"))
+        .chain(sending.iter().map(|c| (c, c.kind.as_str())))
+        .map(|(c, what)| json!({"e": c.id, "n": c.lease_no, "what": what}))
+        .collect();
+    if attempts.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "INSERT INTO attempt (errand_id, lease_no, what, owner, started_at, deadline)
+         SELECT value->>'e', value->>'n', value->>'what', $2, $3, $4 FROM json_each($1) WHERE true",
+    )
+    .bind(rows(&attempts)?)
+    .bind(&request.owner)
+    .bind(request.now.0)
+    .bind(request.now.plus_ms(request.lease_ms).0)
+    .execute(&mut *tx)
+    .await?;
+    let tickets: Vec<i64> = sending.iter().filter(|c| c.kind == "create").filter_map(|c| c.ticket_id).collect();
+    if !tickets.is_empty() {
+        sqlx::query("UPDATE ticket SET state = 'sending' WHERE id IN (SELECT value FROM json_each($1))")
+            .bind(rows(&tickets)?)
+            .execute(tx)
+            .await?;
+    }
+    Ok(())
+}
+
+async fn loads(tx: &mut SqliteConnection, shared: &Shared, claims: &[Claim], now: Timestamp) -> LedgerResult<HashMap<i64, Load>> {
+    let tickets: Vec<i64> = claims.iter().filter_map(|c| c.ticket_id).collect();
+    let found: Vec<(i64, Option<String>, Option<String>, Option<String>)> = if tickets.is_empty() {
+        Vec::new()
+    } else {
+        sqlx::query_as("SELECT id, draft, ref_id, ref_number FROM ticket WHERE id IN (SELECT value FROM json_each($1))")
+            .bind(rows(&tickets)?)
+            .fetch_all(&mut *tx)
+            .await?
+    };
+    let tickets: HashMap<i64, _> = found.into_iter().map(|(id, draft, ref_id, number)| (id, (draft, ref_id, number))).collect();
+    let mut out = HashMap::with_capacity(claims.len());
+    for claim in claims {
+        let load = match (claim.kind.as_str(), claim.ticket_id, claim.assignment) {
+            ("report", _, Some(assignment)) => Load::Report {
+                assignment_id: Id(assignment),
+                completion: Box::new(completion(tx, shared, assignment, &claim.mark, now).await?),
+            },
+            ("create", Some(ticket), _) => {
+                let draft = tickets
+                    .get(&ticket)
+                    .and_then(|t| t.0.as_deref())
+                    .ok_or_else(|| LedgerError::Corrupt("a draft is gone".to_owned()))?;
+                Load::Create { ticket_id: Id(ticket), draft: Box::new(document::<Draft>(draft)?) }
+            }
+            (_, Some(ticket), _) => {
+                let body = claim.body.as_deref().ok_or_else(|| LedgerError::Corrupt("a change is gone".to_owned()))?;
+                let (id, number) = tickets
+                    .get(&ticket)
+                    .and_then(|t| Some((t.1.clone()?, t.2.clone()?)))
+                    .ok_or_else(|| LedgerError::Corrupt("a change of a ticket that was never filed".to_owned()))?;
+                Load::Amend { ticket_id: Id(ticket), ticket: TicketRef { id, number }, change: document(body)? }
+            }
+            _ => return Err(LedgerError::Corrupt(format!("errand {} belongs to nothing", Id(claim.id)))),
+        };
+        out.insert(claim.id, load);
+    }
+    Ok(out)
+}
+
+#[derive(sqlx::FromRow)]
+struct Told {
+    external_id: String,
+    natural_key: String,
+    operation: String,
+    application_id: String,
+    outcome: Option<String>,
+    state: String,
+    closed_at: Option<i64>,
+    withdrawn_at: Option<i64>,
+    document: Option<String>,
+    desk: Option<String>,
+    ref_number: Option<String>,
+    url: Option<String>,
+    words: Option<String>,
+    resolution: Option<String>,
+    closer_id: Option<String>,
+    closer_name: Option<String>,
+    closer_mail: Option<String>,
+}
+
+/// Everything to tell the platform, read when it is told.
+async fn completion(
+    tx: &mut SqliteConnection,
+    _shared: &Shared,
+    id: i64,
+    mark: &str,
+    now: Timestamp,
+) -> LedgerResult<Completion> {
+    let told: Told = sqlx::query_as(
+        "SELECT a.external_id, a.natural_key, a.operation, a.application_id, a.outcome, a.state, a.closed_at, a.withdrawn_at, i.document,
+                t.desk, t.ref_number, t.url, t.words, t.resolution, p.external_id AS closer_id, p.name AS closer_name, p.email AS closer_mail
+         FROM assignment AS a LEFT JOIN inbox AS i ON i.id = a.document_id LEFT JOIN ticket AS t ON t.id = a.ticket_id
+         LEFT JOIN person AS p ON p.hash = t.closed_by WHERE a.id = $1",
+    )
+    .bind(id)
+    .fetch_one(tx)
+    .await?;
+    let outcome = told
+        .outcome
+        .as_deref()
+        .and_then(Outcome::parse)
+        .ok_or_else(|| LedgerError::Corrupt("a report without outcome".to_owned()))?;
+    let operation =
+        Operation::parse(&told.operation).ok_or_else(|| LedgerError::Corrupt(format!("operation `{}`", told.operation)))?;
+    // The document proves readable here rather than at the platform.
+    if let Some(text) = &told.document {
+        document::<Assignment>(text)?;
+    }
+    let reason = if told.state == "superseded" {
+        Some("a later revocation overtook it before anything was sent".to_owned())
+    } else if told.withdrawn_at.is_some() {
+        Some("the order was taken back".to_owned())
+    } else {
+        told.resolution.clone()
+    };
+    let closed_at = told.closed_at.map(Timestamp);
+    Ok(Completion {
+        id: mark.to_owned(),
+        external_id: told.external_id,
+        natural_key: told.natural_key,
+        operation,
+        application: told.application_id,
+        outcome,
+        success: outcome.is_success(),
+        reason,
+        words: told.words,
+        closed_by: told.closer_id.map(|id| Person { id, name: told.closer_name, email: told.closer_mail }),
+        ticket: told.ref_number,
+        ticket_url: told.url,
+        desk: told.desk,
+        closed_at,
+        seen_at: now,
+        closed_at_iso: closed_at.map(Timestamp::iso),
+        seen_at_iso: now.iso(),
+    })
+}
+
+/// Keeps the natural key's form in one place with its writers.
+#[cfg(test)]
+mod tests {
+    use crate::model::Operation;
+    use crate::model::assignment::natural_key;
+
+    #[test]
+    fn natural_keys_begin_with_source_and_external_id() {
+        assert_eq!(natural_key("oim", "a/b", Operation::Grant, 2), "oim/a/b/grant/2");
+    }
+}

@@ -1,0 +1,95 @@
+//! The transactions, written set-based: rows travel as one JSON document, so that a batch of any size is a handful of
+//! statements.
+
+pub(super) mod act;
+pub(super) mod history;
+pub(super) mod journal;
+pub(super) mod lease;
+pub(super) mod observe;
+pub(super) mod planning;
+pub(super) mod pull;
+pub(super) mod record;
+pub(super) mod settle;
+pub(super) mod upkeep;
+pub(super) mod views;
+
+use serde::Serialize;
+use sqlx::SqliteConnection;
+
+use super::{LedgerError, LedgerResult};
+use crate::model::id::IdMaker;
+use crate::model::key::{person_hash, stable_id};
+use crate::model::{Id, random};
+
+/// What every transaction needs besides its rows.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) ids: IdMaker,
+    pub(super) instance: String,
+    salt: String,
+}
+
+impl Shared {
+    /// Reads (or, when writing, makes) the salt of person hashes.
+    pub(super) async fn load(connection: &mut SqliteConnection, instance: &str, may_write: bool) -> LedgerResult<Self> {
+        if may_write {
+            sqlx::query("INSERT INTO meta (name, value) VALUES ('salt', $1) ON CONFLICT (name) DO NOTHING")
+                .bind(random::token())
+                .execute(&mut *connection)
+                .await?;
+        }
+        let row: Option<(String,)> =
+            sqlx::query_as("SELECT value FROM meta WHERE name = 'salt'").fetch_optional(connection).await?;
+        let salt = row.map(|(salt,)| salt).ok_or_else(|| LedgerError::Corrupt("it has no salt".to_owned()))?;
+        Ok(Self { ids: IdMaker::default(), instance: instance.to_owned(), salt })
+    }
+
+    pub(super) fn person(&self, source: &str, external_id: &str) -> String {
+        person_hash(&self.salt, source, external_id)
+    }
+
+    /// The stable id of a report: the same however often it is sent, another after a reopening.
+    pub(super) fn report_mark(&self, natural_key: &str, closings: i64) -> String {
+        format!("lmr-{}", stable_id(&["report", &self.instance, natural_key, &closings.to_string()]))
+    }
+
+    /// The findable mark of a comment.
+    pub(super) fn comment_mark(&self, ticket: i64, what: &str, nth: i64) -> String {
+        format!("lmc-{}", stable_id(&["comment", &self.instance, &ticket.to_string(), what, &nth.to_string()]))
+    }
+}
+
+/// Rows as one JSON document, to be unfolded by `json_each`.
+pub(super) fn rows<T: Serialize>(rows: &[T]) -> LedgerResult<String> {
+    serde_json::to_string(rows).map_err(|e| LedgerError::Corrupt(e.to_string()))
+}
+
+/// Ids as one JSON document.
+pub(super) fn ids_json(ids: &[Id]) -> String {
+    let mut out = String::from("[");
+    for (n, id) in ids.iter().enumerate() {
+        if n > 0 {
+            out.push(',');
+        }
+        out.push_str(&id.0.to_string());
+    }
+    out.push(']');
+    out
+}
+
+/// Reads a stored JSON document.
+pub(super) fn document<T: serde::de::DeserializeOwned>(text: &str) -> LedgerResult<T> {
+    serde_json::from_str(text).map_err(|e| LedgerError::Corrupt(e.to_string()))
+}
+
+impl LedgerError {
+    /// The same for every caller of a shared commit.
+    pub(super) fn same(&self) -> Self {
+        match self {
+            Self::Unavailable(words) => Self::Unavailable(words.clone()),
+            Self::Busy(words) => Self::Busy(words.clone()),
+            Self::NewerSchema { found, known } => Self::NewerSchema { found: *found, known: *known },
+            Self::Corrupt(words) => Self::Corrupt(words.clone()),
+        }
+    }
+}

@@ -1,0 +1,383 @@
+//! What desks say of our tickets: recorded, and turned into the life of their assignments.
+
+use serde_json::{Value, json};
+use sqlx::{SqliteConnection, SqlitePool};
+
+use super::super::{Held, LedgerResult, Observation};
+use super::journal::{self, Move};
+use super::settle::{after, park};
+use super::{Shared, planning, rows};
+use crate::model::ticket::{Category, TicketReading, TicketRef, TicketStatus};
+use crate::model::{Id, Key, Outcome, State, Timestamp};
+
+type HeldRow = (i64, String, String, String, Option<i64>, i64);
+
+fn held_of(rows: Vec<HeldRow>) -> Vec<Held> {
+    rows.into_iter()
+        .map(|(id, ref_id, number, key, updated, confirmed)| Held {
+            id: Id(id),
+            ticket: TicketRef { id: ref_id, number },
+            key: Key(key),
+            desk_updated_at: updated.map(Timestamp),
+            key_confirmed: confirmed == 1,
+        })
+        .collect()
+}
+
+/// Longest unchecked first.
+pub(in crate::ledger) async fn tickets_to_check(
+    pool: &SqlitePool,
+    desk: &str,
+    before: Timestamp,
+    limit: usize,
+) -> LedgerResult<Vec<Held>> {
+    let found: Vec<HeldRow> = sqlx::query_as(
+        "SELECT id, ref_id, ref_number, key, desk_updated_at, key_confirmed FROM ticket
+         WHERE desk = $1 AND state = 'open' AND checked_at < $2 AND ref_id IS NOT NULL ORDER BY checked_at LIMIT $3",
+    )
+    .bind(desk)
+    .bind(before.0)
+    .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+    .fetch_all(pool)
+    .await?;
+    Ok(held_of(found))
+}
+
+/// Those of the references that are ours.
+pub(in crate::ledger) async fn held(pool: &SqlitePool, desk: &str, ref_ids: &[String]) -> LedgerResult<Vec<Held>> {
+    let found: Vec<HeldRow> = sqlx::query_as(
+        "SELECT id, ref_id, ref_number, key, desk_updated_at, key_confirmed FROM ticket
+         WHERE desk = $1 AND ref_id IN (SELECT value FROM json_each($2)) AND shape <> 'double'",
+    )
+    .bind(desk)
+    .bind(rows(ref_ids)?)
+    .fetch_all(pool)
+    .await?;
+    Ok(held_of(found))
+}
+
+/// Tickets whose create was ever unclear or repeated.
+pub(in crate::ledger) async fn risky_tickets(
+    pool: &SqlitePool,
+    desk: &str,
+    since: Timestamp,
+    limit: usize,
+) -> LedgerResult<Vec<Held>> {
+    let found: Vec<HeldRow> = sqlx::query_as(
+        "SELECT id, ref_id, ref_number, key, desk_updated_at, key_confirmed FROM ticket
+         WHERE desk = $1 AND risky = 1 AND filed_at >= $2 AND ref_id IS NOT NULL ORDER BY filed_at LIMIT $3",
+    )
+    .bind(desk)
+    .bind(since.0)
+    .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+    .fetch_all(pool)
+    .await?;
+    Ok(held_of(found))
+}
+
+#[derive(Debug, sqlx::FromRow)]
+struct Ticket {
+    id: i64,
+    key: String,
+    desk: String,
+    state: String,
+    ref_number: Option<String>,
+    category: Option<String>,
+    desk_group: Option<String>,
+    first_work_at: Option<i64>,
+    outcome: Option<String>,
+    key_confirmed: i64,
+}
+
+#[derive(Debug, sqlx::FromRow)]
+struct Item {
+    id: i64,
+    state: String,
+    parked_code: Option<String>,
+}
+
+/// Records observations; returns how many tickets changed.
+pub(in crate::ledger) async fn observe(
+    tx: &mut SqliteConnection,
+    shared: &Shared,
+    observations: &[Observation],
+    now: Timestamp,
+) -> LedgerResult<usize> {
+    let mut changed = 0;
+    for observation in observations {
+        let id = match observation {
+            Observation::Seen { ticket_id, .. }
+            | Observation::Closed { ticket_id, .. }
+            | Observation::Gone { ticket_id }
+            | Observation::Unreadable { ticket_id, .. } => ticket_id.0,
+        };
+        let ticket: Option<Ticket> = sqlx::query_as(
+            "SELECT id, key, desk, state, ref_number, category, desk_group, first_work_at, outcome, key_confirmed FROM ticket WHERE id = $1",
+        )
+        .bind(id)
+        .fetch_optional(&mut *tx)
+        .await?;
+        let Some(ticket) = ticket else { continue };
+        let items: Vec<Item> = sqlx::query_as(
+            "SELECT a.id, a.state, a.parked_code FROM ticket_item AS ti JOIN assignment AS a ON a.id = ti.assignment_id WHERE ti.ticket_id = $1",
+        )
+        .bind(id)
+        .fetch_all(&mut *tx)
+        .await?;
+        let mut step = Observed { ticket, items, moves: Vec::new(), now };
+        changed += usize::from(match observation {
+            Observation::Seen { status, .. } => step.seen(tx, status).await?,
+            Observation::Closed { reading, .. } => step.closed(tx, shared, reading).await?,
+            Observation::Gone { .. } => step.gone(tx).await?,
+            Observation::Unreadable { .. } => step.checked(tx).await?,
+        });
+    }
+    Ok(changed)
+}
+
+struct Observed {
+    ticket: Ticket,
+    items: Vec<Item>,
+    moves: Vec<Move>,
+    now: Timestamp,
+}
+
+impl Observed {
+    async fn checked(&self, tx: &mut SqliteConnection) -> LedgerResult<bool> {
+        sqlx::query("UPDATE ticket SET checked_at = $2 WHERE id = $1").bind(self.ticket.id).bind(self.now.0).execute(tx).await?;
+        Ok(false)
+    }
+
+    fn each(&mut self, to: Option<State>, event: &'static str, cause: &str, at: Timestamp, detail: &Value) {
+        for item in &self.items {
+            let step =
+                Move::ours(item.id, to, event, self.now).by_clock_of(&self.ticket.desk, at).cause(cause).detail(detail.clone());
+            self.moves.push(Move { actor: self.ticket.desk.clone(), ..step });
+        }
+    }
+
+    /// The bulk status of a ticket that is not closed, or closed without an outcome.
+    async fn seen(&mut self, tx: &mut SqliteConnection, status: &TicketStatus) -> LedgerResult<bool> {
+        let at = status.updated_at.unwrap_or(self.now);
+        let before = self.moves.len();
+        let open_now = matches!(status.category, Category::Open | Category::InProgress | Category::Waiting);
+        let reopened = self.ticket.state == "closed" && open_now;
+        if reopened {
+            self.reopen(tx, at).await?;
+        }
+        let begun = status.category == Category::InProgress || (status.assigned && open_now);
+        let first_work = (self.ticket.first_work_at.is_none() && begun).then_some(at);
+        if first_work.is_some() {
+            self.each(None, "work_began", "somebody of the admin group works on it", at, &json!({"status": status.status}));
+        } else if self.ticket.category.as_deref() != Some(status.category.as_str()) && !reopened {
+            self.each(None, "status", &format!("the desk says {}", status.status), at, &json!({"category": status.category}));
+        }
+        let moved = self.ticket.desk_group.is_some() && status.group.is_some() && self.ticket.desk_group != status.group;
+        if moved {
+            self.each(None, "moved", "it was given to another group", at, &json!({"group": status.group}));
+        }
+        let trouble = self.trouble(status);
+        self.marks(tx, trouble).await?;
+        sqlx::query(
+            "UPDATE ticket SET category = $2, status = $3, resolution = $4, desk_group = COALESCE($5, desk_group), group_hops = group_hops + $6,
+                assigned = $7, desk_updated_at = $8, checked_at = $9, first_work_at = COALESCE(first_work_at, $10),
+                key_confirmed = MAX(key_confirmed, $11), state = CASE WHEN $12 = 1 THEN 'open' ELSE state END WHERE id = $1",
+        )
+        .bind(self.ticket.id)
+        .bind(status.category.as_str())
+        .bind(&status.status)
+        .bind(&status.resolution)
+        .bind(&status.group)
+        .bind(i64::from(moved))
+        .bind(i64::from(status.assigned))
+        .bind(status.updated_at.map(|t| t.0))
+        .bind(self.now.0)
+        .bind(first_work.map(|t| t.0))
+        .bind(i64::from(status.key.as_ref().is_some_and(|k| k.as_str() == self.ticket.key)))
+        .bind(i64::from(reopened || (self.ticket.state == "gone" && open_now)))
+        .execute(&mut *tx)
+        .await?;
+        if let Some(first) = first_work {
+            let ids: Vec<i64> = self.items.iter().map(|i| i.id).collect();
+            sqlx::query("UPDATE assignment SET first_work_at = $2 WHERE id IN (SELECT value FROM json_each($1)) AND first_work_at IS NULL")
+                .bind(rows(&ids)?)
+                .bind(first.0)
+                .execute(&mut *tx)
+                .await?;
+        }
+        journal::apply(tx, &self.moves, self.now).await?;
+        Ok(self.moves.len() > before)
+    }
+
+    /// Something about the ticket that a person must look at: code and words.
+    fn trouble(&self, status: &TicketStatus) -> Option<(&'static str, String)> {
+        match (&status.key, self.ticket.key_confirmed) {
+            (Some(key), _) if key.as_str() != self.ticket.key => {
+                return Some(("E-KEY", "the ticket carries another key than the one it was created with".to_owned()));
+            }
+            (None, 0) => {
+                return Some((
+                    "E-KEY",
+                    "the ticket does not carry our key: the desk dropped the field, or our account cannot read it".to_owned(),
+                ));
+            }
+            _ => {}
+        }
+        match (status.category, status.outcome) {
+            (Category::Unknown, _) => Some(("E-STATUS", format!("no rule knows the desk's status “{}”", status.status))),
+            (Category::Closed, None) => {
+                let how = status.resolution.as_deref().unwrap_or("without a resolution");
+                Some(("E-OUTCOME", format!("it was closed as “{}” ({how}), which no rule maps to an outcome", status.status)))
+            }
+            _ => None,
+        }
+    }
+
+    /// Sets the mark, or lifts one that sync itself had set.
+    async fn marks(&mut self, tx: &mut SqliteConnection, trouble: Option<(&'static str, String)>) -> LedgerResult<()> {
+        let (mut set, mut lift) = (Vec::new(), Vec::new());
+        for item in &self.items {
+            match &trouble {
+                Some((code, reason)) if item.parked_code.as_deref() != Some(code) => {
+                    set.push(json!({"id": item.id, "at": self.now, "code": code, "reason": reason}));
+                    self.moves.push(Move::ours(item.id, None, "parked", self.now).cause(format!("{code}: {reason}")));
+                }
+                None if matches!(item.parked_code.as_deref(), Some("E-STATUS" | "E-OUTCOME" | "E-KEY" | "E-GONE")) => {
+                    lift.push(item.id);
+                    self.moves
+                        .push(Move::ours(item.id, None, "unparked", self.now).cause("the desk's answer is understood again"));
+                }
+                _ => {}
+            }
+        }
+        park(tx, &set).await?;
+        if !lift.is_empty() {
+            sqlx::query(
+                "UPDATE assignment SET parked_at = NULL, parked_code = NULL, parked_reason = NULL WHERE id IN (SELECT value FROM json_each($1))",
+            )
+            .bind(rows(&lift)?)
+            .execute(tx)
+            .await?;
+        }
+        Ok(())
+    }
+
+    async fn reopen(&mut self, tx: &mut SqliteConnection, at: Timestamp) -> LedgerResult<()> {
+        self.each(Some(State::Rework), "reopened", "the ticket was opened again", at, &json!({"ticket": self.ticket.ref_number}));
+        let ids: Vec<i64> = self.items.iter().map(|i| i.id).collect();
+        // A report that was not sent yet would be untrue now.
+        sqlx::query(
+            "UPDATE errand SET state = 'dropped', reason = 'the ticket was opened again before it was sent'
+             WHERE kind = 'report' AND state = 'ready' AND assignment_id IN (SELECT value FROM json_each($1))",
+        )
+        .bind(rows(&ids)?)
+        .execute(&mut *tx)
+        .await?;
+        sqlx::query("UPDATE assignment SET outcome = NULL, closed_at = NULL, reported_at = NULL WHERE id IN (SELECT value FROM json_each($1))")
+            .bind(rows(&ids)?)
+            .execute(&mut *tx)
+            .await?;
+        sqlx::query("UPDATE ticket SET outcome = NULL, closed_at = NULL, closed_by = NULL, words = NULL WHERE id = $1")
+            .bind(self.ticket.id)
+            .execute(tx)
+            .await?;
+        Ok(())
+    }
+
+    /// Closed with an outcome, and read in full.
+    async fn closed(&mut self, tx: &mut SqliteConnection, shared: &Shared, reading: &TicketReading) -> LedgerResult<bool> {
+        let status = &reading.status;
+        let Some(outcome) = status.outcome.filter(|_| status.category == Category::Closed) else {
+            return self.seen(tx, status).await;
+        };
+        if self.ticket.state == "closed" && self.ticket.outcome.as_deref() == Some(outcome.as_str()) {
+            return self.checked(tx).await;
+        }
+        if self.ticket.state == "closed" {
+            // Closed again with another outcome: it was reopened between two looks.
+            self.reopen(tx, status.updated_at.unwrap_or(self.now)).await?;
+        }
+        if let Some(("E-KEY", _)) = self.trouble(status) {
+            return self.seen(tx, status).await;
+        }
+        let at = status.closed_at.or(status.updated_at).unwrap_or(self.now);
+        self.marks(tx, None).await?;
+        let resolution = status.resolution.clone().unwrap_or_default();
+        let cause = format!("the desk closed it: {} {resolution}", status.status);
+        self.each(
+            Some(State::Closed),
+            "closed",
+            cause.trim(),
+            at,
+            &json!({"outcome": outcome, "ticket": self.ticket.ref_number}),
+        );
+        self.store_closing(tx, shared, reading, outcome, at).await?;
+        journal::apply(tx, &self.moves, self.now).await?;
+        let ids: Vec<i64> = self.items.iter().filter(|i| i.state != "superseded").map(|i| i.id).collect();
+        for id in ids {
+            after::owe_report(tx, shared, id, self.now).await?;
+        }
+        Ok(true)
+    }
+
+    async fn store_closing(
+        &self,
+        tx: &mut SqliteConnection,
+        shared: &Shared,
+        reading: &TicketReading,
+        outcome: Outcome,
+        at: Timestamp,
+    ) -> LedgerResult<()> {
+        let status = &reading.status;
+        let desk = format!("desk/{}", self.ticket.desk);
+        let closer = reading.closer.as_ref().map(|p| planning::person_row(shared, &desk, p, self.now));
+        planning::insert_persons(tx, closer.as_slice()).await?;
+        sqlx::query(
+            "UPDATE ticket SET state = 'closed', category = 'closed', status = $2, resolution = $3, outcome = $4, closed_at = $5, closed_by = $6,
+                words = $7, desk_updated_at = $8, checked_at = $9, first_work_at = COALESCE(first_work_at, $10), key_confirmed = 1 WHERE id = $1",
+        )
+        .bind(self.ticket.id)
+        .bind(&status.status)
+        .bind(&status.resolution)
+        .bind(outcome.as_str())
+        .bind(at.0)
+        .bind(reading.closer.as_ref().map(|p| shared.person(&desk, &p.id)))
+        .bind(&reading.words)
+        .bind(status.updated_at.map(|t| t.0))
+        .bind(self.now.0)
+        .bind(reading.first_work_at.map(|t| t.0))
+        .execute(&mut *tx)
+        .await?;
+        sqlx::query("UPDATE ticket_item SET outcome = $2 WHERE ticket_id = $1")
+            .bind(self.ticket.id)
+            .bind(outcome.as_str())
+            .execute(&mut *tx)
+            .await?;
+        sqlx::query(
+            "UPDATE assignment SET outcome = $2, closed_at = $3, first_work_at = COALESCE(first_work_at, $4)
+             WHERE id IN (SELECT assignment_id FROM ticket_item WHERE ticket_id = $1)",
+        )
+        .bind(self.ticket.id)
+        .bind(outcome.as_str())
+        .bind(at.0)
+        .bind(reading.first_work_at.map(|t| t.0))
+        .execute(tx)
+        .await?;
+        Ok(())
+    }
+
+    async fn gone(&mut self, tx: &mut SqliteConnection) -> LedgerResult<bool> {
+        if self.ticket.state == "gone" {
+            return self.checked(tx).await;
+        }
+        let reason = "the desk no longer has the ticket, or hides it from our account".to_owned();
+        self.marks(tx, Some(("E-GONE", reason))).await?;
+        sqlx::query("UPDATE ticket SET state = CASE WHEN state = 'open' THEN 'gone' ELSE state END, category = 'gone', checked_at = $2 WHERE id = $1")
+            .bind(self.ticket.id)
+            .bind(self.now.0)
+            .execute(&mut *tx)
+            .await?;
+        journal::apply(tx, &self.moves, self.now).await?;
+        Ok(true)
+    }
+}

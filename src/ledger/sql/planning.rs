@@ -1,0 +1,237 @@
+//! Planning: which assignments want a decision, and carrying decisions out.
+
+use std::collections::HashMap;
+
+use serde_json::{Value, json};
+use sqlx::{SqliteConnection, SqlitePool};
+
+use super::super::{Decision, LedgerError, LedgerResult, PlanAction, TicketPlan, ToPlan};
+use super::journal::{self, Move};
+use super::record::drop_unsent;
+use super::settle::after;
+use super::{Shared, document, rows};
+use crate::model::{Assignment, Id, Outcome, Person, State, Timestamp};
+
+/// First of their lanes; revocations before all else, and past unsent or open predecessors.
+const CANDIDATES: &str = "
+    SELECT a.id, a.state, a.revision, a.received_at, i.document,
+           (SELECT t.ref_number FROM assignment AS p JOIN ticket AS t ON t.id = p.ticket_id
+             WHERE p.lane = a.lane AND p.state IN ('open', 'rework') AND (p.lane_at, p.id) < (a.lane_at, a.id) LIMIT 1)
+    FROM assignment AS a JOIN inbox AS i ON i.id = a.document_id
+    WHERE a.state IN ('received', 'planned') AND a.parked_at IS NULL AND a.revocation = $1 AND a.plan_at <= $2
+      AND NOT EXISTS (SELECT 1 FROM assignment AS p
+            WHERE p.lane = a.lane AND p.state IN ('received', 'planned', 'due', 'sending', 'unclear', 'open', 'rework')
+              AND p.parked_at IS NULL AND (p.lane_at, p.id) < (a.lane_at, a.id)
+              AND (a.revocation = 0 OR p.revocation = 1 OR p.state IN ('sending', 'unclear')))
+    ORDER BY a.plan_at, a.id LIMIT $3";
+
+type Candidate = (i64, String, i64, i64, Option<String>, Option<String>);
+
+/// Assignments that want a plan now.
+pub(in crate::ledger) async fn to_plan(pool: &SqlitePool, now: Timestamp, limit: usize) -> LedgerResult<Vec<ToPlan>> {
+    let mut out: Vec<ToPlan> = Vec::new();
+    for revocation in [1, 0] {
+        let left = limit.saturating_sub(out.len());
+        if left == 0 {
+            break;
+        }
+        let found: Vec<Candidate> = sqlx::query_as(CANDIDATES)
+            .bind(revocation)
+            .bind(now.0)
+            .bind(i64::try_from(left).unwrap_or(i64::MAX))
+            .fetch_all(pool)
+            .await?;
+        for (id, state, revision, received_at, text, lane_ticket) in found {
+            let text = text.ok_or_else(|| LedgerError::Corrupt(format!("assignment {} has no document", Id(id))))?;
+            out.push(ToPlan {
+                id: Id(id),
+                state: State::parse(&state).ok_or_else(|| LedgerError::Corrupt(format!("state `{state}`")))?,
+                assignment: document::<Assignment>(&text)?,
+                revision,
+                received_at: Timestamp(received_at),
+                cycle: 1,
+                lane_ticket,
+            });
+        }
+    }
+    Ok(out)
+}
+
+/// Carries decisions out; those overtaken by a change are void and come again.
+pub(in crate::ledger) async fn plan(
+    tx: &mut SqliteConnection,
+    shared: &Shared,
+    decisions: &[Decision],
+    now: Timestamp,
+) -> LedgerResult<usize> {
+    supersede(tx, shared, decisions, now).await?;
+    let ids: Vec<i64> = decisions.iter().map(|d| d.id.0).collect();
+    let found: Vec<(i64, String, i64)> = sqlx::query_as(
+        "SELECT id, source, revision FROM assignment
+         WHERE id IN (SELECT value FROM json_each($1)) AND state IN ('received', 'planned') AND parked_at IS NULL",
+    )
+    .bind(rows(&ids)?)
+    .fetch_all(&mut *tx)
+    .await?;
+    let valid: HashMap<i64, (String, i64)> = found.into_iter().map(|(id, source, revision)| (id, (source, revision))).collect();
+    let mut writes = Writes::default();
+    for decision in decisions {
+        let Some((source, revision)) = valid.get(&decision.id.0) else { continue };
+        if *revision == decision.revision {
+            writes.add(shared, decision, source, now);
+        }
+    }
+    let count = writes.moves.len();
+    writes.write(tx, now).await?;
+    Ok(count)
+}
+
+#[derive(Default)]
+struct Writes {
+    moves: Vec<Move>,
+    updates: Vec<Value>,
+    tickets: Vec<Value>,
+    errands: Vec<Value>,
+    persons: Vec<Value>,
+}
+
+impl Writes {
+    fn add(&mut self, shared: &Shared, decision: &Decision, source: &str, now: Timestamp) {
+        let id = decision.id.0;
+        self.persons.extend(decision.persons.iter().map(|p| person_row(shared, source, p, now)));
+        let mut update = json!({"id": id, "eligible": decision.eligible_at, "plan": now, "due": now});
+        let step = match &decision.action {
+            PlanAction::Wait { until } => {
+                update["plan"] = json!(until);
+                update["due"] = json!(until);
+                Move::ours(id, Some(State::Planned), "planned", now)
+                    .cause("its ticket is for later")
+                    .detail(json!({"due_at": until}))
+            }
+            PlanAction::Park { code, reason } => {
+                update["parked"] = json!(now);
+                update["code"] = json!(code);
+                update["reason"] = json!(reason);
+                Move::ours(id, None, "parked", now).cause(format!("{code}: {reason}"))
+            }
+            PlanAction::File(plan) => self.file(shared, decision, plan, &mut update, now),
+        };
+        self.updates.push(update);
+        self.moves.push(Move { catalog_version: Some(decision.catalog_version.clone()), ..step });
+    }
+
+    fn file(&mut self, shared: &Shared, decision: &Decision, plan: &TicketPlan, update: &mut Value, now: Timestamp) -> Move {
+        let ticket = shared.ids.next(now).0;
+        update["desk"] = json!(plan.desk);
+        update["group"] = json!(plan.admin_group);
+        update["ticket"] = json!(ticket);
+        self.tickets.push(json!({"id": ticket, "key": plan.draft.key, "cycle": plan.cycle, "desk": plan.desk, "group": plan.admin_group,
+            "route": plan.route, "draft": serde_json::to_string(&plan.draft).unwrap_or_default(), "template": plan.template,
+            "tv": plan.template_version, "cv": decision.catalog_version, "at": now, "a": decision.id.0, "rev": decision.revision}));
+        self.errands.push(json!({"id": shared.ids.next(now).0, "edge": format!("desk/{}", plan.desk), "ticket": ticket,
+            "a": decision.id.0, "rank": plan.rank, "due": now, "mark": plan.draft.key}));
+        let mut step = Move::ours(decision.id.0, Some(State::Due), "due", now)
+            .cause(plan.route.clone())
+            .detail(json!({"desk": plan.desk, "admin_group": plan.admin_group, "key": plan.draft.key}));
+        step.template_version = Some(format!("{}@{}", plan.template, plan.template_version));
+        step
+    }
+
+    async fn write(self, tx: &mut SqliteConnection, now: Timestamp) -> LedgerResult<()> {
+        if self.moves.is_empty() {
+            return Ok(());
+        }
+        journal::apply(tx, &self.moves, now).await?;
+        sqlx::query(
+            "UPDATE assignment SET eligible_at = j.value->>'eligible', plan_at = j.value->>'plan', due_at = j.value->>'due',
+                parked_at = j.value->>'parked', parked_code = j.value->>'code', parked_reason = j.value->>'reason',
+                desk = j.value->>'desk', admin_group = j.value->>'group', ticket_id = j.value->>'ticket'
+             FROM json_each($1) AS j WHERE assignment.id = CAST(j.value->>'id' AS BIGINT)",
+        )
+        .bind(rows(&self.updates)?)
+        .execute(&mut *tx)
+        .await?;
+        insert_persons(tx, &self.persons).await?;
+        if self.tickets.is_empty() {
+            return Ok(());
+        }
+        insert_tickets(tx, &self.tickets).await?;
+        sqlx::query(
+            "INSERT INTO errand (id, kind, edge, ticket_id, assignment_id, state, rank, due_at, mark, made_at)
+             SELECT value->>'id', 'create', value->>'edge', value->>'ticket', value->>'a', 'ready', value->>'rank', value->>'due',
+                    value->>'mark', value->>'due' FROM json_each($1) WHERE true",
+        )
+        .bind(rows(&self.errands)?)
+        .execute(tx)
+        .await?;
+        Ok(())
+    }
+}
+
+async fn insert_tickets(tx: &mut SqliteConnection, tickets: &[Value]) -> LedgerResult<()> {
+    let text = rows(tickets)?;
+    sqlx::query(
+        "INSERT INTO ticket (id, key, cycle, desk, admin_group, route, state, draft, template, template_version, catalog_version, planned_at)
+         SELECT value->>'id', value->>'key', value->>'cycle', value->>'desk', value->>'group', value->>'route', 'drafted', value->>'draft',
+                value->>'template', value->>'tv', value->>'cv', value->>'at' FROM json_each($1) WHERE true",
+    )
+    .bind(&text)
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query(
+        "INSERT INTO ticket_item (ticket_id, assignment_id, revision)
+         SELECT value->>'id', value->>'a', value->>'rev' FROM json_each($1) WHERE true",
+    )
+    .bind(&text)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+pub(in crate::ledger) fn person_row(shared: &Shared, source: &str, person: &Person, now: Timestamp) -> Value {
+    json!({"hash": shared.person(source, &person.id), "source": source, "x": person.id, "name": person.name, "mail": person.email, "at": now})
+}
+
+pub(in crate::ledger) async fn insert_persons(tx: &mut SqliteConnection, persons: &[Value]) -> LedgerResult<()> {
+    if persons.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "INSERT INTO person (hash, source, external_id, name, email, seen_at)
+         SELECT value->>'hash', value->>'source', value->>'x', value->>'name', value->>'mail', value->>'at' FROM json_each($1) WHERE true
+         ON CONFLICT (hash) DO UPDATE SET external_id = excluded.external_id, name = COALESCE(excluded.name, person.name),
+            email = COALESCE(excluded.email, person.email), seen_at = excluded.seen_at, erased_at = NULL
+         WHERE excluded.seen_at > person.seen_at + 86400000 OR excluded.name IS NOT person.name",
+    )
+    .bind(rows(persons)?)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// A revocation overtakes earlier orders of its lane of which nothing was sent.
+async fn supersede(tx: &mut SqliteConnection, shared: &Shared, decisions: &[Decision], now: Timestamp) -> LedgerResult<()> {
+    let filing: Vec<i64> = decisions.iter().filter(|d| matches!(d.action, PlanAction::File(_))).map(|d| d.id.0).collect();
+    if filing.is_empty() {
+        return Ok(());
+    }
+    let overtaken: Vec<(i64, String, i64)> = sqlx::query_as(
+        "SELECT p.id, p.state, a.id FROM json_each($1) AS j JOIN assignment AS a ON a.id = j.value
+         JOIN assignment AS p ON p.lane = a.lane AND (p.lane_at, p.id) < (a.lane_at, a.id)
+         WHERE a.revocation = 1 AND a.state IN ('received', 'planned') AND p.revocation = 0 AND p.state IN ('received', 'planned', 'due')",
+    )
+    .bind(rows(&filing)?)
+    .fetch_all(&mut *tx)
+    .await?;
+    for (id, state, by) in overtaken {
+        if state == "due" && !drop_unsent(tx, id).await? {
+            continue;
+        }
+        let step = Move::ours(id, Some(State::Superseded), "superseded", now)
+            .cause("a later revocation overtook it before anything was sent")
+            .detail(json!({"by": Id(by)}));
+        journal::apply(tx, &[step], now).await?;
+        after::close_without_ticket(tx, shared, id, Outcome::Cancelled, now).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,333 @@
+//! Intake: inbox, assignment and journal in one transaction, for many events at once.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use sqlx::SqliteConnection;
+
+use super::super::{LedgerError, LedgerResult, Receipt, ReceiptContent, Recorded};
+use super::journal::{self, JournalLine, Move};
+use super::{Shared, rows};
+use crate::model::{Assignment, Id, Operation, State, Timestamp};
+
+mod change;
+mod withdraw;
+
+pub(in crate::ledger) use change::drop_unsent;
+pub(in crate::ledger) use withdraw::withdraw;
+
+/// An order the ledger has, as far as intake needs to know it.
+#[derive(Debug, Clone)]
+struct Known {
+    id: i64,
+    digest: String,
+    revision: i64,
+}
+
+/// Everything one batch will write.
+#[derive(Default)]
+struct Plan {
+    inbox: Vec<Value>,
+    assignments: Vec<NewAssignment>,
+    journal: Vec<JournalLine>,
+    quarantine: Vec<Value>,
+    changes: Vec<change::Change>,
+    withdrawals: Vec<(String, String, Option<Operation>, Timestamp)>,
+}
+
+#[derive(Serialize)]
+struct NewAssignment {
+    id: i64,
+    key: String,
+    source: String,
+    ext: String,
+    gen_: i64,
+    op: &'static str,
+    rev: i64,
+    app: String,
+    appn: String,
+    ent: Option<String>,
+    entn: Option<String>,
+    ben: String,
+    persons: String,
+    lane: String,
+    lane_at: i64,
+    prio: i64,
+    req: Option<i64>,
+    appr: Option<i64>,
+    from: Option<i64>,
+    until: Option<i64>,
+    recv: i64,
+    digest: String,
+    doc: i64,
+    head: String,
+}
+
+/// Records a batch; each result belongs to the receipt at its place.
+pub(in crate::ledger) async fn record(
+    tx: &mut SqliteConnection,
+    shared: &Shared,
+    receipts: &[&Receipt],
+) -> LedgerResult<Vec<Recorded>> {
+    let mut events = known_events(tx, receipts).await?;
+    let mut orders = known_orders(tx, receipts).await?;
+    let mut plan = Plan::default();
+    let mut results = Vec::with_capacity(receipts.len());
+    for receipt in receipts {
+        let place = (receipt.source.clone(), receipt.event_id.clone());
+        if let Some((digest, id)) = events.get(&place) {
+            results.push(if *digest == receipt.digest { Recorded::Repeat { id: id.map(Id) } } else { Recorded::Conflict });
+            continue;
+        }
+        let result = take_in(&mut plan, &mut orders, shared, receipt)?;
+        let id = match &result {
+            Recorded::New { id } | Recorded::Unchanged { id } | Recorded::Changed { id, .. } => Some(id.0),
+            _ => None,
+        };
+        events.insert(place, (receipt.digest.clone(), id));
+        results.push(result);
+    }
+    write(tx, shared, plan, &mut results, receipts).await?;
+    Ok(results)
+}
+
+/// Decides what one event is, without touching the database.
+fn take_in(plan: &mut Plan, orders: &mut HashMap<String, Known>, shared: &Shared, receipt: &Receipt) -> LedgerResult<Recorded> {
+    match &receipt.content {
+        ReceiptContent::Order(assignment) => take_order(plan, orders, shared, receipt, assignment),
+        ReceiptContent::Withdrawn { external_id, operation } => {
+            plan.withdrawals.push((receipt.source.clone(), external_id.clone(), *operation, receipt.received_at));
+            // Counted after the write: the orders may stand earlier in this very batch.
+            Ok(Recorded::Withdrawn { assignments: 0 })
+        }
+        ReceiptContent::Unmappable { problem, body } => {
+            let id = shared.ids.next(receipt.received_at);
+            plan.quarantine
+                .push(json!({"id": id.0, "source": receipt.source, "event": receipt.event_id, "digest": receipt.digest,
+                "at": receipt.received_at.0, "problem": problem, "body": body}));
+            Ok(Recorded::Quarantined { id })
+        }
+    }
+}
+
+fn take_order(
+    plan: &mut Plan,
+    orders: &mut HashMap<String, Known>,
+    shared: &Shared,
+    receipt: &Receipt,
+    assignment: &Assignment,
+) -> LedgerResult<Recorded> {
+    let natural_key = assignment.natural_key();
+    let document = serde_json::to_string(assignment).map_err(|e| LedgerError::Corrupt(e.to_string()))?;
+    let digest = hex::encode(&Sha256::digest(document.as_bytes())[..16]);
+    let document_id = shared.ids.next(receipt.received_at).0;
+    if let Some(known) = orders.get_mut(&natural_key) {
+        let unchanged = known.digest == digest;
+        plan.inbox.push(inbox_row(
+            receipt,
+            document_id,
+            if unchanged { "unchanged" } else { "changed" },
+            known.id,
+            (!unchanged).then_some(&document),
+        ));
+        if unchanged {
+            return Ok(Recorded::Unchanged { id: Id(known.id) });
+        }
+        known.digest.clone_from(&digest);
+        known.revision += 1;
+        plan.changes.push(change::Change {
+            id: known.id,
+            revision: known.revision,
+            document_id,
+            digest,
+            at: receipt.received_at,
+            assignment: assignment.clone(),
+        });
+        return Ok(Recorded::Changed { id: Id(known.id), revision: known.revision });
+    }
+    let id = shared.ids.next(receipt.received_at);
+    plan.inbox.push(inbox_row(receipt, document_id, "new", id.0, Some(&document)));
+    let step = Move::ours(id.0, None, "received", receipt.received_at).cause("the platform ordered it");
+    let line = JournalLine::chain("", 1, State::Received, &step, receipt.received_at);
+    plan.assignments.push(new_assignment(
+        shared,
+        receipt,
+        assignment,
+        id.0,
+        &natural_key,
+        &digest,
+        document_id,
+        line.hash.clone(),
+    ));
+    plan.journal.push(line);
+    orders.insert(natural_key, Known { id: id.0, digest, revision: 1 });
+    Ok(Recorded::New { id })
+}
+
+fn inbox_row(receipt: &Receipt, id: i64, answer: &str, assignment: i64, document: Option<&String>) -> Value {
+    json!({"id": id, "source": receipt.source, "event": receipt.event_id, "digest": receipt.digest, "at": receipt.received_at.0,
+        "answer": answer, "a": assignment, "doc": document})
+}
+
+/// Hashes of the persons of an order, for checks that need no names.
+fn persons_of(shared: &Shared, assignment: &Assignment) -> String {
+    let hash = |id: &str| shared.person(&assignment.source, id);
+    json!({
+        "requester": assignment.requester.as_ref().map(|p| hash(&p.id)),
+        "approvers": assignment.approvals.iter().map(|a| json!({"by": hash(&a.by.id), "at": a.at})).collect::<Vec<_>>(),
+    })
+    .to_string()
+}
+
+#[expect(clippy::too_many_arguments, reason = "the row is made of what intake just decided")]
+fn new_assignment(
+    shared: &Shared,
+    receipt: &Receipt,
+    assignment: &Assignment,
+    id: i64,
+    natural_key: &str,
+    digest: &str,
+    document_id: i64,
+    head: String,
+) -> NewAssignment {
+    NewAssignment {
+        id,
+        key: natural_key.to_owned(),
+        source: assignment.source.clone(),
+        ext: assignment.external_id.clone(),
+        gen_: assignment.generation,
+        op: assignment.operation.as_str(),
+        rev: i64::from(assignment.operation.is_revocation()),
+        app: assignment.application.id.clone(),
+        appn: assignment.application.name.clone(),
+        ent: assignment.entitlement.as_ref().map(|e| e.id.clone()),
+        entn: assignment.entitlement.as_ref().map(|e| e.name.clone()),
+        ben: shared.person(&assignment.source, &assignment.beneficiary.id),
+        persons: persons_of(shared, assignment),
+        lane: assignment.lane(),
+        lane_at: assignment.approved_at.unwrap_or(receipt.received_at).0,
+        prio: assignment.priority,
+        req: assignment.requested_at.map(|t| t.0),
+        appr: assignment.approved_at.map(|t| t.0),
+        from: assignment.valid_from.map(|t| t.0),
+        until: assignment.valid_until.map(|t| t.0),
+        recv: receipt.received_at.0,
+        digest: digest.to_owned(),
+        doc: document_id,
+        head,
+    }
+}
+
+async fn write(
+    tx: &mut SqliteConnection,
+    shared: &Shared,
+    plan: Plan,
+    results: &mut [Recorded],
+    receipts: &[&Receipt],
+) -> LedgerResult<()> {
+    insert_assignments(tx, &plan.assignments).await?;
+    journal::insert(tx, &plan.journal).await?;
+    insert_inbox(tx, &plan.inbox).await?;
+    if !plan.quarantine.is_empty() {
+        quarantine(tx, &plan.quarantine).await?;
+    }
+    if !plan.changes.is_empty() {
+        change::apply(tx, shared, &plan.changes).await?;
+    }
+    for (source, external_id, operation, at) in withdraw::early(tx, &plan.assignments).await? {
+        withdraw(tx, shared, &source, &external_id, operation, at, "the platform took it back before it arrived").await?;
+    }
+    if !plan.withdrawals.is_empty() {
+        withdraw::apply(tx, shared, &plan.withdrawals, results, receipts).await?;
+    }
+    Ok(())
+}
+
+async fn insert_assignments(tx: &mut SqliteConnection, new: &[NewAssignment]) -> LedgerResult<()> {
+    if new.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "INSERT INTO assignment (id, natural_key, source, external_id, generation, operation, revocation, application_id,
+            application_name, entitlement_id, entitlement_name, beneficiary, persons, lane, lane_at, priority, requested_at,
+            approved_at, valid_from, valid_until, received_at, state, content_digest, document_id, chain_seq, chain_head)
+         SELECT value->>'id', value->>'key', value->>'source', value->>'ext', value->>'gen_', value->>'op', value->>'rev', value->>'app',
+            value->>'appn', value->>'ent', value->>'entn', value->>'ben', value->>'persons', value->>'lane', value->>'lane_at',
+            value->>'prio', value->>'req', value->>'appr', value->>'from', value->>'until', value->>'recv', 'received',
+            value->>'digest', value->>'doc', 1, value->>'head'
+         FROM json_each($1) WHERE true",
+    )
+    .bind(rows(new)?)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+async fn insert_inbox(tx: &mut SqliteConnection, inbox: &[Value]) -> LedgerResult<()> {
+    if inbox.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "INSERT INTO inbox (id, source, event_id, digest, received_at, answer, assignment_id, document)
+         SELECT value->>'id', value->>'source', value->>'event', value->>'digest', value->>'at', value->>'answer', value->>'a', value->>'doc'
+         FROM json_each($1) WHERE true",
+    )
+    .bind(rows(inbox)?)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Quarantined events get an inbox row too, so that a repeat is a repeat and a forgery a conflict.
+async fn quarantine(tx: &mut SqliteConnection, held: &[Value]) -> LedgerResult<()> {
+    let text = rows(held)?;
+    sqlx::query(
+        "INSERT INTO quarantine (id, source, event_id, digest, received_at, problem, body, state)
+         SELECT value->>'id', value->>'source', value->>'event', value->>'digest', value->>'at', value->>'problem', value->>'body', 'held'
+         FROM json_each($1) WHERE true",
+    )
+    .bind(&text)
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query(
+        "INSERT INTO inbox (id, source, event_id, digest, received_at, answer)
+         SELECT value->>'id', value->>'source', value->>'event', value->>'digest', value->>'at', 'quarantined' FROM json_each($1) WHERE true",
+    )
+    .bind(&text)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+type EventMap = HashMap<(String, String), (String, Option<i64>)>;
+
+async fn known_events(tx: &mut SqliteConnection, receipts: &[&Receipt]) -> LedgerResult<EventMap> {
+    let asked: Vec<Value> = receipts.iter().map(|r| json!({"s": r.source, "e": r.event_id})).collect();
+    let found: Vec<(String, String, String, Option<i64>, String)> = sqlx::query_as(
+        "SELECT i.source, i.event_id, i.digest, i.assignment_id, i.answer FROM json_each($1) AS j
+         JOIN inbox AS i ON i.source = j.value->>'s' AND i.event_id = j.value->>'e'",
+    )
+    .bind(rows(&asked)?)
+    .fetch_all(tx)
+    .await?;
+    Ok(found.into_iter().map(|(source, event, digest, id, _)| ((source, event), (digest, id))).collect())
+}
+
+async fn known_orders(tx: &mut SqliteConnection, receipts: &[&Receipt]) -> LedgerResult<HashMap<String, Known>> {
+    let keys: Vec<String> = receipts
+        .iter()
+        .filter_map(|r| if let ReceiptContent::Order(a) = &r.content { Some(a.natural_key()) } else { None })
+        .collect();
+    if keys.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let found: Vec<(String, i64, String, i64)> = sqlx::query_as(
+        "SELECT a.natural_key, a.id, a.content_digest, a.revision FROM json_each($1) AS j JOIN assignment AS a ON a.natural_key = j.value",
+    )
+    .bind(rows(&keys)?)
+    .fetch_all(tx)
+    .await?;
+    Ok(found.into_iter().map(|(key, id, digest, revision)| (key, Known { id, digest, revision })).collect())
+}

@@ -1,0 +1,121 @@
+//! The same order with other content: a revision, acted on.
+
+use serde_json::{Value, json};
+use sqlx::SqliteConnection;
+
+use super::super::super::LedgerResult;
+use super::super::journal::{self, Move};
+use super::super::{Shared, rows};
+use super::persons_of;
+use crate::ledger::sql::settle::after;
+use crate::model::{Assignment, State, Timestamp};
+
+/// New content of a known order.
+pub(super) struct Change {
+    pub(super) id: i64,
+    pub(super) revision: i64,
+    pub(super) document_id: i64,
+    pub(super) digest: String,
+    pub(super) at: Timestamp,
+    pub(super) assignment: Assignment,
+}
+
+/// Writes revisions. What is not sent yet is planned anew; an open ticket is told by a comment.
+pub(super) async fn apply(tx: &mut SqliteConnection, shared: &Shared, changes: &[Change]) -> LedgerResult<()> {
+    for change in changes {
+        keep_revision(tx, change).await?;
+        update_content(tx, shared, change).await?;
+        let (state, ticket_id): (String, Option<i64>) =
+            sqlx::query_as("SELECT state, ticket_id FROM assignment WHERE id = $1").bind(change.id).fetch_one(&mut *tx).await?;
+        let step = |to, cause: &str| {
+            Move::ours(change.id, to, "changed", change.at).cause(cause).detail(json!({"revision": change.revision}))
+        };
+        match State::parse(&state) {
+            Some(State::Received | State::Planned) => {
+                plan_again(tx, change.id).await?;
+                journal::apply(tx, &[step(None, "the platform changed the order; it is planned anew")], change.at).await?;
+            }
+            Some(State::Due) if drop_unsent(tx, change.id).await? => {
+                plan_again(tx, change.id).await?;
+                journal::apply(
+                    tx,
+                    &[step(Some(State::Planned), "the platform changed the order before its ticket was sent")],
+                    change.at,
+                )
+                .await?;
+            }
+            Some(State::Open | State::Rework) => {
+                journal::apply(tx, &[step(None, "the platform changed the order; its ticket is told")], change.at).await?;
+                if let Some(ticket) = ticket_id {
+                    after::tell_change(tx, shared, ticket, change.id, change.at).await?;
+                }
+            }
+            Some(State::Due | State::Sending | State::Unclear) => {
+                journal::apply(
+                    tx,
+                    &[step(None, "the platform changed the order; its ticket is told once it is filed")],
+                    change.at,
+                )
+                .await?;
+            }
+            _ => journal::apply(tx, &[step(None, "the platform changed the order after it was closed")], change.at).await?,
+        }
+    }
+    Ok(())
+}
+
+async fn keep_revision(tx: &mut SqliteConnection, change: &Change) -> LedgerResult<()> {
+    sqlx::query(
+        "INSERT INTO revision (assignment_id, revision, document_id, content_digest, seen_at)
+         SELECT id, revision, document_id, content_digest, $2 FROM assignment WHERE id = $1",
+    )
+    .bind(change.id)
+    .bind(change.at.0)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+async fn update_content(tx: &mut SqliteConnection, shared: &Shared, change: &Change) -> LedgerResult<()> {
+    let a = &change.assignment;
+    let row: Value = json!({"id": change.id, "rev": change.revision, "doc": change.document_id, "digest": change.digest,
+        "appn": a.application.name, "ent": a.entitlement.as_ref().map(|e| &e.id), "entn": a.entitlement.as_ref().map(|e| &e.name),
+        "persons": persons_of(shared, a), "prio": a.priority, "req": a.requested_at, "appr": a.approved_at,
+        "from": a.valid_from, "until": a.valid_until});
+    sqlx::query(
+        "UPDATE assignment SET revision = j.value->>'rev', document_id = j.value->>'doc', content_digest = j.value->>'digest',
+            application_name = j.value->>'appn', entitlement_id = j.value->>'ent', entitlement_name = j.value->>'entn',
+            persons = j.value->>'persons', priority = j.value->>'prio', requested_at = j.value->>'req', approved_at = j.value->>'appr',
+            valid_from = j.value->>'from', valid_until = j.value->>'until'
+         FROM json_each($1) AS j WHERE assignment.id = CAST(j.value->>'id' AS BIGINT)",
+    )
+    .bind(rows(&[row])?)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+async fn plan_again(tx: &mut SqliteConnection, id: i64) -> LedgerResult<()> {
+    sqlx::query("UPDATE assignment SET plan_at = 0, parked_at = NULL, parked_code = NULL, parked_reason = NULL WHERE id = $1")
+        .bind(id)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// Deletes draft and errand of an assignment whose ticket was certainly never sent; false where it may have been.
+pub(in crate::ledger) async fn drop_unsent(tx: &mut SqliteConnection, assignment: i64) -> LedgerResult<bool> {
+    let row: Option<(i64, i64)> = sqlx::query_as(
+        "SELECT e.id, e.ticket_id FROM assignment AS a JOIN errand AS e ON e.ticket_id = a.ticket_id AND e.kind = 'create'
+         WHERE a.id = $1 AND e.state IN ('ready', 'parked') AND e.attempts = 0",
+    )
+    .bind(assignment)
+    .fetch_optional(&mut *tx)
+    .await?;
+    let Some((errand, ticket)) = row else { return Ok(false) };
+    sqlx::query("DELETE FROM errand WHERE id = $1").bind(errand).execute(&mut *tx).await?;
+    sqlx::query("DELETE FROM ticket_item WHERE ticket_id = $1").bind(ticket).execute(&mut *tx).await?;
+    sqlx::query("DELETE FROM ticket WHERE id = $1").bind(ticket).execute(&mut *tx).await?;
+    sqlx::query("UPDATE assignment SET ticket_id = NULL WHERE id = $1").bind(assignment).execute(tx).await?;
+    Ok(true)
+}

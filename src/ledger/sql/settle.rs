@@ -1,0 +1,293 @@
+//! Settling: how a leased step ended, written only while the lease is still its own.
+
+use std::collections::HashMap;
+
+use serde_json::{Value, json};
+use sqlx::SqliteConnection;
+
+use super::super::{End, LedgerError, LedgerResult, Settlement};
+use super::journal::{self, Move};
+use super::{Shared, document, rows};
+use crate::model::ticket::{Created, Draft, TicketRef};
+use crate::model::{State, Timestamp};
+
+pub(in crate::ledger) mod after;
+
+#[derive(Debug, Clone, sqlx::FromRow)]
+struct Row {
+    id: i64,
+    kind: String,
+    state: String,
+    lease_no: i64,
+    ticket_id: Option<i64>,
+    assignment_id: Option<i64>,
+    ref_id: Option<String>,
+    ref_number: Option<String>,
+}
+
+/// Everything one batch of settlements will write.
+#[derive(Default)]
+struct Writes {
+    errands: Vec<Value>,
+    attempts: Vec<Value>,
+    moves: Vec<Move>,
+    filed: Vec<Value>,
+    /// Tickets filed: (ticket, assignment, at).
+    followed: Vec<(i64, i64, Timestamp)>,
+    tickets: Vec<Value>,
+    parked: Vec<Value>,
+    reported: Vec<Value>,
+    regrouped: Vec<(i64, String)>,
+}
+
+/// Settles; `false` where the lease was no longer the caller's.
+pub(in crate::ledger) async fn settle(
+    tx: &mut SqliteConnection,
+    shared: &Shared,
+    ends: &[&Settlement],
+) -> LedgerResult<Vec<bool>> {
+    let ids: Vec<i64> = ends.iter().map(|e| e.id.0).collect();
+    let found: Vec<Row> = sqlx::query_as(
+        "SELECT e.id, e.kind, e.state, e.lease_no, e.ticket_id, e.assignment_id, t.ref_id, t.ref_number
+         FROM errand AS e LEFT JOIN ticket AS t ON t.id = e.ticket_id WHERE e.id IN (SELECT value FROM json_each($1))",
+    )
+    .bind(rows(&ids)?)
+    .fetch_all(&mut *tx)
+    .await?;
+    let mut held: HashMap<i64, Row> = found.into_iter().map(|r| (r.id, r)).collect();
+    let mut writes = Writes::default();
+    let mut results = Vec::with_capacity(ends.len());
+    for end in ends {
+        let row = held
+            .get(&end.id.0)
+            .filter(|r| r.lease_no == end.lease_no && matches!(r.state.as_str(), "sending" | "unclear"))
+            .cloned();
+        let Some(row) = row else {
+            results.push(false);
+            continue;
+        };
+        // One settlement per lease: a second one in the same batch is void.
+        held.remove(&end.id.0);
+        writes.add(&row, end)?;
+        results.push(true);
+    }
+    writes.write(tx, shared).await?;
+    Ok(results)
+}
+
+impl Writes {
+    fn add(&mut self, row: &Row, end: &Settlement) -> LedgerResult<()> {
+        // The desk's own hook may have named the ticket before the call became unclear.
+        let witnessed = match (&end.end, &row.ref_id, &row.ref_number) {
+            (End::Unclear { .. } | End::Miss { .. } | End::Clear, Some(id), Some(number)) if row.kind == "create" => {
+                Some(End::Filed(Created {
+                    ticket: TicketRef { id: id.clone(), number: number.clone() },
+                    url: None,
+                    key_confirmed: true,
+                    group_missed: false,
+                }))
+            }
+            _ => None,
+        };
+        let how = witnessed.as_ref().unwrap_or(&end.end);
+        match how {
+            End::Filed(created) => self.filed(row, created, end.at),
+            End::Done => self.done(row, end.at),
+            End::Retry { at, code, reason, new_group } => self.retry(row, end.at, *at, code, reason, new_group.as_deref()),
+            End::Park { code, reason } => self.park(row, end.at, code, reason),
+            End::Unclear { ask_at, quiet_until, code, reason } => self.unclear(row, end.at, *ask_at, *quiet_until, code, reason),
+            End::Miss { ask_at } => self.errands.push(json!({"id": row.id, "state": "unclear", "due": ask_at, "miss": 1})),
+            End::Clear => self.clear(row, end.at),
+        }
+        let (verdict, code, reason) = match how {
+            End::Filed(_) | End::Done => ("done", None, None),
+            End::Retry { code, reason, .. } => ("retry", Some(code), Some(reason)),
+            End::Park { code, reason } => ("reject", Some(code), Some(reason)),
+            End::Unclear { code, reason, .. } => ("unclear", Some(code), Some(reason)),
+            End::Miss { .. } => ("miss", None, None),
+            End::Clear => ("clear", None, None),
+        };
+        self.attempts.push(json!({"e": row.id, "n": end.lease_no, "at": end.at, "v": verdict, "c": code, "r": reason}));
+        Ok(())
+    }
+
+    fn filed(&mut self, row: &Row, created: &Created, at: Timestamp) {
+        self.errands.push(json!({"id": row.id, "state": "done", "due": at, "done": at}));
+        let Some(ticket) = row.ticket_id else { return };
+        self.filed
+            .push(json!({"id": ticket, "ref": created.ticket.id, "num": created.ticket.number, "url": created.url, "at": at,
+            "key": i64::from(created.key_confirmed)}));
+        let Some(assignment) = row.assignment_id else { return };
+        let step = Move::ours(assignment, Some(State::Open), "filed", at)
+            .cause("the desk has the ticket")
+            .detail(json!({"ticket": created.ticket.number, "found_by_key": row.state == "unclear"}));
+        self.moves.push(step);
+        self.followed.push((ticket, assignment, at));
+        if created.group_missed {
+            self.mark(assignment, at, "E-GROUP", "the desk did not put the ticket with the admin group: assign it there by hand");
+        }
+    }
+
+    fn done(&mut self, row: &Row, at: Timestamp) {
+        self.errands.push(json!({"id": row.id, "state": "done", "due": at, "done": at}));
+        let Some(assignment) = row.assignment_id else { return };
+        if row.kind == "report" {
+            self.moves.push(Move::ours(assignment, Some(State::Reported), "reported", at).cause("the platform has the outcome"));
+            self.reported.push(json!({"id": assignment, "at": at}));
+        } else {
+            self.moves.push(Move::ours(assignment, None, "told", at).cause(format!("{} reached the ticket", row.kind)));
+        }
+    }
+
+    fn retry(&mut self, row: &Row, now: Timestamp, at: Timestamp, code: &str, reason: &str, new_group: Option<&str>) {
+        self.errands.push(json!({"id": row.id, "state": "ready", "due": at, "fail": 1, "code": code, "reason": reason}));
+        let Some(ticket) = row.ticket_id.filter(|_| row.kind == "create") else { return };
+        self.tickets.push(json!({"id": ticket, "state": "drafted"}));
+        if let Some(group) = new_group {
+            self.regrouped.push((ticket, group.to_owned()));
+        }
+        if let Some(assignment) = row.assignment_id {
+            let mut detail = json!({"code": code, "again_at": at});
+            if let Some(group) = new_group {
+                detail["admin_group"] = json!(group);
+            }
+            self.moves.push(Move::ours(assignment, Some(State::Due), "retry", now).cause(reason).detail(detail));
+        }
+    }
+
+    fn park(&mut self, row: &Row, at: Timestamp, code: &str, reason: &str) {
+        self.errands.push(json!({"id": row.id, "state": "parked", "due": at, "fail": 1, "code": code, "reason": reason}));
+        let Some(assignment) = row.assignment_id else { return };
+        let back = (row.kind == "create" && row.state == "sending").then_some(State::Due);
+        if let Some(ticket) = row.ticket_id.filter(|_| back.is_some()) {
+            self.tickets.push(json!({"id": ticket, "state": "drafted"}));
+        }
+        self.moves.push(
+            Move::ours(assignment, back, "parked", at).cause(format!("{code}: {reason}")).detail(json!({"errand": row.kind})),
+        );
+        self.parked.push(json!({"id": assignment, "at": at, "code": code, "reason": reason}));
+    }
+
+    fn mark(&mut self, assignment: i64, at: Timestamp, code: &str, reason: &str) {
+        self.moves.push(Move::ours(assignment, None, "parked", at).cause(format!("{code}: {reason}")));
+        self.parked.push(json!({"id": assignment, "at": at, "code": code, "reason": reason}));
+    }
+
+    fn unclear(&mut self, row: &Row, at: Timestamp, ask_at: Timestamp, quiet_until: Timestamp, code: &str, reason: &str) {
+        self.errands.push(json!({"id": row.id, "state": "unclear", "due": ask_at, "quiet": quiet_until, "fail": 1, "code": code, "reason": reason}));
+        let Some(ticket) = row.ticket_id.filter(|_| row.kind == "create") else { return };
+        self.tickets.push(json!({"id": ticket, "state": "unclear", "risky": 1}));
+        if let Some(assignment) = row.assignment_id.filter(|_| row.state == "sending") {
+            let detail = json!({"code": code, "quiet_until": quiet_until});
+            self.moves.push(Move::ours(assignment, Some(State::Unclear), "unclear", at).cause(reason).detail(detail));
+        }
+    }
+
+    fn clear(&mut self, row: &Row, at: Timestamp) {
+        self.errands.push(json!({"id": row.id, "state": "ready", "due": at, "reset": 1}));
+        let Some(ticket) = row.ticket_id.filter(|_| row.kind == "create") else { return };
+        self.tickets.push(json!({"id": ticket, "state": "drafted", "risky": 1}));
+        if let Some(assignment) = row.assignment_id {
+            let cause = "the quiet period is over and no ticket carries the key: it is sent again";
+            self.moves.push(Move::ours(assignment, Some(State::Due), "cleared", at).cause(cause));
+        }
+    }
+
+    async fn write(self, tx: &mut SqliteConnection, shared: &Shared) -> LedgerResult<()> {
+        let Some(now) = self.attempts.first().and_then(|a| a["at"].as_i64()).map(Timestamp) else { return Ok(()) };
+        sqlx::query(
+            "UPDATE errand SET state = j.value->>'state', due_at = j.value->>'due', done_at = j.value->>'done',
+                quiet_until = COALESCE(j.value->>'quiet', quiet_until), failures = failures + COALESCE(j.value->>'fail', 0),
+                misses = CASE WHEN j.value->>'reset' IS NULL THEN misses + COALESCE(j.value->>'miss', 0) ELSE 0 END,
+                code = COALESCE(j.value->>'code', code), reason = COALESCE(j.value->>'reason', reason), lease_until = NULL
+             FROM json_each($1) AS j WHERE errand.id = CAST(j.value->>'id' AS BIGINT)",
+        )
+        .bind(rows(&self.errands)?)
+        .execute(&mut *tx)
+        .await?;
+        sqlx::query(
+            "UPDATE attempt SET ended_at = j.value->>'at', verdict = j.value->>'v', code = j.value->>'c', reason = j.value->>'r'
+             FROM json_each($1) AS j WHERE attempt.errand_id = CAST(j.value->>'e' AS BIGINT) AND attempt.lease_no = CAST(j.value->>'n' AS BIGINT)",
+        )
+        .bind(rows(&self.attempts)?)
+        .execute(&mut *tx)
+        .await?;
+        journal::apply(tx, &self.moves, now).await?;
+        self.write_tickets(tx).await?;
+        park(tx, &self.parked).await?;
+        after::follow(tx, shared, &self.followed).await
+    }
+
+    async fn write_tickets(&self, tx: &mut SqliteConnection) -> LedgerResult<()> {
+        if !self.filed.is_empty() {
+            let text = rows(&self.filed)?;
+            sqlx::query(
+                "UPDATE ticket SET state = 'open', ref_id = j.value->>'ref', ref_number = j.value->>'num', category = 'open',
+                    url = COALESCE(j.value->>'url', url), filed_at = j.value->>'at', key_confirmed = j.value->>'key', checked_at = 0
+                 FROM json_each($1) AS j WHERE ticket.id = CAST(j.value->>'id' AS BIGINT)",
+            )
+            .bind(&text)
+            .execute(&mut *tx)
+            .await?;
+            sqlx::query(
+                "UPDATE assignment SET filed_at = j.value->>'at' FROM json_each($1) AS j, ticket_item AS ti
+                 WHERE ti.ticket_id = CAST(j.value->>'id' AS BIGINT) AND assignment.id = ti.assignment_id",
+            )
+            .bind(&text)
+            .execute(&mut *tx)
+            .await?;
+        }
+        if !self.tickets.is_empty() {
+            sqlx::query(
+                "UPDATE ticket SET state = j.value->>'state', risky = MAX(risky, COALESCE(j.value->>'risky', 0))
+                 FROM json_each($1) AS j WHERE ticket.id = CAST(j.value->>'id' AS BIGINT)",
+            )
+            .bind(rows(&self.tickets)?)
+            .execute(&mut *tx)
+            .await?;
+        }
+        if !self.reported.is_empty() {
+            sqlx::query(
+                "UPDATE assignment SET reported_at = j.value->>'at'
+                 FROM json_each($1) AS j WHERE assignment.id = CAST(j.value->>'id' AS BIGINT)",
+            )
+            .bind(rows(&self.reported)?)
+            .execute(&mut *tx)
+            .await?;
+        }
+        for (ticket, group) in &self.regrouped {
+            regroup(tx, *ticket, group).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The draft goes to another group next time.
+async fn regroup(tx: &mut SqliteConnection, ticket: i64, group: &str) -> LedgerResult<()> {
+    let (text,): (Option<String>,) =
+        sqlx::query_as("SELECT draft FROM ticket WHERE id = $1").bind(ticket).fetch_one(&mut *tx).await?;
+    let mut draft: Draft = document(text.as_deref().ok_or_else(|| LedgerError::Corrupt("a draft is gone".to_owned()))?)?;
+    group.clone_into(&mut draft.admin_group);
+    let text = serde_json::to_string(&draft).map_err(|e| LedgerError::Corrupt(e.to_string()))?;
+    sqlx::query("UPDATE ticket SET draft = $2, route = route || '; the desk does not know that group: fallback' WHERE id = $1")
+        .bind(ticket)
+        .bind(text)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// Marks assignments as needing a person.
+pub(in crate::ledger) async fn park(tx: &mut SqliteConnection, parked: &[Value]) -> LedgerResult<()> {
+    if parked.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "UPDATE assignment SET parked_at = j.value->>'at', parked_code = j.value->>'code', parked_reason = j.value->>'reason'
+         FROM json_each($1) AS j WHERE assignment.id = CAST(j.value->>'id' AS BIGINT)",
+    )
+    .bind(rows(parked)?)
+    .execute(tx)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,176 @@
+//! What follows: comments and closings a ticket is owed, and the report an outcome is owed.
+
+use sqlx::SqliteConnection;
+
+use super::super::super::{LedgerError, LedgerResult};
+use super::super::{Shared, document, rows};
+use crate::model::ticket::Change;
+use crate::model::{Assignment, Outcome, Timestamp};
+
+/// After filing: what happened to the order while its ticket was on its way is told now.
+pub(in crate::ledger) async fn follow(
+    tx: &mut SqliteConnection,
+    shared: &Shared,
+    filed: &[(i64, i64, Timestamp)],
+) -> LedgerResult<()> {
+    if filed.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<i64> = filed.iter().map(|(_, assignment, _)| *assignment).collect();
+    let late: Vec<(i64, i64, Option<i64>)> = sqlx::query_as(
+        "SELECT a.id, ti.ticket_id, a.withdrawn_at FROM assignment AS a
+         JOIN ticket_item AS ti ON ti.assignment_id = a.id AND ti.ticket_id = a.ticket_id
+         WHERE a.id IN (SELECT value FROM json_each($1)) AND (a.withdrawn_at IS NOT NULL OR a.revision > ti.revision)",
+    )
+    .bind(rows(&ids)?)
+    .fetch_all(&mut *tx)
+    .await?;
+    for (assignment, ticket, withdrawn) in late {
+        let at = filed.iter().find(|(_, a, _)| *a == assignment).map_or(Timestamp(0), |(_, _, at)| *at);
+        if withdrawn.is_some() {
+            tell_withdrawal(tx, shared, ticket, assignment, at).await?;
+        } else {
+            tell_change(tx, shared, ticket, assignment, at).await?;
+        }
+    }
+    Ok(())
+}
+
+/// A comment that names what the order says now.
+pub(in crate::ledger) async fn tell_change(
+    tx: &mut SqliteConnection,
+    shared: &Shared,
+    ticket: i64,
+    assignment: i64,
+    at: Timestamp,
+) -> LedgerResult<()> {
+    let (revision, text): (i64, Option<String>) = sqlx::query_as(
+        "SELECT a.revision, i.document FROM assignment AS a LEFT JOIN inbox AS i ON i.id = a.document_id WHERE a.id = $1",
+    )
+    .bind(assignment)
+    .fetch_one(&mut *tx)
+    .await?;
+    let order: Assignment = document(text.as_deref().ok_or_else(|| LedgerError::Corrupt("a document is gone".to_owned()))?)?;
+    let day = |t: Option<Timestamp>| t.map_or_else(|| "not limited".to_owned(), Timestamp::human);
+    let mark = shared.comment_mark(ticket, "changed", revision);
+    let body = format!(
+        "**The order was changed.** It now says:\n\n- {} of {}\n- valid from: {}\n- valid until: {}\n",
+        order.operation.human(),
+        markup_safe(order.subject()),
+        day(order.valid_from),
+        day(order.valid_until)
+    );
+    errand(tx, shared, "comment", ticket, assignment, &Change::Comment { mark, body }, at).await?;
+    sqlx::query("UPDATE ticket_item SET revision = $3 WHERE ticket_id = $1 AND assignment_id = $2")
+        .bind(ticket)
+        .bind(assignment)
+        .bind(revision)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// An untouched ticket is closed; one that somebody works on is told.
+pub(in crate::ledger) async fn tell_withdrawal(
+    tx: &mut SqliteConnection,
+    shared: &Shared,
+    ticket: i64,
+    assignment: i64,
+    at: Timestamp,
+) -> LedgerResult<()> {
+    let (assigned, first_work): (i64, Option<i64>) =
+        sqlx::query_as("SELECT assigned, first_work_at FROM ticket WHERE id = $1").bind(ticket).fetch_one(&mut *tx).await?;
+    let mark = shared.comment_mark(ticket, "withdrawn", 1);
+    if assigned == 0 && first_work.is_none() {
+        let body = "**The order was taken back.** Nothing needs to be done.\n".to_owned();
+        errand(tx, shared, "close", ticket, assignment, &Change::Close { mark, body }, at).await
+    } else {
+        let body = "**The order was taken back.** Please stop, undo what was already done, and close this ticket as cancelled.\n"
+            .to_owned();
+        errand(tx, shared, "comment", ticket, assignment, &Change::Comment { mark, body }, at).await
+    }
+}
+
+/// Text of a platform cannot become markup.
+fn markup_safe(text: &str) -> String {
+    text.chars()
+        .filter(|c| !c.is_control())
+        .map(|c| if matches!(c, '*' | '_' | '`' | '[' | ']' | '<' | '>' | '#' | '|') { ' ' } else { c })
+        .collect()
+}
+
+async fn errand(
+    tx: &mut SqliteConnection,
+    shared: &Shared,
+    kind: &str,
+    ticket: i64,
+    assignment: i64,
+    change: &Change,
+    at: Timestamp,
+) -> LedgerResult<()> {
+    let mark = match change {
+        Change::Comment { mark, .. } | Change::Close { mark, .. } => mark.clone(),
+        Change::Fields { .. } => shared.comment_mark(ticket, "fields", at.0),
+    };
+    let body = serde_json::to_string(change).map_err(|e| LedgerError::Corrupt(e.to_string()))?;
+    sqlx::query(
+        "INSERT INTO errand (id, kind, edge, ticket_id, assignment_id, state, rank, due_at, mark, body, made_at)
+         SELECT $1, $2, 'desk/' || desk, id, $4, 'ready', $5, $5, $6, $7, $5 FROM ticket WHERE id = $3
+         ON CONFLICT (kind, mark) DO NOTHING",
+    )
+    .bind(shared.ids.next(at).0)
+    .bind(kind)
+    .bind(ticket)
+    .bind(assignment)
+    .bind(at.0)
+    .bind(mark)
+    .bind(body)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// An order that ends without a ticket: its outcome is reported all the same.
+pub(in crate::ledger) async fn close_without_ticket(
+    tx: &mut SqliteConnection,
+    shared: &Shared,
+    assignment: i64,
+    outcome: Outcome,
+    at: Timestamp,
+) -> LedgerResult<()> {
+    sqlx::query(
+        "UPDATE assignment SET outcome = $2, closed_at = $3, parked_at = NULL, parked_code = NULL, parked_reason = NULL WHERE id = $1",
+    )
+    .bind(assignment)
+    .bind(outcome.as_str())
+    .bind(at.0)
+    .execute(&mut *tx)
+    .await?;
+    owe_report(tx, shared, assignment, at).await
+}
+
+/// The report of the current closing; its id is the same however often it is sent.
+pub(in crate::ledger) async fn owe_report(
+    tx: &mut SqliteConnection,
+    shared: &Shared,
+    assignment: i64,
+    at: Timestamp,
+) -> LedgerResult<()> {
+    let (natural_key, source, closings): (String, String, i64) =
+        sqlx::query_as("UPDATE assignment SET closings = closings + 1 WHERE id = $1 RETURNING natural_key, source, closings")
+            .bind(assignment)
+            .fetch_one(&mut *tx)
+            .await?;
+    sqlx::query(
+        "INSERT INTO errand (id, kind, edge, assignment_id, state, rank, due_at, mark, made_at)
+         VALUES ($1, 'report', $2, $3, 'ready', $4, $4, $5, $4) ON CONFLICT (kind, mark) DO NOTHING",
+    )
+    .bind(shared.ids.next(at).0)
+    .bind(format!("source/{source}"))
+    .bind(assignment)
+    .bind(at.0)
+    .bind(shared.report_mark(&natural_key, closings))
+    .execute(tx)
+    .await?;
+    Ok(())
+}

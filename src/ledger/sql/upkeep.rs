@@ -1,0 +1,151 @@
+//! Off the hot path: erasure, checkpoints, and the proof that the chains hold.
+
+use sha2::{Digest, Sha256};
+use sqlx::{SqliteConnection, SqlitePool};
+
+use super::super::LedgerResult;
+use super::journal::link;
+use crate::model::{Id, Timestamp};
+
+/// Erases bodies of old events that no unfinished order needs, and names of persons not seen for long.
+pub(in crate::ledger) async fn erase(
+    tx: &mut SqliteConnection,
+    bodies_before: Timestamp,
+    persons_before: Timestamp,
+) -> LedgerResult<u64> {
+    let mut touched = 0;
+    touched += sqlx::query(
+        "UPDATE inbox SET document = NULL WHERE document IS NOT NULL AND received_at < $1 AND NOT EXISTS
+            (SELECT 1 FROM assignment AS a WHERE a.document_id = inbox.id AND (a.reported_at IS NULL OR a.reported_at >= $2))",
+    )
+    .bind(bodies_before.0)
+    .bind(persons_before.0)
+    .execute(&mut *tx)
+    .await?
+    .rows_affected();
+    touched += sqlx::query("UPDATE quarantine SET body = NULL WHERE body IS NOT NULL AND state <> 'held' AND received_at < $1")
+        .bind(bodies_before.0)
+        .execute(&mut *tx)
+        .await?
+        .rows_affected();
+    touched += sqlx::query("UPDATE ticket SET draft = NULL, words = NULL WHERE state = 'closed' AND closed_at < $1 AND (draft IS NOT NULL OR words IS NOT NULL)")
+        .bind(persons_before.0)
+        .execute(&mut *tx)
+        .await?
+        .rows_affected();
+    touched += sqlx::query(
+        "UPDATE person SET external_id = NULL, name = NULL, email = NULL, erased_at = $1 WHERE erased_at IS NULL AND seen_at < $1 AND NOT EXISTS
+            (SELECT 1 FROM assignment AS a WHERE a.beneficiary = person.hash AND a.reported_at IS NULL)",
+    )
+    .bind(persons_before.0)
+    .execute(tx)
+    .await?
+    .rows_affected();
+    Ok(touched)
+}
+
+/// Ties together the heads of all chains that grew since the last checkpoint.
+pub(in crate::ledger) async fn checkpoint(tx: &mut SqliteConnection, now: Timestamp) -> LedgerResult<Option<String>> {
+    let last: Option<(i64, String)> =
+        sqlx::query_as("SELECT at, head FROM checkpoint ORDER BY id DESC LIMIT 1").fetch_optional(&mut *tx).await?;
+    let (since, before) = last.unwrap_or((i64::MIN, String::new()));
+    let heads: Vec<(i64, i64, String)> = sqlx::query_as(
+        "SELECT a.id, a.chain_seq, a.chain_head FROM assignment AS a JOIN journal AS j ON j.assignment_id = a.id AND j.seq = a.chain_seq
+         WHERE j.seen_at > $1 AND j.seen_at <= $2 ORDER BY a.id",
+    )
+    .bind(since)
+    .bind(now.0)
+    .fetch_all(&mut *tx)
+    .await?;
+    if heads.is_empty() {
+        return Ok(None);
+    }
+    let mut hash = Sha256::new();
+    hash.update(before.as_bytes());
+    for (id, seq, head) in &heads {
+        hash.update(id.to_le_bytes());
+        hash.update(seq.to_le_bytes());
+        hash.update(head.as_bytes());
+    }
+    let head = hex::encode(hash.finalize());
+    sqlx::query("INSERT INTO checkpoint (at, assignments, head) VALUES ($1, $2, $3)")
+        .bind(now.0)
+        .bind(i64::try_from(heads.len()).unwrap_or(i64::MAX))
+        .bind(&head)
+        .execute(tx)
+        .await?;
+    Ok(Some(head))
+}
+
+#[derive(sqlx::FromRow)]
+struct Line {
+    assignment_id: i64,
+    seq: i64,
+    happened_at: i64,
+    whose_clock: String,
+    seen_at: i64,
+    event: String,
+    state: String,
+    actor: String,
+    cause: String,
+    detail: String,
+    catalog_version: Option<String>,
+    template_version: Option<String>,
+    hash: String,
+}
+
+/// Assignments whose chain does not hold: a row was changed, removed, or put in.
+pub(in crate::ledger) async fn verify_chains(pool: &SqlitePool) -> LedgerResult<Vec<Id>> {
+    const PAGE: i64 = 5_000;
+    let mut broken = Vec::new();
+    let (mut at, mut seq, mut before) = (i64::MIN, 0, String::new());
+    loop {
+        let lines: Vec<Line> = sqlx::query_as(
+            "SELECT assignment_id, seq, happened_at, whose_clock, seen_at, event, state, actor, cause, detail, catalog_version,
+                    template_version, hash FROM journal WHERE (assignment_id, seq) > ($1, $2) ORDER BY assignment_id, seq LIMIT $3",
+        )
+        .bind(at)
+        .bind(seq)
+        .bind(PAGE)
+        .fetch_all(pool)
+        .await?;
+        let last_page = lines.len() < usize::try_from(PAGE).unwrap_or(usize::MAX);
+        for l in lines {
+            if l.assignment_id != at {
+                (at, seq, before) = (l.assignment_id, 0, String::new());
+            }
+            let versions = (l.catalog_version.as_deref(), l.template_version.as_deref());
+            let expected = link(
+                &before,
+                l.assignment_id,
+                l.seq,
+                l.happened_at,
+                &l.whose_clock,
+                l.seen_at,
+                &l.event,
+                &l.state,
+                &l.actor,
+                &l.cause,
+                &l.detail,
+                versions,
+            );
+            if l.seq != seq + 1 || expected != l.hash {
+                broken.push(Id(at));
+            }
+            (seq, before) = (l.seq, l.hash);
+        }
+        if last_page {
+            break;
+        }
+    }
+    let cut: Vec<(i64,)> = sqlx::query_as(
+        "SELECT a.id FROM assignment AS a LEFT JOIN journal AS j ON j.assignment_id = a.id AND j.seq = a.chain_seq
+         WHERE j.hash IS NULL OR j.hash <> a.chain_head OR j.state <> a.state",
+    )
+    .fetch_all(pool)
+    .await?;
+    broken.extend(cut.into_iter().map(|(id,)| Id(id)));
+    broken.sort_unstable();
+    broken.dedup();
+    Ok(broken)
+}
