@@ -1,3 +1,5 @@
-//! One suite per seam, run against every implementation of it.
+//! One contract per seam, run for every implementation.
 
+mod desk;
+mod desk_bench;
 mod source;

@@ -356,6 +356,27 @@ async fn probe_and_check_find_wrong_credentials() {
     assert!(wrong.check().await.iter().any(|f| f.grade == lastmile::model::finding::Grade::Bad && f.what == "list"));
 }
 
+#[tokio::test]
+async fn the_platform_sends_again_until_it_is_taken() {
+    let world = World::new().await;
+    world.platform.order(3);
+    // Refuses the second call, takes every other.
+    let calls = Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let counted = calls.clone();
+    let router = axum::Router::new().fallback(move || async move {
+        let second = counted.fetch_add(1, Ordering::SeqCst) == 1;
+        if second { axum::http::StatusCode::SERVICE_UNAVAILABLE } else { axum::http::StatusCode::ACCEPTED }
+    });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let hook = format!("http://{}/hooks/iga", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    assert_eq!(world.platform.deliver(&hook).await, 2);
+    assert_eq!(world.platform.state().counts().undelivered, 1);
+    assert_eq!(world.platform.deliver(&hook).await, 1);
+    assert_eq!(world.platform.deliver(&hook).await, 0);
+    assert_eq!(calls.load(Ordering::SeqCst), 4);
+}
+
 #[test]
 fn a_wrong_file_is_refused_with_line_and_suggestion() {
     let clock: Arc<dyn Clock> = Arc::new(FakeClock::at(NOW));
