@@ -1,5 +1,7 @@
 //! What every source promises, pushed and polled, against the sandbox platform.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
