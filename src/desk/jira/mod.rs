@@ -337,6 +337,13 @@ impl Desk for Jira {
         Ok(comments.iter().filter_map(|c| c.get("body")).any(|b| super::render::adf_text(b).contains(mark)))
     }
 
+    async fn is_own_account(&self, created_by: Option<&str>) -> bool {
+        match (self.me().await, created_by) {
+            (Ok(me), Some(by)) => me == by,
+            _ => false,
+        }
+    }
+
     fn accept(&self, inbound: Inbound, now: Timestamp) -> Result<Vec<Hint>, Refusal> {
         let Some(scheme) = &self.webhook else {
             return Err(Refusal::Secret("no webhook is configured for this desk".to_owned()));

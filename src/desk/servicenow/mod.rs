@@ -355,6 +355,13 @@ impl Desk for ServiceNow {
         self.journal_has(ticket, mark).await
     }
 
+    async fn is_own_account(&self, created_by: Option<&str>) -> bool {
+        match (&self.account, created_by) {
+            (Some(me), Some(by)) => me.eq_ignore_ascii_case(by),
+            _ => false,
+        }
+    }
+
     fn accept(&self, inbound: Inbound, now: Timestamp) -> Result<Vec<Hint>, Refusal> {
         let Some(scheme) = &self.webhook else {
             return Err(Refusal::Secret("no webhook is configured for this desk".to_owned()));
