@@ -1,1 +1,120 @@
-//! (being built)
+//! Composition root: the only file that knows every concrete type.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use crate::catalog::{Catalog, Problem, Problems};
+use crate::flow::Setup;
+use crate::ledger::{Ledger, LedgerError, SqliteLedger};
+use crate::model::{Clock, Timestamp};
+use crate::plan::Planner;
+use crate::runtime::{Runtime, Wake};
+use crate::web::WebState;
+
+/// Makes everything a checked catalog describes; nothing is called yet.
+///
+/// # Errors
+/// Every problem of templates, desks and sources, with file and line.
+pub fn setup(catalog: Catalog, clock: &Arc<dyn Clock>) -> Result<Setup, Problems> {
+    let catalog = Arc::new(catalog);
+    let mut problems: Vec<Problem> = Vec::new();
+    let planner = Planner::new(&catalog).map_err(|p| problems.extend(p.0)).ok();
+    let (mut desks, mut sources) = (BTreeMap::new(), BTreeMap::new());
+    for (name, edge) in &catalog.desks {
+        match crate::desk::build(name, edge, &catalog.folder) {
+            Ok(desk) => drop(desks.insert(name.clone(), desk)),
+            Err(more) => problems.extend(more),
+        }
+    }
+    for (name, edge) in &catalog.sources {
+        match crate::source::build(name, edge, &catalog.folder, Arc::clone(clock)) {
+            Ok(source) => drop(sources.insert(name.clone(), source)),
+            Err(more) => problems.extend(more),
+        }
+    }
+    match planner {
+        Some(planner) if problems.is_empty() => Ok(Setup { catalog, planner, sources, desks }),
+        _ => {
+            problems.sort();
+            Err(Problems(problems))
+        }
+    }
+}
+
+/// Loads and makes a configuration folder.
+///
+/// # Errors
+/// Every problem found.
+pub fn load(folder: &Path, clock: &Arc<dyn Clock>) -> Result<Setup, Problems> {
+    setup(Catalog::load(folder)?, clock)
+}
+
+/// A bridge: ledger, setup and loops, ready to serve.
+#[derive(Debug)]
+pub struct Bridge {
+    /// The durable record.
+    pub ledger: Arc<dyn Ledger>,
+    /// What the current catalog makes.
+    pub setup: Arc<ArcSwap<Setup>>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Wakes the loops.
+    pub wake: Wake,
+    /// The loops.
+    pub runtime: Runtime,
+    started: Timestamp,
+}
+
+impl Bridge {
+    /// Opens the ledger and clears up what a dead process left behind.
+    ///
+    /// # Errors
+    /// See [`LedgerError`].
+    pub async fn open(setup: Setup, clock: Arc<dyn Clock>, singly: bool) -> Result<Self, LedgerError> {
+        let main = &setup.catalog.main;
+        let mode = if singly { crate::ledger::Mode::ServeSingly } else { crate::ledger::Mode::Serve };
+        let ledger: Arc<dyn Ledger> = Arc::new(SqliteLedger::open(&main.ledger.url, &main.instance.name, mode).await?);
+        let recovered = ledger.recover(clock.now(), &setup).await?;
+        if recovered > 0 {
+            tracing::info!(calls = recovered, "calls under way when the last process stopped: their witnesses are asked first");
+        }
+        let setup = Arc::new(ArcSwap::from_pointee(setup));
+        let wake = Wake::default();
+        let runtime = Runtime::new(Arc::clone(&ledger), Arc::clone(&setup), Arc::clone(&clock), wake.clone());
+        let started = clock.now();
+        Ok(Self { ledger, setup, clock, wake, runtime, started })
+    }
+
+    /// What the web needs.
+    #[must_use]
+    pub fn web(&self, metrics: metrics_exporter_prometheus::PrometheusHandle, loopback: bool, note: Option<String>) -> WebState {
+        let wake = self.wake.clone();
+        WebState {
+            ledger: Arc::clone(&self.ledger),
+            setup: Arc::clone(&self.setup),
+            clock: Arc::clone(&self.clock),
+            metrics,
+            started: self.started,
+            loopback,
+            note,
+            wake: Arc::new(move || wake.wake()),
+        }
+    }
+
+    /// Swaps in another checked configuration, whole. Edges that did not exist at the start need a restart to run.
+    pub fn swap(&self, setup: Setup) {
+        self.setup.store(Arc::new(setup));
+        self.wake.wake();
+    }
+
+    /// Stops the loops, then the ledger.
+    pub async fn close(&self) {
+        if !self.runtime.stop().await {
+            tracing::warn!("calls were still under way after 25 s; their witnesses are asked at the next start");
+        }
+        self.ledger.close().await;
+    }
+}

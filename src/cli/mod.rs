@@ -1,1 +1,96 @@
-//! (being built)
+//! Commands, one file each. Exit codes: 0 done, 1 failed, 2 wrong use, 78 the configuration is refused.
+
+mod check;
+mod demo;
+mod serve;
+mod token;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::catalog::Problems;
+use crate::runtime::telemetry::{self, LogFormat};
+
+/// Carries approved access the last mile: from the identity platform, as a ticket, to the people who grant it by
+/// hand, and the outcome back.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+struct Arguments {
+    /// Folder with lastmile.toml and the files beside it.
+    #[arg(long, global = true, default_value = "config", env = "LASTMILE_CONFIG")]
+    config: PathBuf,
+    /// What to log, like `info` or `lastmile=debug`.
+    #[arg(long, global = true, default_value = "warn,lastmile=info", env = "LASTMILE_LOG")]
+    log: String,
+    /// Logs as one JSON object a line.
+    #[arg(long, global = true)]
+    log_json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Try it: a sandbox platform, two sandbox desks with simulated admins, and the bridge between them.
+    Demo(demo::Arguments),
+    /// Run the bridge.
+    Serve,
+    /// Check the configuration without running it.
+    Check {
+        /// Also ask desks and platforms for the rights, groups and fields it will need.
+        #[arg(long)]
+        online: bool,
+    },
+    /// Make an access token; shown once, with the lines for lastmile.toml.
+    Token {
+        /// Name of its holder.
+        name: String,
+    },
+}
+
+/// Exit code of a refused configuration (`EX_CONFIG` of sysexits.h).
+const REFUSED: u8 = 78;
+
+/// Runs the command line.
+#[must_use]
+pub fn run() -> ExitCode {
+    let arguments = Arguments::parse();
+    telemetry::start_logs(&arguments.log, if arguments.log_json { LogFormat::Json } else { LogFormat::Text });
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error.into()),
+    };
+    let result = runtime.block_on(async {
+        match arguments.command {
+            Command::Demo(arguments) => demo::run(&arguments).await,
+            Command::Serve => serve::run(&arguments.config).await,
+            Command::Check { online } => check::run(&arguments.config, online).await,
+            Command::Token { name } => token::run(&name),
+        }
+    });
+    match result {
+        Ok(code) => code,
+        Err(error) => match error.downcast_ref::<Problems>() {
+            Some(problems) => refused(problems),
+            None => failed(&error),
+        },
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "commands speak to a person")]
+fn refused(problems: &Problems) -> ExitCode {
+    let n = problems.0.len();
+    eprintln!(
+        "{problems}\n\nThe configuration is refused: {n} {}. Nothing was started.",
+        if n == 1 { "problem" } else { "problems" }
+    );
+    ExitCode::from(REFUSED)
+}
+
+#[expect(clippy::print_stderr, reason = "commands speak to a person")]
+fn failed(error: &anyhow::Error) -> ExitCode {
+    eprintln!("lastmile: {error:#}");
+    ExitCode::FAILURE
+}

@@ -1,1 +1,20 @@
-//! (being built)
+//! Stateful fakes of a platform and of desks, with faults: demo, tests and load runs share them.
+
+pub mod admins;
+pub mod company;
+pub mod config;
+pub mod desk_state;
+pub mod faults;
+pub mod history;
+mod jira;
+pub mod platform;
+pub mod platform_state;
+pub mod server;
+mod servicenow;
+
+pub use admins::{Admins, Pace};
+pub use desk_state::{DeskState, Stage, Ticket};
+pub use faults::{Fault, Faults, Harm, Target, When};
+pub use platform::{PlatformFaults, SandboxPlatform};
+pub use platform_state::{Counts, PlatformState};
+pub use server::{DeskKind, SandboxDesk};

@@ -58,6 +58,12 @@ struct FieldTable {
 pub struct Pointer(String);
 
 impl Pointer {
+    /// The whole document.
+    #[must_use]
+    pub fn whole() -> Self {
+        Self(String::new())
+    }
+
     /// The pointer's text.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -1,11 +1,26 @@
 //! Identity platforms. Webhook and polled list are declared by a mapping; no platform needs code.
 
+pub mod auth;
 pub mod date;
+pub mod declared;
 pub mod field;
 pub mod mapping;
+pub mod paging;
+pub mod poll;
+pub mod report;
+pub mod timing;
+pub mod webhook;
+
+use std::path::Path;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::catalog::file::nearest;
+use crate::catalog::{EdgeFile, Problem};
+use crate::model::Clock;
 
 use crate::http::signature::Refusal;
 use crate::http::{CallError, Inbound};
@@ -48,6 +63,8 @@ pub struct SourceInfo {
     pub capabilities: Capabilities,
     /// Of a polled source.
     pub list: Option<ListKind>,
+    /// Of a polled source: its schedule as written.
+    pub schedule: Option<String>,
 }
 
 /// Something the platform said.
@@ -140,4 +157,27 @@ pub enum HookRefusal {
     /// This source takes no webhooks.
     #[error("source `{0}` takes no webhooks")]
     NoHook(String),
+}
+
+/// The kinds of sources there are.
+pub const KINDS: [&str; 2] = ["webhook", "poll"];
+
+/// Makes the source that a file of `sources/` declares. Relative secret files start at `folder`.
+///
+/// # Errors
+/// Everything that is wrong with the file, each with its line.
+pub fn build(name: &str, edge: &EdgeFile, folder: &Path, clock: Arc<dyn Clock>) -> Result<Arc<dyn Source>, Vec<Problem>> {
+    if KINDS.contains(&edge.kind.as_str()) {
+        return Ok(Arc::new(declared::Declared::build(name, &edge.file, folder, clock)?));
+    }
+    let help = match nearest(&edge.kind, KINDS) {
+        Some(best) => format!("did you mean `{best}`?"),
+        None => format!("a source is one of {}", KINDS.join(", ")),
+    };
+    Err(vec![edge.file.problem(&["kind"], format!("there is no kind of source `{}`", edge.kind), Some(help))])
+}
+
+/// SHA-256 in hex.
+fn digest(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
 }

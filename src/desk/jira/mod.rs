@@ -244,6 +244,10 @@ impl Desk for Jira {
         &self.info
     }
 
+    async fn is_own_account(&self, created_by: Option<&str>) -> bool {
+        matches!((created_by, self.me.get_or_try_init(|| self.myself()).await), (Some(by), Ok(me)) if by == me)
+    }
+
     async fn find(&self, key: &Key) -> Result<Vec<TicketStatus>, CallError> {
         let me = self.me().await?;
         let (mut found, mut at) = (Vec::new(), None);

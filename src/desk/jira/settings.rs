@@ -197,6 +197,10 @@ fn outcomes() -> BTreeMap<String, OutcomeOrAsk> {
         ("Declined", Outcome::Rejected),
         ("Cannot Reproduce", Outcome::NotPossible),
         ("Cancelled", Outcome::Cancelled),
+        ("Already in place", Outcome::AlreadyInPlace),
+        ("Partly done", Outcome::PartlyFulfilled),
+        ("Not possible", Outcome::NotPossible),
+        ("Rejected", Outcome::Rejected),
     ];
     table.into_iter().map(|(name, outcome)| (name.to_owned(), OutcomeOrAsk(Some(outcome)))).collect()
 }

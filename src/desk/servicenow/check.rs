@@ -19,7 +19,7 @@ impl ServiceNow {
             }
             Ok(rows) => {
                 out.push(finding(Grade::Good, format!("table {table}"), "readable"));
-                out.extend(rows.first().and_then(|row| missing_columns(row)));
+                out.extend(rows.first().and_then(missing_columns));
             }
         }
         out.push(self.key_column().await);

@@ -263,6 +263,10 @@ impl Desk for ServiceNow {
         &self.info
     }
 
+    async fn is_own_account(&self, created_by: Option<&str>) -> bool {
+        self.account.is_some() && self.account.as_deref() == created_by
+    }
+
     async fn find(&self, key: &Key) -> Result<Vec<TicketStatus>, CallError> {
         // An instance ignores a condition on a column it does not know and answers with everything: each row is checked.
         let rows = self.query(&format!("correlation_id={key}"), FIND_LIMIT).await?;

@@ -224,6 +224,12 @@ fn close_codes() -> BTreeMap<String, OutcomeOrAsk> {
         ("Not Solved (Not Reproducible)", Outcome::NotPossible),
         ("Not Solved (Too Costly)", Outcome::NotPossible),
         ("Closed/Resolved by Caller", Outcome::Cancelled),
+        ("Done", Outcome::Fulfilled),
+        ("Cancelled", Outcome::Cancelled),
+        ("Already in place", Outcome::AlreadyInPlace),
+        ("Partly done", Outcome::PartlyFulfilled),
+        ("Not possible", Outcome::NotPossible),
+        ("Rejected", Outcome::Rejected),
     ];
     list.into_iter().map(|(code, outcome)| (code.to_owned(), OutcomeOrAsk(Some(outcome)))).collect()
 }

@@ -1,0 +1,192 @@
+//! Walking through the pages of a list, and knowing whether all of it was read.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use url::Url;
+
+use super::field::{Pointer, as_text, lookup};
+use crate::http::Answer;
+
+/// How the list is divided into pages.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, tag = "by", rename_all = "snake_case")]
+pub enum Paging {
+    /// One answer holds everything.
+    #[default]
+    None,
+    /// The body holds the address of the next page; nothing there: the last page.
+    NextPointer {
+        /// Where it stands.
+        pointer: Pointer,
+    },
+    /// A `Link` header with `rel="next"`; without it: the last page.
+    LinkHeader,
+    /// By position. Read until a page is empty or `total` is reached: servers may give fewer rows than asked for.
+    Offset {
+        /// Query parameter with the position of the first row.
+        #[serde(default = "offset_parameter")]
+        offset_parameter: String,
+        /// Query parameter with the number of rows.
+        #[serde(default = "limit_parameter")]
+        limit_parameter: String,
+        /// Rows to ask for.
+        #[serde(default = "limit")]
+        limit: u64,
+        /// Where the body holds the number of all rows; with it the completeness of a snapshot is checked.
+        #[serde(default)]
+        total: Option<Pointer>,
+    },
+    /// The body holds a token for the next page; nothing there: the last page.
+    Token {
+        /// Where it stands.
+        pointer: Pointer,
+        /// Query parameter that takes it.
+        parameter: String,
+    },
+}
+
+fn offset_parameter() -> String {
+    "offset".to_owned()
+}
+
+fn limit_parameter() -> String {
+    "limit".to_owned()
+}
+
+fn limit() -> u64 {
+    100
+}
+
+/// What comes after a page.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Next {
+    /// It was the last one, and nothing speaks against having read everything.
+    End,
+    /// It was the last one, but rows were missed or moved meanwhile.
+    Torn,
+    /// This address.
+    Page(Url),
+}
+
+impl Paging {
+    /// Address of the first page.
+    #[must_use]
+    pub fn first(&self, base: &Url) -> Url {
+        match self {
+            Self::Offset { offset_parameter, limit_parameter, limit, .. } => {
+                with(&with(base, offset_parameter, "0"), limit_parameter, &limit.to_string())
+            }
+            _ => base.clone(),
+        }
+    }
+
+    /// What comes after the page at `here`, which had `rows` rows; `read` rows were read with it in all.
+    ///
+    /// # Errors
+    /// Words for people when the platform's next address cannot be followed.
+    pub fn next(&self, here: &Url, answer: &Answer, body: &Value, rows: u64, read: u64) -> Result<Next, String> {
+        match self {
+            Self::None => Ok(Next::End),
+            Self::NextPointer { pointer } => match lookup(body, pointer.as_str()).and_then(Value::as_str) {
+                Some(link) => follow(here, link),
+                None => Ok(Next::End),
+            },
+            Self::LinkHeader => match answer.header("link").and_then(next_of_link) {
+                Some(link) => follow(here, link),
+                None => Ok(Next::End),
+            },
+            Self::Token { pointer, parameter } => match lookup(body, pointer.as_str()).and_then(as_text) {
+                Some(token) => Ok(Next::Page(with(here, parameter, &token))),
+                None => Ok(Next::End),
+            },
+            Self::Offset { offset_parameter, total, .. } => {
+                let total = total.as_ref().map(|pointer| lookup(body, pointer.as_str()).and_then(Value::as_u64));
+                Ok(match (total, rows) {
+                    (Some(Some(total)), _) if read == total => Next::End,
+                    (Some(Some(total)), _) if read > total => Next::Torn,
+                    (Some(_), 0) => Next::Torn,
+                    (None, 0) => Next::End,
+                    _ => Next::Page(with(here, offset_parameter, &read.to_string())),
+                })
+            }
+        }
+    }
+}
+
+/// An address of the platform's own: our credentials never follow it to another host.
+fn follow(here: &Url, link: &str) -> Result<Next, String> {
+    let next = here.join(link).map_err(|_| "the address of the next page is no address".to_owned())?;
+    if next.origin() != here.origin() {
+        return Err("the address of the next page leads to another host; it is not followed".to_owned());
+    }
+    Ok(Next::Page(next))
+}
+
+/// The address with a query parameter set, instead of an earlier value of it.
+#[must_use]
+pub fn with(url: &Url, name: &str, value: &str) -> Url {
+    let kept: Vec<(String, String)> = url.query_pairs().filter(|(k, _)| k != name).map(|(k, v)| (k.into(), v.into())).collect();
+    let mut url = url.clone();
+    url.query_pairs_mut().clear().extend_pairs(kept).append_pair(name, value);
+    url
+}
+
+fn next_of_link(header: &str) -> Option<&str> {
+    header.split(',').find_map(|entry| {
+        let (address, parameters) = entry.split_once('>')?;
+        let next = parameters.split(';').any(|p| matches!(p.trim(), "rel=\"next\"" | "rel=next"));
+        next.then(|| address.trim().strip_prefix('<')).flatten()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn answer(link: &str) -> Answer {
+        Answer { status: 200, headers: [("link".to_owned(), link.to_owned())].into(), body: Vec::new() }
+    }
+
+    fn base() -> Url {
+        Url::parse("https://iga.example/orders?state=open").unwrap()
+    }
+
+    #[test]
+    fn links_are_followed_on_the_same_host_only() {
+        let paging = Paging::LinkHeader;
+        let next = |link: &str| paging.next(&base(), &answer(link), &Value::Null, 1, 1);
+        let Next::Page(url) = next("</a>; rel=\"prev\", </orders?page=2>; rel=\"next\"").unwrap() else { panic!("no next page") };
+        assert_eq!(url.as_str(), "https://iga.example/orders?page=2");
+        assert_eq!(next("</a>; rel=\"prev\"").unwrap(), Next::End);
+        assert!(next("<https://evil.example/orders>; rel=\"next\"").unwrap_err().contains("another host"));
+        assert!(next("<http://iga.example/orders>; rel=\"next\"").is_err(), "not without TLS either");
+    }
+
+    #[test]
+    fn an_offset_list_is_whole_only_when_the_numbers_agree() {
+        let paging = Paging::Offset {
+            offset_parameter: "offset".into(),
+            limit_parameter: "limit".into(),
+            limit: 2,
+            total: Some(serde_json::from_value(json!("/total")).unwrap()),
+        };
+        let first = paging.first(&base());
+        assert_eq!(first.query(), Some("state=open&offset=0&limit=2"));
+        let next = |total: u64, rows, read| paging.next(&first, &answer(""), &json!({ "total": total }), rows, read).unwrap();
+        assert_eq!(next(2, 2, 2), Next::End);
+        assert_eq!(next(1, 2, 2), Next::Torn);
+        assert_eq!(next(3, 0, 2), Next::Torn);
+        assert!(matches!(next(3, 2, 2), Next::Page(url) if url.query() == Some("state=open&limit=2&offset=2")));
+    }
+
+    #[test]
+    fn a_token_takes_the_place_of_the_one_before() {
+        let paging = Paging::Token { pointer: serde_json::from_value(json!("/next")).unwrap(), parameter: "page".into() };
+        let here = with(&base(), "page", "a&b");
+        let next = paging.next(&here, &answer(""), &json!({"next": "c=d"}), 1, 1).unwrap();
+        assert!(matches!(next, Next::Page(url) if url.query() == Some("state=open&page=c%3Dd")));
+        assert_eq!(paging.next(&here, &answer(""), &json!({"next": null}), 1, 1).unwrap(), Next::End);
+    }
+}

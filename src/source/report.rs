@@ -1,0 +1,323 @@
+//! The outcome on its way back: one signed, templated call with a stable id.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use schemars::JsonSchema;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::auth::{Auth, AuthSettings};
+use crate::catalog::{SecretRef, Span};
+use crate::http::client::{Body, ClientSettings};
+use crate::http::signature::sign_standard;
+use crate::http::verdict::by_status;
+use crate::http::{Call, CallError, HttpClient};
+use crate::model::completion::Completion;
+use crate::model::{Clock, Operation, Outcome, Person, Timestamp};
+use crate::plan::fill::Fill;
+
+/// What stays as it is inside an address.
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// `[report]`: the call that tells the platform an outcome. `{{…}}` takes parts of the completion: `id`,
+/// `external_id`, `natural_key`, `operation`, `application`, `outcome`, `success`, `reason`, `words`, `closed_by.id`,
+/// `closed_by.name`, `ticket`, `ticket_url`, `desk`, `closed_at`, `seen_at`, `closed_at_iso`, `seen_at_iso`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReportSettings {
+    /// Address; values are percent-encoded.
+    pub url: String,
+    /// Method.
+    #[serde(default)]
+    pub method: Method,
+    /// Further headers.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// JSON body; a leaf that is exactly one `{{…}}` keeps the value's type. None: the whole completion.
+    #[serde(default)]
+    pub body: Option<Value>,
+    /// Secret (`whsec_…`) to sign with, after Standard Webhooks.
+    #[serde(default)]
+    pub signing: Option<SecretRef>,
+    /// Credentials.
+    #[serde(default)]
+    pub auth: AuthSettings,
+    /// Header that carries the report's stable id; `webhook-id` carries it too where the report is signed.
+    #[serde(default = "id_header")]
+    pub id_header: String,
+    /// Statuses that mean "taken"; none given: every 2xx.
+    #[serde(default)]
+    pub success: Vec<u16>,
+    /// Statuses that mean "I have had this already" (`[409]`).
+    #[serde(default)]
+    pub already: Vec<u16>,
+    /// Address for a cheap GET that needs our credentials, for health checks.
+    #[serde(default)]
+    pub probe_url: Option<String>,
+    /// Time-out of the call.
+    #[serde(default = "timeout")]
+    pub timeout: Span,
+}
+
+/// Method of a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Method {
+    /// POST.
+    #[default]
+    Post,
+    /// PUT.
+    Put,
+    /// PATCH.
+    Patch,
+}
+
+impl Method {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Patch => "PATCH",
+        }
+    }
+}
+
+fn id_header() -> String {
+    "Idempotency-Key".to_owned()
+}
+
+fn timeout() -> Span {
+    Span::secs(30)
+}
+
+/// Tells outcomes.
+#[derive(Debug)]
+pub struct Reporter {
+    settings: ReportSettings,
+    signing: Option<SecretString>,
+    auth: Auth,
+    client: HttpClient,
+    fill: Fill,
+    clock: Arc<dyn Clock>,
+}
+
+impl Reporter {
+    /// Resolves the secrets and tries the templates on two made-up completions, one with everything and one with as
+    /// little as there can be.
+    ///
+    /// # Errors
+    /// The key at fault and words for people.
+    pub fn new(
+        edge: &str,
+        settings: ReportSettings,
+        folder: &Path,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, (&'static str, String)> {
+        let signing = settings.signing.as_ref().map(|s| s.resolve(folder)).transpose().map_err(|words| ("signing", words))?;
+        if let Some(secret) = &signing {
+            sign_standard(secret, "check", Timestamp(0), b"").map_err(|refusal| ("signing", refusal.to_string()))?;
+        }
+        let auth = settings.auth.resolve(folder).map_err(|words| ("auth", words))?;
+        let timeout = settings.timeout.duration().max(std::time::Duration::from_millis(1));
+        let client = HttpClient::new(ClientSettings { timeout, ..ClientSettings::for_edge(edge) }).map_err(|w| ("url", w))?;
+        let reporter = Self { settings, signing, auth, client, fill: Fill::default(), clock };
+        for sample in [sample(true), sample(false)] {
+            let context = context(&sample).map_err(|words| ("body", words))?;
+            reporter.url(&context).map_err(|words| ("url", words))?;
+            reporter.body(&context).map_err(|words| ("body", words))?;
+            reporter.headers(&context).map_err(|words| ("headers", words))?;
+        }
+        Ok(reporter)
+    }
+
+    /// Whether a member of the completion is told: all are, unless the body is declared and leaves it out.
+    #[must_use]
+    pub fn tells(&self, members: &[&str]) -> bool {
+        let written = self.settings.body.as_ref().map(Value::to_string);
+        written.is_none_or(|text| members.iter().any(|m| text.contains(&format!("{{{{{m}}}}}"))))
+    }
+
+    /// Tells the outcome. The id is the same in every repetition, so a call that may have happened is simply repeated.
+    ///
+    /// # Errors
+    /// `Reject` when the platform refuses this report for good; else `Retry`.
+    pub async fn report(&self, completion: &Completion) -> Result<(), CallError> {
+        let call = self.call(completion).map_err(|words| CallError::reject("E-CONFIG", words))?;
+        let answer = self.client.send(call).await.map_err(CallError::of_a_read)?;
+        let status = answer.status;
+        let taken = if self.settings.success.is_empty() { answer.is_success() } else { self.settings.success.contains(&status) };
+        if taken || self.settings.already.contains(&status) {
+            return Ok(());
+        }
+        if answer.is_success() {
+            // A 2xx that the declaration does not name is not known to be a yes.
+            return Err(CallError::reject(
+                "E-REFUSED",
+                format!("{} answered {status}, which is not in `success`", self.client.edge()),
+            ));
+        }
+        Err(by_status(status, answer.retry_after(), self.client.edge(), "").of_a_read())
+    }
+
+    /// Asks the declared address, where there is one.
+    ///
+    /// # Errors
+    /// As the call.
+    pub async fn probe(&self) -> Result<(), CallError> {
+        let Some(url) = &self.settings.probe_url else { return Ok(()) };
+        let answer = self.client.send(self.auth.on(Call::new("GET", url))).await.map_err(CallError::of_a_read)?;
+        if answer.is_success() {
+            return Ok(());
+        }
+        Err(by_status(answer.status, answer.retry_after(), self.client.edge(), "").of_a_read())
+    }
+
+    fn call(&self, completion: &Completion) -> Result<Call, String> {
+        let context = context(completion)?;
+        let bytes = serde_json::to_vec(&self.body(&context)?).map_err(|e| e.to_string())?;
+        let mut call = self.auth.on(Call::new(self.settings.method.as_str(), self.url(&context)?));
+        call.headers.extend(self.headers(&context)?);
+        call = call.header(&self.settings.id_header, &completion.id);
+        if let Some(secret) = &self.signing {
+            let now = self.clock.now();
+            let signature = sign_standard(secret, &completion.id, now, &bytes).map_err(|refusal| refusal.to_string())?;
+            if !self.settings.id_header.eq_ignore_ascii_case("webhook-id") {
+                call = call.header("webhook-id", &completion.id);
+            }
+            call = call.header("webhook-timestamp", now.0.div_euclid(1000).to_string()).header("webhook-signature", signature);
+        }
+        call.body = Body::Raw("application/json", bytes);
+        Ok(call)
+    }
+
+    fn url(&self, context: &Value) -> Result<String, String> {
+        let text = self.fill.text(&self.settings.url, &percent_encoded(context)).map_err(|e| e.to_string())?;
+        let path = text.split(['?', '#']).next().unwrap_or_default();
+        if path.split('/').any(|segment| matches!(segment, "." | "..")) {
+            return Err("a value would change the path of the address".to_owned());
+        }
+        match url::Url::parse(&text) {
+            Ok(url) if matches!(url.scheme(), "http" | "https") => Ok(url.into()),
+            _ => Err("the filled text is not an address; it starts with https:// or http://".to_owned()),
+        }
+    }
+
+    fn body(&self, context: &Value) -> Result<Value, String> {
+        match &self.settings.body {
+            None => Ok(context.clone()),
+            Some(template) => self.fill.json(template, context).map_err(|e| e.to_string()),
+        }
+    }
+
+    fn headers(&self, context: &Value) -> Result<Vec<(String, String)>, String> {
+        let filled = |(name, template): (&String, &String)| {
+            let value = self.fill.text(template, context).map_err(|e| e.to_string())?;
+            // A line break in a value would start another header.
+            Ok((name.clone(), value.chars().filter(|c| !c.is_control()).collect()))
+        };
+        self.settings.headers.iter().map(filled).collect()
+    }
+}
+
+fn context(completion: &Completion) -> Result<Value, String> {
+    serde_json::to_value(completion).map_err(|e| e.to_string())
+}
+
+fn percent_encoded(value: &Value) -> Value {
+    match value {
+        Value::String(text) => Value::String(utf8_percent_encode(text, UNRESERVED).to_string()),
+        Value::Array(items) => Value::Array(items.iter().map(percent_encoded).collect()),
+        Value::Object(members) => Value::Object(members.iter().map(|(k, v)| (k.clone(), percent_encoded(v))).collect()),
+        other => other.clone(),
+    }
+}
+
+/// A made-up completion to try templates on.
+fn sample(full: bool) -> Completion {
+    let some = |text: &str| full.then(|| text.to_owned());
+    Completion {
+        id: "sample".to_owned(),
+        external_id: "order-1".to_owned(),
+        natural_key: "source/order-1/grant/1".to_owned(),
+        operation: Operation::Grant,
+        application: "application".to_owned(),
+        outcome: Outcome::Fulfilled,
+        success: true,
+        reason: some("reason"),
+        words: some("words"),
+        closed_by: full.then(|| Person { id: "closer".to_owned(), name: Some("Closer".to_owned()), email: None }),
+        ticket: some("T-1"),
+        ticket_url: some("https://desk.example/T-1"),
+        desk: some("desk"),
+        closed_at: full.then_some(Timestamp(0)),
+        seen_at: Timestamp(0),
+        closed_at_iso: full.then(|| Timestamp(0).iso()),
+        seen_at_iso: Timestamp(0).iso(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::clock::FakeClock;
+    use serde_json::json;
+
+    fn reporter(text: &str) -> Result<Reporter, (&'static str, String)> {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("key"), "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=").unwrap();
+        let clock = Arc::new(FakeClock::at(Timestamp(1_764_000_000_000)));
+        Reporter::new("iga", toml::from_str(text).unwrap(), folder.path(), clock)
+    }
+
+    #[test]
+    fn the_call_is_filled_signed_and_named() {
+        let reporter = reporter(
+            r#"
+            url = "https://iga.example/orders/{{external_id}}/result?by={{desk}}"
+            signing = { file = "key" }
+            headers = { "X-Outcome" = "{{outcome}}" }
+            body = { ok = "{{success}}", note = "{{words}} ({{ticket}})", why = "{{reason}}" }
+            "#,
+        )
+        .unwrap();
+        let completion = Completion {
+            external_id: "a/b c".to_owned(),
+            words: Some("line \"one\"\nline two".to_owned()),
+            reason: None,
+            ..sample(true)
+        };
+        let call = reporter.call(&completion).unwrap();
+        assert_eq!(call.url, "https://iga.example/orders/a%2Fb%20c/result?by=desk");
+        let header = |name: &str| call.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str());
+        assert_eq!(header("X-Outcome"), Some("fulfilled"));
+        assert_eq!(header("Idempotency-Key"), Some("sample"));
+        assert_eq!(header("webhook-id"), Some("sample"));
+        assert_eq!(header("webhook-timestamp"), Some("1764000000"));
+        let Body::Raw(_, bytes) = &call.body else { panic!("no raw body") };
+        let body: Value = serde_json::from_slice(bytes).unwrap();
+        assert_eq!(body, json!({"ok": true, "note": "line \"one\"\nline two (T-1)"}));
+        let key = SecretString::from("whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=");
+        let expected = sign_standard(&key, "sample", Timestamp(1_764_000_000_000), bytes).unwrap();
+        assert_eq!(header("webhook-signature"), Some(expected.as_str()));
+    }
+
+    #[test]
+    fn a_value_cannot_walk_out_of_its_path() {
+        let reporter = reporter("url = \"https://iga.example/orders/{{external_id}}/result\"").unwrap();
+        let completion = Completion { external_id: "..".to_owned(), ..sample(true) };
+        assert!(reporter.call(&completion).unwrap_err().contains("path"));
+    }
+
+    #[test]
+    fn templates_are_tried_at_start() {
+        let key = |text: &str| reporter(text).unwrap_err().0;
+        assert_eq!(key("url = \"https://iga.example/{{order}}\""), "url");
+        assert_eq!(key("url = \"iga.example\""), "url");
+        assert_eq!(key("url = \"https://iga.example\"\nbody = { a = \"{{outcom}}\" }"), "body");
+        assert_eq!(key("url = \"https://iga.example\"\nsigning = { file = \"none\" }"), "signing");
+    }
+}

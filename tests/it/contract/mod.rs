@@ -1,0 +1,4 @@
+//! One contract per seam, run for every implementation.
+
+mod desk;
+mod desk_bench;
