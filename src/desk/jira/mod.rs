@@ -245,7 +245,7 @@ impl Desk for Jira {
     }
 
     async fn is_own_account(&self, created_by: Option<&str>) -> bool {
-        matches!((created_by, self.me.get_or_try_init(|| self.myself()).await), (Some(by), Ok(me)) if by == me)
+        matches!((created_by, self.me().await), (Some(by), Ok(me)) if by == me)
     }
 
     async fn find(&self, key: &Key) -> Result<Vec<TicketStatus>, CallError> {
@@ -338,14 +338,7 @@ impl Desk for Jira {
 
     async fn has_mark(&self, ticket: &TicketRef, mark: &str) -> Result<bool, CallError> {
         let comments = self.comments(ticket).await?;
-        Ok(comments.iter().filter_map(|c| c.get("body")).any(|b| super::render::adf_text(b).contains(mark)))
-    }
-
-    async fn is_own_account(&self, created_by: Option<&str>) -> bool {
-        match (self.me().await, created_by) {
-            (Ok(me), Some(by)) => me == by,
-            _ => false,
-        }
+        Ok(comments.iter().filter_map(|c| c.get("body")).any(|b| super::render::has_mark(b, mark)))
     }
 
     fn accept(&self, inbound: Inbound, now: Timestamp) -> Result<Vec<Hint>, Refusal> {

@@ -105,6 +105,9 @@ impl Lint<'_> {
         if let Some(since) = &operation.since {
             self.format(&[keys[0], name, "since"], since);
         }
+        if let Some(batch) = &operation.batch {
+            self.template(&[keys[0], name, "batch", "each"], &batch.each, &json!({"id": "1"}));
+        }
         if name == "read" {
             let mut names = sample(settings, name);
             self.steps(name, "after", &operation.after, &mut names);

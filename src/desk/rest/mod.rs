@@ -279,7 +279,7 @@ impl Desk for Rest {
     async fn status(&self, tickets: &[TicketRef]) -> Result<Vec<StatusAnswer>, CallError> {
         let mut known = match self.in_bulk(tickets).await {
             // One ticket may make a desk refuse the whole batch: then each is asked for itself.
-            Err(CallError::Reject { .. }) => HashMap::new(),
+            Err(CallError::Reject { .. } | CallError::Retry { code: "E-SERVER", .. }) => HashMap::new(),
             other => other?,
         };
         let (mut answers, mut missing) = (Vec::with_capacity(tickets.len()), Vec::new());

@@ -264,7 +264,7 @@ impl Desk for ServiceNow {
     }
 
     async fn is_own_account(&self, created_by: Option<&str>) -> bool {
-        self.account.is_some() && self.account.as_deref() == created_by
+        matches!((&self.account, created_by), (Some(me), Some(by)) if me.eq_ignore_ascii_case(by))
     }
 
     async fn find(&self, key: &Key) -> Result<Vec<TicketStatus>, CallError> {
@@ -357,13 +357,6 @@ impl Desk for ServiceNow {
 
     async fn has_mark(&self, ticket: &TicketRef, mark: &str) -> Result<bool, CallError> {
         self.journal_has(ticket, mark).await
-    }
-
-    async fn is_own_account(&self, created_by: Option<&str>) -> bool {
-        match (&self.account, created_by) {
-            (Some(me), Some(by)) => me.eq_ignore_ascii_case(by),
-            _ => false,
-        }
     }
 
     fn accept(&self, inbound: Inbound, now: Timestamp) -> Result<Vec<Hint>, Refusal> {
