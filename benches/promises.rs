@@ -1,1 +1,3 @@
+//! Benchmarks of what performance is promised for.
+
 fn main() {}

@@ -340,21 +340,21 @@ mod tests {
         }
     }
 
-    /// A desk that compares by whole seconds and gives three rows a page.
-    async fn desk(all: &[(usize, i64)], from: Timestamp, at: Option<Next>) -> Result<Page, CallError> {
+    /// A desk that compares by whole seconds.
+    async fn desk(all: &[(usize, i64)], a_page: usize, from: Timestamp, at: Option<Next>) -> Result<Page, CallError> {
         let skip = match at {
             Some(Next::Offset(n)) => n,
             _ => 0,
         };
         let hits: Vec<_> = all.iter().filter(|(_, t)| *t >= from.0 / 1000 * 1000).collect();
-        let rows = hits.iter().skip(skip).take(3).map(|(id, t)| row(*id, *t)).collect();
-        Ok(Page { rows, next: (hits.len() > skip + 3).then_some(Next::Offset(skip + 3)) })
+        let rows = hits.iter().skip(skip).take(a_page).map(|(id, t)| row(*id, *t)).collect();
+        Ok(Page { rows, next: (hits.len() > skip + a_page).then_some(Next::Offset(skip + a_page)) })
     }
 
     #[tokio::test]
     async fn equal_times_never_hide_a_row_nor_stop_the_walk() {
         let all: Vec<(usize, i64)> = (0..40).map(|n| (n, if n < 20 { 5_000 } else { 5_000 + (n as i64 - 19) * 400 })).collect();
-        let changes = walk(Timestamp(5_000), Timestamp(0), 1_000, |from, at| desk(&all, from, at)).await.unwrap();
+        let changes = walk(Timestamp(5_000), Timestamp(0), 1_000, |from, at| desk(&all, 3, from, at)).await.unwrap();
         let mut ids: Vec<usize> = changes.rows.iter().map(|r| r.ticket.id.parse().unwrap()).collect();
         ids.sort_unstable();
         assert_eq!(ids, (0..40).collect::<Vec<_>>());
@@ -367,7 +367,7 @@ mod tests {
         let all: Vec<(usize, i64)> = (0..2_000).map(|n| (n, 1_000 + n as i64)).collect();
         let mut mark = Timestamp(1_500);
         for _ in 0..10 {
-            let changes = walk(mark, mark.plus_ms(-60_000), 0, |from, at| desk(&all, from, at)).await.unwrap();
+            let changes = walk(mark, mark.plus_ms(-60_000), 0, |from, at| desk(&all, 90, from, at)).await.unwrap();
             let next = changes.next_mark.unwrap();
             if !changes.more {
                 assert_eq!(next, Timestamp(2_999));

@@ -1,66 +1,49 @@
 //! The one door from neutral markup to what a desk shows.
 
-use pulldown_cmark::{Event, Parser, Tag, TagEnd};
 use serde_json::{Value, json};
+
+use crate::plan::markup::{parse, to_adf, to_plain, to_wiki};
+
+/// Room kept for the line with the mark: what is clipped is the text before it, never the mark.
+const MARK_ROOM: usize = 100;
 
 /// Neutral markup as plain text of at most `max` characters.
 pub(super) fn plain(markup: &str, max: usize) -> String {
-    let mut out = String::new();
-    for event in Parser::new(markup) {
-        match event {
-            Event::Text(text) | Event::Code(text) => out.push_str(&text),
-            Event::SoftBreak | Event::HardBreak => out.push('\n'),
-            Event::Start(Tag::Item) => out.push_str("- "),
-            Event::Start(Tag::Link { dest_url, .. }) => {
-                out.push_str(&dest_url);
-                out.push(' ');
-            }
-            Event::End(TagEnd::Item) => end_line(&mut out),
-            Event::End(TagEnd::Paragraph | TagEnd::Heading(_) | TagEnd::CodeBlock | TagEnd::List(_)) => {
-                end_line(&mut out);
-                out.push('\n');
-            }
-            Event::Rule => out.push_str("----\n"),
-            _ => {}
-        }
-    }
-    clip(out.trim_end(), max)
+    to_plain(&parse(markup), max)
 }
 
-fn end_line(out: &mut String) {
-    if !out.ends_with('\n') {
-        out.push('\n');
-    }
-}
-
-/// Neutral markup as Jira wiki text: nothing in it can start a macro, a link or an image.
+/// Neutral markup as Jira wiki text of at most `max` characters.
 pub(super) fn wiki(markup: &str, max: usize) -> String {
-    let mut out = String::new();
-    for c in plain(markup, max).chars() {
-        if matches!(c, '{' | '}' | '[' | ']' | '!' | '|' | '\\' | '*' | '^' | '~') {
-            out.push('\\');
-        }
-        out.push(c);
-    }
-    out
+    to_wiki(&parse(markup), max)
 }
 
-/// Neutral markup as an Atlassian Document.
+/// Neutral markup as an Atlassian Document of at most `max` characters of text.
 pub(super) fn adf(markup: &str, max: usize) -> Value {
-    let text = plain(markup, max);
-    let paragraphs: Vec<Value> = text.split("\n\n").filter(|p| !p.trim().is_empty()).map(adf_paragraph).collect();
-    json!({"type": "doc", "version": 1, "content": paragraphs})
+    to_adf(&parse(markup), max)
 }
 
-fn adf_paragraph(text: &str) -> Value {
-    let mut content = Vec::new();
-    for line in text.lines().filter(|l| !l.is_empty()) {
-        if !content.is_empty() {
-            content.push(json!({"type": "hardBreak"}));
-        }
-        content.push(json!({"type": "text", "text": line}));
+/// Plain text with the findable line of a comment under it.
+pub(super) fn plain_with_mark(markup: &str, mark: &str, max: usize) -> String {
+    format!("{}\n\nref {mark}", plain(markup, max.saturating_sub(MARK_ROOM)))
+}
+
+/// Wiki text with the findable line of a comment under it.
+pub(super) fn wiki_with_mark(markup: &str, mark: &str, max: usize) -> String {
+    format!("{}\n\nref {mark}", wiki(markup, max.saturating_sub(MARK_ROOM)))
+}
+
+/// A document with the findable line of a comment at its end.
+pub(super) fn adf_with_mark(markup: &str, mark: &str, max: usize) -> Value {
+    let mut document = adf(markup, max.saturating_sub(MARK_ROOM));
+    if let Some(content) = document.get_mut("content").and_then(Value::as_array_mut) {
+        content.push(json!({"type": "paragraph", "content": [{"type": "text", "text": format!("ref {mark}")}]}));
     }
-    json!({"type": "paragraph", "content": content})
+    document
+}
+
+/// Whether a comment carries the mark; a desk may have put backslashes before its hyphens.
+pub(super) fn has_mark(body: &Value, mark: &str) -> bool {
+    adf_text(body).replace('\\', "").contains(mark)
 }
 
 /// The text of an Atlassian Document, or of a plain string, with a line per block.
@@ -84,8 +67,8 @@ fn collect(value: &Value, out: &mut String, depth: usize) {
             if let Some(Value::Array(children)) = node.get("content") {
                 children.iter().for_each(|child| collect(child, out, depth + 1));
             }
-            if matches!(kind, "paragraph" | "heading" | "hardBreak" | "codeBlock") {
-                end_line(out);
+            if matches!(kind, "paragraph" | "heading" | "hardBreak" | "codeBlock") && !out.ends_with('\n') {
+                out.push('\n');
             }
         }
         _ => {}
@@ -102,25 +85,25 @@ pub(super) fn clip(text: &str, max: usize) -> String {
     out
 }
 
-/// The findable line under a comment.
-pub(super) fn with_mark(markup: &str, mark: &str) -> String {
-    format!("{markup}\n\nref {mark}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn words_of_a_requester_cannot_become_wiki_macros() {
-        let wiki = wiki("Reason: {code} [x|http://evil] !img!", 500);
-        assert!(wiki.contains("\\{code\\}") && wiki.contains("\\[x\\|") && wiki.contains("\\!img\\!"), "{wiki}");
+    fn a_mark_survives_whatever_is_clipped() {
+        let long = "word ".repeat(2_000);
+        for shown in [plain_with_mark(&long, "lmc-x", 500), wiki_with_mark(&long, "lmc-x", 500)] {
+            assert!(shown.chars().count() <= 500, "{}", shown.chars().count());
+            assert!(shown.ends_with("ref lmc-x") && has_mark(&json!(shown), "lmc-x"));
+        }
+        assert!(has_mark(&adf_with_mark(&long, "lmc-x", 500), "lmc-x"));
+        assert!(has_mark(&json!("ref lmc\\-x"), "lmc-x"));
     }
 
     #[test]
     fn a_document_reads_back_as_its_text() {
-        let document = adf("First\nline\n\n- a\n- b", 500);
-        assert_eq!(adf_text(&document), "First\nline\n- a\n- b");
+        let text = adf_text(&adf("First *line*\n\n- a\n- b", 500));
+        assert_eq!(text, "First line\na\nb");
         assert_eq!(clip("abcdef", 4), "abc…");
     }
 }

@@ -191,7 +191,6 @@ impl HttpClient {
     ///
     /// # Errors
     /// `Retry` when no byte of the request left (refused, DNS, TLS); `Unclear` when it broke or timed out later.
-    #[expect(clippy::disallowed_methods, reason = "the one place where requests are sent")]
     pub async fn send(&self, call: Call) -> Result<Answer, CallError> {
         if let Some(rate) = &self.rate {
             rate.until_ready().await;

@@ -1,1 +1,3 @@
-//! (being built)
+//! Measures of approval and provisioning time, kept apart.
+
+pub mod measure;

@@ -272,7 +272,9 @@ pub struct AssignmentDetail {
 /// A count with a name.
 #[derive(Debug, Clone, Serialize, PartialEq, Eq, ToSchema)]
 pub struct Count {
-    /// Of what.
+    /// Of what: the id to filter by.
+    pub id: String,
+    /// The same for people.
     pub name: String,
     /// How many.
     pub count: i64,
@@ -363,6 +365,23 @@ pub struct Fact {
     pub reported_at: Option<Timestamp>,
 }
 
+/// Ages of what one admin group owes for one application.
+#[derive(Debug, Clone, Serialize, Default, PartialEq, Eq)]
+pub struct BacklogRow {
+    /// Application id.
+    pub application_id: String,
+    /// Application name.
+    pub application_name: String,
+    /// Admin group; empty while none is chosen.
+    pub admin_group: String,
+    /// Assignments by age since the admin group's clock started: under 1 day, 1–3, 3–7, 7–14, over 14 days.
+    pub bands: [i64; 5],
+    /// Filed ahead of their date: nobody is late yet.
+    pub not_yet: i64,
+    /// When the clock of the oldest started.
+    pub oldest: Option<Timestamp>,
+}
+
 /// Which facts.
 #[derive(Debug, Clone, Default)]
 pub struct FactFilter {
@@ -391,13 +410,13 @@ pub trait Views: Send + Sync + std::fmt::Debug {
     async fn overview(&self, scope: &Scope, now: Timestamp) -> LedgerResult<Overview>;
 
     /// The operations lists, each with at most `limit` rows.
-    async fn operations(&self, scope: &Scope, names: bool, now: Timestamp, limit: usize) -> LedgerResult<Operations>;
+    async fn operations(&self, scope: &Scope, names: bool, limit: usize) -> LedgerResult<Operations>;
 
     /// Times of assignments closed in a period.
     async fn facts(&self, filter: &FactFilter) -> LedgerResult<Vec<Fact>>;
 
-    /// Times of assignments whose ticket is open (or owed) now.
-    async fn backlog(&self, filter: &FactFilter) -> LedgerResult<Vec<Fact>>;
+    /// Ages of assignments whose ticket is open (or owed) now, whatever the filter's period; counted by the database.
+    async fn backlog(&self, filter: &FactFilter, now: Timestamp) -> LedgerResult<Vec<BacklogRow>>;
 
     /// A quarantined event's body, for an operator.
     async fn quarantine_body(&self, id: Id) -> LedgerResult<Option<String>>;

@@ -16,6 +16,20 @@ const EPOCH_MS: i64 = 1_577_836_800_000;
 const LOW_BITS: u32 = 22;
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
+impl Id {
+    /// The smallest id that could have been made at this instant.
+    #[must_use]
+    pub fn floor(at: Timestamp) -> Self {
+        Self((at.0 - EPOCH_MS).max(0).saturating_mul(1 << LOW_BITS))
+    }
+
+    /// When it was made.
+    #[must_use]
+    pub fn made_at(self) -> Timestamp {
+        Timestamp((self.0 >> LOW_BITS) + EPOCH_MS)
+    }
+}
+
 /// Makes ids that never repeat within a process and practically never between processes.
 #[derive(Debug)]
 pub struct IdMaker {
@@ -107,6 +121,7 @@ mod tests {
         for n in 0..10_000 {
             let id = maker.next(Timestamp(1_795_000_000_000 + n / 4096));
             assert!(id > last);
+            assert!(id.made_at() >= Timestamp(1_795_000_000_000 + n / 4096) && Id::floor(id.made_at()) <= id);
             assert_eq!(id.to_string().parse::<Id>(), Ok(id));
             last = id;
         }

@@ -51,7 +51,7 @@ impl Fill {
                 let mut out = serde_json::Map::new();
                 for (name, member) in members {
                     let filled = self.json(member, context)?;
-                    if !(filled.is_null() && !member.is_null()) {
+                    if !filled.is_null() || member.is_null() {
                         out.insert(name.clone(), filled);
                     }
                 }

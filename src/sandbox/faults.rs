@@ -71,6 +71,7 @@ pub struct Faults {
     search_lag_ms: AtomicI64,
     skew_ms: AtomicI64,
     sloppy: AtomicBool,
+    revoked: AtomicBool,
 }
 
 impl Faults {
@@ -127,6 +128,17 @@ impl Faults {
     #[must_use]
     pub fn sloppy_search(&self) -> bool {
         self.sloppy.load(Ordering::SeqCst)
+    }
+
+    /// The bridge's credentials are no longer good; Jira then treats it as a stranger, who sees empty lists.
+    pub fn set_revoked(&self, revoked: bool) {
+        self.revoked.store(revoked, Ordering::SeqCst);
+    }
+
+    /// See [`Faults::set_revoked`].
+    #[must_use]
+    pub fn revoked(&self) -> bool {
+        self.revoked.load(Ordering::SeqCst)
     }
 
     /// The first fault that hits a call of this kind; counts it.

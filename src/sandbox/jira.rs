@@ -55,6 +55,15 @@ pub(super) fn not_let_in(kind: DeskKind) -> Response {
     (StatusCode::UNAUTHORIZED, headers, "<html><body>Unauthorized (401)</body></html>").into_response()
 }
 
+/// What somebody without credentials gets: many calls may be made anonymously and show nothing.
+pub(super) fn to_a_stranger(kind: DeskKind, request: &axum::extract::Request) -> Response {
+    match (target(request.method(), request.uri().path()), request.uri().path().rsplit('/').next()) {
+        (_, Some("myself")) | (Target::Create | Target::Amend, _) => not_let_in(kind),
+        (Target::Search, _) | (_, Some("bulkfetch")) => Json(json!({"issues": [], "isLast": true, "total": 0})).into_response(),
+        _ => no_issue(),
+    }
+}
+
 fn refused(errors: &[(&str, String)], messages: &[&str]) -> Response {
     let errors: Map<String, Value> = errors.iter().map(|(field, why)| ((*field).to_owned(), json!(why))).collect();
     (StatusCode::BAD_REQUEST, Json(json!({"errorMessages": messages, "errors": errors}))).into_response()

@@ -147,7 +147,10 @@ async fn guard(State(app): State<App>, request: Request, next: Next) -> Response
         Some(Harm::Html) => return Html("<html><title>Instance Hibernating page</title></html>").into_response(),
         Some(Harm::FailAfter | Harm::Lost) | None => {}
     }
-    if !is_let_in(&request) {
+    if app.faults.revoked() && app.kind != DeskKind::ServiceNow {
+        return jira::to_a_stranger(app.kind, &request);
+    }
+    if app.faults.revoked() || !is_let_in(&request) {
         return match app.kind {
             DeskKind::ServiceNow => servicenow::not_let_in(),
             kind => jira::not_let_in(kind),

@@ -6,11 +6,11 @@ use std::net::SocketAddr;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{ConnectInfo, Path, Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use super::WebState;
+use super::{WebState, problem, unavailable};
 use crate::flow::intake::IntakeError;
 use crate::flow::sync::HintError;
 use crate::http::Inbound;
@@ -99,17 +99,4 @@ pub(super) async fn desk(
         }
         Err(HintError::Ledger(error)) => unavailable(&error),
     }
-}
-
-/// An RFC 9457 problem document.
-fn problem(status: StatusCode, kind: &str, detail: &str) -> Response {
-    let body = json!({"type": format!("/docs/errors/{kind}"), "title": status.canonical_reason(), "status": status.as_u16(), "detail": detail});
-    (status, [(header::CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()
-}
-
-fn unavailable(error: &crate::ledger::LedgerError) -> Response {
-    tracing::error!(error = %error, "an event was not taken: its sender is asked to try again");
-    let mut response = problem(StatusCode::SERVICE_UNAVAILABLE, "ledger-away", "nothing was recorded; send it again");
-    response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("10"));
-    response
 }

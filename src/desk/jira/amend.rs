@@ -32,7 +32,7 @@ impl Jira {
     }
 
     async fn comment(&self, ticket: &TicketRef, mark: &str, markup: &str) -> Result<(), CallError> {
-        let mut body = json!({"body": self.settings.render(&render::with_mark(markup, mark))});
+        let mut body = json!({"body": self.settings.render_marked(markup, mark)});
         if self.settings.internal_comments {
             body["properties"] = json!([{"key": "sd.public.comment", "value": {"internal": true}}]);
         }

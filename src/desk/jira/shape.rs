@@ -96,6 +96,14 @@ impl Settings {
         }
     }
 
+    /// The same with a findable mark under it.
+    pub(super) fn render_marked(&self, markup: &str, mark: &str) -> Value {
+        match self.api {
+            Api::V2 => Value::String(render::wiki_with_mark(markup, mark, MAX_BODY)),
+            Api::V3 => render::adf_with_mark(markup, mark, MAX_BODY),
+        }
+    }
+
     /// Body of the create call.
     pub(super) fn create_body(&self, draft: &Draft) -> Value {
         let mut fields: Map<String, Value> = draft.fields.clone().into_iter().collect();

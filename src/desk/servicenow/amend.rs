@@ -61,5 +61,5 @@ impl ServiceNow {
 }
 
 fn marked(markup: &str, mark: &str) -> String {
-    render::plain(&render::with_mark(markup, mark), shape::MAX_BODY)
+    render::plain_with_mark(markup, mark, shape::MAX_BODY)
 }

@@ -182,9 +182,12 @@ async fn write_attempts(
     Ok(())
 }
 
+/// Id, draft, reference and number of a ticket.
+type TicketParts = (i64, Option<String>, Option<String>, Option<String>);
+
 async fn loads(tx: &mut SqliteConnection, shared: &Shared, claims: &[Claim], now: Timestamp) -> LedgerResult<HashMap<i64, Load>> {
     let tickets: Vec<i64> = claims.iter().filter_map(|c| c.ticket_id).collect();
-    let found: Vec<(i64, Option<String>, Option<String>, Option<String>)> = if tickets.is_empty() {
+    let found: Vec<TicketParts> = if tickets.is_empty() {
         Vec::new()
     } else {
         sqlx::query_as("SELECT id, draft, ref_id, ref_number FROM ticket WHERE id IN (SELECT value FROM json_each($1))")

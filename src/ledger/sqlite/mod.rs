@@ -15,7 +15,7 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::batch::{FnJob, Job, Writer};
 use super::sql::{self, Shared};
-use super::views::{AssignmentDetail, AssignmentRow, Fact, FactFilter, Filter, Operations, Overview, Scope};
+use super::views::{AssignmentDetail, AssignmentRow, BacklogRow, Fact, FactFilter, Filter, Operations, Overview, Scope};
 use super::{
     Acted, Action, Decision, Held, LeaseRequest, Leased, Ledger, LedgerError, LedgerResult, Observation, Past, Pull, Pulled,
     QuietOf, Receipt, Recorded, Settlement, Stray, ToPlan, Views,
@@ -389,16 +389,16 @@ impl Views for SqliteLedger {
         sql::views::overview(&self.readers, scope, now).await
     }
 
-    async fn operations(&self, scope: &Scope, names: bool, now: Timestamp, limit: usize) -> LedgerResult<Operations> {
-        sql::views::operations(&self.readers, scope, names, now, limit).await
+    async fn operations(&self, scope: &Scope, names: bool, limit: usize) -> LedgerResult<Operations> {
+        sql::views::operations(&self.readers, scope, names, limit).await
     }
 
     async fn facts(&self, filter: &FactFilter) -> LedgerResult<Vec<Fact>> {
         sql::views::facts(&self.readers, filter).await
     }
 
-    async fn backlog(&self, filter: &FactFilter) -> LedgerResult<Vec<Fact>> {
-        sql::views::backlog(&self.readers, filter).await
+    async fn backlog(&self, filter: &FactFilter, now: Timestamp) -> LedgerResult<Vec<BacklogRow>> {
+        sql::views::backlog(&self.readers, filter, now).await
     }
 
     async fn quarantine_body(&self, id: Id) -> LedgerResult<Option<String>> {

@@ -55,6 +55,7 @@ contract!(
     a_sleeping_desk_is_never_success,
     a_slow_desk_is_unclear_for_a_create_and_repeated_for_a_read,
     wrong_credentials_are_no_empty_list,
+    revoked_credentials_make_no_ticket_gone,
     a_lagging_search_finds_it_later,
     a_signed_hook_gives_a_hint_and_a_forged_one_is_refused,
     no_secret_is_shown,
@@ -316,6 +317,19 @@ async fn wrong_credentials_are_no_empty_list(b: Bench) {
         assert!(matches!(error, CallError::Retry { code: "E-AUTH", .. }), "{error}");
     }
     assert_eq!(stranger.check(&[]).await[0].grade, Grade::Bad);
+}
+
+async fn revoked_credentials_make_no_ticket_gone(b: Bench) {
+    let ticket = b.create("a").await.ticket;
+    assert_eq!(b.desk.find(&key("a")).await.unwrap().len(), 1);
+    b.faults().set_revoked(true);
+    for error in [
+        b.desk.status(&[ticket]).await.unwrap_err(),
+        b.desk.find(&key("a")).await.unwrap_err(),
+        b.desk.changed_since(Timestamp(0)).await.unwrap_err(),
+    ] {
+        assert!(matches!(error, CallError::Retry { code: "E-AUTH", .. }), "{error}");
+    }
 }
 
 async fn a_lagging_search_finds_it_later(b: Bench) {

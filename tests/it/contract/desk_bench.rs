@@ -46,13 +46,13 @@ impl Bench {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("token"), format!("{TOKEN}\n")).unwrap();
         std::fs::write(folder.path().join("hook"), HOOK_SECRET).unwrap();
-        let desk = desk_from(&settings(kind, server.url(), ""), folder.path()).unwrap();
+        let desk = desk_from(&settings(kind, server.url()), folder.path()).unwrap();
         Self { desk, server, clock, folder, kind }
     }
 
     /// The same desk with other credentials or further settings.
     pub fn desk_with(&self, change: impl Fn(String) -> String) -> Result<Arc<dyn Desk>, Vec<Problem>> {
-        desk_from(&change(settings(self.kind, self.server.url(), "")), self.folder.path())
+        desk_from(&change(settings(self.kind, self.server.url())), self.folder.path())
     }
 
     pub fn state(&self) -> &Arc<DeskState> {
@@ -98,7 +98,7 @@ fn desk_from(text: &str, folder: &Path) -> Result<Arc<dyn Desk>, Vec<Problem>> {
     build("it", &edge(text), folder)
 }
 
-pub fn settings(kind: Kind, url: &str, more: &str) -> String {
+pub fn settings(kind: Kind, url: &str) -> String {
     let own = match kind {
         Kind::JiraV2DataCenter => {
             "kind = \"jira\"\ndeployment = \"data_center\"\nproject = \"IAM\"\ncancelled_resolution = \"Cancelled\"\n\
@@ -114,5 +114,5 @@ pub fn settings(kind: Kind, url: &str, more: &str) -> String {
              webhook = { hmac = { secrets = [{ file = \"hook\" }] } }\n"
         }
     };
-    format!("{own}url = \"{url}\"\ntimeout = \"1s\"\n{more}")
+    format!("{own}url = \"{url}\"\ntimeout = \"1s\"\n")
 }

@@ -72,6 +72,9 @@ pub(super) async fn apply(
     Ok(())
 }
 
+/// Id, operation, state, ticket and time of an earlier withdrawal.
+type Concerned = (i64, String, String, Option<i64>, Option<i64>);
+
 /// Takes back every unfinished assignment of an order; returns how many it concerned (already withdrawn ones too).
 pub(in crate::ledger) async fn withdraw(
     tx: &mut SqliteConnection,
@@ -85,7 +88,7 @@ pub(in crate::ledger) async fn withdraw(
     // Natural keys begin with source and external id: the unique index finds them.
     let from = format!("{source}/{external_id}/");
     let to = format!("{source}/{external_id}0");
-    let found: Vec<(i64, String, String, Option<i64>, Option<i64>)> = sqlx::query_as(
+    let found: Vec<Concerned> = sqlx::query_as(
         "SELECT id, operation, state, ticket_id, withdrawn_at FROM assignment
          WHERE natural_key >= $1 AND natural_key < $2 AND external_id = $3 AND source = $4",
     )

@@ -1,0 +1,103 @@
+//! Pure measures over the times of closed assignments.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::ledger::views::Fact;
+
+/// Below this count no percentile is shown: it would say more about single cases than about the group.
+pub const MIN_FOR_PERCENTILE: usize = 20;
+
+/// How a set of durations is spread, in milliseconds. Percentiles by nearest rank; none below [`MIN_FOR_PERCENTILE`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Spread {
+    /// How many.
+    pub n: usize,
+    /// Half took no longer.
+    pub p50_ms: Option<i64>,
+    /// Nine of ten took no longer.
+    pub p90_ms: Option<i64>,
+    /// The longest.
+    pub max_ms: Option<i64>,
+}
+
+impl Spread {
+    /// Of these durations.
+    #[must_use]
+    pub fn of(mut durations: Vec<i64>) -> Self {
+        durations.sort_unstable();
+        let enough = durations.len() >= MIN_FOR_PERCENTILE;
+        let rank = |percent: usize| enough.then(|| durations[(durations.len() * percent).div_ceil(100).max(1) - 1]);
+        Self { n: durations.len(), p50_ms: rank(50), p90_ms: rank(90), max_ms: durations.last().copied() }
+    }
+}
+
+/// One line of a report.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Line {
+    /// Application or admin group.
+    pub name: String,
+    /// Requested to approved.
+    pub approval: Spread,
+    /// Eligible to closed: the wait for an approval or for a future date is nobody's.
+    pub provisioning: Spread,
+}
+
+/// The report, all together first, then by name.
+#[must_use]
+pub fn report(facts: &[Fact], name_of: fn(&Fact) -> &str) -> Vec<Line> {
+    let mut groups: BTreeMap<&str, Vec<&Fact>> = BTreeMap::new();
+    for fact in facts {
+        groups.entry(name_of(fact)).or_default().push(fact);
+    }
+    groups.into_iter().map(|(name, facts)| line(name, &facts)).collect()
+}
+
+/// One line over these facts.
+#[must_use]
+pub fn line(name: &str, facts: &[&Fact]) -> Line {
+    let approval = |f: &&Fact| Some(f.approved_at?.ms_since(f.requested_at?).max(0));
+    let provisioning = |f: &&Fact| Some(f.closed_at?.ms_since(f.eligible_at?).max(0));
+    Line {
+        name: name.to_owned(),
+        approval: Spread::of(facts.iter().filter_map(approval).collect()),
+        provisioning: Spread::of(facts.iter().filter_map(provisioning).collect()),
+    }
+}
+
+/// A duration for people: "3 d 4 h", "25 min", "40 s".
+#[must_use]
+pub fn human(ms: i64) -> String {
+    let secs = ms / 1000;
+    match secs {
+        ..60 => format!("{secs} s"),
+        60..7200 => format!("{} min", secs / 60),
+        7200..172_800 => format!("{} h", secs / 3600),
+        _ => format!("{} d {} h", secs / 86_400, secs % 86_400 / 3600),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn small_numbers_show_no_percentile() {
+        assert_eq!(Spread::of((1..20).collect()), Spread { n: 19, p50_ms: None, p90_ms: None, max_ms: Some(19) });
+        assert_eq!(Spread::of((1..=20).collect()), Spread { n: 20, p50_ms: Some(10), p90_ms: Some(18), max_ms: Some(20) });
+    }
+
+    proptest! {
+        #[test]
+        fn percentiles_are_members_and_in_order(values in proptest::collection::vec(0i64..1_000_000, 20..200)) {
+            let spread = Spread::of(values.clone());
+            let (p50, p90) = (spread.p50_ms.unwrap(), spread.p90_ms.unwrap());
+            prop_assert!(values.contains(&p50) && values.contains(&p90));
+            prop_assert!(p50 <= p90 && Some(p90) <= spread.max_ms);
+            let below = values.iter().filter(|v| **v <= p90).count();
+            prop_assert!(below * 100 >= values.len() * 90);
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! Pages of assignments and the operations lists.
+
+use sqlx::{QueryBuilder, Row, Sqlite, SqlitePool};
+
+use super::{ASSIGNMENT_COLUMNS, ERRAND_COLUMNS, assignment_row, errand_row, limit_of, push_scope};
+use crate::ledger::LedgerResult;
+use crate::ledger::views::{AssignmentRow, ErrandRow, Filter, Operations, QuarantineRow, Scope, StrayRow};
+use crate::model::{Id, Timestamp};
+
+/// A search that fits more rows than this is no search for one thing.
+const MAX_FOUND: i64 = 500;
+
+/// A page of assignments, newest first.
+pub(in crate::ledger) async fn assignments(
+    pool: &SqlitePool,
+    filter: &Filter,
+    names: bool,
+    limit: usize,
+) -> LedgerResult<Vec<AssignmentRow>> {
+    let found = match filter.search.as_deref().map(str::trim).filter(|s| !s.is_empty()) {
+        Some(words) => Some(search(pool, words).await?),
+        None => None,
+    };
+    let mut query = QueryBuilder::<Sqlite>::new("SELECT a.id FROM assignment AS a WHERE 1 = 1");
+    if let Some(before) = filter.before {
+        query.push(" AND a.id < ").push_bind(before.0);
+    }
+    push_conditions(&mut query, filter);
+    if let Some(found) = found {
+        push_ids(&mut query, &found);
+    }
+    query.push(" ORDER BY a.id DESC LIMIT ").push_bind(limit_of(limit));
+    let ids: Vec<i64> = query.build_query_scalar().fetch_all(pool).await?;
+    decorate(pool, &ids, names).await
+}
+
+fn push_conditions(query: &mut QueryBuilder<Sqlite>, filter: &Filter) {
+    if !filter.states.is_empty() {
+        query.push(" AND a.state IN (");
+        let mut list = query.separated(", ");
+        for state in &filter.states {
+            list.push_bind(state.clone());
+        }
+        query.push(")");
+    }
+    for (column, value) in
+        [("a.application_id", &filter.application), ("a.admin_group", &filter.admin_group), ("a.source", &filter.source)]
+    {
+        if let Some(value) = value {
+            query.push(" AND ").push(column).push(" = ").push_bind(value.clone());
+        }
+    }
+    match filter.parked {
+        Some(true) => query.push(" AND a.parked_at IS NOT NULL"),
+        Some(false) => query.push(" AND a.parked_at IS NULL"),
+        None => query,
+    };
+    push_scope(query, "a.application_id", &filter.scope);
+}
+
+fn push_ids(query: &mut QueryBuilder<Sqlite>, ids: &[i64]) {
+    query.push(" AND a.id IN (");
+    let mut list = query.separated(", ");
+    for id in ids {
+        list.push_bind(*id);
+    }
+    if ids.is_empty() {
+        list.push("NULL");
+    }
+    query.push(")");
+}
+
+/// Ids of the assignments that carry exactly these words as own id, external id, ticket number or key.
+async fn search(pool: &SqlitePool, words: &str) -> LedgerResult<Vec<i64>> {
+    if let Ok(id) = words.parse::<Id>() {
+        return Ok(vec![id.0]);
+    }
+    let mut ids: Vec<i64> = sqlx::query_scalar("SELECT id FROM assignment WHERE external_id = $1 LIMIT $2")
+        .bind(words)
+        .bind(MAX_FOUND)
+        .fetch_all(pool)
+        .await?;
+    let by_ticket: Vec<i64> = sqlx::query_scalar(
+        "SELECT i.assignment_id FROM ticket AS t JOIN ticket_item AS i ON i.ticket_id = t.id
+         WHERE t.ref_number = $1 OR (t.key = $1 AND t.shape <> 'double') LIMIT $2",
+    )
+    .bind(words)
+    .bind(MAX_FOUND)
+    .fetch_all(pool)
+    .await?;
+    ids.extend(by_ticket);
+    Ok(ids)
+}
+
+async fn decorate(pool: &SqlitePool, ids: &[i64], names: bool) -> LedgerResult<Vec<AssignmentRow>> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut query = QueryBuilder::<Sqlite>::new("SELECT ");
+    query.push(ASSIGNMENT_COLUMNS).push(" WHERE 1 = 1");
+    push_ids(&mut query, ids);
+    query.push(" ORDER BY a.id DESC");
+    query.build().fetch_all(pool).await?.iter().map(|row| assignment_row(row, names)).collect()
+}
+
+/// The operations lists, each with at most `limit` rows. What belongs to no application (quarantine, strays) is not
+/// for scoped readers.
+pub(in crate::ledger) async fn operations(
+    pool: &SqlitePool,
+    scope: &Scope,
+    names: bool,
+    limit: usize,
+) -> LedgerResult<Operations> {
+    let mut parked = QueryBuilder::<Sqlite>::new("SELECT ");
+    parked.push(ASSIGNMENT_COLUMNS).push(" WHERE a.parked_at IS NOT NULL");
+    push_scope(&mut parked, "a.application_id", scope);
+    parked.push(" ORDER BY a.parked_at LIMIT ").push_bind(limit_of(limit));
+    let parked = parked.build().fetch_all(pool).await?.iter().map(|r| assignment_row(r, names)).collect::<LedgerResult<_>>()?;
+    let errands = |condition: &'static str, order: &'static str| errands(pool, condition, order, scope, names, limit);
+    Ok(Operations {
+        parked,
+        parked_errands: errands("e.state = 'parked'", "e.id").await?,
+        unclear: errands(super::UNCLEAR, "e.id").await?,
+        failing: errands("e.state = 'ready' AND e.failures > 0", "e.failures DESC, e.id").await?,
+        quarantined: if scope.is_none() { quarantined(pool, limit).await? } else { Vec::new() },
+        strays: if scope.is_none() { strays(pool, limit).await? } else { Vec::new() },
+    })
+}
+
+async fn errands(
+    pool: &SqlitePool,
+    condition: &'static str,
+    order: &'static str,
+    scope: &Scope,
+    names: bool,
+    limit: usize,
+) -> LedgerResult<Vec<ErrandRow>> {
+    let mut query = QueryBuilder::<Sqlite>::new("SELECT ");
+    query.push(ERRAND_COLUMNS).push(" WHERE ").push(condition);
+    push_scope(&mut query, "a.application_id", scope);
+    query.push(" ORDER BY ").push(order).push(" LIMIT ").push_bind(limit_of(limit));
+    query.build().fetch_all(pool).await?.iter().map(|row| errand_row(row, names)).collect()
+}
+
+async fn quarantined(pool: &SqlitePool, limit: usize) -> LedgerResult<Vec<QuarantineRow>> {
+    let rows = sqlx::query(
+        "SELECT id, source, event_id, received_at, problem, COALESCE(LENGTH(CAST(body AS BLOB)), 0) AS bytes
+         FROM quarantine WHERE state = 'held' ORDER BY id LIMIT $1",
+    )
+    .bind(limit_of(limit))
+    .fetch_all(pool)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(QuarantineRow {
+                id: Id(row.try_get("id")?),
+                source: row.try_get("source")?,
+                event_id: row.try_get("event_id")?,
+                received_at: Timestamp(row.try_get("received_at")?),
+                problem: row.try_get("problem")?,
+                bytes: row.try_get("bytes")?,
+            })
+        })
+        .collect()
+}
+
+/// Strays nobody has settled.
+async fn strays(pool: &SqlitePool, limit: usize) -> LedgerResult<Vec<StrayRow>> {
+    let rows = sqlx::query(
+        "SELECT desk, ref_number, key, kind, found_at, action FROM stray WHERE settled_at IS NULL ORDER BY found_at, ref_id LIMIT $1",
+    )
+    .bind(limit_of(limit))
+    .fetch_all(pool)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(StrayRow {
+                desk: row.try_get("desk")?,
+                number: row.try_get("ref_number")?,
+                key: row.try_get("key")?,
+                kind: row.try_get("kind")?,
+                found_at: Timestamp(row.try_get("found_at")?),
+                action: row.try_get("action")?,
+            })
+        })
+        .collect()
+}
+
+/// A held event's body; `None` when it is not held, or its body was erased.
+pub(in crate::ledger) async fn quarantine_body(pool: &SqlitePool, id: Id) -> LedgerResult<Option<String>> {
+    let body: Option<Option<String>> = sqlx::query_scalar("SELECT body FROM quarantine WHERE id = $1 AND state = 'held'")
+        .bind(id.0)
+        .fetch_optional(pool)
+        .await?;
+    Ok(body.flatten())
+}

@@ -1,0 +1,150 @@
+//! Times for measures, and the whole state as text.
+
+use std::fmt::Write as _;
+
+use sqlx::{QueryBuilder, Row, Sqlite, SqlitePool};
+
+use super::{OWED, push_scope, text, time};
+use crate::ledger::LedgerResult;
+use crate::ledger::views::{BacklogRow, Fact, FactFilter};
+use crate::model::Timestamp;
+
+const DAY_MS: i64 = 86_400_000;
+
+/// Times of assignments closed in a period.
+pub(in crate::ledger) async fn facts(pool: &SqlitePool, filter: &FactFilter) -> LedgerResult<Vec<Fact>> {
+    let mut query = QueryBuilder::<Sqlite>::new(
+        "SELECT a.application_id, a.application_name, COALESCE(a.admin_group, '') AS admin_group, a.operation, a.outcome,
+            a.requested_at, a.approved_at, a.eligible_at, a.filed_at, a.first_work_at, a.closed_at, a.reported_at
+         FROM assignment AS a WHERE a.closed_at >= ",
+    );
+    query.push_bind(filter.from.0).push(" AND a.closed_at < ").push_bind(filter.to.0);
+    push_filter(&mut query, filter);
+    let rows = query.build().fetch_all(pool).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Fact {
+                application_id: row.try_get("application_id")?,
+                application_name: row.try_get("application_name")?,
+                admin_group: row.try_get("admin_group")?,
+                operation: row.try_get("operation")?,
+                outcome: text(row, "outcome")?,
+                requested_at: time(row, "requested_at")?,
+                approved_at: time(row, "approved_at")?,
+                eligible_at: time(row, "eligible_at")?,
+                filed_at: time(row, "filed_at")?,
+                first_work_at: time(row, "first_work_at")?,
+                closed_at: time(row, "closed_at")?,
+                reported_at: time(row, "reported_at")?,
+            })
+        })
+        .collect()
+}
+
+fn push_filter(query: &mut QueryBuilder<Sqlite>, filter: &FactFilter) {
+    for (column, value) in [("a.application_id", &filter.application), ("a.admin_group", &filter.admin_group)] {
+        if let Some(value) = value {
+            query.push(" AND ").push(column).push(" = ").push_bind(value.clone());
+        }
+    }
+    push_scope(query, "a.application_id", &filter.scope);
+}
+
+/// Ages of assignments whose ticket is open or owed now, counted by the database: a backlog may be a million rows.
+pub(in crate::ledger) async fn backlog(pool: &SqlitePool, filter: &FactFilter, now: Timestamp) -> LedgerResult<Vec<BacklogRow>> {
+    let mut query = QueryBuilder::<Sqlite>::new(
+        "SELECT application_id, MAX(application_name) AS application_name, admin_group, MIN(since) AS oldest,
+            SUM(CASE WHEN since > ",
+    );
+    query.push_bind(now.0).push(" THEN 1 ELSE 0 END) AS not_yet");
+    let days = [0, 1, 3, 7, 14];
+    for (n, from) in days.iter().enumerate() {
+        // at least `from` days old, and younger than the next bound
+        query.push(", SUM(CASE WHEN since <= ").push_bind(now.0 - from * DAY_MS);
+        if let Some(to) = days.get(n + 1) {
+            query.push(" AND since > ").push_bind(now.0 - to * DAY_MS);
+        }
+        query.push(" THEN 1 ELSE 0 END) AS band").push(n);
+    }
+    query
+        .push(
+            " FROM (SELECT a.application_id, a.application_name, COALESCE(a.admin_group, '') AS admin_group,
+                COALESCE(a.eligible_at, a.received_at) AS since FROM assignment AS a WHERE a.state IN ",
+        )
+        .push(OWED);
+    push_filter(&mut query, filter);
+    query.push(") AS owed GROUP BY application_id, admin_group ORDER BY application_id, admin_group");
+    let rows = query.build().fetch_all(pool).await?;
+    rows.iter()
+        .map(|row| {
+            let mut bands = [0; 5];
+            for (n, band) in bands.iter_mut().enumerate() {
+                *band = row.try_get(format!("band{n}").as_str())?;
+            }
+            Ok(BacklogRow {
+                application_id: row.try_get("application_id")?,
+                application_name: row.try_get("application_name")?,
+                admin_group: row.try_get("admin_group")?,
+                bands,
+                not_yet: row.try_get("not_yet")?,
+                oldest: time(row, "oldest")?.filter(|t| *t <= now),
+            })
+        })
+        .collect()
+}
+
+/// The whole state as readable text, the same for the same state however its row ids fell. No person in it.
+pub(in crate::ledger) async fn dump(pool: &SqlitePool) -> LedgerResult<String> {
+    let mut out = String::new();
+    section(
+        pool,
+        &mut out,
+        "assignments",
+        "SELECT natural_key || ' ' || state || ' r' || revision || COALESCE(' = ' || outcome, '')
+            || CASE WHEN parked_at IS NULL THEN '' ELSE ' parked ' || COALESCE(parked_code, '') END
+            || CASE WHEN withdrawn_at IS NULL THEN '' ELSE ' withdrawn' END || COALESCE(' @' || admin_group, '')
+         FROM assignment ORDER BY natural_key",
+    )
+    .await?;
+    section(
+        pool,
+        &mut out,
+        "tickets",
+        "SELECT key || ' ' || shape || ' ' || desk || '/' || admin_group || ' ' || state || COALESCE(' ' || ref_number, '')
+            || COALESCE(' = ' || outcome, '') FROM ticket ORDER BY key, desk, ref_number",
+    )
+    .await?;
+    section(
+        pool,
+        &mut out,
+        "errands",
+        "SELECT edge || ' ' || kind || ' ' || mark || ' ' || state || ' lease ' || lease_no || ' failures ' || failures
+            || COALESCE(' ' || code, '') FROM errand ORDER BY edge, kind, mark",
+    )
+    .await?;
+    section(
+        pool,
+        &mut out,
+        "quarantine",
+        "SELECT source || ' ' || event_id || ' ' || state || ': ' || problem FROM quarantine ORDER BY source, event_id",
+    )
+    .await?;
+    section(
+        pool,
+        &mut out,
+        "strays",
+        "SELECT desk || ' ' || ref_number || ' ' || kind || ' ' || key || ': ' || action FROM stray ORDER BY desk, ref_id",
+    )
+    .await?;
+    Ok(out)
+}
+
+async fn section(pool: &SqlitePool, out: &mut String, title: &str, query: &'static str) -> LedgerResult<()> {
+    let lines: Vec<String> = sqlx::query_scalar(query).fetch_all(pool).await?;
+    // writing to a String cannot fail
+    let _ = writeln!(out, "{title}: {}", lines.len());
+    for line in lines {
+        let _ = writeln!(out, "  {line}");
+    }
+    Ok(())
+}
