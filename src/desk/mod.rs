@@ -3,6 +3,7 @@
 mod common;
 pub mod jira;
 mod render;
+pub mod rest;
 pub mod servicenow;
 
 use std::path::Path;
@@ -143,7 +144,7 @@ pub trait Desk: Send + Sync + std::fmt::Debug {
 }
 
 /// Kinds of desks that `kind = "…"` may name.
-const KINDS: [&str; 2] = ["jira", "servicenow"];
+const KINDS: [&str; 3] = ["jira", "rest", "servicenow"];
 
 /// Builds the desk that a file describes.
 ///
@@ -152,6 +153,7 @@ const KINDS: [&str; 2] = ["jira", "servicenow"];
 pub fn build(name: &str, edge: &EdgeFile, folder: &Path) -> Result<Arc<dyn Desk>, Vec<Problem>> {
     match edge.kind.as_str() {
         "jira" => jira::build(name, &edge.file, folder),
+        "rest" => rest::build(name, &edge.file, folder),
         "servicenow" => servicenow::build(name, &edge.file, folder),
         other => {
             let help = match nearest(other, KINDS) {

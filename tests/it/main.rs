@@ -4,3 +4,4 @@
 mod contract;
 mod journey;
 mod ledger;
+mod real;
