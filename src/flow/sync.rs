@@ -73,7 +73,9 @@ async fn take_rows(ledger: &dyn Ledger, desk: &dyn Desk, rows: Vec<TicketStatus>
             Some(ours) => observations.push(observe(desk, ours, row).await),
             None if row.key.is_some() => {
                 let key = row.key.clone().unwrap_or_else(|| crate::model::Key(String::new()));
-                if !ledger.witness(&desk.info().name, &key, &row.ticket, now).await? {
+                // A copy made by somebody else carries the key too: it is no witness.
+                let own = desk.is_own_account(row.created_by.as_deref()).await || row.created_by.is_none();
+                if !(own && ledger.witness(&desk.info().name, &key, &row.ticket, now).await?) {
                     note_stray(ledger, desk, row, now).await?;
                 }
             }
@@ -175,7 +177,9 @@ pub async fn hint(ledger: &dyn Ledger, desk: &dyn Desk, inbound: Inbound, clock:
     let hints = desk.accept(inbound, clock.now())?;
     let mut ids = Vec::new();
     for hint in &hints {
-        if let (Some(key), Some(ticket)) = (&hint.key, &hint.ticket) {
+        if let (Some(key), Some(ticket)) = (&hint.key, &hint.ticket)
+            && is_ours(desk, key, ticket).await
+        {
             ledger.witness(&desk.info().name, key, ticket, clock.now()).await?;
         }
         ids.extend(hint.ticket.as_ref().map(|t| t.id.clone()));
@@ -187,4 +191,17 @@ pub async fn hint(ledger: &dyn Ledger, desk: &dyn Desk, inbound: Inbound, clock:
         tracing::debug!(desk = desk.info().name, code = error.code(), "a hint could not be followed; the next sync does it");
     }
     Ok(held.len())
+}
+
+/// Reads the ticket before its key is believed: admins copy tickets, keys and all.
+async fn is_ours(desk: &dyn Desk, key: &crate::model::Key, ticket: &crate::model::ticket::TicketRef) -> bool {
+    let Ok(answers) = desk.status(std::slice::from_ref(ticket)).await else { return false };
+    for answer in answers {
+        if let StatusAnswer::Known(status) = answer
+            && status.key.as_ref() == Some(key)
+        {
+            return status.created_by.is_none() || desk.is_own_account(status.created_by.as_deref()).await;
+        }
+    }
+    false
 }

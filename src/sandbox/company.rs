@@ -197,7 +197,7 @@ impl Dice {
 /// The n-th person of the company.
 #[must_use]
 pub fn person(n: u64) -> Value {
-    let mut dice = Dice::of(0x0070_656f_706c, n);
+    let mut dice = Dice::of(0x7065_6f70_6c65, n);
     let (first, last) = (*dice.pick(&FIRST), *dice.pick(&LAST));
     json!({
         "id": format!("P{:05}", 10_000 + n),

@@ -46,7 +46,8 @@ struct Holder {
 }
 
 /// `weeks` weeks up to `now` with about `per_day` orders on each working day, oldest approval first. The same seed and
-/// time give the same past. Tickets that would be closed after `now` are still open.
+/// time give the same past. Tickets that would be closed after `now` are still open; orders that wait for a date in the
+/// future are left out.
 ///
 /// # Errors
 /// When the demo's own mapping does not fit the fake platform's orders: a mistake in this program.
@@ -54,6 +55,7 @@ pub fn history(seed: u64, now: Timestamp, weeks: u32, per_day: u32) -> Result<Ve
     let mapping = toml::from_str::<Holder>(MAPPING).map_err(|e| e.to_string())?.mapping;
     let today = Timestamp(now.0 - now.0.rem_euclid(DAY));
     let mut past = Vec::new();
+    let mut number = FIRST_NUMBER;
     for days_ago in (0..i64::from(weeks) * 7).rev() {
         let day = today.plus_ms(-days_ago * DAY);
         let mut dice = Dice::of(seed, day.0.unsigned_abs());
@@ -64,7 +66,11 @@ pub fn history(seed: u64, now: Timestamp, weeks: u32, per_day: u32) -> Result<Ve
             (0..orders).map(|_| day.plus_ms(dice.between(7 * 60, 18 * 60) * MINUTE + dice.between(0, MINUTE))).collect();
         times.sort_unstable();
         for approved in times.into_iter().filter(|t| *t < now) {
-            past.push(one(seed, FIRST_NUMBER + past.len() as u64, approved, now, &mapping)?);
+            number += 1;
+            let order = one(seed, number, approved, now, &mapping)?;
+            if order.filed <= now {
+                past.push(order);
+            }
         }
     }
     Ok(past)

@@ -1,9 +1,7 @@
 //! When a source wants to be polled.
 
-use chrono::Utc;
-use std::str::FromStr;
-
 use crate::catalog::Span;
+use crate::catalog::schedule::Schedule;
 use crate::model::Timestamp;
 
 /// A parsed schedule: a span (`"30s"`) or a cron expression in UTC (`"*/5 * * * *"`, `"0 6 * * MON-FRI"`).
@@ -12,7 +10,7 @@ pub enum Timing {
     /// So long after the last round started.
     Every(Span),
     /// At these times.
-    Cron(Box<cron::Schedule>),
+    At(Box<Schedule>),
 }
 
 impl Timing {
@@ -21,24 +19,20 @@ impl Timing {
     /// # Errors
     /// Words for people.
     pub fn parse(text: &str) -> Result<Self, String> {
-        if let Ok(span) = humantime::parse_duration(text) {
-            let ms = i64::try_from(span.as_millis()).map_err(|_| format!("`{text}` is too long"))?;
-            return if ms < 1000 {
-                Err("a source is polled at most once a second".to_owned())
-            } else {
-                Ok(Self::Every(Span(ms)))
-            };
+        let Ok(span) = humantime::parse_duration(text) else {
+            // One word that is no span was hardly meant as a cron expression.
+            if !text.trim().contains(' ') && !text.starts_with('@') {
+                return Err(format!(
+                    "`{text}` is no schedule: write a span (\"30s\") or five cron fields (\"*/5 * * * *\", UTC)"
+                ));
+            }
+            return text.parse().map(|schedule| Self::At(Box::new(schedule)));
+        };
+        match i64::try_from(span.as_millis()) {
+            Ok(ms) if ms >= 1000 => Ok(Self::Every(Span(ms))),
+            Ok(_) => Err("a source is polled at most once a second".to_owned()),
+            Err(_) => Err(format!("`{text}` is too long")),
         }
-        let fields: Vec<&str> = text.split_whitespace().collect();
-        if fields.len() == 5 && fields[4].chars().any(|c| c.is_ascii_digit()) {
-            return Err(format!(
-                "`{text}`: write days of the week as names (MON-FRI): numbers mean different days to different people"
-            ));
-        }
-        let full = if fields.len() == 5 { format!("0 {text}") } else { text.to_owned() };
-        cron::Schedule::from_str(&full)
-            .map(|s| Self::Cron(Box::new(s)))
-            .map_err(|_| format!("`{text}` is no schedule: write a span (\"30s\") or five cron fields (\"*/5 * * * *\", in UTC)"))
     }
 
     /// The next time after `now`; `None` when there is none any more.
@@ -46,7 +40,7 @@ impl Timing {
     pub fn next(&self, now: Timestamp) -> Option<Timestamp> {
         match self {
             Self::Every(span) => Some(now.plus_ms(span.ms())),
-            Self::Cron(schedule) => schedule.after::<Utc>(&now.to_utc()).next().map(Timestamp::from),
+            Self::At(schedule) => schedule.next_after(now),
         }
     }
 }

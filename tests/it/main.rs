@@ -1,5 +1,7 @@
-//! One test binary: journeys through the bridge, contracts, and what people read.
+//! One test binary: journeys through the bridge, contracts, real components, and what people read.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on shall fail where it stands")]
 
 mod contract;
+mod journey;
 mod ledger;
 mod real;

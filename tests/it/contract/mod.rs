@@ -3,3 +3,4 @@
 
 mod desk;
 mod desk_bench;
+mod source;

@@ -1,0 +1,254 @@
+//! Journeys through the whole bridge against the stateful fakes: order → ticket → closing → completion.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lastmile::bridge::{self, Bridge};
+use lastmile::catalog::Catalog;
+use lastmile::flow::{Breakers, Worker, complete, dispatch, intake, plan, sync};
+use lastmile::http::Inbound;
+use lastmile::ledger::Recorded;
+use lastmile::model::clock::FakeClock;
+use lastmile::model::{Clock, Outcome, Timestamp};
+use lastmile::sandbox::server::USER;
+use lastmile::sandbox::{DeskKind, Faults, Harm, PlatformFaults, SandboxDesk, SandboxPlatform, Target, When, admins, company, config};
+
+const LOOPBACK: ([u8; 4], u16) = ([127, 0, 0, 1], 0);
+
+/// The bridge between its fakes, stepped by hand on a clock that stands still.
+struct Bed {
+    _folder: tempfile::TempDir,
+    clock: Arc<FakeClock>,
+    platform: SandboxPlatform,
+    jira: SandboxDesk,
+    servicenow: SandboxDesk,
+    bridge: Bridge,
+    worker: Worker,
+    breakers: Breakers,
+}
+
+impl Bed {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Arc::new(FakeClock::at(Timestamp(1_795_000_000_000)));
+        let time: Arc<dyn Clock> = clock.clone();
+        let listen = SocketAddr::from(LOOPBACK);
+        let platform = SandboxPlatform::start(time.clone(), None, listen, Arc::new(PlatformFaults::default()), 1).await.unwrap();
+        let desk = |kind| SandboxDesk::start(kind, time.clone(), Arc::new(Faults::seeded(1)), None, listen);
+        let (jira, servicenow) = (desk(DeskKind::JiraCloud).await.unwrap(), desk(DeskKind::ServiceNow).await.unwrap());
+        let mut files = Vec::new();
+        for (path, text) in config::files(platform.url(), jira.url(), servicenow.url(), "127.0.0.1:0") {
+            let place = folder.path().join(&path);
+            std::fs::create_dir_all(place.parent().unwrap()).unwrap();
+            std::fs::write(place, &text).unwrap();
+            files.push((PathBuf::from(path), text));
+        }
+        let mut catalog = Catalog::load(folder.path()).unwrap();
+        catalog.main.ledger.url = format!("sqlite:{}", folder.path().join("ledger.db").display());
+        let setup = bridge::setup(catalog, &time).unwrap();
+        let bridge = Bridge::open(setup, time, false).await.unwrap();
+        Self { _folder: folder, clock, platform, jira, servicenow, bridge, worker: Worker::new(), breakers: Breakers::default() }
+    }
+
+    /// An order of the sandbox's company for now, pushed as a signed webhook.
+    async fn order(&self, n: u64) -> (String, Recorded) {
+        let mut document = company::order(1, n, self.clock.now());
+        for field in ["validFrom", "validUntil"] {
+            document.as_object_mut().unwrap().remove(field);
+        }
+        let id = self.platform.state().place(document, self.clock.now());
+        (id, self.deliver().await)
+    }
+
+    async fn deliver(&self) -> Recorded {
+        let setup = self.bridge.setup.load_full();
+        let (headers, body) = self.platform.messages().pop().unwrap();
+        let inbound = Inbound {
+            method: "POST".to_owned(),
+            path: "/hooks/iga".to_owned(),
+            query: std::collections::BTreeMap::new(),
+            headers,
+            body,
+            peer: None,
+            client_certificate: None,
+            received_at: self.clock.now(),
+        };
+        intake::take(&*self.bridge.ledger, &*setup.sources[config::SOURCE], inbound, self.clock.now()).await.unwrap().remove(0)
+    }
+
+    /// Every stage once for every edge.
+    async fn round(&self) {
+        let (setup, ledger, clock) = (self.bridge.setup.load_full(), &*self.bridge.ledger, &*self.clock);
+        plan::step(ledger, &setup, clock).await.unwrap();
+        for desk in setup.desks.values() {
+            dispatch::step(ledger, &setup, &**desk, &self.worker, &self.breakers, clock).await.unwrap();
+            // A desk that is away is part of some journeys.
+            let _ = sync::changes(ledger, &**desk, clock).await;
+            let _ = sync::full_pass(ledger, &**desk, clock.now().plus_secs(-3600), clock).await;
+        }
+        for source in setup.sources.values() {
+            complete::step(ledger, &setup, &**source, &self.worker, clock).await.unwrap();
+        }
+    }
+
+    /// Rounds, one simulated second apart.
+    async fn rounds(&self, n: usize) {
+        for _ in 0..n {
+            self.round().await;
+            self.clock.advance_ms(1_000);
+        }
+    }
+
+    fn created(&self) -> u64 {
+        self.jira.state().created_by(USER) + self.servicenow.state().created_by(USER)
+    }
+
+    fn close_all(&self, outcome: Outcome, words: &str) {
+        for desk in [&self.jira, &self.servicenow] {
+            for ticket in desk.state().all() {
+                desk.state().change(&ticket.number, |t, now| admins::close(t, "alice", now, outcome, words));
+            }
+        }
+    }
+
+    async fn chains_hold(&self) {
+        assert_eq!(self.bridge.ledger.verify_chains().await.unwrap(), []);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_becomes_a_ticket_and_its_closing_a_completion() {
+    let bed = Bed::new().await;
+    let (id, recorded) = bed.order(1).await;
+    assert!(matches!(recorded, Recorded::New { .. }));
+    assert!(matches!(bed.deliver().await, Recorded::Repeat { .. }), "the same message again has no effect");
+    bed.rounds(3).await;
+    assert_eq!(bed.created(), 1);
+    bed.clock.advance_ms(3_600_000);
+    bed.close_all(Outcome::Fulfilled, "Done, enjoy.");
+    bed.rounds(4).await;
+    let completions = bed.platform.state().completions_of(&id);
+    assert_eq!(completions.len(), 1);
+    assert_eq!(completions[0]["outcome"], "fulfilled");
+    assert_eq!(completions[0]["words"], "Done, enjoy.");
+    assert_eq!(bed.platform.state().counts().repeats, 0);
+    bed.chains_hold().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_fault_of_a_desk_gives_exactly_one_ticket() {
+    for (harm, lag_ms) in [
+        (Harm::FailAfter, 0),
+        (Harm::FailAfter, 4_000),
+        (Harm::Lost, 0),
+        (Harm::Lost, 4_000),
+        (Harm::Html, 0),
+        (Harm::Busy(Some(2)), 0),
+    ] {
+        let bed = Bed::new().await;
+        for desk in [&bed.jira, &bed.servicenow] {
+            desk.faults().add(Target::Create, harm, When::Next(1));
+            desk.faults().set_search_lag_ms(lag_ms);
+        }
+        let (id, _) = bed.order(1).await;
+        bed.rounds(200).await;
+        assert_eq!(bed.created(), 1, "{harm:?} with a search lag of {lag_ms} ms");
+        for desk in [&bed.jira, &bed.servicenow] {
+            desk.faults().set(Vec::new());
+        }
+        bed.close_all(Outcome::Rejected, "No.");
+        bed.rounds(30).await;
+        assert_eq!(bed.platform.state().completions_of(&id)[0]["outcome"], "rejected", "{harm:?}");
+        bed.chains_hold().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_platform_that_forgets_its_answer_hears_the_same_report_again() {
+    let bed = Bed::new().await;
+    bed.platform.faults().forget_answers.store(2, std::sync::atomic::Ordering::SeqCst);
+    let (id, _) = bed.order(1).await;
+    bed.rounds(3).await;
+    bed.clock.advance_ms(60_000);
+    bed.close_all(Outcome::AlreadyInPlace, "Was there.");
+    bed.rounds(40).await;
+    let counts = bed.platform.state().counts();
+    assert_eq!((bed.platform.state().completions_of(&id).len(), counts.further), (1, 0));
+    assert!(counts.repeats >= 1, "it was told again with the same id");
+    bed.chains_hold().await;
+}
+
+/// The demo is one command; a stranger sees an order become a completion.
+#[test]
+fn the_demo_carries_one_order_through() {
+    let out = std::process::Command::new(env!("CARGO_BIN_EXE_lastmile")).args(["demo", "--once"]).output().unwrap();
+    let said = String::from_utf8_lossy(&out.stdout);
+    assert!(out.status.success() && said.contains("the platform heard: fulfilled"), "{said}{}", String::from_utf8_lossy(&out.stderr));
+}
+
+/// Killed in the middle and started again: every order has one ticket.
+#[test]
+fn the_demo_survives_kill_9() {
+    let folder = tempfile::tempdir().unwrap();
+    let port = free_ports();
+    let start = || {
+        std::process::Command::new(env!("CARGO_BIN_EXE_lastmile"))
+            .args(["demo", "--port", &port.to_string(), "--state"])
+            .arg(folder.path())
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap()
+    };
+    let mut orders = 0;
+    for _ in 0..3 {
+        let mut child = start();
+        let want = orders + 1;
+        let deadline = std::time::Instant::now() + Duration::from_secs(60);
+        while orders < want && std::time::Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(100));
+            orders = tickets(port).map_or(orders, |(n, _)| n);
+        }
+        assert!(orders >= want, "no further ticket within a minute");
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    let mut child = start();
+    let deadline = std::time::Instant::now() + Duration::from_secs(30);
+    let mut last = None;
+    while last.is_none() && std::time::Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(100));
+        last = tickets(port);
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let (count, doubled) = last.expect("it starts again");
+    assert!(count >= orders, "nothing is lost");
+    assert_eq!(doubled, 0, "nothing is doubled");
+}
+
+/// A port with three free ones after it.
+fn free_ports() -> u16 {
+    loop {
+        let first = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = first.local_addr().unwrap().port();
+        let others: Vec<_> = (1..=3).filter_map(|n| std::net::TcpListener::bind(("127.0.0.1", port.checked_add(n)?)).ok()).collect();
+        if others.len() == 3 {
+            return port;
+        }
+    }
+}
+
+/// Tickets on both sandbox desks: all that the bridge's account made, and how many keys were used more than once.
+fn tickets(port: u16) -> Option<(u64, u64)> {
+    let mut sum = (0, 0);
+    for desk in [port + 2, port + 3] {
+        let out = std::process::Command::new("curl").args(["-fs", &format!("http://127.0.0.1:{desk}/sandbox/count")]).output().ok()?;
+        let counts: serde_json::Value = serde_json::from_slice(&out.stdout).ok()?;
+        sum.0 += counts["created"].as_u64()?;
+        sum.1 += counts["keys_twice"].as_u64()?;
+    }
+    Some(sum)
+}
