@@ -36,18 +36,18 @@ fn marked(settings: &Settings, text: &str, mark: &str) -> String {
 }
 
 /// Names of `create`.
-pub(super) fn of_draft(settings: &Settings, draft: &Draft) -> Value {
+pub(super) fn of_draft(settings: &Settings, draft: &Draft, zone: chrono_tz::Tz) -> Value {
     let word = draft.priority.clamp(0, 3).to_string();
     let priority = settings.priorities.get(&word).cloned().unwrap_or(word);
-    let due = draft.due_at.map(Timestamp::iso);
+    let format = settings.operations.create.dates.as_deref().unwrap_or(&settings.times);
     json!({
         "key": draft.key,
         "group": draft.admin_group,
         "summary": markup::clip_line(&draft.summary, settings.limits.summary),
         "body": render(settings, &draft.body),
         "priority": priority,
-        "due": due,
-        "due_date": due.as_deref().and_then(|d| d.get(..10)),
+        "due": draft.due_at.map(|at| write_time(at, format, zone)),
+        "due_date": draft.due_at.map(|at| write_time(at, "%Y-%m-%d", zone)),
     })
 }
 
@@ -69,7 +69,7 @@ pub(super) fn of_rewrite(settings: &Settings, ticket: &TicketRef, summary: &str,
 
 /// Names of `changed_since`.
 pub(super) fn of_since(settings: &Settings, from: Timestamp, zone: chrono_tz::Tz) -> Value {
-    let format = settings.operations.changed_since.as_ref().and_then(|o| o.since.as_deref()).unwrap_or(&settings.times);
+    let format = settings.operations.changed_since.as_ref().and_then(|o| o.dates.as_deref()).unwrap_or(&settings.times);
     json!({"since": write_time(from, format, zone)})
 }
 

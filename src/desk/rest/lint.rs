@@ -102,8 +102,8 @@ impl Lint<'_> {
         if let Some(at) = &operation.at {
             self.pointer(&[keys[0], name, "at"], at);
         }
-        if let Some(since) = &operation.since {
-            self.format(&[keys[0], name, "since"], since);
+        if let Some(dates) = &operation.dates {
+            self.format(&[keys[0], name, "dates"], dates);
         }
         if let Some(batch) = &operation.batch {
             self.template(&[keys[0], name, "batch", "each"], &batch.each, &json!({"id": "1"}));

@@ -213,7 +213,7 @@ impl Rest {
 
 /// How coarsely the desk compares times: each page starts again that much before the last time seen.
 fn grain_ms(settings: &Settings, operation: &Operation) -> i64 {
-    let format = operation.since.as_deref().unwrap_or(&settings.times);
+    let format = operation.dates.as_deref().unwrap_or(&settings.times);
     if format.contains('%') && !format.contains("%S") && !format.contains("%s") && !format.contains("%T") {
         60_000
     } else {
@@ -248,7 +248,7 @@ impl Desk for Rest {
     async fn create(&self, draft: &Draft) -> Result<Created, CallError> {
         let operation = &self.settings.operations.create;
         // The steps before only read: whatever happens there may be repeated.
-        let context = self.wire.prepare(&operation.before, context::of_draft(&self.settings, draft)).await?;
+        let context = self.wire.prepare(&operation.before, context::of_draft(&self.settings, draft, self.zone)).await?;
         let more: Map<String, Value> = draft.fields.clone().into_iter().collect();
         let Reply::Here(here) = self.wire.run(operation, &context, Effect::Write, more).await? else {
             let words = format!("{} does not know the address that creates tickets", self.wire.edge());

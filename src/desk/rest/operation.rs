@@ -43,8 +43,8 @@ pub struct Operation {
     pub batch: Option<Batch>,
     /// `find`, `changed_since`, `comments`: how pages are asked for.
     pub paging: Option<Paging>,
-    /// `changed_since`: how `{{since}}` is written; `times` of the desk where it is not given.
-    pub since: Option<String>,
+    /// How `{{since}}` and `{{due}}` are written; `times` of the desk where it is not given.
+    pub dates: Option<String>,
     /// `changed_since`: rows come ordered by their last change, the oldest first (it is checked).
     pub oldest_first: bool,
 }
