@@ -50,19 +50,73 @@ fn the_built_in_ticket_reads_well_with_everything() {
     let planner = planner(&[("applications/sap.toml", application)]);
     let at = Moment { lane_ticket: Some("IAM-7".to_owned()), ..moment() };
     let Planned::File { ticket, .. } = planner.decide(&order(), &at) else { panic!("not filed") };
-    insta::assert_snapshot!(shown(&ticket), @"");
+    insta::assert_snapshot!(shown(&ticket), @r"
+    Grant: Sales *read* on SAP ERP for Person *beneficiary*
+
+    Please wait for IAM-7: it is about the same access and comes first.
+
+    Task: Grant
+    Application: SAP ERP
+    Access: Sales *read* (ENT-1)
+    Account: acc*1
+    For: Person *beneficiary* (beneficiary)
+    Until: 2027-11-12 06:13 UTC
+    Priority: normal
+    Requested by: Person *requester*, 2026-11-17 07:20 UTC
+    Approved by: Person *approver-1*, Person *approver-2*, 2026-11-18 11:06 UTC
+
+    How to do it
+    ------------
+
+    1. Open SU01.
+    2. Add the role.
+
+    In the requester's words
+    ------------------------
+
+    > Needs it for the project.
+    > 
+    > - *soon*
+
+    When you are done
+    -----------------
+
+    Close this ticket with the resolution that fits: done, already in place, not possible, or rejected. If it could not be done, say why in your last comment: the requester is told. Please reassign this ticket rather than copy it.
+
+    ----
+
+    Key: lm-qety6zibhrholphe3bzze7co
+    ");
 }
 
 #[test]
 fn and_with_only_what_an_order_must_have() {
-    insta::assert_snapshot!(shown(&filed(&planner(&[]), &sample::bare())), @"");
+    insta::assert_snapshot!(shown(&filed(&planner(&[]), &sample::bare())), @r"
+    Grant: account on Application for beneficiary
+
+    Task: Grant
+    Application: Application
+    For: beneficiary
+    Priority: normal
+
+    When you are done
+    -----------------
+
+    Close this ticket with the resolution that fits: done, already in place, not possible, or rejected. If it could not be done, say why in your last comment: the requester is told. Please reassign this ticket rather than copy it.
+
+    ----
+
+    Key: lm-3oc5pxvy24qb5qyfyd7i5zvt
+    ");
 }
 
 #[test]
 fn without_any_configuration_the_convention_places_it() {
     let ticket = filed(&planner(&[]), &order());
     assert_eq!((ticket.desk.as_str(), ticket.draft.admin_group.as_str()), ("jira", "sap-admins"));
-    insta::assert_snapshot!(ticket.route, @"");
+    insta::assert_snapshot!(ticket.route, @r"
+    admin group `sap-admins` by convention ([defaults] admin_group), on desk `jira`
+    ");
 }
 
 const SAP: &str = r#"
@@ -98,17 +152,27 @@ fn from_general_to_special_and_the_winner_is_named() {
     let risk = |order: &mut Assignment, risk: serde_json::Value| {
         order.attributes.insert("risk".to_owned(), risk);
     };
-    insta::assert_snapshot!(route(&|_| {}), @"");
-    insta::assert_snapshot!(route(&|o| o.operation = Operation::Revoke), @"");
+    insta::assert_snapshot!(route(&|_| {}), @r"
+    SAP Basis | 2 | admin group `basis` by the route of application `sap`, on desk `jira` (`SAP Basis` there)
+    ");
+    insta::assert_snapshot!(route(&|o| o.operation = Operation::Revoke), @r"
+    SAP Basis | 3 | admin group `basis` by rule `leavers` of application `sap` (the operation is revoke), on desk `jira` (`SAP Basis` there)
+    ");
     insta::assert_snapshot!(route(&|o| {
         risk(o, json!("4"));
         o.attributes.insert("owner".to_owned(), json!("finance"));
-    }), @"");
-    insta::assert_snapshot!(route(&|o| risk(o, json!(["low", "high"]))), @"");
+    }), @r"
+    finance-team | 2 | admin group `finance-team` by rule `critical` of application `sap` (risk is high or 4), on desk `jira`
+    ");
+    insta::assert_snapshot!(route(&|o| risk(o, json!(["low", "high"]))), @r"
+    Access Management | 2 | fallback group `access-team`, because `{{attributes.owner}}-team` by rule `critical` of application `sap` (risk is high or 4) needs something this order does not have, on desk `jira` (`Access Management` there)
+    ");
     insta::assert_snapshot!(route(&|o| {
         risk(o, json!("high"));
         o.entitlement = Some(Named { id: "ENT-9".to_owned(), name: String::new() });
-    }), @"");
+    }), @r"
+    payroll | 2 | admin group `payroll` by the override of entitlement `ENT-9` in application `sap`, on desk `jira`
+    ");
     assert_eq!(planner.fallback_group("jira").as_deref(), Some("Access Management"));
 }
 
@@ -117,7 +181,9 @@ fn what_nobody_can_be_found_for_waits_for_a_person() {
     let planner = planner(&[("lastmile.toml", "[defaults]\nadmin_group = \"{{attributes.owner}}\"\n")]);
     let Planned::Park { code, reason, .. } = planner.decide(&order(), &moment()) else { panic!("not parked") };
     assert_eq!(code, "E-ROUTE");
-    insta::assert_snapshot!(reason, @"");
+    insta::assert_snapshot!(reason, @r"
+    `{{attributes.owner}}` by convention ([defaults] admin_group) needs something this order does not have, and there is no fallback group ([defaults] fallback_admin_group)
+    ");
 }
 
 #[test]
