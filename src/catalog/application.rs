@@ -50,6 +50,8 @@ pub struct Application {
     pub name: Option<String>,
     /// Steps for the admin, put into every ticket; neutral markup.
     pub instructions: Option<String>,
+    /// Attributes that this application's templates may show, in addition to those of `[defaults]`.
+    pub template_attributes: Vec<String>,
     /// Where its tickets go.
     pub route: Route,
     /// From special to general: the first rule that fits wins over the application's own route.

@@ -1,365 +1,321 @@
-//! Reads the configuration folder, checks it whole, and reports every problem at once.
+//! Reads the configuration folder whole. Every problem of every file is collected, sorted and told at once.
+//!
+//! ```text
+//! lastmile.toml   admin-groups.toml   applications/*.toml   desks/*.toml   sources/*.toml
+//! templates/tickets/*.hbs   templates/partials/*.hbs
+//! ```
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use rust_embed::RustEmbed;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
 use super::file::nearest;
-use super::{AdminGroup, Application, Catalog, ConfigFile, EdgeFile, MainFile, Problem, Problems, Route, TemplateSource};
+use super::{AdminGroup, Application, Catalog, ConfigFile, EdgeFile, MainFile, Problem, Problems, TemplateSource};
+use super::{builtin, check};
 
-/// Templates in the binary; a same-named file beside the configuration overrides one.
-#[derive(RustEmbed)]
-#[folder = "templates/"]
-struct BuiltIn;
+/// The main file's name.
+pub const MAIN: &str = "lastmile.toml";
+/// The admin groups' file name.
+pub const GROUPS: &str = "admin-groups.toml";
+/// Relative path and text of each file.
+type Texts = Vec<(PathBuf, String)>;
 
-#[derive(serde::Deserialize)]
-struct Kind {
-    kind: String,
+const FOLDERS: [&str; 3] = ["applications", "desks", "sources"];
+const TEMPLATE_FOLDERS: [&str; 2] = ["templates/tickets", "templates/partials"];
+
+/// What was read, with the files it was read from, so that checks can name lines.
+#[derive(Debug, Default)]
+pub(super) struct Files {
+    /// `admin-groups.toml`, where it was read.
+    pub groups: Option<ConfigFile>,
+    /// Names of desks, also of those whose file cannot be parsed.
+    pub desk_names: Vec<String>,
 }
 
 impl Catalog {
-    /// Loads and checks a folder.
+    /// Reads and checks the configuration folder.
     ///
     /// # Errors
-    /// Every problem found, with file, line and what was probably meant.
+    /// Every problem found, sorted by file and line.
     pub fn load(folder: &Path) -> Result<Self, Problems> {
-        let mut files = Vec::new();
-        let mut problems = Vec::new();
-        for sub in ["", "applications", "desks", "sources", "templates/tickets", "templates/partials"] {
-            read_folder(folder, sub, &mut files, &mut problems);
-        }
-        if !problems.is_empty() {
-            return Err(Problems(problems));
-        }
-        Self::from_files(folder, files)
+        settled(Self::gather(folder))
     }
 
-    /// Takes files given as relative path and text: the sandbox's configuration, and tests.
+    /// As [`Catalog::load`], from texts by their path relative to `folder`. A missing main file means its defaults.
     ///
     /// # Errors
-    /// As [`Catalog::load`].
-    pub fn from_files(folder: &Path, mut files: Vec<(PathBuf, String)>) -> Result<Self, Problems> {
-        files.sort();
-        let mut loader = Loader::default();
-        for (path, text) in &files {
-            loader.take(folder, path, text);
+    /// Every problem found, sorted by file and line.
+    pub fn from_files(folder: &Path, files: Texts) -> Result<Self, Problems> {
+        settled(Self::gather_files(folder, files))
+    }
+
+    /// The catalog as far as it can be read, and every problem found: for `check`, which adds those of the templates.
+    #[must_use]
+    pub fn gather(folder: &Path) -> (Self, Vec<Problem>) {
+        match read_folder(folder) {
+            Ok((files, mut problems)) => {
+                let (catalog, more) = Self::gather_files(folder, files);
+                problems.extend(more);
+                (catalog, sorted(problems))
+            }
+            Err(problem) => (Self::gather_files(folder, Vec::new()).0, vec![problem]),
         }
-        let catalog = loader.catalog(folder, version(&files));
-        let mut problems = loader.problems;
-        cross_check(&catalog, &loader.places, &mut problems);
-        if problems.is_empty() {
-            return Ok(catalog);
+    }
+
+    /// As [`Catalog::gather`], from texts.
+    #[must_use]
+    pub fn gather_files(folder: &Path, files: Texts) -> (Self, Vec<Problem>) {
+        let mut reader = Reader::new(folder);
+        for (path, text) in files {
+            reader.take(&path.to_string_lossy(), &text);
         }
-        problems.sort();
-        problems.dedup();
-        Err(Problems(problems))
+        let (catalog, files, mut problems) = reader.finish();
+        problems.extend(check::cross_check(&catalog, &files));
+        (catalog, sorted(problems))
     }
 }
 
-fn read_folder(folder: &Path, sub: &str, files: &mut Vec<(PathBuf, String)>, problems: &mut Vec<Problem>) {
-    let here = folder.join(sub);
-    let entries = match std::fs::read_dir(&here) {
-        Ok(entries) => entries,
-        Err(error) if sub.is_empty() => {
-            problems.push(Problem {
-                file: here,
-                line: 0,
-                message: format!("the configuration folder cannot be read: {error}"),
-                help: None,
-            });
-            return;
+fn settled((catalog, problems): (Catalog, Vec<Problem>)) -> Result<Catalog, Problems> {
+    if problems.is_empty() { Ok(catalog) } else { Err(Problems(problems)) }
+}
+
+fn sorted(mut problems: Vec<Problem>) -> Vec<Problem> {
+    problems.sort();
+    problems.dedup();
+    problems
+}
+
+/// Sorts texts into the catalog's places.
+struct Reader {
+    catalog: Catalog,
+    files: Files,
+    problems: Vec<Problem>,
+    digested: BTreeMap<String, String>,
+}
+
+impl Reader {
+    fn new(folder: &Path) -> Self {
+        let catalog = Catalog {
+            version: String::new(),
+            main: MainFile::default(),
+            main_file: None,
+            applications: BTreeMap::new(),
+            application_files: BTreeMap::new(),
+            admin_groups: BTreeMap::new(),
+            desks: BTreeMap::new(),
+            sources: BTreeMap::new(),
+            templates: BTreeMap::new(),
+            partials: BTreeMap::new(),
+            folder: folder.to_owned(),
+        };
+        let mut reader = Self { catalog, files: Files::default(), problems: Vec::new(), digested: BTreeMap::new() };
+        for (path, text) in builtin::ticket_templates() {
+            let origin = format!("templates/{path} (built in)");
+            reader.template(&path, origin, &text);
         }
-        // Every other folder may be absent.
-        Err(_) => return,
-    };
-    let wanted = if sub.starts_with("templates") { "hbs" } else { "toml" };
-    for entry in entries.flatten() {
-        let path = entry.path();
-        if path.is_file() && path.extension().is_some_and(|e| e == wanted) {
-            match std::fs::read_to_string(&path) {
-                Ok(text) => files.push((Path::new(sub).join(entry.file_name()), text)),
-                Err(error) => {
-                    problems.push(Problem { file: path, line: 0, message: format!("cannot be read: {error}"), help: None })
+        reader
+    }
+
+    fn take(&mut self, path: &str, text: &str) {
+        let file = ConfigFile::from_text(&self.catalog.folder.join(path), text);
+        match path.split_once('/') {
+            None if path == MAIN => self.main(file),
+            None if path == GROUPS => self.groups(file),
+            Some(("applications", name)) if is_toml(name) => self.application(file),
+            Some(("desks", name)) if is_toml(name) => {
+                self.files.desk_names.push(file.stem());
+                if let Some(edge) = self.edge(file) {
+                    self.digested.insert(path.to_owned(), text.to_owned());
+                    self.catalog.desks.insert(edge.file.stem(), edge);
                 }
             }
-        }
-    }
-}
-
-fn digest(text: &[u8]) -> String {
-    hex::encode(&Sha256::digest(text)[..6])
-}
-
-fn version(files: &[(PathBuf, String)]) -> String {
-    let mut hash = Sha256::new();
-    for (path, text) in files {
-        hash.update(path.to_string_lossy().as_bytes());
-        hash.update([0]);
-        hash.update(text.as_bytes());
-        hash.update([0]);
-    }
-    hex::encode(&hash.finalize()[..6])
-}
-
-/// Where names were written, for messages.
-#[derive(Default)]
-struct Places {
-    main: Option<ConfigFile>,
-    applications: BTreeMap<String, ConfigFile>,
-    groups: Option<ConfigFile>,
-}
-
-#[derive(Default)]
-struct Loader {
-    main: MainFile,
-    applications: BTreeMap<String, Application>,
-    groups: BTreeMap<String, AdminGroup>,
-    desks: BTreeMap<String, EdgeFile>,
-    sources: BTreeMap<String, EdgeFile>,
-    templates: BTreeMap<String, TemplateSource>,
-    partials: BTreeMap<String, String>,
-    places: Places,
-    problems: Vec<Problem>,
-}
-
-impl Loader {
-    fn take(&mut self, folder: &Path, path: &Path, text: &str) {
-        let file = ConfigFile::from_text(&folder.join(path), text);
-        let stem = file.stem();
-        let parent = path.parent().map(|p| p.to_string_lossy().into_owned()).unwrap_or_default();
-        match (parent.as_str(), stem.as_str()) {
-            ("", "lastmile") => {
-                self.main = self.parsed(&file);
-                self.places.main = Some(file);
+            Some(("sources", name)) if is_toml(name) => {
+                if let Some(edge) = self.edge(file) {
+                    self.catalog.sources.insert(edge.file.stem(), edge);
+                }
             }
-            ("", "admin-groups") => {
-                self.groups = self.parsed(&file);
-                self.places.groups = Some(file);
+            Some(("templates", rest)) if rest.ends_with(".hbs") && rest.split('/').count() == 2 => {
+                let origin = file.path().display().to_string();
+                self.template(rest, origin, text);
             }
-            ("", other) => {
-                let help = nearest(other, ["lastmile", "admin-groups"]).map(|n| format!("did you mean {n}.toml?"));
-                self.problems.push(file.problem(&[], "this file is not part of a configuration", help));
-            }
-            ("applications", _) => self.application(file, stem),
-            ("desks", _) => self.edge(&file, stem, true),
-            ("sources", _) => self.edge(&file, stem, false),
-            ("templates/tickets", _) => {
-                let source = TemplateSource {
-                    origin: file.path().display().to_string(),
-                    text: text.to_owned(),
-                    version: digest(text.as_bytes()),
-                };
-                self.templates.insert(stem, source);
-            }
-            ("templates/partials", _) => {
-                self.partials.insert(stem, text.to_owned());
-            }
-            _ => {}
+            _ => self.problems.push(unread(&file, path)),
         }
     }
 
-    fn parsed<T: serde::de::DeserializeOwned + Default>(&mut self, file: &ConfigFile) -> T {
-        file.parse().unwrap_or_else(|problem| {
-            self.problems.push(problem);
-            T::default()
-        })
+    fn main(&mut self, file: ConfigFile) {
+        if let Some(main) = self.parse::<MainFile>(&file) {
+            self.catalog.main = main;
+            self.digested.insert(MAIN.to_owned(), file.text().to_owned());
+            self.catalog.main_file = Some(file);
+        }
     }
 
-    fn application(&mut self, file: ConfigFile, stem: String) {
-        let mut application: Application = self.parsed(&file);
+    fn groups(&mut self, file: ConfigFile) {
+        if let Some(groups) = self.parse::<BTreeMap<String, AdminGroup>>(&file) {
+            self.catalog.admin_groups = groups;
+            self.digested.insert(GROUPS.to_owned(), file.text().to_owned());
+        }
+        self.files.groups = Some(file);
+    }
+
+    fn application(&mut self, file: ConfigFile) {
+        let Some(mut application) = self.parse::<Application>(&file) else { return };
         if application.id.is_empty() {
-            application.id = stem;
+            application.id = file.stem();
         }
         let id = application.id.clone();
-        if let Some(other) = self.places.applications.get(&id) {
-            let message = format!("the application id `{id}` is already used by {}", other.path().display());
-            self.problems.push(file.problem(&["id"], message, None));
+        let clash = self.catalog.application_files.iter().find(|(known, _)| known.eq_ignore_ascii_case(&id));
+        if let Some((known, first)) = clash {
+            let message = format!("application `{id}` is already described in {} (as `{known}`)", first.path().display());
+            let help = "one file per application; give one of them another `id`".to_owned();
+            self.problems.push(file.problem(&["id"], message, Some(help)));
+            return;
         }
-        self.places.applications.insert(id.clone(), file);
-        self.applications.insert(id, application);
+        self.digested.insert(format!("applications/{}", file.stem()), file.text().to_owned());
+        self.catalog.application_files.insert(id.clone(), file);
+        self.catalog.applications.insert(id, application);
     }
 
-    fn edge(&mut self, file: &ConfigFile, name: String, desk: bool) {
-        if !is_name(&name) {
-            self.problems.push(file.problem(&[], "the file's name becomes a name in addresses: use only a-z, 0-9 and -", None));
+    fn edge(&mut self, file: ConfigFile) -> Option<EdgeFile> {
+        #[derive(Deserialize)]
+        struct Kind {
+            kind: String,
         }
-        // Its adapter refuses unknown keys; here only the kind is read.
-        match file.parse::<Kind>() {
-            Ok(Kind { kind }) => {
-                let edge = EdgeFile { kind, file: file.clone() };
-                if desk {
-                    self.desks.insert(name, edge)
-                } else {
-                    self.sources.insert(name, edge)
-                };
-            }
-            Err(problem) => self.problems.push(problem),
+        let stem = file.stem();
+        if !is_name(&stem) {
+            let help = "the file's name is the name used everywhere: lower-case letters, digits and `-`".to_owned();
+            self.problems.push(file.problem(&[], format!("`{stem}` cannot be a name"), Some(help)));
+            return None;
         }
+        let kind = self.parse::<Kind>(&file)?.kind;
+        Some(EdgeFile { kind, file })
     }
 
-    fn catalog(&mut self, folder: &Path, version: String) -> Catalog {
-        for path in BuiltIn::iter() {
-            let Some(file) = BuiltIn::get(&path) else { continue };
-            let Some(name) = Path::new(path.as_ref()).file_stem().map(|s| s.to_string_lossy().into_owned()) else { continue };
-            let text = String::from_utf8_lossy(&file.data).into_owned();
-            if path.starts_with("tickets/") {
-                let origin = format!("templates/{path} (built in)");
-                let version = digest(text.as_bytes());
-                self.templates.entry(name).or_insert(TemplateSource { origin, text, version });
-            } else if path.starts_with("partials/") {
-                self.partials.entry(name).or_insert(text);
+    fn template(&mut self, path: &str, origin: String, text: &str) {
+        let Some((folder, name)) = path.split_once('/') else { return };
+        let name = name.trim_end_matches(".hbs").to_owned();
+        match folder {
+            "tickets" => {
+                self.catalog.templates.insert(name, TemplateSource { origin, text: text.to_owned(), version: digest(&[text]) });
+            }
+            "partials" => {
+                self.catalog.partials.insert(name, text.to_owned());
+            }
+            _ => {
+                let file = ConfigFile::from_text(Path::new(&origin), text);
+                self.problems.push(unread(&file, &format!("templates/{path}")));
+                return;
             }
         }
-        Catalog {
-            version,
-            main: self.main.clone(),
-            applications: std::mem::take(&mut self.applications),
-            admin_groups: std::mem::take(&mut self.groups),
-            desks: std::mem::take(&mut self.desks),
-            sources: std::mem::take(&mut self.sources),
-            templates: std::mem::take(&mut self.templates),
-            partials: std::mem::take(&mut self.partials),
-            folder: folder.to_owned(),
-        }
+        self.digested.insert(format!("templates/{path}"), text.to_owned());
+    }
+
+    fn parse<T: DeserializeOwned>(&mut self, file: &ConfigFile) -> Option<T> {
+        file.parse().map_err(|problem| self.problems.push(problem)).ok()
+    }
+
+    fn finish(mut self) -> (Catalog, Files, Vec<Problem>) {
+        let parts: Vec<&str> = self.digested.iter().flat_map(|(path, text)| [path.as_str(), text.as_str()]).collect();
+        self.catalog.version = digest(&parts);
+        (self.catalog, self.files, self.problems)
     }
 }
 
-/// `[a-z0-9-]`, not empty.
+/// A desk's or source's name: safe in addresses.
 fn is_name(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
-fn cross_check(catalog: &Catalog, places: &Places, problems: &mut Vec<Problem>) {
-    let nowhere = ConfigFile::from_text(&catalog.folder.join("lastmile.toml"), "");
-    let main = places.main.as_ref().unwrap_or(&nowhere);
-    check_main(catalog, main, problems);
-    let names = Names {
-        desks: catalog.desks.keys().map(String::as_str).collect(),
-        groups: catalog.admin_groups.keys().map(String::as_str).collect(),
-        templates: catalog.templates.keys().map(String::as_str).collect(),
+fn is_toml(name: &str) -> bool {
+    name.ends_with(".toml") && !name.contains('/')
+}
+
+fn unread(file: &ConfigFile, path: &str) -> Problem {
+    let head = path.split('/').next().unwrap_or_default();
+    let known = FOLDERS.into_iter().chain([MAIN, GROUPS, "templates"]);
+    let help = match nearest(head, known) {
+        Some(best) if best != head => format!("did you mean `{best}`?"),
+        _ => format!("files are: {MAIN}, {GROUPS}, applications/, desks/, sources/, templates/tickets/, templates/partials/"),
     };
-    let defaults = &catalog.main.defaults;
-    names.desk(main, &["defaults", "desk"], defaults.desk.as_deref(), problems);
-    names.template(main, &["defaults", "template"], Some(&defaults.template), problems);
-    names.group(main, &["defaults", "admin_group"], Some(&defaults.admin_group), problems);
-    names.group(main, &["defaults", "fallback_admin_group"], defaults.fallback_admin_group.as_deref(), problems);
-    if let Some(file) = &places.groups {
-        for (name, group) in &catalog.admin_groups {
-            names.desk(file, &[name, "desk"], group.desk.as_deref(), problems);
+    file.problem(&[], "nothing reads this file", Some(help))
+}
+
+/// First 12 hex characters of the digest over parts and their bounds.
+pub(crate) fn digest(parts: &[&str]) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part.as_bytes());
+    }
+    hex::encode(&hash.finalize()[..6])
+}
+
+fn read_folder(folder: &Path) -> Result<(Texts, Vec<Problem>), Problem> {
+    let trouble = |path: &Path, message: String, help: &str| Problem {
+        file: path.to_owned(),
+        line: 0,
+        message,
+        help: Some(help.to_owned()),
+    };
+    if !folder.join(MAIN).is_file() {
+        let message = format!("there is no {MAIN} in this folder");
+        return Err(trouble(folder, message, "name the configuration folder, or copy the shipped `config/` to start from"));
+    }
+    let mut texts = Vec::new();
+    let mut problems = Vec::new();
+    for (name, path, is_folder) in
+        entries(folder).map_err(|e| trouble(folder, format!("cannot be listed: {e}"), "check its rights"))?
+    {
+        if is_folder {
+            let known = FOLDERS.contains(&name.as_str()) || matches!(name.as_str(), "templates" | "secrets");
+            if let (false, Some(best)) = (known, nearest(&name, FOLDERS.into_iter().chain(["templates"]))) {
+                problems.push(trouble(&path, "nothing reads this folder".to_owned(), &format!("did you mean `{best}`?")));
+            }
+        } else if is_toml(&name) {
+            read_into(&path, &name, &mut texts, &mut problems);
         }
     }
-    for (id, application) in &catalog.applications {
-        let Some(file) = places.applications.get(id) else { continue };
-        names.route(file, &["route"], &application.route, problems);
-        for (n, rule) in application.rules.iter().enumerate() {
-            names.route(file, &["rules", &n.to_string(), "route"], &rule.route, problems);
+    for below in FOLDERS.into_iter().chain(TEMPLATE_FOLDERS) {
+        let path = folder.join(below);
+        if !path.is_dir() {
+            continue;
         }
-        for (entitlement, route) in &application.entitlements {
-            names.route(file, &["entitlements", entitlement], route, problems);
+        let ending = if below.starts_with("templates") { ".hbs" } else { ".toml" };
+        match entries(&path) {
+            Ok(found) => {
+                for (name, path, is_folder) in found {
+                    if !is_folder && name.ends_with(ending) {
+                        read_into(&path, &format!("{below}/{name}"), &mut texts, &mut problems);
+                    }
+                }
+            }
+            Err(e) => problems.push(trouble(&path, format!("cannot be listed: {e}"), "check its rights")),
         }
-        let has_desk = application.route.desk.is_some() || defaults.desk.is_some() || catalog.desks.len() == 1;
-        if !has_desk && !catalog.desks.is_empty() {
-            problems.push(file.problem(
-                &["route"],
-                "no desk: there are several, and neither this file nor [defaults] names one",
-                None,
-            ));
-        }
+    }
+    Ok((texts, problems))
+}
+
+fn read_into(path: &Path, relative: &str, texts: &mut Texts, problems: &mut Vec<Problem>) {
+    match ConfigFile::read(path) {
+        Ok(file) => texts.push((PathBuf::from(relative), file.text().to_owned())),
+        Err(problem) => problems.push(problem),
     }
 }
 
-fn check_main(catalog: &Catalog, file: &ConfigFile, problems: &mut Vec<Problem>) {
-    let main = &catalog.main;
-    if !is_name(&main.instance.name) {
-        let help = Some("use only a-z, 0-9 and -: the name is part of every correlation key".to_owned());
-        problems.push(file.problem(
-            &["instance", "name"],
-            format!("`{}` cannot be an instance's name", main.instance.name),
-            help,
-        ));
-    }
-    match main.server.listen.parse::<SocketAddr>() {
-        Err(_) => {
-            let help = Some("write an address and a port, like \"127.0.0.1:8480\"".to_owned());
-            problems.push(file.problem(
-                &["server", "listen"],
-                format!("`{}` is not an address to listen on", main.server.listen),
-                help,
-            ));
-        }
-        Ok(address) if !address.ip().is_loopback() && !main.access.is_configured() => {
-            let help = Some("add a token under [access.tokens] or [access.trusted_proxy], or listen on 127.0.0.1".to_owned());
-            problems.push(file.problem(&["server", "listen"], "listening beyond this machine without access configured", help));
-        }
-        Ok(_) => {}
-    }
-    if !main.ledger.url.starts_with("sqlite:") {
-        problems.push(file.problem(&["ledger", "url"], "the ledger's address starts with `sqlite:`", None));
-    }
-    if main.retention.inbox.ms() < 7 * 86_400_000 {
-        let help = Some("senders repeat for up to three days, and operators look after a weekend".to_owned());
-        problems.push(file.problem(&["retention", "inbox"], "bodies of events must be kept for at least 7 days", help));
-    }
-    for (name, token) in &main.access.tokens {
-        let hex = token.sha256.len() == 64 && token.sha256.bytes().all(|b| b.is_ascii_hexdigit());
-        if !hex {
-            let help = Some("`lastmile token` makes a token and prints its hash".to_owned());
-            problems.push(file.problem(&["access", "tokens", name, "sha256"], "this is not a SHA-256 in hex (64 digits)", help));
+/// Name, path and whether it is a folder; sorted, hidden ones left out.
+fn entries(folder: &Path) -> std::io::Result<Vec<(String, PathBuf, bool)>> {
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        if !name.starts_with('.') {
+            let is_folder = path.is_dir();
+            all.push((name, path, is_folder));
         }
     }
-    for (key, span) in [("sync_every", main.work.sync_every), ("lease", main.work.lease), ("full_pass", main.work.full_pass)] {
-        if span.ms() <= 0 {
-            problems.push(file.problem(&["work", key], "must be longer than nothing", None));
-        }
-    }
-}
-
-struct Names<'a> {
-    desks: BTreeSet<&'a str>,
-    groups: BTreeSet<&'a str>,
-    templates: BTreeSet<&'a str>,
-}
-
-impl Names<'_> {
-    fn route(&self, file: &ConfigFile, at: &[&str], route: &Route, problems: &mut Vec<Problem>) {
-        let place = |key: &'static str| [at, &[key]].concat();
-        self.desk(file, &place("desk"), route.desk.as_deref(), problems);
-        self.group(file, &place("admin_group"), route.admin_group.as_deref(), problems);
-        self.template(file, &place("template"), route.template.as_deref(), problems);
-        if route.priority.is_some_and(|p| !(0..=3).contains(&p)) {
-            problems.push(file.problem(&place("priority"), "a priority is 0 (can wait) to 3 (urgent)", None));
-        }
-    }
-
-    fn desk(&self, file: &ConfigFile, at: &[&str], name: Option<&str>, problems: &mut Vec<Problem>) {
-        undefined(file, at, "desk", name, &self.desks, "desks/", problems);
-    }
-
-    fn template(&self, file: &ConfigFile, at: &[&str], name: Option<&str>, problems: &mut Vec<Problem>) {
-        undefined(file, at, "template", name, &self.templates, "templates/tickets/", problems);
-    }
-
-    /// A pattern names the desk's group by convention; a plain name must be defined.
-    fn group(&self, file: &ConfigFile, at: &[&str], name: Option<&str>, problems: &mut Vec<Problem>) {
-        let name = name.filter(|n| !n.contains("{{"));
-        undefined(file, at, "admin group", name, &self.groups, "admin-groups.toml", problems);
-    }
-}
-
-fn undefined(
-    file: &ConfigFile,
-    at: &[&str],
-    what: &str,
-    name: Option<&str>,
-    known: &BTreeSet<&str>,
-    place: &str,
-    problems: &mut Vec<Problem>,
-) {
-    let Some(name) = name.filter(|n| !known.contains(n)) else { return };
-    let help = nearest(name, known.iter().copied())
-        .map_or_else(|| format!("define it in {place}"), |near| format!("did you mean `{near}`? Otherwise define it in {place}"));
-    problems.push(file.problem(at, format!("there is no {what} `{name}`"), Some(help)));
+    all.sort();
+    Ok(all)
 }

@@ -92,6 +92,8 @@ pub struct Defaults {
     pub filing: Filing,
     /// How long before `valid_from` the admin group wants to know (with `filing = "lead_time"`).
     pub lead_time: Span,
+    /// Attributes that ticket templates may show (`{{attributes.NAME}}`); no other ever reaches a ticket's text.
+    pub template_attributes: Vec<String>,
 }
 
 impl Default for Defaults {
@@ -103,6 +105,7 @@ impl Default for Defaults {
             template: "default".to_owned(),
             filing: Filing::LeadTime,
             lead_time: Span::secs(3 * 86_400),
+            template_attributes: Vec::new(),
         }
     }
 }

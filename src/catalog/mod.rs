@@ -2,6 +2,8 @@
 
 pub mod access;
 pub mod application;
+pub mod builtin;
+mod check;
 pub mod file;
 pub mod group;
 pub mod load;
@@ -28,8 +30,12 @@ pub struct Catalog {
     pub version: String,
     /// `lastmile.toml`.
     pub main: MainFile,
+    /// The same as a file, where it was read: for naming lines.
+    pub main_file: Option<ConfigFile>,
     /// `applications/*.toml` by application id.
     pub applications: BTreeMap<String, Application>,
+    /// The same as files, by application id: for naming lines.
+    pub application_files: BTreeMap<String, ConfigFile>,
     /// `admin-groups.toml` by name.
     pub admin_groups: BTreeMap<String, AdminGroup>,
     /// `desks/*.toml` by name (the file's stem); each adapter parses its own settings.

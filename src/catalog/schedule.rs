@@ -40,8 +40,8 @@ impl FromStr for Schedule {
         };
         if !full.starts_with('@') {
             let weekday = full.split(' ').nth(5).unwrap_or("*");
-            let days = weekday.split('/').next().unwrap_or(weekday);
-            if days.chars().any(|c| c.is_ascii_digit()) {
+            let named = |part: &str| part.split('/').next().unwrap_or(part).chars().all(|c| !c.is_ascii_digit());
+            if !weekday.split(',').all(named) {
                 return Err(format!(
                     "`{weekday}`: write days of the week as names, like MON-FRI; numbers are read differently elsewhere"
                 ));
@@ -64,6 +64,12 @@ impl Schedule {
     pub fn next_after(&self, at: Timestamp) -> Option<Timestamp> {
         let at: DateTime<Utc> = at.to_utc();
         self.parsed.after(&at).next().map(Timestamp::from)
+    }
+
+    /// The next `n` times after `at`: what `check` shows, so that a misread schedule is seen before it runs.
+    #[must_use]
+    pub fn next_fires(&self, at: Timestamp, n: usize) -> Vec<Timestamp> {
+        self.parsed.after(&at.to_utc()).take(n).map(Timestamp::from).collect()
     }
 
     /// As written.
@@ -97,10 +103,30 @@ mod tests {
     }
 
     #[test]
+    fn a_fire_is_strictly_later_and_knows_no_summer_time() {
+        let words = |schedule: &str, after: &str| -> Vec<String> {
+            let after = after.parse::<DateTime<Utc>>().unwrap().into();
+            schedule.parse::<Schedule>().unwrap().next_fires(after, 3).into_iter().map(Timestamp::human).collect()
+        };
+        assert_eq!(
+            words("30 2 * * *", "2026-03-28T02:30:00Z"),
+            ["2026-03-29 02:30 UTC", "2026-03-30 02:30 UTC", "2026-03-31 02:30 UTC"]
+        );
+        // 2026-11-27 is a Friday
+        assert_eq!(
+            words("0 6 * * MON-FRI", "2026-11-26T07:00:00Z"),
+            ["2026-11-27 06:00 UTC", "2026-11-30 06:00 UTC", "2026-12-01 06:00 UTC"]
+        );
+    }
+
+    #[test]
     fn traps_are_refused_with_words() {
         for (text, words) in [
             ("0 3 * * 1", "as names"),
             ("0 3 * * 0-5", "as names"),
+            ("0 3 * * */2,3", "as names"),
+            ("0 0 3 * * 7", "as names"),
+            ("0 0 3 1 1 * 1999", "never comes"),
             ("0 0 30 FEB *", "never comes"),
             ("* * *", "has 3 fields"),
             ("a b c d e", "not a schedule"),

@@ -1,170 +1,190 @@
 //! Pure: assignment × catalog → draft.
 
+mod context;
+pub mod due;
 pub mod fill;
-pub mod lint;
+mod lint;
 pub mod markup;
-mod routing;
+pub mod names;
+pub mod routing;
+pub mod sample;
 pub mod template;
+mod walk;
 
-use crate::catalog::{Catalog, Filing, Problems};
+use std::sync::Arc;
+
+use crate::catalog::{Catalog, Problem, Problems};
 use crate::model::ticket::Draft;
 use crate::model::{Assignment, Key, Timestamp};
 
-use routing::Routed;
+use context::{Order, ticket_context};
+use fill::{Fill, FillError};
+use routing::{NoRoute, Routed, Router};
 use template::Templates;
 
-/// What the decision depends on besides the order.
+/// No admin group or desk could be found for the assignment.
+pub const E_ROUTE: &str = "E-ROUTE";
+/// The ticket template could not be filled for the assignment.
+pub const E_TEMPLATE: &str = "E-TEMPLATE";
+
+/// Decides what becomes of an assignment. Built once from a checked catalog; holds compiled templates.
+#[derive(Debug, Clone)]
+pub struct Planner {
+    catalog: Arc<Catalog>,
+    router: Router,
+    templates: Templates,
+    fill: Fill,
+}
+
+/// What a decision depends on besides assignment and catalog.
 #[derive(Debug, Clone)]
 pub struct Moment {
-    /// Now.
+    /// The present.
     pub now: Timestamp,
-    /// When the order arrived.
+    /// When the assignment reached us.
     pub received_at: Timestamp,
-    /// An open ticket of the same lane that came before.
+    /// Number of the open ticket that comes first in the same lane.
     pub lane_ticket: Option<String>,
-    /// Cycle its key is for.
+    /// Cycle of the ticket: 1, and one more for every late reopening.
     pub cycle: i64,
 }
 
-/// The decision.
+/// What becomes of an assignment.
 #[derive(Debug, Clone)]
 pub enum Planned {
-    /// File it later.
+    /// Its ticket is for later.
     Wait {
-        /// When.
+        /// Decide again then.
         until: Timestamp,
-        /// When the admin group's clock starts.
+        /// From when provisioning time counts.
         eligible_at: Timestamp,
     },
-    /// File it now.
+    /// File this ticket now.
     File {
-        /// When the admin group's clock starts.
+        /// From when provisioning time counts.
         eligible_at: Timestamp,
         /// The ticket.
         ticket: Box<PlannedTicket>,
     },
     /// A person is needed.
     Park {
-        /// When the admin group's clock starts.
+        /// From when provisioning time counts.
         eligible_at: Timestamp,
-        /// Stable code.
+        /// Stable code with a page in docs/errors.
         code: &'static str,
-        /// Words for people.
+        /// For people; names no person.
         reason: String,
     },
 }
 
-/// A ticket to be filed.
+/// A ticket as decided: the draft, and why it looks and goes as it does.
 #[derive(Debug, Clone)]
 pub struct PlannedTicket {
-    /// Desk by name.
+    /// Desk by its configured name.
     pub desk: String,
-    /// Admin group by the catalog's name.
+    /// Admin group by the catalog's name; the draft has the desk's own.
     pub admin_group: String,
-    /// Which rule won, in words.
+    /// Which rule won and why, in words.
     pub route: String,
-    /// What to send.
+    /// What the desk's adapter sends.
     pub draft: Draft,
     /// Template by name.
     pub template: String,
-    /// Its version.
+    /// The template's version.
     pub template_version: String,
-    /// Smaller goes first.
+    /// Smaller goes first: time of eligibility less a step per priority; revocations before everything. Ageing is
+    /// in it: whoever waits longest has the earliest time.
     pub rank: i64,
 }
 
-/// Revocations go before every other errand, however old.
-const REVOCATION_HEAD_START_MS: i64 = 100 * 365 * 86_400_000;
-
-/// The pure rules of one catalog.
-#[derive(Debug, Clone)]
-pub struct Planner {
-    catalog: std::sync::Arc<Catalog>,
-    templates: Templates,
-}
-
 impl Planner {
-    /// Compiles the catalog's rules and templates.
+    /// Compiles the templates and proves on samples that every application's ticket can be written.
     ///
     /// # Errors
-    /// Templates that do not compile or name what does not exist.
-    pub fn new(catalog: &std::sync::Arc<Catalog>) -> Result<Self, Problems> {
-        Ok(Self { templates: Templates::new(catalog)?, catalog: std::sync::Arc::clone(catalog) })
+    /// Every problem found in templates, patterns and fields, with its place.
+    pub fn new(catalog: &Arc<Catalog>) -> Result<Self, Problems> {
+        let (planner, problems) = Self::gather(catalog);
+        if problems.is_empty() { Ok(planner) } else { Err(Problems(problems)) }
     }
 
-    /// Decides for one order.
+    /// The planner as far as it goes, and every problem found: for `check`, which adds those of the catalog.
+    #[must_use]
+    pub fn gather(catalog: &Arc<Catalog>) -> (Self, Vec<Problem>) {
+        let (templates, mut problems) = Templates::compile(catalog);
+        let router = Router::new(catalog);
+        let planner = Self { catalog: Arc::clone(catalog), router, templates, fill: Fill::default() };
+        problems.extend(lint::lint(&planner.catalog, &planner.templates, &planner.fill));
+        problems.sort();
+        problems.dedup();
+        (planner, problems)
+    }
+
+    /// Decides. Deterministic: the same order, catalog and moment give the same ticket.
     #[must_use]
     pub fn decide(&self, order: &Assignment, at: &Moment) -> Planned {
-        let routed = match routing::route(&self.catalog, order) {
-            Ok(routed) => routed,
-            Err(reason) => {
-                let eligible_at = eligible(order, at.received_at, 0);
-                return Planned::Park { eligible_at, code: "E-ROUTE", reason };
-            }
-        };
-        let eligible_at = eligible(order, at.received_at, routed.lead_ms);
-        let due = order.valid_from.map(|from| from.plus_ms(-routed.lead_ms));
-        if let Some(until) = due.filter(|until| routed.filing == Filing::LeadTime && *until > at.now) {
+        let (mut terms, routed) = self.router.route(order);
+        terms.limit();
+        let eligible_at = due::eligible_at(order, at.received_at, terms.lead_ms);
+        if let Some(until) = due::wait_until(order, &terms, at.now) {
             return Planned::Wait { until, eligible_at };
         }
-        match self.ticket(order, at, routed, eligible_at) {
+        let routed = match routed {
+            Ok(routed) => routed,
+            Err(NoRoute(reason)) => return Planned::Park { eligible_at, code: E_ROUTE, reason },
+        };
+        match self.ticket(order, at, &terms, routed, eligible_at) {
             Ok(ticket) => Planned::File { eligible_at, ticket: Box::new(ticket) },
-            Err(reason) => Planned::Park { eligible_at, code: "E-TEMPLATE", reason },
+            Err(error) => Planned::Park { eligible_at, code: E_TEMPLATE, reason: error.to_string() },
         }
     }
 
-    fn ticket(&self, order: &Assignment, at: &Moment, routed: Routed, eligible_at: Timestamp) -> Result<PlannedTicket, String> {
+    /// The desk's own name of the fallback group; `None` where there is none on this desk.
+    #[must_use]
+    pub fn fallback_group(&self, desk: &str) -> Option<String> {
+        self.router.fallback_on(desk)
+    }
+
+    /// Every admin group that a desk will be asked for by configuration, in the desk's own words: for `check --online`.
+    #[must_use]
+    pub fn groups_on(&self, desk: &str) -> Vec<String> {
+        self.router.groups_on(desk)
+    }
+
+    fn ticket(
+        &self,
+        order: &Assignment,
+        at: &Moment,
+        terms: &due::Terms,
+        routed: Routed,
+        eligible_at: Timestamp,
+    ) -> Result<PlannedTicket, FillError> {
         let key = Key::of(&self.catalog.main.instance.name, &[&order.natural_key()], at.cycle);
-        let application = self.catalog.applications.get(&order.application.id);
-        let context = template::context(
-            order,
-            &key,
-            application.and_then(|a| a.instructions.as_deref()),
-            at.lane_ticket.as_deref(),
-            application.and_then(|a| a.name.as_deref()),
-        );
+        let context = ticket_context(&self.catalog, &Order { order, priority: terms.priority, key: &key, at });
         let text = self.templates.fill(&routed.template, &context)?;
-        let fill = fill::Fill::default();
         let mut fields = std::collections::BTreeMap::new();
         for (name, value) in &routed.fields {
-            fields.insert(name.clone(), fill.json(value, &context).map_err(|e| format!("field `{name}`: {e}"))?);
+            let filled = self.fill.json(value, &context).map_err(|e| FillError(format!("desk field `{name}`: {e}")))?;
+            if !filled.is_null() {
+                fields.insert(name.clone(), filled);
+            }
         }
-        let priority = routed.priority.unwrap_or(order.priority).clamp(0, 3);
-        let head_start = if order.operation.is_revocation() { REVOCATION_HEAD_START_MS } else { 0 };
-        let rank = eligible_at.0 - priority * self.catalog.main.work.age_step.ms() - head_start;
+        let draft = Draft {
+            key,
+            admin_group: routed.group_on_desk,
+            summary: text.summary,
+            body: text.body,
+            priority: terms.priority,
+            due_at: order.valid_from.filter(|from| *from > at.received_at),
+            fields,
+        };
         Ok(PlannedTicket {
-            draft: Draft {
-                key,
-                admin_group: routed.group_on_desk,
-                summary: text.summary,
-                body: text.body,
-                priority,
-                due_at: order.valid_from,
-                fields,
-            },
             desk: routed.desk,
-            admin_group: routed.admin_group,
+            admin_group: routed.group,
             route: routed.words,
             template_version: self.templates.version(&routed.template).to_owned(),
             template: routed.template,
-            rank,
+            rank: due::rank(order, eligible_at, terms.priority, self.catalog.main.work.age_step.ms()),
+            draft,
         })
     }
-
-    /// The desk's own name of the fallback group, when there is one for this desk.
-    #[must_use]
-    pub fn fallback_group(&self, desk: &str) -> Option<String> {
-        let name = self.catalog.main.defaults.fallback_admin_group.as_ref()?;
-        let group = self.catalog.admin_groups.get(name);
-        if group.and_then(|g| g.desk.as_deref()).is_some_and(|d| d != desk) {
-            return None;
-        }
-        Some(group.and_then(|g| g.name.clone()).unwrap_or_else(|| name.clone()))
-    }
-}
-
-/// When the admin group's clock starts: the wait for an approval or for a future date is nobody's.
-fn eligible(order: &Assignment, received_at: Timestamp, lead_ms: i64) -> Timestamp {
-    let approved = order.approved_at.unwrap_or(received_at);
-    order.valid_from.map_or(approved, |from| approved.max(from.plus_ms(-lead_ms)))
 }

@@ -1,12 +1,22 @@
 //! Ticket templates: Handlebars fills the neutral markup, strictly, each value escaped into it.
+//!
+//! A template is a line `summary: …` (a comment may stand before it), then the text. In the text, `{{quote reason}}`
+//! makes a quotation of free text, and `{{markup instructions}}` keeps the markup of the configured instructions:
+//! nothing else is ever put in unescaped.
 
 use std::collections::BTreeMap;
 
-use handlebars::Handlebars;
-use serde_json::{Value, json};
+use handlebars::{
+    Context, Handlebars, Helper, HelperDef, HelperResult, Output, RenderContext, RenderErrorReason, Template, no_escape,
+};
+use serde_json::Value;
 
-use crate::catalog::{Catalog, Problem, Problems};
-use crate::model::{Assignment, Key};
+use super::fill::FillError;
+use super::markup::{clip_line, escape, quote};
+use crate::catalog::{Catalog, Problem};
+
+/// Longest summary in a draft, characters; a desk may cut further.
+const MAX_SUMMARY: usize = 250;
 
 /// The filled parts of a ticket.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,46 +33,56 @@ pub struct Templates {
     bodies: Handlebars<'static>,
     summaries: Handlebars<'static>,
     versions: BTreeMap<String, String>,
+    parsed: BTreeMap<String, Parsed>,
+    partials: BTreeMap<String, Template>,
+}
+
+/// A template's syntax trees, for lint.
+#[derive(Debug, Clone)]
+pub(super) struct Parsed {
+    /// Where it came from.
+    pub origin: String,
+    /// Tree of the summary and the line it stands on.
+    pub summary: (Template, usize),
+    /// Tree of the text and the line it begins on.
+    pub body: (Template, usize),
 }
 
 impl Templates {
-    /// Compiles every template and tries each on sample orders: once with everything an order can have, once with
-    /// only what it must have.
-    ///
-    /// # Errors
-    /// Every template that does not compile or names what does not exist.
-    pub fn new(catalog: &Catalog) -> Result<Self, Problems> {
+    /// Compiles every template and partial. Those that do not compile are left out and told.
+    pub(super) fn compile(catalog: &Catalog) -> (Self, Vec<Problem>) {
         let mut problems = Vec::new();
-        let mut bodies = engine(escape_markup);
-        let mut summaries = engine(one_line);
+        let mut bodies = engine(escape);
+        bodies.register_helper("quote", Box::new(Quote));
+        bodies.register_helper("markup", Box::new(Markup));
+        let mut templates = Self {
+            bodies,
+            summaries: engine(no_escape),
+            versions: BTreeMap::new(),
+            parsed: BTreeMap::new(),
+            partials: BTreeMap::new(),
+        };
         for (name, text) in &catalog.partials {
-            if let Err(error) = bodies.register_partial(name, text) {
-                problems.push(problem(&format!("templates/partials/{name}.hbs"), 0, error.to_string()));
-            }
-        }
-        let mut versions = BTreeMap::new();
-        for (name, source) in &catalog.templates {
-            match split(&source.text) {
-                Ok((summary, body)) => {
-                    let summary = summaries.register_template_string(name, summary);
-                    let body = bodies.register_template_string(name, body);
-                    for error in [summary.err(), body.err()].into_iter().flatten() {
-                        problems.push(problem(
-                            &source.origin,
-                            error.pos().map_or(0, |(line, _)| line + 2),
-                            error.reason().to_string(),
-                        ));
-                    }
+            match compiled(text, 1) {
+                Ok(tree) => {
+                    templates.bodies.register_template(name, tree.clone());
+                    templates.partials.insert(name.clone(), tree);
                 }
-                Err(message) => problems.push(problem(&source.origin, 1, message)),
+                Err((line, message)) => problems.push(problem(&partial_origin(name), line, message)),
             }
-            versions.insert(name.clone(), source.version.clone());
         }
-        let templates = Self { bodies, summaries, versions };
-        if problems.is_empty() {
-            templates.lint(catalog, &mut problems);
+        for (name, source) in &catalog.templates {
+            match parsed(&source.origin, &source.text) {
+                Ok(parsed) => {
+                    templates.bodies.register_template(&body_name(name), parsed.body.0.clone());
+                    templates.summaries.register_template(name, parsed.summary.0.clone());
+                    templates.parsed.insert(name.clone(), parsed);
+                }
+                Err((line, message)) => problems.push(problem(&source.origin, line, message)),
+            }
+            templates.versions.insert(name.clone(), source.version.clone());
         }
-        if problems.is_empty() { Ok(templates) } else { Err(Problems(problems)) }
+        (templates, problems)
     }
 
     /// Version of a template.
@@ -75,27 +95,38 @@ impl Templates {
     ///
     /// # Errors
     /// Words for people: a missing name, an unknown template.
-    pub fn fill(&self, name: &str, context: &Value) -> Result<Text, String> {
-        let summary = self.summaries.render(name, context).map_err(|e| e.to_string())?;
-        let body = self.bodies.render(name, context).map_err(|e| e.to_string())?;
-        Ok(Text { summary: super::markup::clip_line(&summary, 250), body })
+    pub fn fill(&self, name: &str, context: &Value) -> Result<Text, FillError> {
+        if !self.parsed.contains_key(name) {
+            return Err(FillError(format!("there is no ticket template `{name}`")));
+        }
+        let trouble = |e: handlebars::RenderError| {
+            let line = e.line_no.map_or(String::new(), |line| format!(" (line {line} of its part)"));
+            FillError(format!("ticket template `{name}`{line}: {}", e.reason()))
+        };
+        let summary = self.summaries.render(name, context).map_err(trouble)?;
+        let body = self.bodies.render(&body_name(name), context).map_err(trouble)?;
+        Ok(Text { summary: clip_line(&summary, MAX_SUMMARY), body: without_gaps(&body) })
     }
 
-    fn lint(&self, catalog: &Catalog, problems: &mut Vec<Problem>) {
-        let full = super::lint::full_context();
-        for (name, source) in &catalog.templates {
-            for unknown in super::lint::unknown_paths(&source.text, &full) {
-                problems.push(problem(&source.origin, unknown.line, format!("`{}` does not exist in an order", unknown.path)));
-            }
-            for context in [full.clone(), super::lint::bare_context()] {
-                if let Err(error) = self.fill(name, &context) {
-                    problems.push(problem(&source.origin, 0, error));
-                }
-            }
-        }
-        problems.sort();
-        problems.dedup();
+    /// Syntax trees of a template.
+    pub(super) fn parsed(&self) -> &BTreeMap<String, Parsed> {
+        &self.parsed
     }
+
+    /// Syntax trees of partials.
+    pub(super) fn partials(&self) -> &BTreeMap<String, Template> {
+        &self.partials
+    }
+}
+
+/// A partial's file, for messages.
+pub(super) fn partial_origin(name: &str) -> String {
+    format!("templates/partials/{name}.hbs")
+}
+
+/// Partials are looked up in the same registry: a prefix that no file name has keeps the two apart.
+fn body_name(name: &str) -> String {
+    format!("ticket:{name}")
 }
 
 fn problem(file: &str, line: usize, message: String) -> Problem {
@@ -109,82 +140,92 @@ fn engine(escape: fn(&str) -> String) -> Handlebars<'static> {
     engine
 }
 
-/// First line `summary: …`, then the body.
-fn split(text: &str) -> Result<(&str, &str), String> {
-    let (first, body) = text.split_once('\n').unwrap_or((text, ""));
-    let summary = first.strip_prefix("summary:").ok_or("the first line is `summary: ` and the ticket's summary")?;
-    if text.contains("{{{") {
-        return Err("`{{{` would let an order's text become markup; write `{{`".to_owned());
-    }
-    Ok((summary.trim(), body))
-}
+/// Line in the file, and what is wrong there.
+type Wrong = (usize, String);
 
-/// A value cannot become markup: what has a meaning in it is escaped, lines stay in their place.
-fn escape_markup(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 8);
-    for c in text.chars() {
-        match c {
-            '\n' | '\r' | '\t' => out.push(' '),
-            c if is_hidden(c) => {}
-            '\\' | '`' | '*' | '_' | '{' | '}' | '[' | ']' | '<' | '>' | '#' | '+' | '!' | '|' | '~' | '&' => {
-                out.push('\\');
-                out.push(c);
-            }
-            c => out.push(c),
-        }
-    }
-    out
-}
-
-fn one_line(text: &str) -> String {
-    text.chars().filter(|c| !is_hidden(*c)).map(|c| if c.is_control() { ' ' } else { c }).collect()
-}
-
-/// Control, zero-width and direction characters: they can make a line look like another.
-pub(super) fn is_hidden(c: char) -> bool {
-    (c.is_control() && !matches!(c, '\n' | '\r' | '\t'))
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
-}
-
-/// What a template may use: an allow-list, so that nothing enters a ticket by accident.
-#[must_use]
-pub fn context(
-    order: &Assignment,
-    key: &Key,
-    instructions: Option<&str>,
-    lane_ticket: Option<&str>,
-    application_name: Option<&str>,
-) -> Value {
-    let person = |p: &crate::model::Person| json!({"id": p.id, "name": p.name.as_deref().unwrap_or(&p.id)});
-    let day = |t: Option<crate::model::Timestamp>| t.map(crate::model::Timestamp::human);
-    json!({
-        "key": key,
-        "source": order.source,
-        "external_id": order.external_id,
-        "operation": {"id": order.operation.as_str(), "title": order.operation.human(), "revocation": order.operation.is_revocation()},
-        "application": {"id": order.application.id, "name": application_name.unwrap_or(&order.application.name)},
-        "entitlement": order.entitlement.as_ref().map(|e| json!({"id": e.id, "name": e.name})),
-        "account": order.account,
-        "subject": order.subject(),
-        "beneficiary": person(&order.beneficiary),
-        "requester": order.requester.as_ref().map(person),
-        "approvers": order.approvals.iter().map(|a| a.by.name.clone().unwrap_or_else(|| a.by.id.clone())).collect::<Vec<_>>(),
-        "requested_at": day(order.requested_at),
-        "approved_at": day(order.approved_at),
-        "valid_from": day(order.valid_from),
-        "valid_until": day(order.valid_until),
-        "priority": priority_word(order.priority),
-        "reason": order.reason,
-        "instructions": instructions,
-        "lane_ticket": lane_ticket,
+fn parsed(origin: &str, text: &str) -> Result<Parsed, Wrong> {
+    let (summary, line, body) = split(text)?;
+    Ok(Parsed {
+        origin: origin.to_owned(),
+        summary: (compiled(summary, line)?, line),
+        body: (compiled(body, line + 1)?, line + 1),
     })
 }
 
-fn priority_word(priority: i64) -> &'static str {
-    match priority {
-        ..=0 => "low",
-        1 => "normal",
-        2 => "high",
-        _ => "urgent",
+/// The summary, its line, and the text after it. A leading comment is skipped.
+fn split(text: &str) -> Result<(&str, usize, &str), Wrong> {
+    let mut rest = text.trim_start();
+    if let Some(comment) = rest.strip_prefix("{{!--") {
+        let end = comment.find("--}}").ok_or((1, "this comment does not end: `--}}` is missing".to_owned()))?;
+        rest = comment[end + 4..].trim_start();
+    }
+    let line = text[..text.len() - rest.len()].matches('\n').count() + 1;
+    let (first, body) = rest.split_once('\n').unwrap_or((rest, ""));
+    let summary = first.strip_prefix("summary:").map(str::trim).filter(|s| !s.is_empty());
+    let summary = summary.ok_or((line, "a template begins with the line `summary: …`; the text follows below it".to_owned()))?;
+    Ok((summary, line, body))
+}
+
+/// `first_line`: where the part begins in its file.
+fn compiled(text: &str, first_line: usize) -> Result<Template, Wrong> {
+    Template::compile(text).map_err(|e| {
+        let line = e.pos().map_or(first_line, |(line, _)| line + first_line - 1);
+        let words = e.reason().to_string();
+        (line, format!("this is no valid template: {}", words.lines().next().unwrap_or_default()))
+    })
+}
+
+/// Conditions leave empty lines behind: no more than one in a row.
+fn without_gaps(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut empty = 1;
+    for line in text.lines().map(str::trim_end) {
+        empty = if line.is_empty() { empty + 1 } else { 0 };
+        if empty < 2 {
+            out.push_str(line);
+            out.push('\n');
+        }
+    }
+    out.truncate(out.trim_end().len());
+    out
+}
+
+/// `{{quote reason}}`.
+struct Quote;
+
+impl HelperDef for Quote {
+    fn call<'reg: 'rc, 'rc>(
+        &self,
+        h: &Helper<'rc>,
+        _: &'reg Handlebars<'reg>,
+        _: &'rc Context,
+        _: &mut RenderContext<'reg, 'rc>,
+        out: &mut dyn Output,
+    ) -> HelperResult {
+        let value = h.param(0).ok_or(RenderErrorReason::ParamNotFoundForIndex("quote", 0))?;
+        out.write(&quote(value.value().as_str().unwrap_or_default()))?;
+        Ok(())
+    }
+}
+
+/// `{{markup instructions}}`: the only text that keeps its markup, since it is written in the configuration.
+struct Markup;
+
+impl HelperDef for Markup {
+    fn call<'reg: 'rc, 'rc>(
+        &self,
+        h: &Helper<'rc>,
+        _: &'reg Handlebars<'reg>,
+        context: &'rc Context,
+        _: &mut RenderContext<'reg, 'rc>,
+        out: &mut dyn Output,
+    ) -> HelperResult {
+        let value = h.param(0).ok_or(RenderErrorReason::ParamNotFoundForIndex("markup", 0))?;
+        let instructions = context.data().get("instructions");
+        if instructions != Some(value.value()) {
+            return Err(RenderErrorReason::Other("`markup` is for `instructions` only: all else is escaped".to_owned()).into());
+        }
+        out.write(value.value().as_str().unwrap_or_default().trim())?;
+        Ok(())
     }
 }

@@ -13,7 +13,9 @@ use lastmile::ledger::Recorded;
 use lastmile::model::clock::FakeClock;
 use lastmile::model::{Clock, Outcome, Timestamp};
 use lastmile::sandbox::server::USER;
-use lastmile::sandbox::{DeskKind, Faults, Harm, PlatformFaults, SandboxDesk, SandboxPlatform, Target, When, admins, company, config};
+use lastmile::sandbox::{
+    DeskKind, Faults, Harm, PlatformFaults, SandboxDesk, SandboxPlatform, Target, When, admins, company, config,
+};
 
 const LOOPBACK: ([u8; 4], u16) = ([127, 0, 0, 1], 0);
 
@@ -185,7 +187,11 @@ async fn a_platform_that_forgets_its_answer_hears_the_same_report_again() {
 fn the_demo_carries_one_order_through() {
     let out = std::process::Command::new(env!("CARGO_BIN_EXE_lastmile")).args(["demo", "--once"]).output().unwrap();
     let said = String::from_utf8_lossy(&out.stdout);
-    assert!(out.status.success() && said.contains("the platform heard: fulfilled"), "{said}{}", String::from_utf8_lossy(&out.stderr));
+    assert!(
+        out.status.success() && said.contains("the platform heard: fulfilled"),
+        "{said}{}",
+        String::from_utf8_lossy(&out.stderr)
+    );
 }
 
 /// Killed in the middle and started again: every order has one ticket.
@@ -234,7 +240,8 @@ fn free_ports() -> u16 {
     loop {
         let first = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = first.local_addr().unwrap().port();
-        let others: Vec<_> = (1..=3).filter_map(|n| std::net::TcpListener::bind(("127.0.0.1", port.checked_add(n)?)).ok()).collect();
+        let others: Vec<_> =
+            (1..=3).filter_map(|n| std::net::TcpListener::bind(("127.0.0.1", port.checked_add(n)?)).ok()).collect();
         if others.len() == 3 {
             return port;
         }
@@ -245,7 +252,8 @@ fn free_ports() -> u16 {
 fn tickets(port: u16) -> Option<(u64, u64)> {
     let mut sum = (0, 0);
     for desk in [port + 2, port + 3] {
-        let out = std::process::Command::new("curl").args(["-fs", &format!("http://127.0.0.1:{desk}/sandbox/count")]).output().ok()?;
+        let out =
+            std::process::Command::new("curl").args(["-fs", &format!("http://127.0.0.1:{desk}/sandbox/count")]).output().ok()?;
         let counts: serde_json::Value = serde_json::from_slice(&out.stdout).ok()?;
         sum.0 += counts["created"].as_u64()?;
         sum.1 += counts["keys_twice"].as_u64()?;

@@ -1,7 +1,10 @@
 //! One test binary: journeys through the bridge, contracts, real components, and what people read.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on shall fail where it stands")]
 
+mod catalog;
 mod contract;
+mod generated;
 mod journey;
 mod ledger;
+mod plan;
 mod real;

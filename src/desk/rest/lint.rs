@@ -11,7 +11,7 @@ use crate::catalog::file::nearest;
 use crate::catalog::{ConfigFile, Problem};
 use crate::model::ticket::Category;
 use crate::plan::fill::Fill;
-use crate::plan::lint::unknown_paths;
+use crate::plan::names::unknown_paths;
 
 /// Every problem of the declaration.
 pub(super) fn problems(file: &ConfigFile, settings: &Settings) -> Vec<Problem> {

@@ -1,11 +1,16 @@
 //! Blocks → HTML, for desks that take it.
 
-use super::{Block, Inline, render_within};
+use super::cut::fit;
+use super::{Block, Inline};
 
 /// Renders; at most `max` characters.
 #[must_use]
 pub fn to_html(blocks: &[Block], max: usize) -> String {
-    render_within(blocks, max, block).trim_end().to_owned()
+    render(&fit(blocks, |b| render(b).chars().count() <= max))
+}
+
+fn render(blocks: &[Block]) -> String {
+    blocks.iter().map(block).collect::<String>().trim_end().to_owned()
 }
 
 fn block(block_: &Block) -> String {

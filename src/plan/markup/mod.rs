@@ -52,74 +52,19 @@ pub enum Inline {
 }
 
 mod adf;
+mod clean;
+mod cut;
 mod html;
 mod parse;
 mod plain;
 mod wiki;
 
 pub use adf::to_adf;
+pub use clean::{clean_line, clip_line, escape, quote};
 pub use html::to_html;
 pub use parse::parse;
 pub use plain::to_plain;
 pub use wiki::to_wiki;
-
-/// Stands where text was cut.
-pub(crate) const SHORTENED: &str = "[… shortened by lastmile]";
-
-/// One line of at most `max` characters, cut with a visible mark; no control, zero-width or direction characters.
-#[must_use]
-pub fn clip_line(text: &str, max: usize) -> String {
-    let clean: String =
-        text.chars().map(|c| if c.is_whitespace() { ' ' } else { c }).filter(|c| !super::template::is_hidden(*c)).collect();
-    let clean = clean.split(' ').filter(|w| !w.is_empty()).collect::<Vec<_>>().join(" ");
-    if clean.chars().count() <= max {
-        return clean;
-    }
-    let mut cut: String = clean.chars().take(max.saturating_sub(1)).collect();
-    cut.push('…');
-    cut
-}
-
-/// Renders block by block and stops, visibly, before the text would grow beyond `max` characters.
-fn render_within(blocks: &[Block], max: usize, render: impl Fn(&Block) -> String) -> String {
-    let mut out = String::new();
-    let mut used = 0;
-    for block in blocks {
-        let next = render(block);
-        let length = next.chars().count();
-        if used + length > max {
-            let room = max.saturating_sub(used + SHORTENED.chars().count() + 2);
-            // Only plain paragraphs are cut inside: elsewhere a cut would break the desk's markup.
-            if let Block::Paragraph(inlines) = block {
-                out.extend(text_of(inlines).chars().take(room));
-            }
-            out.push('\n');
-            out.push_str(SHORTENED);
-            out.push('\n');
-            return out;
-        }
-        used += length;
-        out.push_str(&next);
-    }
-    out
-}
-
-/// The letters of inlines, without marks; characters with a meaning in any desk's markup become spaces.
-fn text_of(inlines: &[Inline]) -> String {
-    let mut out = String::new();
-    for inline in inlines {
-        match inline {
-            Inline::Text(text) | Inline::Code(text) => {
-                out.extend(text.chars().map(|c| {
-                    if matches!(c, '<' | '>' | '&' | '{' | '}' | '[' | ']' | '*' | '|' | '\\' | '!') { ' ' } else { c }
-                }));
-            }
-            Inline::Strong(inner) | Inline::Emphasis(inner) | Inline::Link { text: inner, .. } => out.push_str(&text_of(inner)),
-            Inline::Break => out.push(' '),
-        }
-    }
-    out
-}
 
 #[cfg(test)]
 mod tests {
@@ -174,9 +119,10 @@ mod tests {
         #[test]
         fn nothing_grows_beyond_its_limit_or_panics(text in "\\PC{0,400}", max in 60usize..200) {
             let blocks = parse(&text);
-            prop_assert!(to_plain(&blocks, max).chars().count() <= max + 2);
-            prop_assert!(to_wiki(&blocks, max).chars().count() <= max + 2);
-            let _ = to_adf(&blocks, max);
+            prop_assert!(to_plain(&blocks, max).chars().count() <= max);
+            prop_assert!(to_wiki(&blocks, max).chars().count() <= max);
+            prop_assert!(to_html(&blocks, max).chars().count() <= max);
+            prop_assert!(to_adf(&blocks, max * 8).to_string().chars().count() <= max * 8);
             prop_assert!(clip_line(&text, max).chars().count() <= max);
         }
 

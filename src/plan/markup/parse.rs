@@ -7,12 +7,16 @@ use super::{Block, Inline};
 /// Parses. Raw HTML stays literal text; links other than http, https and mailto lose their address.
 #[must_use]
 pub fn parse(text: &str) -> Vec<Block> {
-    let mut reader = Reader { events: Parser::new_ext(text, Options::ENABLE_TABLES) };
+    let mut reader = Reader { events: Parser::new_ext(text, Options::ENABLE_TABLES), depth: 0 };
     reader.blocks(None)
 }
 
+/// What stands deeper in itself than this is read as plain text.
+const DEEPEST: usize = 12;
+
 struct Reader<'a> {
     events: Parser<'a>,
+    depth: usize,
 }
 
 impl Reader<'_> {
@@ -22,7 +26,7 @@ impl Reader<'_> {
         let mut loose = Vec::new();
         while let Some(event) = self.events.next() {
             if let Some(inline) = self.inline(&event) {
-                loose.push(inline);
+                push(&mut loose, inline);
                 continue;
             }
             if !loose.is_empty() {
@@ -42,6 +46,16 @@ impl Reader<'_> {
     }
 
     fn block(&mut self, tag: Tag<'_>) -> Option<Block> {
+        if self.depth == DEEPEST {
+            return Some(Block::Paragraph(vec![Inline::Text(self.flat())]));
+        }
+        self.depth += 1;
+        let block = self.block_here(tag);
+        self.depth -= 1;
+        block
+    }
+
+    fn block_here(&mut self, tag: Tag<'_>) -> Option<Block> {
         let end = tag.to_end();
         Some(match tag {
             Tag::Heading { level, .. } => Block::Heading(
@@ -99,14 +113,37 @@ impl Reader<'_> {
         out
     }
 
+    /// The letters up to the end of what has just started.
+    fn flat(&mut self) -> String {
+        let (mut out, mut open) = (String::new(), 0usize);
+        for event in self.events.by_ref() {
+            match event {
+                Event::Start(_) => open += 1,
+                Event::End(_) if open == 0 => break,
+                Event::End(_) => open -= 1,
+                Event::Text(text) | Event::Code(text) | Event::Html(text) | Event::InlineHtml(text) => out.push_str(&text),
+                Event::SoftBreak | Event::HardBreak => out.push(' '),
+                _ => {}
+            }
+        }
+        out
+    }
+
     fn inlines(&mut self, until: TagEnd) -> Vec<Inline> {
+        if self.depth == DEEPEST {
+            return vec![Inline::Text(self.flat())];
+        }
+        self.depth += 1;
         let mut out = Vec::new();
         while let Some(event) = self.events.next() {
             if matches!(&event, Event::End(end) if *end == until) {
                 break;
             }
-            out.extend(self.inline(&event));
+            if let Some(inline) = self.inline(&event) {
+                push(&mut out, inline);
+            }
         }
+        self.depth -= 1;
         out
     }
 
@@ -126,5 +163,13 @@ impl Reader<'_> {
             Event::Start(Tag::Image { .. }) => Inline::Emphasis(self.inlines(TagEnd::Image)),
             _ => return None,
         })
+    }
+}
+
+/// Text beside text is one text: the parser splits it at every escape.
+fn push(out: &mut Vec<Inline>, inline: Inline) {
+    match (out.last_mut(), inline) {
+        (Some(Inline::Text(before)), Inline::Text(more)) => before.push_str(&more),
+        (_, inline) => out.push(inline),
     }
 }

@@ -1,11 +1,16 @@
 //! Blocks → wiki text as Jira's v2 API takes it.
 
-use super::{Block, Inline, render_within};
+use super::cut::fit;
+use super::{Block, Inline};
 
 /// Renders; at most `max` characters.
 #[must_use]
 pub fn to_wiki(blocks: &[Block], max: usize) -> String {
-    render_within(blocks, max, |b| block(b, "")).trim_end().to_owned()
+    render(&fit(blocks, |b| render(b).chars().count() <= max))
+}
+
+fn render(blocks: &[Block]) -> String {
+    blocks.iter().map(|b| block(b, "")).collect::<String>().trim_end().to_owned()
 }
 
 fn block(block_: &Block, bullets: &str) -> String {
@@ -63,13 +68,37 @@ fn inlines(text: &[Inline]) -> String {
         .collect()
 }
 
+/// Text in which nothing has a meaning. Hyphens and underscores between letters or digits have none and stay
+/// readable (a key can be searched for); a backslash would double into a line break, so it is written by its number.
 fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if matches!(c, '{' | '}' | '[' | ']' | '|' | '*' | '!' | '\\' | '^' | '~') {
-            out.push('\\');
+    let chars: Vec<char> = text.chars().collect();
+    let mut out = String::with_capacity(text.len() + 8);
+    for (n, c) in chars.iter().copied().enumerate() {
+        let word = |at: Option<&char>| at.is_some_and(|c| c.is_alphanumeric());
+        let before = n.checked_sub(1).and_then(|n| chars.get(n));
+        let inside_a_word = word(before) && word(chars.get(n + 1));
+        match c {
+            '\\' => out.push_str("&#92;"),
+            '&' => out.push_str("&amp;"),
+            '{' | '}' | '[' | ']' | '|' | '*' | '!' | '^' | '~' | '#' => out.extend(['\\', c]),
+            '-' | '_' | '+' if !inside_a_word => out.extend(['\\', c]),
+            '?' if before == Some(&'?') || chars.get(n + 1) == Some(&'?') => out.extend(['\\', c]),
+            '(' if is_icon(&chars[n..]) => out.push_str("\\("),
+            '.' if starts_a_block(&chars[..n]) => out.push_str("&#46;"),
+            c if super::clean::is_hidden(c) => {}
+            '\n' | '\r' => out.push(' '),
+            c => out.push(c),
         }
-        out.push(c);
     }
     out
+}
+
+/// `(x)`, `(/)`, `(on)`: Jira draws a picture.
+fn is_icon(from: &[char]) -> bool {
+    from.iter().take(6).position(|c| *c == ')').is_some_and(|end| end > 1 && from[1..end].iter().all(|c| !c.is_whitespace()))
+}
+
+/// `h1.` and `bq.` begin a heading or a quotation.
+fn starts_a_block(before: &[char]) -> bool {
+    matches!(before, ['h', '1'..='6'] | ['b', 'q'])
 }
