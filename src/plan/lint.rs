@@ -197,7 +197,9 @@ fn context(catalog: &Catalog, order: &Assignment) -> Value {
 /// revocations.
 fn samples() -> Vec<(&'static str, Assignment)> {
     let mut all = vec![("with everything", sample::full()), ("with only what it must have", sample::bare())];
-    let missing: [(&str, fn(&mut Assignment)); 8] = [
+    /// Takes something away from an order.
+    type Without = fn(&mut Assignment);
+    let missing: [(&str, Without); 8] = [
         ("without entitlement", |o| o.entitlement = None),
         ("without account", |o| o.account = None),
         ("without approvers", |o| o.approvals.clear()),
