@@ -24,8 +24,7 @@ pub(super) async fn run(folder: &Path) -> anyhow::Result<ExitCode> {
     bridge.runtime.start();
     tracing::info!(address = %listener.local_addr()?, catalog = bridge.setup.load().catalog.version, "serving");
     let app = web::router(bridge.web(telemetry::metrics_handle(), listen.ip().is_loopback(), None));
-    let service = app.into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, service).with_graceful_shutdown(until_told(Arc::clone(&bridge), folder.to_owned())).await?;
+    web::serve(listener, app, until_told(Arc::clone(&bridge), folder.to_owned())).await;
     bridge.close().await;
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
