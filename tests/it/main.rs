@@ -8,3 +8,4 @@ mod journey;
 mod ledger;
 mod plan;
 mod real;
+mod web;
