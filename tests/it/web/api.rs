@@ -128,7 +128,7 @@ async fn every_refusal_is_a_problem_document_with_a_page_behind_it() {
         (post(errand, "text/plain", "{}"), 415, "media-type"),
         (post(errand, "application/x-www-form-urlencoded", "a=b"), 415, "media-type"),
         (post(errand, "application/json", "{"), 400, "bad-request"),
-        (post(errand, "application/json", "[]"), 422, "unprocessable"),
+        (post(errand, "application/json", "7"), 422, "unprocessable"),
         (post(errand, "application/json; charset=utf-8", "{}"), 404, "no-such-errand"),
         (post("/hooks/nobody", "application/json", "{}"), 404, "no-such-source"),
         (post("/hooks/desk/nobody", "application/json", "{}"), 404, "no-such-desk"),
