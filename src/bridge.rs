@@ -19,9 +19,14 @@ use crate::web::WebState;
 /// # Errors
 /// Every problem of templates, desks and sources, with file and line.
 pub fn setup(catalog: Catalog, clock: &Arc<dyn Clock>) -> Result<Setup, Problems> {
+    make(catalog, Vec::new(), clock)
+}
+
+/// Goes through everything whatever was found before, so that all problems are told at once.
+fn make(catalog: Catalog, mut problems: Vec<Problem>, clock: &Arc<dyn Clock>) -> Result<Setup, Problems> {
     let catalog = Arc::new(catalog);
-    let mut problems: Vec<Problem> = Vec::new();
-    let planner = Planner::new(&catalog).map_err(|p| problems.extend(p.0)).ok();
+    let (planner, more) = Planner::gather(&catalog);
+    problems.extend(more);
     let (mut desks, mut sources) = (BTreeMap::new(), BTreeMap::new());
     for (name, edge) in &catalog.desks {
         match crate::desk::build(name, edge, &catalog.folder) {
@@ -35,21 +40,21 @@ pub fn setup(catalog: Catalog, clock: &Arc<dyn Clock>) -> Result<Setup, Problems
             Err(more) => problems.extend(more),
         }
     }
-    match planner {
-        Some(planner) if problems.is_empty() => Ok(Setup { catalog, planner, sources, desks }),
-        _ => {
-            problems.sort();
-            Err(Problems(problems))
-        }
+    if problems.is_empty() {
+        return Ok(Setup { catalog, planner, sources, desks });
     }
+    problems.sort();
+    problems.dedup();
+    Err(Problems(problems))
 }
 
 /// Loads and makes a configuration folder.
 ///
 /// # Errors
-/// Every problem found.
+/// Every problem found, of files, templates and edges alike, in one sorted list.
 pub fn load(folder: &Path, clock: &Arc<dyn Clock>) -> Result<Setup, Problems> {
-    setup(Catalog::load(folder)?, clock)
+    let (catalog, problems) = Catalog::gather(folder);
+    make(catalog, problems, clock)
 }
 
 /// A bridge: ledger, setup and loops, ready to serve.

@@ -2,6 +2,8 @@
 
 mod check;
 mod demo;
+mod plan;
+mod schema;
 mod serve;
 mod token;
 
@@ -43,6 +45,10 @@ enum Command {
         #[arg(long)]
         online: bool,
     },
+    /// Print the very ticket each sample event would become, and why. Asks nobody, writes nothing.
+    Plan(plan::Arguments),
+    /// Print the JSON Schema of every kind of configuration file.
+    Schema,
     /// Make an access token; shown once, with the lines for lastmile.toml.
     Token {
         /// Name of its holder.
@@ -50,6 +56,8 @@ enum Command {
     },
 }
 
+/// Exit code of wrong use, the same that the command line's own parser gives.
+const WRONG_USE: u8 = 2;
 /// Exit code of a refused configuration (`EX_CONFIG` of sysexits.h).
 const REFUSED: u8 = 78;
 
@@ -67,6 +75,8 @@ pub fn run() -> ExitCode {
             Command::Demo(arguments) => demo::run(&arguments).await,
             Command::Serve => serve::run(&arguments.config).await,
             Command::Check { online } => check::run(&arguments.config, online).await,
+            Command::Plan(what) => plan::run(&arguments.config, &what),
+            Command::Schema => schema::run(),
             Command::Token { name } => token::run(&name),
         }
     });
@@ -87,6 +97,25 @@ fn refused(problems: &Problems) -> ExitCode {
         if n == 1 { "problem" } else { "problems" }
     );
     ExitCode::from(REFUSED)
+}
+
+/// Says something on standard output. A reader who has seen enough (`| head`) is no failure.
+fn say(text: &str) {
+    use std::io::Write as _;
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// The command was used wrongly, in a way that only the configuration shows.
+#[expect(clippy::print_stderr, reason = "commands speak to a person")]
+fn wrong_use(words: &str) -> ExitCode {
+    eprintln!("lastmile: {words}");
+    ExitCode::from(WRONG_USE)
+}
+
+/// Where a code is explained.
+fn page(code: &str) -> String {
+    format!("docs/errors/{code}.md")
 }
 
 #[expect(clippy::print_stderr, reason = "commands speak to a person")]
