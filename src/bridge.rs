@@ -11,7 +11,7 @@ use crate::flow::Setup;
 use crate::ledger::{Ledger, LedgerError, SqliteLedger};
 use crate::model::{Clock, Timestamp};
 use crate::plan::Planner;
-use crate::runtime::{Runtime, Wake};
+use crate::runtime::{Runtime, SwapError, Wake, objections, orphans};
 use crate::web::WebState;
 
 /// Makes everything a checked catalog describes; nothing is called yet.
@@ -109,10 +109,29 @@ impl Bridge {
         }
     }
 
-    /// Swaps in another checked configuration, whole. Edges that did not exist at the start need a restart to run.
-    pub fn swap(&self, setup: Setup) {
+    /// Swaps in another checked configuration, whole or not at all. Loops of new edges start, those of removed ones
+    /// end; what was planned before keeps the versions it was made with.
+    ///
+    /// # Errors
+    /// Something under way would lose its edge, or the change needs a restart; the old configuration goes on.
+    pub async fn swap(&self, setup: Setup) -> Result<(), SwapError> {
+        let owed = self.ledger.owed(self.clock.now()).await?;
+        let objections = objections(&self.setup.load(), &setup, &owed);
+        if !objections.is_empty() {
+            return Err(SwapError::Refused(objections));
+        }
         self.setup.store(Arc::new(setup));
+        self.runtime.follow();
         self.wake.wake();
+        Ok(())
+    }
+
+    /// What the ledger still needs although the configuration has no edge for it.
+    ///
+    /// # Errors
+    /// See [`LedgerError`].
+    pub async fn orphans(&self) -> Result<Vec<String>, LedgerError> {
+        Ok(orphans(&self.setup.load(), &self.ledger.owed(self.clock.now()).await?))
     }
 
     /// Stops the loops, then the ledger.

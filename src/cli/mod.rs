@@ -1,8 +1,11 @@
 //! Commands, one file each. Exit codes: 0 done, 1 failed, 2 wrong use, 78 the configuration is refused.
 
+mod act;
 mod check;
 mod demo;
+mod door;
 mod plan;
+mod replay;
 mod schema;
 mod serve;
 mod token;
@@ -38,7 +41,7 @@ enum Command {
     /// Try it: a sandbox platform, two sandbox desks with simulated admins, and the bridge between them.
     Demo(demo::Arguments),
     /// Run the bridge.
-    Serve,
+    Serve(serve::Arguments),
     /// Check the configuration without running it.
     Check {
         /// Also ask desks and platforms for the rights, groups and fields it will need.
@@ -47,6 +50,10 @@ enum Command {
     },
     /// Print the very ticket each sample event would become, and why. Asks nobody, writes nothing.
     Plan(plan::Arguments),
+    /// List events that did not map, map them afresh, or throw them away.
+    Replay(replay::Arguments),
+    /// Act on what is parked or unclear, as on the operations page.
+    Act(act::Arguments),
     /// Print the JSON Schema of every kind of configuration file.
     Schema,
     /// Make an access token; shown once, with the lines for lastmile.toml.
@@ -73,9 +80,11 @@ pub fn run() -> ExitCode {
     let result = runtime.block_on(async {
         match arguments.command {
             Command::Demo(arguments) => demo::run(&arguments).await,
-            Command::Serve => serve::run(&arguments.config).await,
+            Command::Serve(what) => serve::run(&arguments.config, &what).await,
             Command::Check { online } => check::run(&arguments.config, online).await,
             Command::Plan(what) => plan::run(&arguments.config, &what),
+            Command::Replay(what) => replay::run(&arguments.config, &what).await,
+            Command::Act(what) => act::run(&arguments.config, &what).await,
             Command::Schema => schema::run(),
             Command::Token { name } => token::run(&name),
         }

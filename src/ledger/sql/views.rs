@@ -7,11 +7,13 @@ mod counts;
 mod detail;
 mod lists;
 mod measures;
+mod owed;
 
 pub(in crate::ledger) use counts::overview;
 pub(in crate::ledger) use detail::assignment;
 pub(in crate::ledger) use lists::{assignments, operations, quarantine_body};
 pub(in crate::ledger) use measures::{backlog, dump, facts};
+pub(in crate::ledger) use owed::owed;
 
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite};
