@@ -365,6 +365,19 @@ pub struct Fact {
     pub reported_at: Option<Timestamp>,
 }
 
+/// What is under way with one edge.
+#[derive(Debug, Clone, Serialize, PartialEq, Eq)]
+pub struct Owed {
+    /// `desk/NAME` or `source/NAME`.
+    pub edge: String,
+    /// Tickets of a desk that are not closed; orders of a source that are not.
+    pub open: i64,
+    /// Calls still to be made, parked ones included.
+    pub errands: i64,
+    /// When the longest overdue of them was due.
+    pub oldest_due: Option<Timestamp>,
+}
+
 /// Ages of what one admin group owes for one application.
 #[derive(Debug, Clone, Serialize, Default, PartialEq, Eq, ToSchema)]
 pub struct BacklogRow {
@@ -463,6 +476,9 @@ pub trait Views: Send + Sync + std::fmt::Debug {
 
     /// A quarantined event's body, for an operator.
     async fn quarantine_body(&self, id: Id) -> LedgerResult<Option<String>>;
+
+    /// What is under way, per edge; edges with nothing are left out.
+    async fn owed(&self, now: Timestamp) -> LedgerResult<Vec<Owed>>;
 
     /// The whole state as readable text: snapshots of tests, and `doctor --dump`. No person in it.
     async fn dump(&self) -> LedgerResult<String>;
