@@ -12,7 +12,9 @@ use std::sync::Arc;
 
 use crate::catalog::Catalog;
 use crate::desk::Desk;
-use crate::ledger::QuietOf;
+use crate::http::CallError;
+use crate::ledger::{Ledger, LedgerResult, QuietOf, Trouble};
+use crate::model::Timestamp;
 use crate::plan::Planner;
 use crate::source::Source;
 
@@ -35,6 +37,31 @@ impl QuietOf for Setup {
     fn quiet_ms(&self, edge: &str) -> i64 {
         edge.strip_prefix("desk/").and_then(|name| self.desks.get(name)).map_or(0, |desk| desk.info().quiet_ms())
     }
+}
+
+/// Notes that an edge fails as a whole, and says so once: it stands on the operations page until it answers.
+///
+/// # Errors
+/// The ledger is not available.
+pub async fn edge_fails(ledger: &dyn Ledger, edge: &str, error: &CallError, now: Timestamp) -> LedgerResult<()> {
+    metrics::gauge!("lastmile_edge_failing", "edge" => edge.to_owned()).set(1.0);
+    let trouble = Trouble { code: error.code().to_owned(), reason: error.reason().to_owned() };
+    if ledger.edge(edge, Some(trouble), now).await? {
+        tracing::warn!(edge, code = error.code(), reason = error.reason(), "an edge fails; it is tried again until it answers");
+    }
+    Ok(())
+}
+
+/// Notes that an edge answers.
+///
+/// # Errors
+/// The ledger is not available.
+pub async fn edge_answers(ledger: &dyn Ledger, edge: &str, now: Timestamp) -> LedgerResult<()> {
+    metrics::gauge!("lastmile_edge_failing", "edge" => edge.to_owned()).set(0.0);
+    if ledger.edge(edge, None, now).await? {
+        tracing::info!(edge, "the edge answers again");
+    }
+    Ok(())
 }
 
 /// Who leases: differs between processes and between starts of one.

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::flow::{Breakers, Setup, Worker, complete, dispatch, intake, plan, sync};
+use crate::flow::{Breakers, Setup, Worker, complete, dispatch, edge_answers, edge_fails, intake, plan, sync};
 use crate::ledger::Ledger;
 use crate::model::Clock;
 
@@ -127,7 +127,7 @@ impl Runtime {
         }
         let (ledger, setup, clock, wake, source) =
             (Arc::clone(&self.ledger), Arc::clone(&self.setup), Arc::clone(&self.clock), self.wake.clone(), name.to_owned());
-        let next = Arc::new(tokio::sync::Mutex::new(None));
+        let next = Arc::new(tokio::sync::Mutex::new((None, 0)));
         self.run("poll", move || {
             let (ledger, setup, clock, wake) = (Arc::clone(&ledger), setup.load_full(), Arc::clone(&clock), wake.clone());
             let (source, next) = (source.clone(), Arc::clone(&next));
@@ -135,24 +135,25 @@ impl Runtime {
                 let Some(source) = setup.sources.get(&source) else { return Ok(false) };
                 let mut next = next.lock().await;
                 let now = clock.now();
+                let (at, failures) = *next;
                 // The first tick is one poll at the start: what came while we were away.
-                if next.is_some_and(|at| now < at) {
+                if at.is_some_and(|at: crate::model::Timestamp| now < at) {
                     return Ok(false);
                 }
-                *next = source.next_poll(now);
-                match intake::poll(&*ledger, &**source, &*clock).await {
-                    Ok(polled) if polled.events > 0 || polled.withdrawn > 0 => wake.wake(),
-                    Ok(_) => {}
-                    Err(intake::PollError::Ledger(error)) => return Err(error),
-                    Err(intake::PollError::Call(error)) => {
-                        tracing::warn!(
-                            source = source.info().name,
-                            code = error.code(),
-                            reason = error.reason(),
-                            "the platform could not be polled"
-                        );
+                let broken = match intake::poll(&*ledger, &**source, &*clock).await {
+                    Ok(polled) => {
+                        if polled.any() {
+                            wake.wake();
+                        }
+                        polled.broken
                     }
-                }
+                    Err(intake::PollError::Ledger(error)) => return Err(error),
+                    Err(intake::PollError::Call(error)) => Some(error),
+                };
+                let failures = if broken.is_some() { failures + 1 } else { 0 };
+                let retry = setup.catalog.main.retry.schedule();
+                let failed = broken.as_ref().map(|error| (error, failures));
+                *next = (intake::next_round(source.next_poll(now), failed, &retry, now), failures);
                 Ok(false)
             }
         });
@@ -234,9 +235,10 @@ async fn sync_round(
     let Some(desk) = setup.desks.get(desk) else { return Ok(false) };
     let work = &setup.catalog.main.work;
     let now = clock.now();
+    let asked = times.changes.is_none_or(|at| now >= at);
     let outcome = async {
         let mut busy = false;
-        if times.changes.is_none_or(|at| now >= at) {
+        if asked {
             let synced = sync::changes(ledger, &**desk, clock).await?;
             if !synced.more {
                 times.changes = Some(now.plus_ms(work.sync_every.ms()));
@@ -255,10 +257,15 @@ async fn sync_round(
     }
     .await;
     match outcome {
-        Ok(busy) => Ok(busy),
+        Ok(busy) => {
+            if asked {
+                edge_answers(ledger, &format!("desk/{}", desk.info().name), now).await?;
+            }
+            Ok(busy)
+        }
         Err(sync::SyncError::Ledger(error)) => Err(error),
         Err(sync::SyncError::Call(error)) => {
-            tracing::warn!(desk = desk.info().name, code = error.code(), reason = error.reason(), "the desk could not be asked");
+            edge_fails(ledger, &format!("desk/{}", desk.info().name), &error, now).await?;
             times.changes = Some(now.plus_ms(work.sync_every.ms()));
             Ok(false)
         }

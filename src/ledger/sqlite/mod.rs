@@ -18,7 +18,7 @@ use super::sql::{self, Shared};
 use super::views::{AssignmentDetail, AssignmentRow, BacklogRow, Fact, FactFilter, Filter, Operations, Overview, Scope};
 use super::{
     Acted, Action, Decision, Held, LeaseRequest, Leased, Ledger, LedgerError, LedgerResult, Observation, Past, Pull, Pulled,
-    QuietOf, Receipt, Recorded, Settlement, Stray, ToPlan, Views,
+    QuietOf, Receipt, Recorded, Settlement, Stray, ToPlan, Trouble, Views,
 };
 use crate::model::ticket::TicketRef;
 use crate::model::{Id, Key, Timestamp};
@@ -206,6 +206,19 @@ impl Ledger for SqliteLedger {
         .await
     }
 
+    async fn edge(&self, edge: &str, trouble: Option<Trouble>, now: Timestamp) -> LedgerResult<bool> {
+        // An edge that answers, as before, is no reason to write.
+        if trouble.is_none() && !sql::edges::is_failing(&self.readers, edge).await? {
+            return Ok(false);
+        }
+        let edge = edge.to_owned();
+        self.write(move |tx| {
+            let (edge, trouble) = (edge.clone(), trouble.clone());
+            Box::pin(async move { sql::edges::note(tx, &edge, trouble.as_ref(), now).await })
+        })
+        .await
+    }
+
     async fn to_plan(&self, now: Timestamp, limit: usize) -> LedgerResult<Vec<ToPlan>> {
         sql::planning::to_plan(&self.readers, now, limit).await
     }
@@ -246,6 +259,8 @@ impl Ledger for SqliteLedger {
         self.write(move |tx| {
             let (shared, edges) = (Arc::clone(&shared), Arc::clone(&edges));
             Box::pin(async move {
+                // What fails is found out again.
+                sqlx::query("DELETE FROM edge_trouble").execute(&mut *tx).await?;
                 let mut recovered = 0;
                 for (edge, quiet) in edges.iter() {
                     recovered += sql::lease::expire(tx, &shared, edge, now, *quiet, Timestamp(i64::MAX)).await?;
