@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use axum::Json;
 use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
 use axum::extract::{ConnectInfo, Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -50,27 +51,52 @@ pub(super) async fn source(
     peer: Option<axum::Extension<ConnectInfo<SocketAddr>>>,
     Query(query): Query<BTreeMap<String, String>>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Result<Bytes, BytesRejection>,
 ) -> Response {
     let setup = state.setup.load_full();
     let Some(source) = setup.sources.get(&name) else {
         return problem(StatusCode::NOT_FOUND, "no-such-source", "there is no source of that name");
+    };
+    let body = match body {
+        Ok(body) => body,
+        Err(rejection) => return unread(&rejection, setup.catalog.main.server.max_body_bytes),
     };
     let now = state.clock.now();
     let inbound = inbound(format!("/hooks/{name}"), query, &headers, &body, &peer.map(|p| p.0), now);
     match crate::flow::intake::take(&*state.ledger, &**source, inbound, now).await {
         Ok(results) => {
             (state.wake)();
-            let status = if results.contains(&Recorded::Conflict) { StatusCode::CONFLICT } else { StatusCode::ACCEPTED };
-            (status, Json(json!({"results": results}))).into_response()
+            if results.contains(&Recorded::Conflict) {
+                return problem(
+                    StatusCode::CONFLICT,
+                    "event-conflict",
+                    "this event id came with another body before; it was not taken",
+                );
+            }
+            (StatusCode::ACCEPTED, Json(json!({"results": results}))).into_response()
         }
         Err(IntakeError::Refused(HookRefusal::NotAuthentic(refusal))) => {
             tracing::warn!(source = name, reason = %refusal, "a webhook was refused");
             problem(StatusCode::UNAUTHORIZED, "not-authentic", &refusal.to_string())
         }
+        Err(IntakeError::Refused(HookRefusal::NoHook(_))) => {
+            problem(StatusCode::NOT_FOUND, "no-such-hook", "this source takes no webhooks: its file has no [webhook]")
+        }
         Err(IntakeError::Refused(refusal)) => problem(StatusCode::BAD_REQUEST, "not-readable", &refusal.to_string()),
         Err(IntakeError::Ledger(error)) => unavailable(&error),
     }
+}
+
+/// A body that could not be read whole.
+fn unread(rejection: &BytesRejection, limit: usize) -> Response {
+    if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        return problem(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too-large",
+            &format!("at most {limit} bytes are taken ([server] max_body_bytes)"),
+        );
+    }
+    problem(rejection.status(), "not-readable", "the body broke off")
 }
 
 /// A desk's webhook: a hint.
@@ -80,11 +106,15 @@ pub(super) async fn desk(
     peer: Option<axum::Extension<ConnectInfo<SocketAddr>>>,
     Query(query): Query<BTreeMap<String, String>>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Result<Bytes, BytesRejection>,
 ) -> Response {
     let setup = state.setup.load_full();
     let Some(desk) = setup.desks.get(&name) else {
         return problem(StatusCode::NOT_FOUND, "no-such-desk", "there is no desk of that name");
+    };
+    let body = match body {
+        Ok(body) => body,
+        Err(rejection) => return unread(&rejection, setup.catalog.main.server.max_body_bytes),
     };
     let now = state.clock.now();
     let inbound = inbound(format!("/hooks/desk/{name}"), query, &headers, &body, &peer.map(|p| p.0), now);

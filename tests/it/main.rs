@@ -4,6 +4,7 @@
 mod catalog;
 mod contract;
 mod generated;
+mod hooks;
 mod intake;
 mod journey;
 mod ledger;
