@@ -1,7 +1,7 @@
 //! What the ledger shows: read side, used by pages, API, metrics and commands.
 
 use async_trait::async_trait;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
@@ -231,6 +231,27 @@ pub struct QuarantineRow {
     pub bytes: i64,
 }
 
+/// A desk or source that fails as a whole, for people.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct EdgeRow {
+    /// `desk/NAME` or `source/NAME`.
+    pub edge: String,
+    /// Which kind of work fails: `tickets`, `changes`, `poll`, `reports`.
+    pub work: String,
+    /// Since when.
+    #[schema(value_type = i64)]
+    pub since: Timestamp,
+    /// When it was tried last.
+    #[schema(value_type = i64)]
+    pub at: Timestamp,
+    /// How often in a row.
+    pub times: i64,
+    /// Code of the last failure.
+    pub code: String,
+    /// Words of the last failure; none for readers who may not see names: the other side's words may hold one.
+    pub reason: Option<String>,
+}
+
 /// A stray ticket, for people.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct StrayRow {
@@ -330,10 +351,24 @@ pub struct Operations {
     pub unclear: Vec<ErrandRow>,
     /// Errands that fail and are tried again.
     pub failing: Vec<ErrandRow>,
+    /// Desks and sources that fail as a whole, longest first.
+    pub edges: Vec<EdgeRow>,
     /// Quarantined events.
     pub quarantined: Vec<QuarantineRow>,
     /// Strays.
     pub strays: Vec<StrayRow>,
+}
+
+/// Which errands to list, one after the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Troubled {
+    /// Parked: they wait for a person.
+    Parked,
+    /// Unclear: it is not known whether they happened.
+    Unclear,
+    /// They failed and are tried again.
+    Failing,
 }
 
 /// The times of one assignment, for measures.
@@ -363,6 +398,19 @@ pub struct Fact {
     pub closed_at: Option<Timestamp>,
     /// When the platform had the outcome.
     pub reported_at: Option<Timestamp>,
+}
+
+/// What is under way with one edge.
+#[derive(Debug, Clone, Serialize, PartialEq, Eq)]
+pub struct Owed {
+    /// `desk/NAME` or `source/NAME`.
+    pub edge: String,
+    /// Tickets of a desk that are not closed; orders of a source that are not.
+    pub open: i64,
+    /// Calls still to be made, parked ones included.
+    pub errands: i64,
+    /// When the longest overdue of them was due.
+    pub oldest_due: Option<Timestamp>,
 }
 
 /// Ages of what one admin group owes for one application.
@@ -449,6 +497,19 @@ pub trait Views: Send + Sync + std::fmt::Debug {
     /// The operations lists, each with at most `limit` rows.
     async fn operations(&self, scope: &Scope, names: bool, limit: usize) -> LedgerResult<Operations>;
 
+    /// A page of errands, oldest first, from above `after`.
+    async fn errands(
+        &self,
+        which: Troubled,
+        scope: &Scope,
+        names: bool,
+        after: Option<Id>,
+        limit: usize,
+    ) -> LedgerResult<Vec<ErrandRow>>;
+
+    /// A page of quarantined events, oldest first, from above `after`; none for a scoped reader.
+    async fn quarantine(&self, scope: &Scope, names: bool, after: Option<Id>, limit: usize) -> LedgerResult<Vec<QuarantineRow>>;
+
     /// Times of assignments closed in a period.
     async fn facts(&self, filter: &FactFilter) -> LedgerResult<Vec<Fact>>;
 
@@ -463,6 +524,9 @@ pub trait Views: Send + Sync + std::fmt::Debug {
 
     /// A quarantined event's body, for an operator.
     async fn quarantine_body(&self, id: Id) -> LedgerResult<Option<String>>;
+
+    /// What is under way, per edge; edges with nothing are left out.
+    async fn owed(&self, now: Timestamp) -> LedgerResult<Vec<Owed>>;
 
     /// The whole state as readable text: snapshots of tests, and `doctor --dump`. No person in it.
     async fn dump(&self) -> LedgerResult<String>;

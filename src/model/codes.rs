@@ -2,7 +2,7 @@
 //! ticket can be lost or doubled; a test compares this list with the pages and with what the code uses.
 
 /// All of them, in order.
-pub const CODES: [&str; 26] = [
+pub const CODES: [&str; 27] = [
     "E-ABANDONED",
     "E-AUTH",
     "E-BROKEN",
@@ -12,6 +12,7 @@ pub const CODES: [&str; 26] = [
     "E-GONE",
     "E-GROUP",
     "E-KEY",
+    "E-MAPPING",
     "E-NOT-JSON",
     "E-OUTCOME",
     "E-PAGE",

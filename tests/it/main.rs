@@ -4,6 +4,8 @@
 mod catalog;
 mod contract;
 mod generated;
+mod hooks;
+mod intake;
 mod journey;
 mod ledger;
 mod plan;
