@@ -148,6 +148,8 @@ async fn every_refusal_is_a_problem_document_with_a_page_behind_it() {
     for (ask, status, code) in [
         (Ask::get("/api/v1/nothing").bearer(VIEWER), 404, "not-found"),
         (Ask::get("/nothing"), 404, "not-found"),
+        (Ask::get("/docs/errors/E-NOTHING"), 404, "not-found"),
+        (Ask::get("/docs/errors/..%2Fapi"), 404, "not-found"),
         (Ask::get("/api/v1/assignments/nonsense").bearer(VIEWER), 404, "not-found"),
         (Ask::method("DELETE", "/api/v1/assignments").bearer(VIEWER), 405, "method"),
         (Ask::method("PUT", "/hooks/iga"), 405, "method"),
