@@ -10,3 +10,4 @@ mod journey;
 mod ledger;
 mod plan;
 mod real;
+mod web;
