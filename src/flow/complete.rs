@@ -12,6 +12,8 @@ use super::{Setup, Worker};
 
 /// Reports sent at the same time.
 const IN_FLIGHT: usize = 16;
+/// What an operator calls this stage's work.
+const WORK: &str = "completions";
 
 /// One round for one source. Returns how many reports it worked on.
 ///
@@ -50,8 +52,12 @@ pub async fn step(
                 return Ok(());
             }
             let end = match source.report(completion).await {
-                Ok(()) => End::Done,
+                Ok(()) => {
+                    worker.health.well(edge, WORK, clock.now());
+                    End::Done
+                }
                 Err(error) => {
+                    worker.health.failed(edge, WORK, &error, clock.now());
                     metrics::counter!("lastmile_call_failures_total", "edge" => edge.clone(), "code" => error.code())
                         .increment(1);
                     let (code, reason) = (error.code().to_owned(), error.reason().to_owned());

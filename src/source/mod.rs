@@ -139,6 +139,9 @@ pub trait Source: Send + Sync + std::fmt::Debug {
     /// Maps a quarantined body afresh, after the mapping was mended.
     fn remap(&self, event_id: &str, body: &str) -> SourceEvent;
 
+    /// Reads a message or row as if the platform had sent it, unverified: for trying a mapping. Nothing is recorded.
+    fn sample(&self, document: &serde_json::Value) -> Vec<EventContent>;
+
     /// Tells the platform the outcome. Safe to repeat with the same id.
     async fn report(&self, completion: &Completion) -> Result<(), CallError>;
 
