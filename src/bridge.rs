@@ -106,6 +106,7 @@ impl Bridge {
             loopback,
             note,
             wake: Arc::new(move || wake.wake()),
+            gate: Arc::default(),
         }
     }
 

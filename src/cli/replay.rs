@@ -76,7 +76,7 @@ async fn held(folder: &Path) -> anyhow::Result<Vec<QuarantineRow>> {
     ledger_path(&setup)?;
     let main = &setup.catalog.main;
     let ledger = SqliteLedger::open(&main.ledger.url, &main.instance.name, Mode::Read).await?;
-    Ok(ledger.operations(&None, false, MOST).await?.quarantined)
+    Ok(ledger.operations(&None, true, MOST).await?.quarantined)
 }
 
 async fn list(folder: &Path) -> anyhow::Result<ExitCode> {
@@ -84,7 +84,7 @@ async fn list(folder: &Path) -> anyhow::Result<ExitCode> {
     let mut out = String::new();
     for row in &rows {
         let _ = writeln!(out, "{}  {}  source {}, {} bytes", row.id, row.received_at.human(), row.source, row.bytes);
-        let _ = writeln!(out, "    {}", row.problem);
+        let _ = writeln!(out, "    {}", row.problem.as_deref().unwrap_or_default());
     }
     let _ = match rows.len() {
         0 => writeln!(out, "Nothing is held in quarantine."),

@@ -6,10 +6,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context;
-use tokio_util::sync::CancellationToken;
 
 use super::signals::{Signals, Told};
 use crate::bridge::{self, Bridge};
@@ -18,8 +16,6 @@ use crate::model::clock::SystemClock;
 use crate::runtime::telemetry;
 use crate::web;
 
-/// How long a stop waits for requests under way; calls outward have their own time.
-const REQUESTS_WITHIN: Duration = Duration::from_secs(5);
 
 /// What the service manager tells.
 #[derive(Debug, clap::Args)]
@@ -44,19 +40,15 @@ pub(super) async fn run(folder: &Path, arguments: &Arguments) -> anyhow::Result<
     say_ready(&bridge, listener.local_addr()?).await?;
     notify(arguments.notify_socket.as_deref(), "READY=1");
     let app = web::router(bridge.web(telemetry::metrics_handle(), listen.ip().is_loopback(), None));
-    let service = app.into_make_service_with_connect_info::<SocketAddr>();
-    let stop = CancellationToken::new();
-    let server = axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
-    let mut server = tokio::spawn(server.into_future());
-    tokio::select! {
-        ended = &mut server => ended??,
-        () = until_told(&bridge, folder, signals) => {}
-    }
-    notify(arguments.notify_socket.as_deref(), "STOPPING=1");
-    stop.cancel();
-    if !server.is_finished() && tokio::time::timeout(REQUESTS_WITHIN, &mut server).await.is_err() {
-        server.abort();
-    }
+    let told = {
+        let bridge = Arc::clone(&bridge);
+        let (folder, socket) = (folder.to_owned(), arguments.notify_socket.clone());
+        async move {
+            until_told(&bridge, &folder, signals).await;
+            notify(socket.as_deref(), "STOPPING=1");
+        }
+    };
+    web::serve(listener, app, told).await;
     bridge.close().await;
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)

@@ -93,8 +93,7 @@ async fn play(
     bridge.runtime.start();
     let note = "This is the demo: the people, the orders and both desks are made up.".to_owned();
     let app = web::router(bridge.web(telemetry::metrics_handle(), true, Some(note)));
-    let server =
-        tokio::spawn(async move { axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).await });
+    let server = tokio::spawn(web::serve(listener, app, std::future::pending::<()>()));
     stage.platform.deliver_to(&format!("http://{address}/hooks/{}", config::SOURCE), Duration::from_secs(1));
     let code = if arguments.once {
         tokio::select! {
@@ -103,7 +102,7 @@ async fn play(
         }
     } else {
         say(&greeting(&stage, address, folder, faults));
-        past::load(Arc::clone(&bridge.ledger), Arc::clone(&clock), SEED);
+        past::load(&bridge, SEED);
         live(&stage, arguments, &*clock, &mut signals).await;
         say("\nStopping; start it again with the same state folder and it goes on.\n");
         ExitCode::SUCCESS

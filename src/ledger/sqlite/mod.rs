@@ -18,7 +18,9 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::batch::{FnJob, Job, Writer};
 use super::sql::{self, Shared};
-use super::views::{AssignmentDetail, AssignmentRow, BacklogRow, Fact, FactFilter, Filter, Operations, Overview, Owed, Scope};
+use super::views::{
+    AssignmentDetail, AssignmentRow, BacklogRow, Fact, FactFilter, Filter, Gauge, Operations, Overview, Owed, Scope,
+};
 use super::{
     Acted, Action, Decision, Held, LeaseRequest, Leased, Ledger, LedgerError, LedgerResult, Observation, Past, Pull, Pulled,
     QuietOf, Receipt, Recorded, Settlement, Stray, ToPlan, Views,
@@ -422,6 +424,14 @@ impl Views for SqliteLedger {
 
     async fn backlog(&self, filter: &FactFilter, now: Timestamp) -> LedgerResult<Vec<BacklogRow>> {
         sql::views::backlog(&self.readers, filter, now).await
+    }
+
+    async fn concerns(&self, action: &Action) -> LedgerResult<Vec<String>> {
+        sql::views::concerns(&self.readers, action).await
+    }
+
+    async fn gauges(&self, now: Timestamp) -> LedgerResult<Vec<Gauge>> {
+        sql::views::gauges(&self.readers, now).await
     }
 
     async fn quarantine_body(&self, id: Id) -> LedgerResult<Option<String>> {
