@@ -14,7 +14,7 @@ use crate::model::errand::ErrandKind;
 use crate::model::ticket::{Change, Created, Draft, TicketReading, TicketRef, TicketStatus};
 use crate::model::{Assignment, Id, Key, Operation, Person, State, Timestamp};
 
-pub use sqlite::{Mode, SqliteLedger};
+pub use sqlite::{Holder, Inspection, Mode, SqliteLedger};
 pub use views::Views;
 
 /// Why the ledger could not do it.
