@@ -108,6 +108,7 @@ fn columns(t: &Ticket) -> BTreeMap<&'static str, (String, String)> {
         ("close_notes", same(t.close_notes.clone().unwrap_or_default())),
         ("closed_at", when(t.closed_at)),
         ("closed_by", user(&t.closer)),
+        ("closed_by.user_name", user(&t.closer)),
         ("work_start", when(started)),
         ("assignment_group", (group_value, group)),
         ("assigned_to", user(&t.assignee)),

@@ -273,7 +273,8 @@ pub(super) fn reading(status: TicketStatus, issue: &Value, comments: &[Value], m
         .filter(|(_, words)| !words.is_empty())
         .max_by_key(|(at, _)| *at)
         .map(|(_, words)| render::clip(&words, 4_000));
-    TicketReading { status, closer, words, first_work_at }
+    let closed_by_us = closer.as_ref().map(|c| c.id == me);
+    TicketReading { status, closer, words, first_work_at, closed_by_us }
 }
 
 fn is_status_item(item: &Value) -> bool {

@@ -207,7 +207,8 @@ impl Rest {
         let closer = told(&reading.closer).map(|id| Person { id, name: told(&reading.closer_name), email: None });
         let first_work_at =
             told(&reading.first_work_at).and_then(|text| place::read_time(&text, &self.settings.times, self.zone));
-        Ok(TicketReading { status: row.status, closer, words: told(&reading.words), first_work_at })
+        let closed_by_us = closer.as_ref().zip(self.settings.account.as_ref()).map(|(by, me)| by.id.eq_ignore_ascii_case(me));
+        Ok(TicketReading { status: row.status, closer, words: told(&reading.words), first_work_at, closed_by_us })
     }
 }
 

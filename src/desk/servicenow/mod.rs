@@ -312,14 +312,14 @@ impl Desk for ServiceNow {
     }
 
     async fn read(&self, ticket: &TicketRef) -> Result<TicketReading, CallError> {
-        let columns = format!("{COLUMNS},closed_by,resolved_by,close_notes,comments,work_start");
+        let columns = format!("{COLUMNS},{}", shape::READING_COLUMNS);
         let call = self.record("GET", ticket)?.query("sysparm_fields", columns).query("sysparm_display_value", "all");
         let Some(reply) = self.wire.read_if_there(call).await? else {
             return Err(CallError::reject("E-GONE", format!("{} is no longer on {}", ticket.number, self.wire.edge())));
         };
         let record = reply.body.get("result").unwrap_or(&Value::Null);
         match self.status_of(record) {
-            Some(status) => Ok(shape::reading(status, record)),
+            Some(status) => Ok(shape::reading(status, record, self.account.as_deref())),
             None => Err(CallError::retry("E-SHAPE", format!("{} answered without a record", self.wire.edge()))),
         }
     }
