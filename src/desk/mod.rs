@@ -2,6 +2,7 @@
 
 mod common;
 pub mod jira;
+mod redact;
 mod render;
 pub mod rest;
 pub mod servicenow;

@@ -145,6 +145,10 @@ async fn guard(State(app): State<App>, request: Request, next: Next) -> Response
         Some(Harm::Busy(after)) => return busy(after),
         Some(Harm::FailBefore) => return failed(),
         Some(Harm::Html) => return Html("<html><title>Instance Hibernating page</title></html>").into_response(),
+        Some(Harm::Redirect) => {
+            return (StatusCode::FOUND, [(header::LOCATION, "/login.jsp?os_destination=x")]).into_response();
+        }
+        Some(Harm::Quote) => return quoted(&request),
         Some(Harm::FailAfter | Harm::Lost) | None => {}
     }
     if app.faults.revoked() && app.kind != DeskKind::ServiceNow {
@@ -174,6 +178,15 @@ fn busy(after: Option<u64>) -> Response {
 
 fn failed() -> Response {
     (StatusCode::INTERNAL_SERVER_ERROR, Json(serde_json::json!({"errorMessages": ["internal error"]}))).into_response()
+}
+
+/// What a careless desk, or a proxy before it, says of a call that it dislikes: everything that was sent.
+fn quoted(request: &Request) -> Response {
+    let sent = request.headers().get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let plain = sent.strip_prefix("Basic ").and_then(|p| base64::engine::general_purpose::STANDARD.decode(p).ok());
+    let words = format!("cannot use {sent} ({})", String::from_utf8_lossy(&plain.unwrap_or_default()));
+    let body = serde_json::json!({"errorMessages": [words], "error": {"message": words}});
+    (StatusCode::BAD_REQUEST, Json(body)).into_response()
 }
 
 /// An answer whose body breaks off: the connection is cut.

@@ -235,7 +235,7 @@ async fn create(State(app): State<App>, Path(table): Path<String>, Query(q): Par
         body: json!(given("description")),
         // An id that no group has is dropped without a word, as by the real one.
         group: app.state.group_by_id(&group),
-        labels: Some(given("correlation_id")).filter(|k| !k.is_empty()).into_iter().collect(),
+        labels: Some(given("correlation_id")).filter(|k| !k.is_empty() && !app.faults.key_field_hidden()).into_iter().collect(),
         fields: BTreeMap::new(),
         place: table,
     };

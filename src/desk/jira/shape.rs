@@ -157,6 +157,14 @@ impl Settings {
         }
     }
 
+    /// The field that holds our key.
+    pub(super) fn key_field(&self) -> &str {
+        match &self.key_as {
+            KeyAs::Label => "labels",
+            KeyAs::Field(id) => id,
+        }
+    }
+
     /// The field an error about the group names.
     pub(super) fn group_field(&self) -> &str {
         match &self.admin_group_as {

@@ -97,7 +97,10 @@ impl Wire {
         let client = client(name, file, folder, settings).map_err(|p| problems.push(p)).ok();
         match (auth, client) {
             (Some(auth), Some(client)) if problems.is_empty() => Ok(Self {
-                client,
+                client: {
+                    secrets.values().chain(&client_secret).for_each(|s| auth.redaction().learn(s.clone()));
+                    client
+                },
                 base: settings.url.trim_end_matches('/').to_owned(),
                 root: format!("{}{}", settings.url.trim_end_matches('/'), settings.prefix.trim_end_matches('/')),
                 auth,
@@ -335,7 +338,7 @@ impl Wire {
 
     fn words(&self, body: &Value) -> String {
         let found = self.errors.iter().flat_map(|pointer| pick(body, pointer)).filter_map(scalar);
-        found.take(3).collect::<Vec<_>>().join("; ")
+        self.auth.redaction().clean(&found.take(3).collect::<Vec<_>>().join("; "))
     }
 }
 

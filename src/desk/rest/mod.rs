@@ -27,7 +27,7 @@ use self::operation::{Batch, Operation, Paging};
 use self::place::Scene;
 use self::rows::Row;
 use self::settings::Settings;
-use super::common::walk;
+use super::common::{no_witness, walk};
 use super::{Changes, Desk, DeskInfo, Hint, Level, StatusAnswer};
 use crate::catalog::{ConfigFile, Problem, Span};
 use crate::http::signature::{Refusal, Scheme};
@@ -49,6 +49,18 @@ pub(super) struct Rest {
     zone: Tz,
     wire: Wire,
     webhook: Option<Scheme>,
+}
+
+/// What a row of a search by key turned out to be.
+enum Found {
+    /// Ours.
+    Ours(TicketStatus),
+    /// It carries the key, but somebody else made it.
+    Copy,
+    /// It does not carry the key.
+    Other,
+    /// It went away between the list and the look.
+    Gone,
 }
 
 /// Builds the desk from its file.
@@ -154,15 +166,18 @@ impl Rest {
     }
 
     /// A row is believed only if it carries the key; one whose list does not show keys is read itself.
-    async fn carries(&self, row: Row, key: &Key) -> Result<Option<TicketStatus>, CallError> {
+    async fn carries(&self, row: Row, key: &Key) -> Result<Found, CallError> {
         let row = if row.keys.is_empty() { self.read_one(&row.status.ticket).await? } else { Some(row) };
-        let Some(mut row) = row.filter(|r| r.keys.contains(key)) else { return Ok(None) };
+        let Some(mut row) = row else { return Ok(Found::Gone) };
+        if !row.keys.contains(key) {
+            return Ok(Found::Other);
+        }
         let ours = match (&self.settings.account, &row.status.created_by) {
             (Some(me), Some(by)) => me.eq_ignore_ascii_case(by),
             _ => true,
         };
         row.status.key = Some(key.clone());
-        Ok(ours.then_some(row.status))
+        Ok(if ours { Found::Ours(row.status) } else { Found::Copy })
     }
 
     fn url(&self, ticket: &TicketRef) -> Option<String> {
@@ -232,14 +247,22 @@ impl Desk for Rest {
         let Some(operation) = &self.settings.operations.find else {
             return Err(CallError::reject("E-UNSEARCHABLE", format!("{} cannot be searched", self.wire.edge())));
         };
-        let mut found = Vec::new();
+        let (mut found, mut copies, mut others) = (Vec::new(), 0, 0);
         for here in self.all_pages(operation, &json!({"key": key})).await? {
             for row in self.rows(operation, &here)? {
                 let Some(row) = row else {
                     return Err(CallError::retry("E-SHAPE", format!("{} found a ticket without an id", self.wire.edge())));
                 };
-                found.extend(self.carries(row, key).await?);
+                match self.carries(row, key).await? {
+                    Found::Ours(status) => found.push(status),
+                    Found::Copy => copies += 1,
+                    Found::Other => others += 1,
+                    Found::Gone => {}
+                }
             }
+        }
+        if found.is_empty() && copies == 0 && others > 0 {
+            return Err(no_witness(self.wire.edge(), "ticket.key"));
         }
         found.sort_by(|a, b| a.ticket.cmp(&b.ticket));
         found.dedup_by(|a, b| a.ticket == b.ticket);

@@ -191,6 +191,11 @@ fn keys_in(text: &str) -> Vec<Key> {
 /// Reads an instant written in a format of the settings.
 #[must_use]
 pub fn read_time(text: &str, format: &str, zone: Tz) -> Option<Timestamp> {
+    // Ways to write "never": 1899-12-30, 1970-01-01, 0.
+    instant(text, format, zone).filter(|at| at.0 > 0)
+}
+
+fn instant(text: &str, format: &str, zone: Tz) -> Option<Timestamp> {
     let local = |pattern: &str| {
         let naive = NaiveDateTime::parse_from_str(text, pattern).ok()?;
         Some(zone.from_local_datetime(&naive).earliest()?.to_utc().into())
@@ -291,6 +296,9 @@ mod tests {
         }
         assert_eq!(read_time("2026-03-01T11:00:00.000+0100", "rfc3339", Tz::UTC), Some(at));
         assert_eq!(read_time("soon", "rfc3339", Tz::UTC), None);
+        for (never, format) in [("1899-12-30T00:00:00Z", "rfc3339"), ("0", "epoch_s"), ("1970-01-01T00:00:00Z", "rfc3339")] {
+            assert_eq!(read_time(never, format, Tz::UTC), None);
+        }
         assert!(is_format("%d.%m.%Y") && !is_format("iso") && !is_format("%Q"));
     }
 }

@@ -29,7 +29,8 @@ pub(super) fn error_words(body: &Value) -> String {
 /// `2024-03-09 19:53:49`, always UTC in raw values.
 pub(super) fn instant(value: &str) -> Option<Timestamp> {
     let naive = chrono::NaiveDateTime::parse_from_str(value, "%Y-%m-%d %H:%M:%S").ok()?;
-    Some(Timestamp(naive.and_utc().timestamp_millis()))
+    // A date before 1970 is a way to write "never" (1899-12-30).
+    Some(Timestamp(naive.and_utc().timestamp_millis())).filter(|at| at.0 > 0)
 }
 
 /// The same, written; the fraction of a second is cut off.
@@ -197,6 +198,7 @@ mod tests {
     fn last_words_lose_the_heading_with_the_name() {
         let journal = "2024-03-09 19:53:49 - Beth Anglin (Additional comments)\nDone as asked.\n\n2024-03-08 …\nold";
         assert_eq!(last_entry(journal).as_deref(), Some("Done as asked."));
+        assert_eq!((instant(""), instant("1899-12-30 00:00:00")), (None, None));
         assert_eq!(instant("2024-03-09 19:53:49").map(written).as_deref(), Some("2024-03-09 19:53:49"));
     }
 }
