@@ -134,9 +134,7 @@ impl Wire {
             ca_pem,
         };
         match HttpClient::new(settings) {
-            Ok(client) if problems.is_empty() => {
-                Ok(Self { client, base, headers, redaction: Redaction::of(secrets), words })
-            }
+            Ok(client) if problems.is_empty() => Ok(Self { client, base, headers, redaction: Redaction::of(secrets), words }),
             Ok(_) => Err(problems),
             Err(words) => {
                 problems.push(file.problem(&["ca_file"], words, None));

@@ -154,9 +154,9 @@ impl Answer {
             // No wait is that long: it is a moment, not a span.
             Ok(unix) if unix > 1_000_000_000 => until(chrono::DateTime::from_timestamp(unix, 0)?.fixed_offset()),
             Ok(secs) => u64::try_from(secs).ok().map(Duration::from_secs),
-            Err(_) => until(
-                chrono::DateTime::parse_from_rfc2822(text).or_else(|_| chrono::DateTime::parse_from_rfc3339(text)).ok()?,
-            ),
+            Err(_) => {
+                until(chrono::DateTime::parse_from_rfc2822(text).or_else(|_| chrono::DateTime::parse_from_rfc3339(text)).ok()?)
+            }
         };
         asked.map(|wait| wait.min(Duration::from_secs(86_400)))
     }

@@ -99,9 +99,7 @@ impl Jira {
     pub(super) fn about_fields(&self, error: CallError) -> CallError {
         let key_field = self.settings.key_field();
         match error {
-            CallError::Reject { reason, .. }
-                if reason.contains(&format!("{key_field}:")) && reason.contains("screen") =>
-            {
+            CallError::Reject { reason, .. } if reason.contains(&format!("{key_field}:")) && reason.contains("screen") => {
                 let mend = format!("put `{key_field}` on the create screen of {}", self.settings.issue_type);
                 CallError::Reject { code: "E-KEY", reason: format!("{reason}; it holds our key: {mend}") }
             }

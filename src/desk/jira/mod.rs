@@ -258,9 +258,7 @@ impl Desk for Jira {
             if self.settings.key_as == settings::KeyAs::Label && rows.iter().any(|s| s.key.is_none()) {
                 return Err(no_witness(self.wire.edge(), "labels"));
             }
-            found.extend(
-                rows.into_iter().filter(|s| s.key.is_some() && s.created_by.as_deref().is_none_or(|by| by == me)),
-            );
+            found.extend(rows.into_iter().filter(|s| s.key.is_some() && s.created_by.as_deref().is_none_or(|by| by == me)));
             match next {
                 Some(next) => at = Some(next),
                 None => break,

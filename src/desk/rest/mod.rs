@@ -136,12 +136,25 @@ impl Rest {
         }
     }
 
-    async fn one(&self, ticket: &TicketRef) -> StatusAnswer {
+    async fn one(&self, ticket: &TicketRef) -> Result<StatusAnswer, (TicketRef, CallError)> {
         match self.read_one(ticket).await {
-            Ok(Some(row)) => StatusAnswer::Known(Box::new(row.status)),
-            Ok(None) => StatusAnswer::Gone(ticket.clone()),
-            Err(e) => StatusAnswer::Unreadable(ticket.clone(), e.to_string()),
+            Ok(Some(row)) => Ok(StatusAnswer::Known(Box::new(row.status))),
+            Ok(None) => Ok(StatusAnswer::Gone(ticket.clone())),
+            Err(e) => Err((ticket.clone(), e)),
         }
+    }
+
+    /// Each by itself. Where none could be read and all may be read later, it is the desk that cannot be asked.
+    async fn one_by_one(&self, tickets: &[&TicketRef]) -> Result<Vec<StatusAnswer>, CallError> {
+        let calls: Vec<_> = tickets.iter().map(|t| self.one(t)).collect();
+        let answers: Vec<_> = stream::iter(calls).buffer_unordered(self.info.max_in_flight.max(1)).collect().await;
+        if let Some(Err((_, first))) = answers.first()
+            && answers.iter().all(|a| matches!(a, Err((_, CallError::Retry { .. }))))
+        {
+            return Err(first.clone());
+        }
+        let told = |(ticket, error): (TicketRef, CallError)| StatusAnswer::Unreadable(ticket, error.to_string());
+        Ok(answers.into_iter().map(|a| a.unwrap_or_else(told)).collect())
     }
 
     fn joined(&self, batch: &Batch, tickets: &[TicketRef]) -> Result<String, CallError> {
@@ -313,8 +326,13 @@ impl Desk for Rest {
                 None => missing.push(ticket),
             }
         }
-        let calls: Vec<_> = missing.into_iter().map(|t| self.one(t)).collect();
-        answers.extend(stream::iter(calls).buffer_unordered(self.info.max_in_flight.max(1)).collect::<Vec<_>>().await);
+        answers.extend(match self.one_by_one(&missing).await {
+            Err(_) if !answers.is_empty() => missing
+                .into_iter()
+                .map(|t| StatusAnswer::Unreadable(t.clone(), "it could not be read alone".to_owned()))
+                .collect(),
+            told => told?,
+        });
         Ok(answers)
     }
 

@@ -42,6 +42,10 @@ pub struct PlaceTable {
     pub last_segment: bool,
     /// The value is base 64 of text.
     pub base64: bool,
+    /// The value is HTML; its text is taken.
+    pub html: bool,
+    /// Only the part that this regular expression finds: its first group, or the whole match.
+    pub pattern: Option<Pattern>,
     /// Values that mean "none": `["Nobody"]`, `["1970-01-01T00:00:00Z"]`.
     pub unset: Vec<String>,
     /// How this date is written, instead of the desk's `times`.
@@ -55,6 +59,39 @@ pub struct Scene<'a> {
     pub row: &'a Value,
     /// Its answer, for headers and raw text.
     pub answer: Option<&'a Answer>,
+}
+
+/// A regular expression, read when the file is.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(with = "String")]
+pub struct Pattern(regex::Regex);
+
+impl Pattern {
+    fn found(&self, text: &str) -> Option<String> {
+        let found = self.0.captures(text)?;
+        found.get(1).or_else(|| found.get(0)).map(|part| part.as_str().to_owned())
+    }
+}
+
+impl TryFrom<String> for Pattern {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        regex::Regex::new(&text).map(Self).map_err(|e| format!("`{text}` is no regular expression: {e}"))
+    }
+}
+
+impl From<Pattern> for String {
+    fn from(pattern: Pattern) -> Self {
+        pattern.0.as_str().to_owned()
+    }
+}
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_str() == other.0.as_str()
+    }
 }
 
 impl Place {
@@ -132,6 +169,11 @@ impl PlaceTable {
         } else {
             text
         };
+        let text = if self.html { html_text(&text) } else { text };
+        let text = match &self.pattern {
+            Some(pattern) => pattern.found(&text)?,
+            None => text,
+        };
         (!text.is_empty() && !self.unset.contains(&text)).then_some(text)
     }
 }
@@ -139,6 +181,11 @@ impl PlaceTable {
 /// Whether the item has one of the values at each pointer.
 pub fn fits(item: &Value, only: &BTreeMap<String, Vec<String>>) -> bool {
     only.iter().all(|(pointer, values)| pick(item, pointer).into_iter().filter_map(scalar).any(|v| values.contains(&v)))
+}
+
+/// Whether the item has one of the values at any of the pointers.
+pub fn fits_any(item: &Value, values: &BTreeMap<String, Vec<String>>) -> bool {
+    values.iter().any(|(pointer, values)| pick(item, pointer).into_iter().filter_map(scalar).any(|v| values.contains(&v)))
 }
 
 /// Every value a pointer leads to; `*` stands for any member of an object or item of a list.
@@ -170,6 +217,27 @@ fn member<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
         Value::Array(items) => items.get(name.parse::<usize>().ok()?),
         other => other.get(name),
     }
+}
+
+/// The words of a piece of HTML, a line per block. It is shown as text and never as markup again.
+fn html_text(html: &str) -> String {
+    let mut out = String::new();
+    let mut rest = html;
+    while let Some((before, tag)) = rest.split_once('<') {
+        out.push_str(before);
+        let (tag, after) = tag.split_once('>').unwrap_or((tag, ""));
+        let name: String = tag.trim_start_matches('/').chars().take_while(char::is_ascii_alphanumeric).collect();
+        if matches!(name.to_ascii_lowercase().as_str(), "br" | "p" | "div" | "li" | "tr" | "blockquote") {
+            out.push('\n');
+        }
+        rest = after;
+    }
+    out.push_str(rest);
+    for (entity, text) in [("&nbsp;", " "), ("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#39;", "'"), ("&amp;", "&")] {
+        out = out.replace(entity, text);
+    }
+    let lines: Vec<&str> = out.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    lines.join("\n")
 }
 
 /// A scalar as text; empty text, null, lists and objects are none.
@@ -272,6 +340,17 @@ mod tests {
         assert_eq!(place("{ header = 'Location', last_segment = true }").text(scene).unwrap(), "42");
         assert_eq!(place("{ body = true }").text(scene).unwrap(), "T-9");
         assert_eq!(place("{ at = '/c', base64 = true }").text(scene).unwrap(), "über");
+    }
+
+    #[test]
+    fn html_becomes_text_and_a_pattern_takes_a_part() {
+        let row = json!({"b": "<div>Done &amp; <b>checked</b>.<br>See&nbsp;&lt;log&gt;</div><p>Bye</p>",
+            "labels": ["urgent", "group::SAP"], "url": "/t/42/view"});
+        assert_eq!(text("{ at = '/b', html = true }", &row).unwrap(), "Done & checked.\nSee <log>\nBye");
+        assert_eq!(text("{ at = '/labels/*', pattern = '^group::(.+)$' }", &row).unwrap(), "SAP");
+        assert_eq!(text("{ at = '/url', pattern = '[0-9]+' }", &row).unwrap(), "42");
+        assert_eq!(text("{ at = '/url', pattern = 'x' }", &row), None);
+        assert!(toml::from_str::<PlaceTable>("at = '/a'\npattern = '('").is_err());
     }
 
     #[test]
