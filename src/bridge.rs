@@ -102,6 +102,7 @@ impl Bridge {
             note,
             wake: Arc::new(move || wake.wake()),
             gate: Arc::default(),
+            breakers: self.runtime.breakers(),
         }
     }
 

@@ -65,6 +65,12 @@ impl Runtime {
         }
     }
 
+    /// Which edges are held back, for people to see.
+    #[must_use]
+    pub fn breakers(&self) -> Arc<Breakers> {
+        Arc::clone(&self.breakers)
+    }
+
     /// Starts a loop for planning, and one or two for every desk and source of the setup.
     pub fn start(&self) {
         let (ledger, setup, clock, wake) =
