@@ -51,13 +51,16 @@ pub(in crate::ledger) async fn act(
 }
 
 async fn retry(tx: &mut SqliteConnection, errand: Id, actor: &str, now: Timestamp) -> LedgerResult<Acted> {
-    let row: Option<(String, Option<i64>, Option<String>)> = sqlx::query_as("SELECT state, assignment_id, code FROM errand WHERE id = $1")
-        .bind(errand.0)
-        .fetch_optional(&mut *tx)
-        .await?;
+    let row: Option<(String, Option<i64>, Option<String>)> =
+        sqlx::query_as("SELECT state, assignment_id, code FROM errand WHERE id = $1")
+            .bind(errand.0)
+            .fetch_optional(&mut *tx)
+            .await?;
     let Some((state, assignment, code)) = row else { return Ok(Acted::NotFound) };
     if code.as_deref() == Some(UNSEARCHABLE) && state == "parked" {
-        return Ok(Acted::NotNow("its ticket may be there already: look for the key on the desk, and say what you found".to_owned()));
+        return Ok(Acted::NotNow(
+            "its ticket may be there already: look for the key on the desk, and say what you found".to_owned(),
+        ));
     }
     if !matches!(state.as_str(), "parked" | "ready") {
         return Ok(Acted::NotNow(format!("the errand is {state}")));
@@ -113,14 +116,16 @@ async fn unpark(tx: &mut SqliteConnection, assignment: Id, actor: &str, now: Tim
         .bind(ticket)
         .execute(&mut *tx)
         .await?;
-        sqlx::query("UPDATE errand SET state = 'ready', due_at = $2, failures = 0
-             WHERE state = 'parked' AND (ticket_id = $1 OR assignment_id = $3) AND COALESCE(code, '') <> $4")
-            .bind(ticket)
-            .bind(now.0)
-            .bind(assignment.0)
-            .bind(UNSEARCHABLE)
-            .execute(&mut *tx)
-            .await?;
+        sqlx::query(
+            "UPDATE errand SET state = 'ready', due_at = $2, failures = 0
+             WHERE state = 'parked' AND (ticket_id = $1 OR assignment_id = $3) AND COALESCE(code, '') <> $4",
+        )
+        .bind(ticket)
+        .bind(now.0)
+        .bind(assignment.0)
+        .bind(UNSEARCHABLE)
+        .execute(&mut *tx)
+        .await?;
     }
     journal::apply(tx, &[Move::ours(assignment.0, to, "unparked", now).actor(actor).cause("an operator lifted the mark")], now)
         .await?;
@@ -158,7 +163,10 @@ async fn decide_create(
         .await?;
     }
     // The lease number moves on, so that a witness under way cannot settle it too.
-    sqlx::query("UPDATE errand SET lease_no = lease_no + 1, state = 'unclear' WHERE id = $1").bind(errand.0).execute(&mut *tx).await?;
+    sqlx::query("UPDATE errand SET lease_no = lease_no + 1, state = 'unclear' WHERE id = $1")
+        .bind(errand.0)
+        .execute(&mut *tx)
+        .await?;
     settle(tx, shared, &[&Settlement { id: errand, lease_no: lease_no + 1, at: now, end }]).await?;
     Ok(Acted::Done)
 }

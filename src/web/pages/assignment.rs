@@ -104,7 +104,8 @@ fn sentence(row: &AssignmentRow, stage: Option<Stage>, now: Timestamp) -> String
         },
         Some(Stage::Due | Stage::Sending) => format!("Its ticket for {group} is being filed."),
         Some(Stage::Unclear) => {
-            "A call to the desk broke off: the ticket may be there. The desk is searched for it; nothing is sent twice.".to_owned()
+            "A call to the desk broke off: the ticket may be there. The desk is searched for it; nothing is sent twice."
+                .to_owned()
         }
         Some(Stage::Open) => format!("Its ticket is with {group}."),
         Some(Stage::Rework) => format!("Its ticket was opened again and is with {group}."),

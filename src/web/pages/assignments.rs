@@ -26,7 +26,9 @@ pub(in crate::web) struct ListQuery {
 
 impl ListQuery {
     fn trimmed(mut self) -> Self {
-        for text in [&mut self.state, &mut self.application, &mut self.admin_group, &mut self.parked, &mut self.q, &mut self.before] {
+        for text in
+            [&mut self.state, &mut self.application, &mut self.admin_group, &mut self.parked, &mut self.q, &mut self.before]
+        {
             *text = text.trim().to_owned();
         }
         self
@@ -66,7 +68,11 @@ impl ListQuery {
 }
 
 /// Assignments, newest first.
-pub(in crate::web) async fn assignments(State(state): State<WebState>, reader: Reader, Query(query): Query<ListQuery>) -> Response {
+pub(in crate::web) async fn assignments(
+    State(state): State<WebState>,
+    reader: Reader,
+    Query(query): Query<ListQuery>,
+) -> Response {
     let query = query.trimmed();
     // One more than is shown tells whether there is another page.
     match state.ledger.assignments(&query.filter(&reader), reader.sees_names(), PAGE + 1).await {
@@ -76,10 +82,8 @@ pub(in crate::web) async fn assignments(State(state): State<WebState>, reader: R
             let older = rows.last().filter(|_| more).map(|r| query.from(&r.id.to_string()));
             let newest = (!query.before.is_empty()).then(|| query.from(""));
             let unknown = !query.state.is_empty() && Stage::parse(&query.state).is_none();
-            let states: Vec<_> = Stage::ALL
-                .iter()
-                .map(|s| json!({"id": s.as_str(), "chosen": s.as_str() == query.state}))
-                .collect();
+            let states: Vec<_> =
+                Stage::ALL.iter().map(|s| json!({"id": s.as_str(), "chosen": s.as_str() == query.state})).collect();
             let data = json!({
                 "rows": rows, "query": query, "older": older, "newest": newest, "states": states, "only_parked": query.parked == "yes",
                 "filtered": query.is_filtered(), "unknown_state": unknown.then_some(&query.state),

@@ -106,7 +106,9 @@ fn strip(h: &Helper<'_>, _: &Handlebars<'_>, _: &Context, _: &mut RenderContext<
 fn share(h: &Helper<'_>, _: &Handlebars<'_>, _: &Context, _: &mut RenderContext<'_, '_>, out: Out<'_>) -> HelperResult {
     let spans = h.param(0).and_then(|p| p.value().as_array()).map(Vec::as_slice).unwrap_or_default();
     let all: i64 = spans.iter().filter_map(|s| s["ms"].as_i64()).sum();
-    let mut svg = "<svg class=\"share\" viewBox=\"0 0 100 10\" preserveAspectRatio=\"none\" aria-hidden=\"true\" focusable=\"false\">".to_owned();
+    let mut svg =
+        "<svg class=\"share\" viewBox=\"0 0 100 10\" preserveAspectRatio=\"none\" aria-hidden=\"true\" focusable=\"false\">"
+            .to_owned();
     let mut x = 0.0;
     for span in spans {
         let width = units(span["ms"].as_i64().unwrap_or_default(), all);

@@ -87,13 +87,16 @@ pub(in crate::web) async fn overview(State(state): State<WebState>, reader: Read
     let trouble = overview.parked + overview.parked_errands + overview.unclear + overview.quarantined + overview.strays;
     let (open, oldest) = sum(&overview, Stage::has_open_ticket);
     // Future-dated ones are planned, too, but wait for nobody.
-    let (way, _) = sum(&overview, |s| matches!(s, Stage::Received | Stage::Planned | Stage::Due | Stage::Sending | Stage::Unclear));
+    let (way, _) =
+        sum(&overview, |s| matches!(s, Stage::Received | Stage::Planned | Stage::Due | Stage::Sending | Stage::Unclear));
     let (closed, _) = sum(&overview, |s| s == Stage::Closed);
     let (total, _) = sum(&overview, |_| true);
     let (desks, platforms) = edges(&state, &overview);
     let (way, future) = (way - overview.future, overview.future);
     let mut data = to_value(overview);
-    for (name, value) in [("trouble", trouble), ("open", open), ("on_the_way", way.max(0)), ("to_report", closed), ("total", total)] {
+    for (name, value) in
+        [("trouble", trouble), ("open", open), ("on_the_way", way.max(0)), ("to_report", closed), ("total", total)]
+    {
         data[name] = json!(value);
     }
     data["future"] = json!(future);
