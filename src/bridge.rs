@@ -115,6 +115,9 @@ impl Bridge {
         if !self.runtime.stop().await {
             tracing::warn!("calls were still under way after 25 s; their witnesses are asked at the next start");
         }
+        for source in self.setup.load().sources.values() {
+            source.close().await;
+        }
         self.ledger.close().await;
     }
 }

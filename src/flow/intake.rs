@@ -1,9 +1,11 @@
 //! Intake: what a platform says becomes durable before it hears "accepted".
 
+use std::collections::HashSet;
+
 use crate::http::{CallError, Inbound};
-use crate::ledger::{Ledger, LedgerError, Pull, Pulled, Receipt, ReceiptContent, Recorded};
+use crate::ledger::{Ledger, LedgerError, Pull, Pulled, Receipt, ReceiptContent, Recorded, StandingRound, Stood};
 use crate::model::{Clock, Id, Timestamp};
-use crate::source::{EventContent, HookRefusal, Source, SourceEvent};
+use crate::source::{EventContent, HookRefusal, ListKind, Missing, Source, SourceEvent};
 
 use super::Setup;
 
@@ -76,9 +78,16 @@ pub async fn poll(ledger: &dyn Ledger, source: &dyn Source, clock: &dyn Clock) -
     let name = &source.info().name;
     let from = ledger.cursor(&format!("pull/{name}")).await?;
     let started_at = clock.now();
-    let pulled = source.pull(from.as_deref(), started_at).await.map_err(CallError::of_a_read)?;
+    if source.info().list == Some(ListKind::Standing) {
+        return poll_standing(ledger, source, from, started_at).await;
+    }
+    let mut pulled = source.pull(from.as_deref(), started_at).await.map_err(CallError::of_a_read)?;
     let events = pulled.events.len();
-    let snapshot = (source.info().list == Some(crate::source::ListKind::Snapshot) && pulled.complete).then_some(pulled.present);
+    let snapshot = if source.info().list == Some(ListKind::Snapshot) && pulled.complete {
+        still_there(ledger, source, &mut pulled.present).await?.then_some(pulled.present)
+    } else {
+        None
+    };
     let receipts = pulled.events.into_iter().map(|event| receipt(name, event, started_at)).collect();
     let pull = Pull { source: name.clone(), from, to: pulled.next_cursor, receipts, snapshot, started_at };
     Ok(match ledger.record_pull(pull).await? {
@@ -86,6 +95,62 @@ pub async fn poll(ledger: &dyn Ledger, source: &dyn Source, clock: &dyn Clock) -
         Pulled::Recorded { results, withdrawn } => {
             let new = results.iter().filter(|r| matches!(r, Recorded::New { .. })).count();
             Polled { events, new, withdrawn }
+        }
+    })
+}
+
+/// Absence from a list means what the platform says it means: what it only forgot stays. False where it cannot be asked.
+async fn still_there(ledger: &dyn Ledger, source: &dyn Source, present: &mut Vec<String>) -> Result<bool, PollError> {
+    let shown: HashSet<&String> = present.iter().collect();
+    let awaited = ledger.awaited(&source.info().name).await?;
+    let gone: Vec<String> = awaited.into_iter().filter(|id| !shown.contains(id)).collect();
+    if gone.is_empty() {
+        return Ok(true);
+    }
+    match source.missing(&gone).await {
+        Ok(words) => {
+            let kept = gone.into_iter().zip(words).filter(|(_, word)| *word == Missing::Unknown).map(|(id, _)| id);
+            present.extend(kept);
+            Ok(true)
+        }
+        Err(error) => {
+            let (code, reason) = (error.code(), error.reason());
+            tracing::warn!(source = source.info().name, code, reason, "missing orders could not be asked about; they stay");
+            Ok(false)
+        }
+    }
+}
+
+/// Cursor of a standing list until a complete round has been seen.
+const BEGINNING: &str = "beginning";
+
+async fn poll_standing(
+    ledger: &dyn Ledger,
+    source: &dyn Source,
+    from: Option<String>,
+    at: Timestamp,
+) -> Result<Polled, PollError> {
+    let name = &source.info().name;
+    let standing = source.standing(at).await.map_err(CallError::of_a_read)?;
+    let baseline = from.as_deref().is_none_or(|cursor| cursor == BEGINNING);
+    let to = if baseline && !standing.complete { BEGINNING.to_owned() } else { format!("round-{}", at.0) };
+    let events = standing.rows.len();
+    let rows = standing.rows.into_iter().map(|(id, event)| (id, receipt(name, event, at))).collect();
+    let (complete, most_gone) = (standing.complete, standing.most_gone);
+    let round = StandingRound { source: name.clone(), from, to, rows, complete, baseline, most_gone, at };
+    Ok(match ledger.record_standing(round).await? {
+        Stood::CursorMoved => Polled::default(),
+        Stood::Recorded { results, removed, not_believed } => {
+            if not_believed > 0 {
+                metrics::counter!("lastmile_removals_not_believed_total", "source" => name.clone()).increment(1);
+                tracing::error!(
+                    source = name,
+                    gone = not_believed,
+                    "more assignments are gone than `max_removals` allows in one round; nothing is ordered for them"
+                );
+            }
+            let new = results.iter().filter(|r| matches!(r, Recorded::New { .. })).count();
+            Polled { events, new, withdrawn: removed }
         }
     })
 }

@@ -136,7 +136,7 @@ impl Runtime {
                 let mut next = next.lock().await;
                 let now = clock.now();
                 // The first tick is one poll at the start: what came while we were away.
-                if next.is_some_and(|at| now < at) {
+                if !source.take_hint() && next.is_some_and(|at| now < at) {
                     return Ok(false);
                 }
                 *next = source.next_poll(now);

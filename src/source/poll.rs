@@ -336,7 +336,7 @@ impl CursorSettings {
 
 /// A row as an event. Its id depends on what the row says, so that a row seen again is a repeat, and a changed row
 /// is a new event of the same order.
-fn polled(source: &str, map: &Mapping, row: &Value) -> Option<SourceEvent> {
+pub(super) fn polled(source: &str, map: &Mapping, row: &Value) -> Option<SourceEvent> {
     let text = row.to_string();
     let content = map.content(source, row, &text)?;
     let digest = digest(text.as_bytes());
