@@ -13,6 +13,10 @@ use super::{Setup, Worker};
 
 /// Reports sent at the same time.
 const IN_FLIGHT: usize = 16;
+/// What an operator calls this stage's work.
+const WORK: &str = "completions";
+/// Codes of a platform that is well and only not done yet.
+const PATIENCE: [&str; 2] = ["E-PENDING", "E-ORDER"];
 
 /// One round for one source. Returns how many reports it worked on.
 ///
@@ -50,9 +54,10 @@ pub async fn step(
             if clock.boot_ms() > leased_boot_ms + lease_ms {
                 return Ok(());
             }
+            let teller = Teller { setup, source, worker, clock, edge };
             let end = match errand.step {
-                Step::Send => sent(setup, source, clock, &errand, completion, edge).await,
-                Step::Witness => asked(setup, source, clock, &errand, completion).await,
+                Step::Send => teller.tell(&errand, completion).await,
+                Step::Witness => teller.ask(&errand, completion).await,
             };
             ledger.settle(vec![Settlement { id: errand.id, lease_no: errand.lease_no, at: clock.now(), end }]).await.map(|_| ())
         })
@@ -63,54 +68,66 @@ pub async fn step(
     Ok(count)
 }
 
-async fn sent(
-    setup: &Setup,
-    source: &dyn Source,
-    clock: &dyn Clock,
-    errand: &Leased,
-    completion: &Completion,
-    edge: &str,
-) -> End {
-    let error = match source.report(completion).await {
-        Ok(()) => return End::Done,
-        Err(error) => error,
-    };
-    metrics::counter!("lastmile_call_failures_total", "edge" => edge.to_owned(), "code" => error.code()).increment(1);
-    let (code, reason) = (error.code().to_owned(), error.reason().to_owned());
-    let now = clock.now();
-    match (error, source.info().confirm_quiet_ms) {
-        // The platform can be asked what it holds, and is, before anything is said again.
-        (CallError::Unclear { .. }, Some(quiet)) => {
-            let ask_at = now.plus_ms(wait_ms(setup, errand, None));
-            End::Unclear { ask_at, quiet_until: now.plus_ms(quiet), code, reason }
-        }
-        (CallError::Reject { .. }, _) => End::Park { code, reason },
-        // Its id is stable, so that what is unclear may simply be said again.
-        (CallError::Unclear { .. }, None) => {
-            End::Retry { at: now.plus_ms(wait_ms(setup, errand, None)), code, reason, new_group: None }
-        }
-        (CallError::Retry { after, .. }, _) => {
-            let asked = after.and_then(|d| i64::try_from(d.as_millis()).ok());
-            End::Retry { at: now.plus_ms(wait_ms(setup, errand, asked)), code, reason, new_group: None }
-        }
-    }
+struct Teller<'a> {
+    setup: &'a Setup,
+    source: &'a dyn Source,
+    worker: &'a Worker,
+    clock: &'a dyn Clock,
+    edge: &'a str,
 }
 
-/// Witness of an unclear report: what does the platform hold?
-async fn asked(setup: &Setup, source: &dyn Source, clock: &dyn Clock, errand: &Leased, completion: &Completion) -> End {
-    let now = clock.now();
-    match source.confirm(completion).await {
-        Ok(true) => End::Done,
-        Ok(false) if errand.quiet_until.is_none_or(|until| now >= until) => End::Clear,
-        Ok(false) => {
-            let next = now.plus_ms(wait_ms(setup, errand, None));
-            End::Miss { ask_at: next.min(errand.quiet_until.unwrap_or(next)) }
+impl Teller<'_> {
+    async fn tell(&self, errand: &Leased, completion: &Completion) -> End {
+        let told = self.source.report(completion).await;
+        let now = self.clock.now();
+        let error = match told {
+            Ok(()) => {
+                self.worker.health.well(self.edge, WORK, now);
+                return End::Done;
+            }
+            Err(error) => error,
+        };
+        let (code, reason) = (error.code().to_owned(), error.reason().to_owned());
+        if !PATIENCE.contains(&error.code()) {
+            self.worker.health.failed(self.edge, WORK, &error, now);
+            metrics::counter!("lastmile_call_failures_total", "edge" => self.edge.to_owned(), "code" => error.code()).increment(1);
         }
-        Err(CallError::Reject { code, reason }) => End::Park { code: code.to_owned(), reason },
-        Err(_) => End::Miss { ask_at: now.plus_ms(wait_ms(setup, errand, None)) },
+        match (error, self.source.info().confirm_quiet_ms) {
+            // The platform can be asked what it holds, and is, before anything is said again.
+            (CallError::Unclear { .. }, Some(quiet)) => {
+                let ask_at = now.plus_ms(self.wait_ms(errand, None));
+                End::Unclear { ask_at, quiet_until: now.plus_ms(quiet), code, reason }
+            }
+            (CallError::Reject { .. }, _) => End::Park { code, reason },
+            // Its id is stable, so that what is unclear may simply be said again.
+            (CallError::Unclear { .. }, None) => {
+                End::Retry { at: now.plus_ms(self.wait_ms(errand, None)), code, reason, new_group: None }
+            }
+            (CallError::Retry { after, .. }, _) => {
+                let asked = after.and_then(|d| i64::try_from(d.as_millis()).ok());
+                End::Retry { at: now.plus_ms(self.wait_ms(errand, asked)), code, reason, new_group: None }
+            }
+        }
     }
-}
 
-fn wait_ms(setup: &Setup, errand: &Leased, asked_ms: Option<i64>) -> i64 {
-    setup.catalog.main.retry.schedule().wait_ms(errand.failures.max(errand.misses) + 1, asked_ms, random::u64())
+    /// Witness of an unclear report: what does the platform hold?
+    async fn ask(&self, errand: &Leased, completion: &Completion) -> End {
+        let held = self.source.confirm(completion).await;
+        let now = self.clock.now();
+        match held {
+            Ok(true) => End::Done,
+            Ok(false) if errand.quiet_until.is_none_or(|until| now >= until) => End::Clear,
+            Ok(false) => {
+                let next = now.plus_ms(self.wait_ms(errand, None));
+                End::Miss { ask_at: next.min(errand.quiet_until.unwrap_or(next)) }
+            }
+            Err(CallError::Reject { code, reason }) => End::Park { code: code.to_owned(), reason },
+            Err(_) => End::Miss { ask_at: now.plus_ms(self.wait_ms(errand, None)) },
+        }
+    }
+
+    fn wait_ms(&self, errand: &Leased, asked_ms: Option<i64>) -> i64 {
+        let failures = errand.failures.max(errand.misses) + 1;
+        self.setup.catalog.main.retry.schedule().wait_ms(failures, asked_ms, random::u64())
+    }
 }

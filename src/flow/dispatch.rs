@@ -10,10 +10,12 @@ use crate::model::errand::ErrandKind;
 use crate::model::ticket::Created;
 use crate::model::{Clock, Timestamp, random};
 
-use super::{Breakers, Setup, Worker};
+use super::{Breakers, Health, Setup, Worker};
 
 /// Misses in a row before a quiet period may end: one look is not enough.
 const MISSES: u32 = 2;
+/// What an operator calls this stage's work.
+const WORK: &str = "tickets";
 
 /// One round for one desk: lease, call, settle. Returns how many errands it worked on.
 ///
@@ -46,7 +48,7 @@ pub async fn step(
     let leased = ledger.lease(request).await?;
     let count = leased.len();
     let good_until = leased_boot_ms + lease_ms - info.timeout_ms;
-    let call = Calls { ledger, setup, desk, breakers, clock, edge: &edge, good_until };
+    let call = Calls { ledger, setup, desk, breakers, health: &worker.health, clock, edge: &edge, good_until };
     let mut running: FuturesUnordered<_> = leased.into_iter().map(|errand| call.carry_out(errand)).collect();
     while let Some(result) = running.next().await {
         result?;
@@ -59,6 +61,7 @@ struct Calls<'a> {
     setup: &'a Setup,
     desk: &'a dyn Desk,
     breakers: &'a Breakers,
+    health: &'a Health,
     clock: &'a dyn Clock,
     edge: &'a str,
     /// By the boot-time clock: later than this, the lease could run out during the call.
@@ -93,6 +96,7 @@ impl Calls<'_> {
     fn ended(&self, errand: &Leased, result: Result<Created, CallError>) -> End {
         match result {
             Ok(created) => {
+                self.health.well(self.edge, WORK, self.clock.now());
                 metrics::counter!("lastmile_tickets_total", "desk" => self.desk.info().name.clone()).increment(1);
                 End::Filed(created)
             }
@@ -102,7 +106,10 @@ impl Calls<'_> {
 
     fn ended_plain(&self, errand: &Leased, result: Result<(), CallError>) -> End {
         match result {
-            Ok(()) => End::Done,
+            Ok(()) => {
+                self.health.well(self.edge, WORK, self.clock.now());
+                End::Done
+            }
             Err(error) => self.failed(errand, &error),
         }
     }
@@ -110,6 +117,7 @@ impl Calls<'_> {
     fn failed(&self, errand: &Leased, error: &CallError) -> End {
         let now = self.clock.now();
         let (code, reason) = (error.code().to_owned(), error.reason().to_owned());
+        self.health.failed(self.edge, WORK, error, now);
         metrics::counter!("lastmile_call_failures_total", "edge" => self.edge.to_owned(), "code" => error.code()).increment(1);
         match error {
             CallError::Retry { after, .. } => {

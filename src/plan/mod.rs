@@ -2,6 +2,7 @@
 
 mod context;
 pub mod due;
+pub mod explain;
 pub mod fill;
 mod lint;
 pub mod markup;

@@ -183,6 +183,9 @@ pub trait Source: Send + Sync + std::fmt::Debug {
         self.pull(None, now).await.map(|pulled| pulled.events)
     }
 
+    /// Reads a message or row as if the platform had sent it, unverified: for trying a mapping. Nothing is recorded.
+    fn sample(&self, document: &serde_json::Value) -> Vec<EventContent>;
+
     /// Tells the platform the outcome. Safe to repeat with the same id.
     async fn report(&self, completion: &Completion) -> Result<(), CallError>;
 

@@ -69,6 +69,11 @@ impl Hook {
         Ok(self.events(source, map, &event_id, &document, text))
     }
 
+    /// The events inside a message, where it holds a list of them.
+    pub(super) fn listed<'a>(&self, document: &'a Value) -> Option<Vec<&'a Value>> {
+        items(document, self.events.as_ref()?.as_str())
+    }
+
     fn events(&self, source: &str, map: &Mapping, id: &str, document: &Value, text: &str) -> Vec<SourceEvent> {
         let Some(pointer) = &self.events else {
             return event(source, map, id.to_owned(), document, text).into_iter().collect();

@@ -60,6 +60,7 @@ mod plain;
 mod wiki;
 
 pub use adf::to_adf;
+pub(crate) use cut::SHORTENED;
 pub use clean::{clean_line, clip_line, escape, quote};
 pub use html::to_html;
 pub use parse::parse;

@@ -274,6 +274,10 @@ impl Source for OneIdentity {
         SourceEvent { event_id: event_id.to_owned(), digest: digest(body.as_bytes()), content }
     }
 
+    fn sample(&self, document: &Value) -> Vec<EventContent> {
+        self.mapping.content(&self.info.name, document, &document.to_string()).into_iter().collect()
+    }
+
     async fn report(&self, completion: &Completion) -> Result<(), CallError> {
         match &self.way {
             Way::Approval(approval) => approval.report(completion).await,
