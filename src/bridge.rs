@@ -121,9 +121,12 @@ impl Bridge {
         if !objections.is_empty() {
             return Err(SwapError::Refused(objections));
         }
-        self.setup.store(Arc::new(setup));
+        let old = self.setup.swap(Arc::new(setup));
         self.runtime.follow();
         self.wake.wake();
+        for source in old.sources.values() {
+            source.close().await;
+        }
         Ok(())
     }
 

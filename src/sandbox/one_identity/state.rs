@@ -121,7 +121,7 @@ impl OneIdentityState {
 
     /// People, products and groups that requests and assignments point to.
     pub fn furnish(&self) {
-        for n in 1..=5 {
+        for n in 1..=30 {
             let name = format!("Person Number {n}");
             let values = json!({"InternalName": name, "CentralAccount": format!("PN{n}"), "DefaultEmailAddress": format!("p{n}@corp.example")});
             self.put("Person", &format!("person-{n}"), values);

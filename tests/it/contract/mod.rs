@@ -4,3 +4,5 @@
 mod desk;
 mod desk_bench;
 mod source;
+mod source_bench;
+mod source_promises;
