@@ -9,12 +9,10 @@ use crate::model::completion::Completion;
 use crate::model::{Clock, random};
 use crate::source::Source;
 
-use super::{Setup, Worker};
+use super::{Setup, Work, Worker};
 
 /// Reports sent at the same time.
 const IN_FLIGHT: usize = 16;
-/// What an operator calls this stage's work.
-const WORK: &str = "completions";
 /// Codes of a platform that is well and only not done yet.
 const PATIENCE: [&str; 2] = ["E-PENDING", "E-ORDER"];
 
@@ -54,9 +52,9 @@ pub async fn step(
             if clock.boot_ms() > leased_boot_ms + lease_ms {
                 return Ok(());
             }
-            let teller = Teller { setup, source, worker, clock, edge };
+            let teller = Teller { ledger, setup, source, worker, clock, edge };
             let end = match errand.step {
-                Step::Send => teller.tell(&errand, completion).await,
+                Step::Send => teller.tell(&errand, completion).await?,
                 Step::Witness => teller.ask(&errand, completion).await,
             };
             ledger.settle(vec![Settlement { id: errand.id, lease_no: errand.lease_no, at: clock.now(), end }]).await.map(|_| ())
@@ -69,6 +67,7 @@ pub async fn step(
 }
 
 struct Teller<'a> {
+    ledger: &'a dyn Ledger,
     setup: &'a Setup,
     source: &'a dyn Source,
     worker: &'a Worker,
@@ -77,22 +76,22 @@ struct Teller<'a> {
 }
 
 impl Teller<'_> {
-    async fn tell(&self, errand: &Leased, completion: &Completion) -> End {
+    async fn tell(&self, errand: &Leased, completion: &Completion) -> LedgerResult<End> {
         let told = self.source.report(completion).await;
         let now = self.clock.now();
         let error = match told {
             Ok(()) => {
-                self.worker.health.well(self.edge, WORK, now);
-                return End::Done;
+                self.worker.health.well(self.ledger, self.edge, Work::Reports, now).await?;
+                return Ok(End::Done);
             }
             Err(error) => error,
         };
         let (code, reason) = (error.code().to_owned(), error.reason().to_owned());
         if !PATIENCE.contains(&error.code()) {
-            self.worker.health.failed(self.edge, WORK, &error, now);
+            self.worker.health.failed(self.ledger, self.edge, Work::Reports, &error, now).await?;
             metrics::counter!("lastmile_call_failures_total", "edge" => self.edge.to_owned(), "code" => error.code()).increment(1);
         }
-        match (error, self.source.info().confirm_quiet_ms) {
+        Ok(match (error, self.source.info().confirm_quiet_ms) {
             // The platform can be asked what it holds, and is, before anything is said again.
             (CallError::Unclear { .. }, Some(quiet)) => {
                 let ask_at = now.plus_ms(self.wait_ms(errand, None));
@@ -107,7 +106,7 @@ impl Teller<'_> {
                 let asked = after.and_then(|d| i64::try_from(d.as_millis()).ok());
                 End::Retry { at: now.plus_ms(self.wait_ms(errand, asked)), code, reason, new_group: None }
             }
-        }
+        })
     }
 
     /// Witness of an unclear report: what does the platform hold?

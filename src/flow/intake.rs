@@ -3,11 +3,14 @@
 use std::collections::HashSet;
 
 use crate::http::{CallError, Inbound};
-use crate::ledger::{Ledger, LedgerError, Pull, Pulled, Receipt, ReceiptContent, Recorded, StandingRound, Stood};
+use crate::ledger::{
+    Ledger, LedgerError, Pull, Pulled, Receipt, ReceiptContent, Recorded, Snapshot, StandingRound, Stood,
+};
+use crate::model::retry::RetrySchedule;
 use crate::model::{Clock, Id, Timestamp};
 use crate::source::{EventContent, HookRefusal, ListKind, Missing, Source, SourceEvent};
 
-use super::Setup;
+use super::{Setup, Work};
 
 /// Why an event was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -35,8 +38,27 @@ pub async fn take(
     let name = &source.info().name;
     let receipts = events.into_iter().map(|event| receipt(name, event, received_at)).collect();
     let recorded = ledger.record(receipts).await?;
-    metrics::counter!("lastmile_events_total", "source" => name.clone()).increment(recorded.len() as u64);
+    count(name, &recorded);
     Ok(recorded)
+}
+
+/// Counts what came, and raises the alarm for what is held: its sender was told 202 and will not ask again.
+fn count(source: &str, recorded: &[Recorded]) {
+    metrics::counter!("lastmile_events_total", "source" => source.to_owned()).increment(recorded.len() as u64);
+    let held = recorded.iter().filter(|r| matches!(r, Recorded::Quarantined { .. })).count();
+    if held > 0 {
+        metrics::counter!("lastmile_quarantined_total", "source" => source.to_owned()).increment(held as u64);
+        tracing::warn!(
+            source,
+            held,
+            "events that do not map are held: see the operations page, mend the mapping, map them again"
+        );
+    }
+    let conflicts = recorded.iter().filter(|r| **r == Recorded::Conflict).count();
+    if conflicts > 0 {
+        metrics::counter!("lastmile_event_conflicts_total", "source" => source.to_owned()).increment(conflicts as u64);
+        tracing::warn!(source, conflicts, "an event's id came with another body than before; it was not taken");
+    }
 }
 
 fn receipt(source: &str, event: SourceEvent, received_at: Timestamp) -> Receipt {
@@ -49,7 +71,7 @@ fn receipt(source: &str, event: SourceEvent, received_at: Timestamp) -> Receipt 
 }
 
 /// What one round of polling did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Polled {
     /// Events read.
     pub events: usize,
@@ -57,6 +79,18 @@ pub struct Polled {
     pub new: usize,
     /// Orders gone from a complete snapshot.
     pub withdrawn: usize,
+    /// Orders that had left the list and stand again.
+    pub reinstated: usize,
+    /// The round broke off: what was read is recorded, the rest is read again.
+    pub broken: Option<CallError>,
+}
+
+impl Polled {
+    /// Something for the other stages to do.
+    #[must_use]
+    pub fn any(&self) -> bool {
+        self.events + self.withdrawn + self.reinstated > 0
+    }
 }
 
 /// Why a round of polling failed; the next one starts from the same cursor.
@@ -70,33 +104,71 @@ pub enum PollError {
     Ledger(#[from] LedgerError),
 }
 
-/// One round of polling: events and next cursor in one transaction.
+/// One round of polling: events and next cursor in one transaction. A round that fails, or breaks off, makes the
+/// source a failing edge until one ends well.
 ///
 /// # Errors
-/// See [`PollError`]; nothing was written then.
+/// See [`PollError`]; no event was recorded then.
 pub async fn poll(ledger: &dyn Ledger, source: &dyn Source, clock: &dyn Clock) -> Result<Polled, PollError> {
     let name = &source.info().name;
     let from = ledger.cursor(&format!("pull/{name}")).await?;
     let started_at = clock.now();
     if source.info().list == Some(ListKind::Standing) {
-        return poll_standing(ledger, source, from, started_at).await;
+        return poll_standing(ledger, source, from, started_at, clock).await;
     }
-    let mut pulled = source.pull(from.as_deref(), started_at).await.map_err(CallError::of_a_read)?;
-    let events = pulled.events.len();
-    let snapshot = if source.info().list == Some(ListKind::Snapshot) && pulled.complete {
-        still_there(ledger, source, &mut pulled.present).await?.then_some(pulled.present)
-    } else {
-        None
+    let mut pulled = match source.pull(from.as_deref(), started_at).await.map_err(CallError::of_a_read) {
+        Ok(pulled) => pulled,
+        Err(error) => {
+            polled_badly(ledger, name, &error, clock.now()).await?;
+            return Err(error.into());
+        }
     };
+    let events = pulled.events.len();
+    let whole = source.info().list == Some(ListKind::Snapshot) && pulled.complete;
+    let whole = whole && still_there(ledger, source, &mut pulled.present).await?;
+    let snapshot = whole.then_some(Snapshot { present: pulled.present, one_page: pulled.one_page });
     let receipts = pulled.events.into_iter().map(|event| receipt(name, event, started_at)).collect();
     let pull = Pull { source: name.clone(), from, to: pulled.next_cursor, receipts, snapshot, started_at };
-    Ok(match ledger.record_pull(pull).await? {
+    let polled = match ledger.record_pull(pull).await? {
         Pulled::CursorMoved => Polled::default(),
-        Pulled::Recorded { results, withdrawn } => {
+        Pulled::Recorded { results, withdrawn, reinstated } => {
+            count(name, &results);
             let new = results.iter().filter(|r| matches!(r, Recorded::New { .. })).count();
-            Polled { events, new, withdrawn }
+            Polled { events, new, withdrawn, reinstated, broken: pulled.broken }
         }
-    })
+    };
+    match &polled.broken {
+        Some(error) => polled_badly(ledger, name, error, clock.now()).await?,
+        None => polled_well(ledger, name, clock.now()).await?,
+    }
+    Ok(polled)
+}
+
+async fn polled_badly(ledger: &dyn Ledger, name: &str, error: &CallError, now: Timestamp) -> Result<(), LedgerError> {
+    metrics::counter!("lastmile_poll_failures_total", "source" => name.to_owned(), "code" => error.code()).increment(1);
+    super::edge_fails(ledger, &format!("source/{name}"), Work::Poll, error, now).await
+}
+
+async fn polled_well(ledger: &dyn Ledger, name: &str, now: Timestamp) -> Result<(), LedgerError> {
+    #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 fit a float for long")]
+    metrics::gauge!("lastmile_poll_last_success_timestamp_seconds", "source" => name.to_owned()).set(now.0 as f64 / 1000.0);
+    super::edge_answers(ledger, &format!("source/{name}"), Work::Poll, now).await
+}
+
+/// When to poll after a round that began at `now`: by the source's own schedule, sooner after `failures` failures in a
+/// row, but never before the platform wants to be asked again.
+#[must_use]
+pub fn next_round(
+    scheduled: Option<Timestamp>,
+    failed: Option<(&CallError, u32)>,
+    retry: &RetrySchedule,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    let Some((CallError::Retry { after, .. }, failures)) = failed else { return scheduled };
+    let asked = after.map(|span| i64::try_from(span.as_millis()).unwrap_or(i64::MAX));
+    let own = now.plus_ms(retry.wait_ms(failures, asked, crate::model::random::u64()));
+    let earliest = asked.map_or(now, |ms| now.plus_ms(ms));
+    Some(scheduled.map_or(own, |at| at.min(own)).max(earliest))
 }
 
 /// Absence from a list means what the platform says it means: what it only forgot stays. False where it cannot be asked.
@@ -129,30 +201,39 @@ async fn poll_standing(
     source: &dyn Source,
     from: Option<String>,
     at: Timestamp,
+    clock: &dyn Clock,
 ) -> Result<Polled, PollError> {
     let name = &source.info().name;
-    let standing = source.standing(at).await.map_err(CallError::of_a_read)?;
+    let standing = match source.standing(at).await.map_err(CallError::of_a_read) {
+        Ok(standing) => standing,
+        Err(error) => {
+            polled_badly(ledger, name, &error, clock.now()).await?;
+            return Err(error.into());
+        }
+    };
+    let broken = standing.broken;
     let baseline = from.as_deref().is_none_or(|cursor| cursor == BEGINNING);
     let to = if baseline && !standing.complete { BEGINNING.to_owned() } else { format!("round-{}", at.0) };
     let events = standing.rows.len();
     let rows = standing.rows.into_iter().map(|(id, event)| (id, receipt(name, event, at))).collect();
     let (complete, most_gone) = (standing.complete, standing.most_gone);
     let round = StandingRound { source: name.clone(), from, to, rows, complete, baseline, most_gone, at };
-    Ok(match ledger.record_standing(round).await? {
-        Stood::CursorMoved => Polled::default(),
-        Stood::Recorded { results, removed, not_believed } => {
-            if not_believed > 0 {
-                metrics::counter!("lastmile_removals_not_believed_total", "source" => name.clone()).increment(1);
-                tracing::error!(
-                    source = name,
-                    gone = not_believed,
-                    "more assignments are gone than `max_removals` allows in one round; nothing is ordered for them"
-                );
-            }
-            let new = results.iter().filter(|r| matches!(r, Recorded::New { .. })).count();
-            Polled { events, new, withdrawn: removed }
+    let mut polled = Polled { events, broken, ..Polled::default() };
+    if let Stood::Recorded { results, removed, not_believed } = ledger.record_standing(round).await? {
+        count(name, &results);
+        polled.new = results.iter().filter(|r| matches!(r, Recorded::New { .. })).count();
+        polled.withdrawn = removed;
+        if not_believed > 0 {
+            metrics::counter!("lastmile_removals_not_believed_total", "source" => name.clone()).increment(1);
+            let reason = format!("{not_believed} assignments are gone at once; with more than `max_removals` none is ordered away");
+            polled.broken = Some(CallError::reject("E-REMOVALS", reason));
         }
-    })
+    }
+    match &polled.broken {
+        Some(error) => polled_badly(ledger, name, error, clock.now()).await?,
+        None => polled_well(ledger, name, clock.now()).await?,
+    }
+    Ok(polled)
 }
 
 /// Maps a quarantined event afresh; `None` when there is no such event held.

@@ -120,6 +120,10 @@ pub struct Pulled {
     pub complete: bool,
     /// External ids present in a snapshot.
     pub present: Vec<String>,
+    /// All of it stood in one page: one picture of the list.
+    pub one_page: bool,
+    /// Why the round is not complete, where a page could not be read or rows moved meanwhile.
+    pub broken: Option<CallError>,
 }
 
 /// All that is assigned, as one round of a [`ListKind::Standing`] list saw it.
@@ -129,6 +133,8 @@ pub struct Standing {
     pub rows: Vec<(String, SourceEvent)>,
     /// Every page was read, and nothing speaks against having seen everything.
     pub complete: bool,
+    /// Why it was not.
+    pub broken: Option<CallError>,
     /// More rows gone in one round than this are not believed: a right that was lost looks the same.
     pub most_gone: usize,
 }

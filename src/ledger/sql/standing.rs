@@ -8,7 +8,7 @@ use sqlx::{SqliteConnection, SqlitePool};
 
 use super::super::{LedgerError, LedgerResult, Receipt, ReceiptContent, Recorded, Stood, StandingRound};
 use super::pull::{cursor_name, move_cursor};
-use super::record::{record, withdraw};
+use super::record::{From, record, withdraw};
 use super::{Shared, document, rows};
 use crate::model::key::stable_id;
 use crate::model::{Assignment, State, Timestamp};
@@ -36,7 +36,7 @@ pub(in crate::ledger) async fn record_standing(
     let present: BTreeMap<&str, &Receipt> = round.rows.iter().map(|(id, receipt)| (id.as_str(), receipt)).collect();
     let new: Vec<&Receipt> =
         present.iter().filter(|(id, _)| !known.contains_key(**id)).map(|(_, receipt)| *receipt).collect();
-    let results = if round.baseline || new.is_empty() { Vec::new() } else { record(tx, shared, &new).await? };
+    let results = if round.baseline || new.is_empty() { Vec::new() } else { record(tx, shared, &new, From::List).await? };
     keep(tx, round, &present, &known).await?;
     let seen: HashSet<&str> = present.keys().copied().collect();
     let gone: Vec<&str> = known.keys().map(String::as_str).filter(|id| !seen.contains(id)).collect();
@@ -125,7 +125,7 @@ async fn take_away(
     let event_id = format!("gone-{}", stable_id(&[&away.external_id, &away.generation.to_string(), operation.as_str()]));
     let content = ReceiptContent::Order(Box::new(away));
     let receipt = Receipt { source: round.source.clone(), event_id, digest, received_at: round.at, content };
-    Ok(record(tx, shared, &[&receipt]).await?.pop())
+    Ok(record(tx, shared, &[&receipt], From::List).await?.pop())
 }
 
 /// Whether the order that the row stood for ended here without anything having been sent.
@@ -148,7 +148,7 @@ pub(in crate::ledger) async fn awaited(pool: &SqlitePool, source: &str) -> Ledge
         "SELECT DISTINCT l.external_id FROM listed AS l
          JOIN assignment AS a ON a.natural_key >= l.source || '/' || l.external_id || '/'
             AND a.natural_key < l.source || '/' || l.external_id || '0' AND a.external_id = l.external_id AND a.source = l.source
-         WHERE l.source = $1 AND a.withdrawn_at IS NULL
+         WHERE l.source = $1 AND l.gone_at IS NULL AND a.withdrawn_at IS NULL
             AND a.state IN ('received', 'planned', 'due', 'sending', 'unclear', 'open', 'rework') ORDER BY l.external_id",
     )
     .bind(source)

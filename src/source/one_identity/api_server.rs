@@ -38,11 +38,11 @@ pub(super) struct Step {
     pub(super) attributes: Vec<Attribute>,
 }
 
-/// Pending changes, and whether those were all.
+/// Pending changes, and why those are not all.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
     pub(super) rows: Vec<(String, Value)>,
-    pub(super) complete: bool,
+    pub(super) broken: Option<CallError>,
 }
 
 impl ApiServer {
@@ -56,8 +56,7 @@ impl ApiServer {
                 Ok(body) => body,
                 Err(error) if n == 0 => return Err(error),
                 Err(error) => {
-                    let (code, reason) = (error.code(), error.reason());
-                    tracing::warn!(code, reason, "a page of pending changes could not be read; the round is incomplete");
+                    changes.broken = Some(error);
                     return Ok(changes);
                 }
             };
@@ -74,14 +73,15 @@ impl ApiServer {
                 }
             }
             let whole = changes.rows.len() - before == rows.len();
-            if !agrees || !whole {
+            if total == Some(changes.rows.len()) && agrees && whole {
                 return Ok(changes);
             }
-            if rows.is_empty() || total == Some(changes.rows.len()) {
-                changes.complete = total == Some(changes.rows.len());
-                return Ok(changes);
+            if !agrees || !whole || rows.is_empty() {
+                break;
             }
         }
+        let reason = format!("pending changes of {} moved while their pages were read", self.0.edge());
+        changes.broken = Some(CallError::retry("E-PAGE", reason));
         Ok(changes)
     }
 

@@ -29,11 +29,11 @@ pub(super) struct Query<'a> {
     pub(super) page: usize,
 }
 
-/// Rows that were read, and whether those were all.
+/// Rows that were read, and why those are not all.
 #[derive(Debug, Default)]
 pub(super) struct Rows {
     pub(super) rows: Vec<Value>,
-    pub(super) complete: bool,
+    pub(super) broken: Option<CallError>,
 }
 
 /// The application server.
@@ -51,24 +51,25 @@ impl AppServer {
                 Ok(rows) => rows,
                 Err(error) if page == 0 => return Err(error),
                 Err(error) => {
-                    let (code, reason) = (error.code(), error.reason());
-                    tracing::warn!(table = query.table, code, reason, "a page could not be read; the round is incomplete");
+                    all.broken = Some(error);
                     return Ok(all);
                 }
             };
-            let Some(end) = rows.last().map(|row| key_of(row, query.key)) else {
-                all.complete = true;
-                return Ok(all);
-            };
-            let moved = end.as_ref().is_some_and(|end| last.as_ref() != Some(end));
+            let Some(end) = rows.last().map(|row| key_of(row, query.key)) else { return Ok(all) };
+            let moves = end.is_some() && end != last;
             all.rows.extend(rows);
-            if !moved {
-                tracing::warn!(table = query.table, "the platform does not go on behind the last key; the round is incomplete");
+            if !moves {
+                all.broken = Some(self.endless(query.table));
                 return Ok(all);
             }
             last = end;
         }
+        all.broken = Some(self.endless(query.table));
         Ok(all)
+    }
+
+    fn endless(&self, table: &str) -> CallError {
+        CallError::retry("E-PAGE", format!("{} does not go on behind the last key of {table}", self.0.edge()))
     }
 
     /// One page behind a key; empty at the end.
@@ -126,8 +127,8 @@ impl AppServer {
             let list: Vec<String> = some.iter().map(|v| quoted(v)).collect();
             let condition = format!("{column} in ({})", list.join(", "));
             let rows = self.all(&Query { table, key, condition: &condition, columns, page: 500 }).await?;
-            if !rows.complete {
-                return Err(CallError::retry("E-PAGE", format!("{} did not give all of {table}", self.0.edge())));
+            if let Some(error) = rows.broken {
+                return Err(error);
             }
             found.extend(rows.rows);
         }

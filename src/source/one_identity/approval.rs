@@ -54,9 +54,9 @@ impl Approval {
     }
 
     /// Every request that waits for us, as documents.
-    pub(super) async fn waiting(&self, now: Timestamp) -> Result<(Vec<Value>, bool), CallError> {
+    pub(super) async fn waiting(&self, now: Timestamp) -> Result<(Vec<Value>, Option<CallError>), CallError> {
         let rows = self.server.all(&self.query(&self.settings.condition)).await?;
-        Ok((self.documents(rows.rows, now).await?, rows.complete))
+        Ok((self.documents(rows.rows, now).await?, rows.broken))
     }
 
     /// The first page of them.

@@ -41,9 +41,9 @@ impl Assignments {
     }
 
     /// Every row that stands, as documents.
-    pub(super) async fn standing(&self, now: Timestamp) -> Result<(Vec<Value>, bool), CallError> {
+    pub(super) async fn standing(&self, now: Timestamp) -> Result<(Vec<Value>, Option<CallError>), CallError> {
         let rows = self.server.all(&self.query()).await?;
-        Ok((self.documents(rows.rows, now).await?, rows.complete))
+        Ok((self.documents(rows.rows, now).await?, rows.broken))
     }
 
     /// The first page of them.

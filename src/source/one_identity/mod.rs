@@ -109,6 +109,10 @@ impl OneIdentity {
         documents.iter().filter_map(|document| polled(&self.info.name, &self.mapping, document)).collect()
     }
 
+    fn keyless(&self) -> CallError {
+        CallError::retry("E-PAGE", format!("{} gives a row without its key", self.info.name))
+    }
+
     fn id_of(document: &Value, key: &str) -> Option<String> {
         lookup(document, "/id").or_else(|| lookup(document, &format!("/values/{key}"))).and_then(as_text)
     }
@@ -197,18 +201,22 @@ impl Source for OneIdentity {
     }
 
     async fn pull(&self, _cursor: Option<&str>, now: Timestamp) -> Result<Pulled, CallError> {
-        let (key, (documents, complete)) = match &self.way {
+        let (key, (documents, broken)) = match &self.way {
             Way::Approval(approval) => (approval.settings.key.as_str(), approval.waiting(now).await?),
             Way::Queue(queue) => ("", queue.waiting(now, false).await?),
             Way::Assignments(_) => return Err(CallError::reject("E-CONFIG", "this list stands; it has no rounds of news")),
         };
         let ids: Vec<Option<String>> = documents.iter().map(|d| Self::id_of(d, key)).collect();
+        // A row without its key may be one that then looks gone.
+        let broken = broken.or_else(|| ids.iter().any(Option::is_none).then(|| self.keyless()));
         Ok(Pulled {
             events: self.events(&documents),
             next_cursor: format!("round-{}", now.0),
-            // A row without its key may be one that then looks gone.
-            complete: complete && ids.iter().all(Option::is_some),
+            complete: broken.is_none(),
             present: ids.into_iter().flatten().collect(),
+            // Rows that move do not hide behind others, and what is missing is asked about one by one.
+            one_page: true,
+            broken,
         })
     }
 
@@ -216,16 +224,18 @@ impl Source for OneIdentity {
         let Way::Assignments(table) = &self.way else {
             return Err(CallError::reject("E-CONFIG", "this list shows what is pending, not what stands"));
         };
-        let (documents, complete) = table.standing(now).await?;
-        let mut standing = Standing { rows: Vec::new(), complete, most_gone: table.settings.max_removals };
+        let (documents, broken) = table.standing(now).await?;
+        let most_gone = table.settings.max_removals;
+        let mut standing = Standing { rows: Vec::new(), complete: true, broken, most_gone };
         for document in &documents {
             let event = polled(&self.info.name, &self.mapping, document);
             match (Self::id_of(document, &table.settings.key), event) {
                 (Some(id), Some(event)) => standing.rows.push((id, event)),
-                (None, _) => standing.complete = false,
+                (None, _) => standing.broken = standing.broken.or_else(|| Some(self.keyless())),
                 (Some(_), None) => {}
             }
         }
+        standing.complete = standing.broken.is_none();
         Ok(standing)
     }
 

@@ -46,14 +46,14 @@ impl Queue {
     }
 
     /// Every pending step, as documents: changes oldest first, steps of a change in their order.
-    pub(super) async fn waiting(&self, now: Timestamp, only_first: bool) -> Result<(Vec<Value>, bool), CallError> {
+    pub(super) async fn waiting(&self, now: Timestamp, only_first: bool) -> Result<(Vec<Value>, Option<CallError>), CallError> {
         let all = [None];
         let chosen: Vec<Option<&str>> = self.settings.roots.iter().map(|r| Some(r.as_str())).collect();
         let mut documents = Vec::new();
-        let mut complete = true;
+        let mut broken = None;
         for root in if chosen.is_empty() { &all[..] } else { &chosen } {
             let changes = self.server.pending(*root, if only_first { 10 } else { self.settings.page.max(1) }).await?;
-            complete &= changes.complete;
+            broken = broken.or(changes.broken);
             for (key, change) in changes.rows.into_iter().take(if only_first { 10 } else { usize::MAX }) {
                 match self.server.details(&key).await {
                     Ok(Some(details)) => {
@@ -63,18 +63,14 @@ impl Queue {
                     // Settled between the two questions.
                     Ok(None) => {}
                     Err(error) if documents.is_empty() => return Err(error),
-                    Err(error) => {
-                        let (code, reason) = (error.code(), error.reason());
-                        tracing::warn!(code, reason, "a pending change could not be read; the round is incomplete");
-                        complete = false;
-                    }
+                    Err(error) => broken = broken.or(Some(error)),
                 }
             }
         }
         if let Some(names) = &self.names {
             self.joiner.join(names, &mut documents, now).await?;
         }
-        Ok((documents, complete))
+        Ok((documents, broken))
     }
 
     /// One cheap question that needs our rights.
