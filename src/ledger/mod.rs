@@ -9,11 +9,12 @@ pub mod views;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use crate::http::CallError;
 use crate::model::errand::ErrandKind;
 use crate::model::ticket::{Change, Created, Draft, TicketReading, TicketRef, TicketStatus};
 use crate::model::{Assignment, Id, Key, Operation, Person, State, Timestamp};
 
-pub use sqlite::{Mode, SqliteLedger};
+pub use sqlite::{Holder, Inspection, Mode, SqliteLedger};
 pub use views::Views;
 
 /// Why the ledger could not do it.
@@ -152,6 +153,14 @@ pub struct Trouble {
     pub code: String,
     /// Words for people.
     pub reason: String,
+}
+
+impl Trouble {
+    /// Of a failed call.
+    #[must_use]
+    pub fn of(error: &CallError) -> Self {
+        Self { code: error.code().to_owned(), reason: error.reason().to_owned() }
+    }
 }
 
 /// What became of a polled round.

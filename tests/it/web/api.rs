@@ -101,7 +101,7 @@ async fn a_quarantined_event_is_replayed_once_its_mapping_fits() {
     let id = bed.held().await;
     let replay = || Ask::json(&format!("/api/v1/quarantine/{id}/replay"), &json!({}));
     assert_eq!(bed.call(replay()).await.code(), "not-now");
-    bed.mend();
+    bed.mend().await;
     let taken = bed.call(replay()).await.json();
     assert_eq!(taken["result"], "new");
     let one = bed.call(Ask::get(&format!("/api/v1/assignments/{}", taken["assignment"].as_str().unwrap()))).await.json();

@@ -114,7 +114,7 @@ fn calls(filled: &Filled, replayable: &str) -> Vec<(&'static str, String, Value)
 async fn what_is_answered_fits_the_document_and_what_is_documented_is_answered() {
     let bed = Bed::new("", true).await;
     let (filled, held) = (bed.filled().await, bed.held().await);
-    bed.mend();
+    bed.mend().await;
     let document = document();
     let served = bed.call(Ask::get("/api/v1/openapi.json")).await;
     assert_eq!(served.json(), document);
