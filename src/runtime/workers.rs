@@ -260,7 +260,7 @@ async fn poll_round(hands: &Hands, source: &str, times: &mut PollTimes) -> Ledge
     }
     times.schedule.clone_from(&info.schedule);
     // The first tick is one poll at the start: what came while we were away.
-    if times.next.is_some_and(|at| now < at) {
+    if !source.take_hint() && times.next.is_some_and(|at| now < at) {
         return Ok(false);
     }
     let broken = match intake::poll(&*hands.ledger, &**source, &*hands.clock).await {
