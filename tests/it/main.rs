@@ -2,9 +2,12 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on shall fail where it stands")]
 
 mod catalog;
+mod commands;
 mod contract;
+mod demo;
 mod generated;
 mod journey;
 mod ledger;
 mod plan;
+mod program;
 mod real;
