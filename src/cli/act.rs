@@ -64,11 +64,9 @@ impl What {
         match self {
             Self::Retry { errand } => Action::RetryErrand { errand: *errand },
             Self::Unpark { assignment } => Action::Unpark { assignment: *assignment },
-            Self::TicketIs { errand, id, number } => Action::TicketIs {
-                errand: *errand,
-                ref_id: id.clone(),
-                ref_number: number.clone().unwrap_or_else(|| id.clone()),
-            },
+            Self::TicketIs { errand, id, number } => {
+                Action::TicketIs { errand: *errand, ref_id: id.clone(), ref_number: number.clone().unwrap_or_else(|| id.clone()) }
+            }
             Self::NoTicket { errand } => Action::NoTicket { errand: *errand },
             Self::Decide { assignment, outcome, reason } => {
                 Action::Decide { assignment: *assignment, outcome: *outcome, reason: reason.clone() }

@@ -16,7 +16,6 @@ use crate::model::clock::SystemClock;
 use crate::runtime::telemetry;
 use crate::web;
 
-
 /// What the service manager tells.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -32,9 +31,9 @@ pub(super) async fn run(folder: &Path, arguments: &Arguments) -> anyhow::Result<
     let listen: SocketAddr = setup.catalog.main.server.listen.parse().context("the address to listen on")?;
     let signals = Signals::new().context("signals cannot be received")?;
     // Before the ledger: whoever cannot be reached must not take work over.
-    let listener = tokio::net::TcpListener::bind(listen).await.with_context(|| {
-        format!("cannot listen on {listen} (another lastmile, or another program? change [server] listen)")
-    })?;
+    let listener = tokio::net::TcpListener::bind(listen)
+        .await
+        .with_context(|| format!("cannot listen on {listen} (another lastmile, or another program? change [server] listen)"))?;
     let bridge = Arc::new(Bridge::open(setup, clock, false).await?);
     bridge.runtime.start();
     say_ready(&bridge, listener.local_addr()?).await?;

@@ -39,11 +39,7 @@ impl Planner {
     pub fn due_words(&self, order: &Assignment, at: &Moment) -> DueWords {
         let (mut terms, _) = self.router.route(order);
         terms.limit();
-        DueWords {
-            until: due::wait_until(order, &terms, at.now),
-            why: why(order, &terms, at.now),
-            priority: terms.priority,
-        }
+        DueWords { until: due::wait_until(order, &terms, at.now), why: why(order, &terms, at.now), priority: terms.priority }
     }
 
     /// Where typical orders go: one of each application, each rule and each override, and one that only the convention

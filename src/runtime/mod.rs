@@ -4,6 +4,6 @@ mod reload;
 pub mod telemetry;
 mod workers;
 
-pub(crate) use reload::{objections, orphans};
 pub use reload::SwapError;
+pub(crate) use reload::{objections, orphans};
 pub use workers::{Runtime, Wake};

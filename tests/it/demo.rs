@@ -26,11 +26,8 @@ fn a_taken_port_is_told_with_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
-    let said: crate::program::Said = program(&["demo", "--port", &port.to_string(), "--state"])
-        .arg(folder.path())
-        .output()
-        .unwrap()
-        .into();
+    let said: crate::program::Said =
+        program(&["demo", "--port", &port.to_string(), "--state"]).arg(folder.path()).output().unwrap().into();
     assert_eq!(said.code, Some(1));
     assert!(said.err.contains(&format!("port {port} is taken")) && said.err.contains("--port"), "{}", said.err);
 }
@@ -114,10 +111,15 @@ async fn killed_at_random_points_under_faults_nothing_is_lost_or_doubled() {
     }
     // What was left behind settles faster where nothing goes wrong any more.
     let _running = demo.start(&["--speed", "20"]);
-    let platform = until_within(Duration::from_secs(240), "every order that is due is completed", async || demo.settled().await).await;
+    let platform =
+        until_within(Duration::from_secs(240), "every order that is due is completed", async || demo.settled().await).await;
     let (created, keys, twice) = demo.tickets().await.unwrap();
     assert_eq!(twice, 0, "nothing is doubled");
     assert_eq!(created, keys, "every ticket has a key of its own");
-    assert_eq!(platform["completed"].as_u64(), Some(created), "each ticket's outcome is at the platform, and no order went without one");
+    assert_eq!(
+        platform["completed"].as_u64(),
+        Some(created),
+        "each ticket's outcome is at the platform, and no order went without one"
+    );
     assert_eq!(platform["further"], 0, "no outcome is told twice under two ids");
 }

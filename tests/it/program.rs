@@ -1,10 +1,10 @@
 //! The real binary: started, signalled, asked; and a sandbox around it whose configuration lies in a folder.
 
-use std::io::Read as _;
+use std::io::BufRead as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use lastmile::http::client::ClientSettings;
@@ -48,11 +48,23 @@ pub fn run(arguments: &[&str]) -> Said {
 /// A running program; killed when the test ends, however it ends.
 pub struct Running {
     pub child: Child,
+    said: Arc<Mutex<String>>,
 }
 
 impl Running {
+    /// What it writes to standard error is kept, where it is piped.
     pub fn start(mut command: Command) -> Self {
-        Self { child: command.spawn().unwrap() }
+        let mut child = command.spawn().unwrap();
+        let said = Arc::new(Mutex::new(String::new()));
+        if let Some(errors) = child.stderr.take() {
+            let said = Arc::clone(&said);
+            std::thread::spawn(move || {
+                for line in std::io::BufReader::new(errors).lines().map_while(Result::ok) {
+                    said.lock().unwrap().push_str(&(line + "\n"));
+                }
+            });
+        }
+        Self { child, said }
     }
 
     pub fn signal(&self, signal: rustix::process::Signal) {
@@ -71,11 +83,14 @@ impl Running {
         panic!("it does not end");
     }
 
-    /// What it wrote to standard error, once it has ended.
-    pub fn errors(&mut self) -> String {
-        let mut text = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut text).unwrap();
-        text
+    /// What it wrote to standard error so far.
+    pub fn said(&self) -> String {
+        self.said.lock().unwrap().clone()
+    }
+
+    /// Waits until it has written this.
+    pub async fn says(&self, words: &str) -> String {
+        until(words, async || Some(self.said()).filter(|said| said.contains(words))).await
     }
 }
 
@@ -218,6 +233,8 @@ pub fn redacted(text: &str) -> String {
     };
     let line = |line: &str| {
         let line = after(line, "version ", "version", |c| c.is_ascii_hexdigit());
+        let line = after(&line, "schema: ", "schema", |c| c.is_ascii_digit());
+        let line = after(&line, "lastmile ", "version", |c| c.is_ascii_digit() || c == '.');
         let line = after(&line, "process: ", "id", |c| c.is_ascii_digit());
         let line = after(&line, "next: ", "times", |c| c != '\n');
         let line = after(&line, "size: ", "sizes", |c| c != '\n');

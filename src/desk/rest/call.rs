@@ -203,14 +203,10 @@ impl Wire {
 
     /// An operation's own call as it would be made, without its secrets and without asking the desk anything: what the
     /// steps before it would capture, and secrets, stand in `<…>`.
-    pub(super) fn preview(
-        &self,
-        operation: &Operation,
-        context: Value,
-        more: Map<String, Value>,
-    ) -> Result<Call, CallError> {
+    pub(super) fn preview(&self, operation: &Operation, context: Value, more: Map<String, Value>) -> Result<Call, CallError> {
         let mut context = with(self.common(), context);
-        let hidden: Map<String, Value> = self.secrets.keys().map(|name| (name.clone(), json!(format!("<secret {name}>")))).collect();
+        let hidden: Map<String, Value> =
+            self.secrets.keys().map(|name| (name.clone(), json!(format!("<secret {name}>")))).collect();
         context["secrets"] = Value::Object(hidden);
         for step in &operation.before {
             let found = step.capture.keys().map(|name| (name.clone(), json!(format!("<{name} of step {}>", step.name))));

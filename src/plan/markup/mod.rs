@@ -60,8 +60,8 @@ mod plain;
 mod wiki;
 
 pub use adf::to_adf;
-pub(crate) use cut::SHORTENED;
 pub use clean::{clean_line, clip_line, escape, quote};
+pub(crate) use cut::SHORTENED;
 pub use html::to_html;
 pub use parse::parse;
 pub use plain::to_plain;
