@@ -231,6 +231,27 @@ pub struct QuarantineRow {
     pub bytes: i64,
 }
 
+/// A desk or source that fails as a whole, for people.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct EdgeRow {
+    /// `desk/NAME` or `source/NAME`.
+    pub edge: String,
+    /// Which kind of work fails: `tickets`, `changes`, `poll`, `reports`.
+    pub work: String,
+    /// Since when.
+    #[schema(value_type = i64)]
+    pub since: Timestamp,
+    /// When it was tried last.
+    #[schema(value_type = i64)]
+    pub at: Timestamp,
+    /// How often in a row.
+    pub times: i64,
+    /// Code of the last failure.
+    pub code: String,
+    /// Words of the last failure.
+    pub reason: String,
+}
+
 /// A stray ticket, for people.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct StrayRow {
@@ -330,6 +351,8 @@ pub struct Operations {
     pub unclear: Vec<ErrandRow>,
     /// Errands that fail and are tried again.
     pub failing: Vec<ErrandRow>,
+    /// Desks and sources that fail as a whole, longest first.
+    pub edges: Vec<EdgeRow>,
     /// Quarantined events.
     pub quarantined: Vec<QuarantineRow>,
     /// Strays.

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::flow::{Breakers, Setup, Worker, complete, dispatch, intake, plan, sync};
+use crate::flow::{Breakers, Setup, Work, Worker, complete, dispatch, edge_answers, edge_fails, intake, plan, sync};
 use crate::ledger::{Ledger, LedgerResult};
 use crate::model::{Clock, Timestamp};
 
@@ -237,6 +237,7 @@ impl Runtime {
 struct PollTimes {
     schedule: Option<String>,
     next: Option<Timestamp>,
+    failures: u32,
 }
 
 /// One poll when due. A source that is not polled is looked at again: a reload may change that.
@@ -256,18 +257,20 @@ async fn poll_round(hands: &Hands, source: &str, times: &mut PollTimes) -> Ledge
     if times.next.is_some_and(|at| now < at) {
         return Ok(false);
     }
-    times.next = source.next_poll(now);
-    let edge = format!("source/{}", info.name);
-    match intake::poll(&*hands.ledger, &**source, &*hands.clock).await {
+    let broken = match intake::poll(&*hands.ledger, &**source, &*hands.clock).await {
         Ok(polled) => {
-            hands.worker.health.well(&edge, "poll", hands.clock.now());
-            if polled.events > 0 || polled.withdrawn > 0 {
+            if polled.any() {
                 hands.wake.wake();
             }
+            polled.broken
         }
         Err(intake::PollError::Ledger(error)) => return Err(error),
-        Err(intake::PollError::Call(error)) => hands.worker.health.failed(&edge, "poll", &error, hands.clock.now()),
-    }
+        Err(intake::PollError::Call(error)) => Some(error),
+    };
+    times.failures = if broken.is_some() { times.failures + 1 } else { 0 };
+    let retry = setup.catalog.main.retry.schedule();
+    let failed = broken.as_ref().map(|error| (error, times.failures));
+    times.next = intake::next_round(source.next_poll(now), failed, &retry, now);
     Ok(false)
 }
 
@@ -310,13 +313,13 @@ async fn sync_round(hands: &Hands, desk: &str, times: &mut SyncTimes) -> LedgerR
     match outcome {
         Ok((busy, asked)) => {
             if asked {
-                hands.worker.health.well(&edge, "changes", clock.now());
+                edge_answers(ledger, &edge, Work::Changes, clock.now()).await?;
             }
             Ok(busy)
         }
         Err(sync::SyncError::Ledger(error)) => Err(error),
         Err(sync::SyncError::Call(error)) => {
-            hands.worker.health.failed(&edge, "changes", &error, clock.now());
+            edge_fails(ledger, &edge, Work::Changes, &error, clock.now()).await?;
             times.changes = Some(now.plus_ms(work.sync_every.ms()));
             Ok(false)
         }

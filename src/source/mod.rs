@@ -112,6 +112,10 @@ pub struct Pulled {
     pub complete: bool,
     /// External ids present in a snapshot.
     pub present: Vec<String>,
+    /// All of it stood in one page: one picture of the list.
+    pub one_page: bool,
+    /// Why the round is not complete, where a page could not be read or rows moved meanwhile.
+    pub broken: Option<CallError>,
 }
 
 /// An identity platform.

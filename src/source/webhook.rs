@@ -83,8 +83,11 @@ impl Hook {
             let content = EventContent::Unmappable { problem, body: text.to_owned() };
             return vec![SourceEvent { event_id: id.to_owned(), digest: digest(text.as_bytes()), content }];
         };
+        // The digest of the whole body: the same id with another body is a forgery, whichever event differs.
+        let whole = digest(text.as_bytes());
         let numbered = listed.into_iter().enumerate();
-        numbered.filter_map(|(n, item)| event(source, map, format!("{id}#{n}"), item, &item.to_string())).collect()
+        let each = numbered.filter_map(|(n, item)| event(source, map, format!("{id}#{n}"), item, &item.to_string()));
+        each.map(|event| SourceEvent { digest: whole.clone(), ..event }).collect()
     }
 }
 

@@ -1,13 +1,18 @@
 //! One test binary: journeys through the bridge, contracts, real components, and what people read.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on shall fail where it stands")]
 
+mod architecture;
 mod catalog;
 mod commands;
 mod contract;
 mod demo;
 mod generated;
+mod hooks;
+mod intake;
 mod journey;
 mod ledger;
+mod migrations;
 mod plan;
 mod program;
 mod real;
+mod web;

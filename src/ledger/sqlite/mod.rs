@@ -23,7 +23,7 @@ use super::views::{
 };
 use super::{
     Acted, Action, Decision, Held, LeaseRequest, Leased, Ledger, LedgerError, LedgerResult, Observation, Past, Pull, Pulled,
-    QuietOf, Receipt, Recorded, Settlement, Stray, ToPlan, Views,
+    QuietOf, Receipt, Recorded, Settlement, Stray, ToPlan, Trouble, Views,
 };
 use crate::model::ticket::TicketRef;
 use crate::model::{Id, Key, Timestamp};
@@ -231,6 +231,19 @@ impl Ledger for SqliteLedger {
         .await
     }
 
+    async fn edge(&self, edge: &str, work: &str, trouble: Option<Trouble>, now: Timestamp) -> LedgerResult<bool> {
+        // An edge that answers, as before, is no reason to write.
+        if trouble.is_none() && !sql::edges::is_failing(&self.readers, edge, work).await? {
+            return Ok(false);
+        }
+        let (edge, work) = (edge.to_owned(), work.to_owned());
+        self.write(move |tx| {
+            let (edge, work, trouble) = (edge.clone(), work.clone(), trouble.clone());
+            Box::pin(async move { sql::edges::note(tx, &edge, &work, trouble.as_ref(), now).await })
+        })
+        .await
+    }
+
     async fn to_plan(&self, now: Timestamp, limit: usize) -> LedgerResult<Vec<ToPlan>> {
         sql::planning::to_plan(&self.readers, now, limit).await
     }
@@ -271,6 +284,8 @@ impl Ledger for SqliteLedger {
         self.write(move |tx| {
             let (shared, edges) = (Arc::clone(&shared), Arc::clone(&edges));
             Box::pin(async move {
+                // What fails is found out again.
+                sqlx::query("DELETE FROM edge_trouble").execute(&mut *tx).await?;
                 let mut recovered = 0;
                 for (edge, quiet) in edges.iter() {
                     recovered += sql::lease::expire(tx, &shared, edge, now, *quiet, Timestamp(i64::MAX)).await?;

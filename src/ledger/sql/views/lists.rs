@@ -122,6 +122,7 @@ pub(in crate::ledger) async fn operations(
         parked_errands: errands("e.state = 'parked'", "e.id").await?,
         unclear: errands(super::UNCLEAR, "e.id").await?,
         failing: errands("e.state = 'ready' AND e.failures > 0", "e.failures DESC, e.id").await?,
+        edges: if scope.is_none() { crate::ledger::sql::edges::failing(pool).await? } else { Vec::new() },
         quarantined: if scope.is_none() { quarantined(pool, names, limit).await? } else { Vec::new() },
         strays: if scope.is_none() { strays(pool, limit).await? } else { Vec::new() },
     })
