@@ -17,7 +17,7 @@ pub(super) fn cross_check(catalog: &Catalog, files: &Files) -> Vec<Problem> {
         check.access(main);
         check.work(main);
         check.defaults(main);
-    } else {
+    } else if !files.main_is_broken {
         check.several_desks(&ConfigFile::from_text(&catalog.folder.join(super::load::MAIN), ""));
     }
     check.groups();

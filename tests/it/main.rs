@@ -3,7 +3,9 @@
 
 mod architecture;
 mod catalog;
+mod commands;
 mod contract;
+mod demo;
 mod generated;
 mod hooks;
 mod intake;
@@ -11,5 +13,6 @@ mod journey;
 mod ledger;
 mod migrations;
 mod plan;
+mod program;
 mod real;
 mod web;
