@@ -255,6 +255,27 @@ pub struct QuarantineRow {
     pub bytes: i64,
 }
 
+/// A desk or source that fails as a whole, for people.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct EdgeRow {
+    /// `desk/NAME` or `source/NAME`.
+    pub edge: String,
+    /// Which kind of work fails: `tickets`, `changes`, `poll`, `reports`.
+    pub work: String,
+    /// Since when.
+    #[schema(value_type = i64)]
+    pub since: Timestamp,
+    /// When it was tried last.
+    #[schema(value_type = i64)]
+    pub at: Timestamp,
+    /// How often in a row.
+    pub times: i64,
+    /// Code of the last failure.
+    pub code: String,
+    /// Words of the last failure.
+    pub reason: String,
+}
+
 /// A stray ticket, for people.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct StrayRow {
@@ -331,6 +352,8 @@ pub struct Overview {
     pub parked: i64,
     /// Parked errands.
     pub parked_errands: i64,
+    /// Those of them whose assignment is not parked itself: counting both would count one trouble twice.
+    pub parked_errands_alone: i64,
     /// Unclear errands.
     pub unclear: i64,
     /// Quarantined events.
@@ -343,6 +366,8 @@ pub struct Overview {
     pub failing_by_edge: Vec<Count>,
     /// Future-dated, not filed yet.
     pub future: i64,
+    /// Desks and sources that fail as a whole, longest first; for readers of every application.
+    pub edges: Vec<EdgeRow>,
 }
 
 /// What a person must look at.
@@ -356,6 +381,8 @@ pub struct Operations {
     pub unclear: Vec<ErrandRow>,
     /// Errands that fail and are tried again.
     pub failing: Vec<ErrandRow>,
+    /// Desks and sources that fail as a whole, longest first.
+    pub edges: Vec<EdgeRow>,
     /// Quarantined events.
     pub quarantined: Vec<QuarantineRow>,
     /// Strays.
@@ -389,6 +416,19 @@ pub struct Fact {
     pub closed_at: Option<Timestamp>,
     /// When the platform had the outcome.
     pub reported_at: Option<Timestamp>,
+}
+
+/// What is under way with one edge.
+#[derive(Debug, Clone, Serialize, PartialEq, Eq)]
+pub struct Owed {
+    /// `desk/NAME` or `source/NAME`.
+    pub edge: String,
+    /// Tickets of a desk that are not closed; orders of a source that are not.
+    pub open: i64,
+    /// Calls still to be made, parked ones included.
+    pub errands: i64,
+    /// When the longest overdue of them was due.
+    pub oldest_due: Option<Timestamp>,
 }
 
 /// Ages of what one admin group owes for one application.
@@ -489,6 +529,9 @@ pub trait Views: Send + Sync + std::fmt::Debug {
 
     /// A quarantined event's body, for an operator.
     async fn quarantine_body(&self, id: Id) -> LedgerResult<Option<String>>;
+
+    /// What is under way, per edge; edges with nothing are left out.
+    async fn owed(&self, now: Timestamp) -> LedgerResult<Vec<Owed>>;
 
     /// The whole state as readable text: snapshots of tests, and `doctor --dump`. No person in it.
     async fn dump(&self) -> LedgerResult<String>;

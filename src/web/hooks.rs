@@ -73,6 +73,9 @@ pub(super) async fn source(
             tracing::warn!(source = name, reason = %refusal, "a webhook was refused");
             Err(Refused::new(Code::NotAuthentic, refusal.to_string()))
         }
+        Err(IntakeError::Refused(HookRefusal::NoHook(_))) => {
+            Err(Refused::new(Code::NotFound, "this source takes no webhooks: its file has no [webhook]"))
+        }
         Err(IntakeError::Refused(refusal)) => Err(Refused::new(Code::NotReadable, refusal.to_string())),
         Err(IntakeError::Ledger(error)) => Err(error.into()),
     }

@@ -8,12 +8,14 @@ mod detail;
 mod gauges;
 mod lists;
 mod measures;
+mod owed;
 
 pub(in crate::ledger) use counts::overview;
 pub(in crate::ledger) use detail::{assignment, concerns};
 pub(in crate::ledger) use gauges::gauges;
 pub(in crate::ledger) use lists::{assignments, operations, quarantine_body};
 pub(in crate::ledger) use measures::{backlog, dump, facts};
+pub(in crate::ledger) use owed::owed;
 
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite};
