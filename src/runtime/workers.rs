@@ -80,12 +80,6 @@ impl Runtime {
         }
     }
 
-    /// Which edges are held back, for people to see.
-    #[must_use]
-    pub fn breakers(&self) -> Arc<Breakers> {
-        Arc::clone(&self.breakers)
-    }
-
     fn hands(&self) -> Hands {
         Hands {
             ledger: Arc::clone(&self.ledger),
@@ -95,6 +89,12 @@ impl Runtime {
             breakers: Arc::clone(&self.breakers),
             wake: self.wake.clone(),
         }
+    }
+
+    /// Which edges are held back, for people to see.
+    #[must_use]
+    pub fn breakers(&self) -> Arc<Breakers> {
+        Arc::clone(&self.breakers)
     }
 
     /// Starts a loop for planning, and those of every desk and source of the setup.
@@ -260,7 +260,7 @@ async fn poll_round(hands: &Hands, source: &str, times: &mut PollTimes) -> Ledge
     }
     times.schedule.clone_from(&info.schedule);
     // The first tick is one poll at the start: what came while we were away.
-    if times.next.is_some_and(|at| now < at) {
+    if !source.take_hint() && times.next.is_some_and(|at| now < at) {
         return Ok(false);
     }
     let broken = match intake::poll(&*hands.ledger, &**source, &*hands.clock).await {

@@ -5,6 +5,8 @@ mod browser;
 mod chromium;
 pub mod rt;
 mod rt_desk;
+mod rt_journey;
+mod standard_webhooks;
 
 /// A component that is not there: a failure in CI, words elsewhere.
 pub fn skipped(why: &str) {
