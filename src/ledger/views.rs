@@ -352,6 +352,8 @@ pub struct Overview {
     pub parked: i64,
     /// Parked errands.
     pub parked_errands: i64,
+    /// Those of them whose assignment is not parked itself: counting both would count one trouble twice.
+    pub parked_errands_alone: i64,
     /// Unclear errands.
     pub unclear: i64,
     /// Quarantined events.
@@ -364,6 +366,8 @@ pub struct Overview {
     pub failing_by_edge: Vec<Count>,
     /// Future-dated, not filed yet.
     pub future: i64,
+    /// Desks and sources that fail as a whole, longest first; for readers of every application.
+    pub edges: Vec<EdgeRow>,
 }
 
 /// What a person must look at.
