@@ -15,7 +15,7 @@ use tokio::sync::OnceCell;
 
 use self::settings::{Api, Deployment, GroupAs, Settings, Webhook};
 use super::common::{Limits, Next, Page, Wire, no_witness, our_key, secret, text, walk};
-use super::{Changes, Desk, DeskInfo, Hint, Level, StatusAnswer};
+use super::{Changes, Desk, DeskInfo, Hint, Level, Preview, StatusAnswer};
 use crate::catalog::{ConfigFile, Problem, SecretRef};
 use crate::http::signature::{Encoding, HmacAlgorithm, Refusal, Scheme};
 use crate::http::{Call, CallError, Inbound};
@@ -69,6 +69,12 @@ pub fn build(name: &str, file: &ConfigFile, folder: &Path) -> Result<Arc<dyn Des
         }
         _ => Err(problems),
     }
+}
+
+/// Schema of the file, for editors.
+#[must_use]
+pub fn schema() -> schemars::Schema {
+    schemars::schema_for!(Settings)
 }
 
 fn contradictions(file: &ConfigFile, settings: &Settings) -> Vec<Problem> {
@@ -250,19 +256,20 @@ impl Desk for Jira {
 
     async fn find(&self, key: &Key) -> Result<Vec<TicketStatus>, CallError> {
         let me = self.me().await?;
-        let (mut found, mut at) = (Vec::new(), None);
+        let (mut found, mut at, mut copies, mut others) = (Vec::new(), None, false, false);
         for _ in 0..MAX_FIND_PAGES {
             let (issues, next) = self.search(&self.settings.key_clause(key), at.as_ref()).await?;
             let rows: Vec<TicketStatus> = issues.iter().filter_map(|i| self.settings.status_of(i, Some(key))).collect();
-            // Text fields are searched by words, labels exactly: there, a row without the key is no answer.
-            if self.settings.key_as == settings::KeyAs::Label && rows.iter().any(|s| s.key.is_none()) {
-                return Err(no_witness(self.wire.edge(), "labels"));
-            }
+            others |= rows.iter().any(|s| s.key.is_none());
+            copies |= rows.iter().any(|s| s.key.is_some());
             found.extend(rows.into_iter().filter(|s| s.key.is_some() && s.created_by.as_deref().is_none_or(|by| by == me)));
             match next {
                 Some(next) => at = Some(next),
                 None => break,
             }
+        }
+        if others && !copies {
+            return Err(no_witness(self.wire.edge(), self.settings.key_field()));
         }
         if found.is_empty() {
             // Jira answers strangers with an empty list: "not found" counts only while we are known.
@@ -283,6 +290,11 @@ impl Desk for Jira {
             }),
             _ => Err(CallError::unclear("E-SHAPE", format!("{} answered a create without the ticket's id", self.wire.edge()))),
         }
+    }
+
+    fn preview(&self, draft: &Draft) -> Result<Preview, CallError> {
+        let language = if self.settings.api == Api::V3 { "ADF" } else { "wiki" };
+        Ok(Preview::of(&self.call("POST", "/issue").json(self.settings.create_body(draft)), language))
     }
 
     async fn read(&self, ticket: &TicketRef) -> Result<TicketReading, CallError> {
