@@ -130,11 +130,22 @@ fn router(app: App) -> Router {
     };
     // Pages for people and the switches of the sandbox need no credentials and suffer no faults.
     desk.layer(middleware::from_fn_with_state(app.clone(), guard))
+        .layer(middleware::from_fn_with_state(app.clone(), stamp))
         .route("/browse/{number}", get(page))
         .route("/nav_to.do", get(record_page))
         .route("/sandbox/faults", get(show_faults).put(set_faults))
         .route("/sandbox/count", get(count))
         .with_state(app)
+}
+
+/// Every answer tells the desk's own time, right or wrong.
+async fn stamp(State(app): State<App>, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let date = app.state.now().to_utc().format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    if let Ok(date) = date.parse() {
+        response.headers_mut().insert(header::DATE, date);
+    }
+    response
 }
 
 async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {

@@ -7,3 +7,5 @@ mod desk_bench;
 mod desk_limits;
 mod poll;
 mod source;
+mod source_bench;
+mod source_promises;
