@@ -4,6 +4,7 @@
 mod architecture;
 mod catalog;
 mod contract;
+mod docs;
 mod generated;
 mod hooks;
 mod intake;
