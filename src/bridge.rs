@@ -12,7 +12,7 @@ use crate::ledger::{Ledger, LedgerError, SqliteLedger};
 use crate::model::{Clock, Timestamp};
 use crate::plan::Planner;
 use crate::runtime::{Runtime, SwapError, Wake, objections, orphans};
-use crate::web::WebState;
+use crate::web::{Gate, Limits, WebState};
 
 /// Makes everything a checked catalog describes; nothing is called yet.
 ///
@@ -106,7 +106,7 @@ impl Bridge {
             loopback,
             note,
             wake: Arc::new(move || wake.wake()),
-            gate: Arc::default(),
+            gate: Arc::new(Gate::new(Limits::default())),
         }
     }
 

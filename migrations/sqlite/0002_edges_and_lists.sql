@@ -1,11 +1,13 @@
--- An edge that cannot be reached or read, until it can: shown on the operations page, told once.
+-- A kind of work that fails at an edge, until it is answered again: shown on the operations page, told once.
 CREATE TABLE edge_trouble (
-    edge   TEXT PRIMARY KEY,
+    edge   TEXT    NOT NULL,
+    work   TEXT    NOT NULL CHECK (work IN ('tickets', 'changes', 'poll', 'reports')),
     since  INTEGER NOT NULL,
     at     INTEGER NOT NULL,
     times  INTEGER NOT NULL,
     code   TEXT    NOT NULL,
-    reason TEXT    NOT NULL
+    reason TEXT    NOT NULL,
+    PRIMARY KEY (edge, work)
 ) STRICT, WITHOUT ROWID;
 
 -- An order that left the list may come back: the row stays for a while, with the time it was found to be gone. A list

@@ -8,12 +8,10 @@ use crate::ledger::{End, LeaseRequest, Ledger, LedgerResult, Load, Settlement};
 use crate::model::{Clock, random};
 use crate::source::Source;
 
-use super::{Setup, Worker};
+use super::{Setup, Work, Worker};
 
 /// Reports sent at the same time.
 const IN_FLIGHT: usize = 16;
-/// What an operator calls this stage's work.
-const WORK: &str = "completions";
 
 /// One round for one source. Returns how many reports it worked on.
 ///
@@ -53,11 +51,11 @@ pub async fn step(
             }
             let end = match source.report(completion).await {
                 Ok(()) => {
-                    worker.health.well(edge, WORK, clock.now());
+                    worker.health.well(ledger, edge, Work::Reports, clock.now()).await?;
                     End::Done
                 }
                 Err(error) => {
-                    worker.health.failed(edge, WORK, &error, clock.now());
+                    worker.health.failed(ledger, edge, Work::Reports, &error, clock.now()).await?;
                     metrics::counter!("lastmile_call_failures_total", "edge" => edge.clone(), "code" => error.code())
                         .increment(1);
                     let (code, reason) = (error.code().to_owned(), error.reason().to_owned());

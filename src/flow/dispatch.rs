@@ -10,12 +10,10 @@ use crate::model::errand::ErrandKind;
 use crate::model::ticket::Created;
 use crate::model::{Clock, Timestamp, random};
 
-use super::{Breakers, Health, Setup, Worker};
+use super::{Breakers, Health, Setup, Work, Worker};
 
 /// Misses in a row before a quiet period may end: one look is not enough.
 const MISSES: u32 = 2;
-/// What an operator calls this stage's work.
-const WORK: &str = "tickets";
 
 /// One round for one desk: lease, call, settle. Returns how many errands it worked on.
 ///
@@ -75,9 +73,11 @@ impl Calls<'_> {
             return Ok(());
         }
         let end = match (errand.step, &errand.load) {
-            (Step::Send, Load::Create { draft, .. }) => self.ended(&errand, self.desk.create(draft).await),
+            (Step::Send, Load::Create { draft, .. }) => self.ended(&errand, self.desk.create(draft).await).await?,
             (Step::Witness, Load::Create { draft, .. }) => self.look_for(&errand, &draft.key).await,
-            (Step::Send, Load::Amend { ticket, change, .. }) => self.ended_plain(&errand, self.desk.amend(ticket, change).await),
+            (Step::Send, Load::Amend { ticket, change, .. }) => {
+                self.ended_plain(&errand, self.desk.amend(ticket, change).await).await?
+            }
             (Step::Witness, Load::Amend { ticket, .. }) => match self.desk.has_mark(ticket, &errand.mark).await {
                 Ok(true) => End::Done,
                 Ok(false) => self.missed(&errand),
@@ -93,31 +93,35 @@ impl Calls<'_> {
         Ok(())
     }
 
-    fn ended(&self, errand: &Leased, result: Result<Created, CallError>) -> End {
+    async fn ended(&self, errand: &Leased, result: Result<Created, CallError>) -> LedgerResult<End> {
         match result {
             Ok(created) => {
-                self.health.well(self.edge, WORK, self.clock.now());
+                self.health.well(self.ledger, self.edge, Work::Tickets, self.clock.now()).await?;
                 metrics::counter!("lastmile_tickets_total", "desk" => self.desk.info().name.clone()).increment(1);
-                End::Filed(created)
+                Ok(End::Filed(created))
             }
-            Err(error) => self.failed(errand, &error),
+            Err(error) => self.fails(errand, &error).await,
         }
     }
 
-    fn ended_plain(&self, errand: &Leased, result: Result<(), CallError>) -> End {
+    async fn ended_plain(&self, errand: &Leased, result: Result<(), CallError>) -> LedgerResult<End> {
         match result {
             Ok(()) => {
-                self.health.well(self.edge, WORK, self.clock.now());
-                End::Done
+                self.health.well(self.ledger, self.edge, Work::Tickets, self.clock.now()).await?;
+                Ok(End::Done)
             }
-            Err(error) => self.failed(errand, &error),
+            Err(error) => self.fails(errand, &error).await,
         }
+    }
+
+    async fn fails(&self, errand: &Leased, error: &CallError) -> LedgerResult<End> {
+        self.health.failed(self.ledger, self.edge, Work::Tickets, error, self.clock.now()).await?;
+        Ok(self.failed(errand, error))
     }
 
     fn failed(&self, errand: &Leased, error: &CallError) -> End {
         let now = self.clock.now();
         let (code, reason) = (error.code().to_owned(), error.reason().to_owned());
-        self.health.failed(self.edge, WORK, error, now);
         metrics::counter!("lastmile_call_failures_total", "edge" => self.edge.to_owned(), "code" => error.code()).increment(1);
         match error {
             CallError::Retry { after, .. } => {

@@ -1,63 +1,122 @@
-//! What works and what fails, per edge and kind of work: said once when it begins and once when it is over.
+//! What works and what fails, per edge and kind of work: noted and said once when it begins and once when it is over.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
+use serde::{Deserialize, Serialize};
+
 use crate::http::CallError;
+use crate::ledger::{Ledger, LedgerResult, Trouble};
 use crate::model::Timestamp;
 
-/// Failures in a row before anything is said: one broken call is not yet an outage.
+/// Failed calls in a row before anything is said: one broken call is not yet an outage.
 const SAID_AFTER: u32 = 2;
 
-/// The edges of this process that fail.
-#[derive(Debug, Default)]
-pub struct Health(Mutex<BTreeMap<(String, &'static str), Trouble>>);
-
-#[derive(Debug)]
-struct Trouble {
-    since: Timestamp,
-    failures: u32,
+/// A kind of work at an edge: each can fail while the others go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Work {
+    /// Creating and changing tickets.
+    Tickets,
+    /// Asking a desk what changed.
+    Changes,
+    /// Polling a platform.
+    Poll,
+    /// Reporting outcomes.
+    Reports,
 }
+
+impl Work {
+    /// As stored and counted.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Tickets => "tickets",
+            Self::Changes => "changes",
+            Self::Poll => "poll",
+            Self::Reports => "reports",
+        }
+    }
+}
+
+/// Notes that an edge fails as a whole, and says so once: it stands on the operations page until it answers. The words
+/// of the other side may name a person, so that only the code is logged.
+///
+/// # Errors
+/// The ledger is not available.
+pub async fn edge_fails(ledger: &dyn Ledger, edge: &str, work: Work, error: &CallError, now: Timestamp) -> LedgerResult<()> {
+    metrics::gauge!("lastmile_edge_failing", "edge" => edge.to_owned(), "work" => work.as_str()).set(1.0);
+    if ledger.edge(edge, work.as_str(), Some(Trouble::of(error)), now).await? {
+        tracing::warn!(
+            edge,
+            work = work.as_str(),
+            code = error.code(),
+            "fails; nothing is lost, it is tried again until it works"
+        );
+    }
+    Ok(())
+}
+
+/// Notes that an edge answers.
+///
+/// # Errors
+/// The ledger is not available.
+pub async fn edge_answers(ledger: &dyn Ledger, edge: &str, work: Work, now: Timestamp) -> LedgerResult<()> {
+    metrics::gauge!("lastmile_edge_failing", "edge" => edge.to_owned(), "work" => work.as_str()).set(0.0);
+    if ledger.edge(edge, work.as_str(), None, now).await? {
+        tracing::info!(edge, work = work.as_str(), "works again");
+    }
+    Ok(())
+}
+
+/// Failures in a row of this process's calls: many succeed at once, so that the ledger only hears of turns.
+#[derive(Debug, Default)]
+pub struct Health(Mutex<BTreeMap<(String, Work), u32>>);
 
 impl Health {
     /// A call was answered as it should be.
-    pub fn well(&self, edge: &str, work: &'static str, now: Timestamp) {
+    ///
+    /// # Errors
+    /// The ledger is not available.
+    pub async fn well(&self, ledger: &dyn Ledger, edge: &str, work: Work, now: Timestamp) -> LedgerResult<()> {
+        if self.ended(edge, work) { edge_answers(ledger, edge, work, now).await } else { Ok(()) }
+    }
+
+    /// A call failed. A refusal of one order is no failure of the edge, and "slow down" is none either.
+    ///
+    /// # Errors
+    /// The ledger is not available.
+    pub async fn failed(
+        &self,
+        ledger: &dyn Ledger,
+        edge: &str,
+        work: Work,
+        error: &CallError,
+        now: Timestamp,
+    ) -> LedgerResult<()> {
+        match error {
+            CallError::Reject { .. } => self.well(ledger, edge, work, now).await,
+            CallError::Retry { code: "E-BUSY", .. } => Ok(()),
+            CallError::Retry { .. } | CallError::Unclear { .. } if self.began(edge, work) => {
+                edge_fails(ledger, edge, work, error, now).await
+            }
+            CallError::Retry { .. } | CallError::Unclear { .. } => Ok(()),
+        }
+    }
+
+    /// One failure more; whether the outage has just become one.
+    fn began(&self, edge: &str, work: Work) -> bool {
+        let mut map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let failures = map.entry((edge.to_owned(), work)).or_default();
+        *failures = failures.saturating_add(1);
+        *failures == SAID_AFTER
+    }
+
+    /// No failure any more; whether an outage is over.
+    fn ended(&self, edge: &str, work: Work) -> bool {
         let mut map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // Almost always nothing fails: then nothing is made for the question.
-        if map.is_empty() {
-            return;
-        }
-        let Some(trouble) = map.remove(&(edge.to_owned(), work)) else { return };
-        if trouble.failures >= SAID_AFTER {
-            let seconds = now.ms_since(trouble.since).max(0) / 1000;
-            tracing::info!(edge, work, failing_seconds = seconds, "works again");
-            metrics::gauge!("lastmile_edge_failing", "edge" => edge.to_owned(), "work" => work).set(0.0);
-        }
-    }
-
-    /// A call failed. The words of the other side may name a person: only the code is said, the operations page has
-    /// the rest. A refusal of one order is no failure of the edge, and "slow down" is none either.
-    pub fn failed(&self, edge: &str, work: &'static str, error: &CallError, now: Timestamp) {
-        match error {
-            CallError::Reject { .. } => return self.well(edge, work, now),
-            CallError::Retry { code: "E-BUSY", .. } => return,
-            CallError::Retry { .. } | CallError::Unclear { .. } => {}
-        }
-        let mut map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let trouble = map.entry((edge.to_owned(), work)).or_insert(Trouble { since: now, failures: 0 });
-        trouble.failures = trouble.failures.saturating_add(1);
-        if trouble.failures == SAID_AFTER {
-            tracing::warn!(edge, work, code = error.code(), "fails; nothing is lost, it is tried again until it works");
-            metrics::gauge!("lastmile_edge_failing", "edge" => edge.to_owned(), "work" => work).set(1.0);
-        }
-    }
-
-    /// What fails now, since when: `("desk/jira", "tickets")`.
-    #[must_use]
-    pub fn failing(&self) -> Vec<(String, &'static str, Timestamp)> {
-        let map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let told = map.iter().filter(|(_, trouble)| trouble.failures >= SAID_AFTER);
-        told.map(|((edge, work), trouble)| (edge.clone(), *work, trouble.since)).collect()
+        !map.is_empty() && map.remove(&(edge.to_owned(), work)).is_some_and(|failures| failures >= SAID_AFTER)
     }
 }
 
@@ -66,16 +125,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_outage_is_one_outage_and_ends_with_the_first_answer() {
+    fn an_outage_begins_with_the_second_failure_and_ends_with_the_first_answer() {
         let health = Health::default();
-        let away = CallError::retry("E-CONNECT", "jira cannot be reached");
-        health.failed("desk/jira", "tickets", &away, Timestamp(1_000));
-        assert_eq!(health.failing(), [], "one broken call is no outage");
-        health.failed("desk/jira", "tickets", &away, Timestamp(2_000));
-        health.failed("desk/jira", "tickets", &away, Timestamp(3_000));
-        health.well("desk/jira", "changes", Timestamp(3_500));
-        assert_eq!(health.failing(), [("desk/jira".to_owned(), "tickets", Timestamp(1_000))]);
-        health.failed("desk/jira", "tickets", &CallError::reject("E-REFUSED", "no such field"), Timestamp(4_000));
-        assert_eq!(health.failing(), [], "whoever refuses is there");
+        assert!(!health.began("desk/jira", Work::Tickets), "one broken call is no outage");
+        assert!(health.began("desk/jira", Work::Tickets));
+        assert!(!health.began("desk/jira", Work::Tickets), "said once");
+        assert!(!health.ended("desk/jira", Work::Changes), "another kind of work says nothing about this one");
+        assert!(health.ended("desk/jira", Work::Tickets));
+        assert!(!health.ended("desk/jira", Work::Tickets), "said once");
     }
 }

@@ -1,12 +1,12 @@
 //! Intake: what a platform says becomes durable before it hears "accepted".
 
 use crate::http::{CallError, Inbound};
-use crate::ledger::{Ledger, LedgerError, Pull, Pulled, Receipt, ReceiptContent, Recorded, Snapshot, Trouble};
+use crate::ledger::{Ledger, LedgerError, Pull, Pulled, Receipt, ReceiptContent, Recorded, Snapshot};
 use crate::model::retry::RetrySchedule;
 use crate::model::{Clock, Id, Timestamp};
 use crate::source::{EventContent, HookRefusal, Source, SourceEvent};
 
-use super::Setup;
+use super::{Setup, Work};
 
 /// Why an event was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -138,15 +138,13 @@ pub async fn poll(ledger: &dyn Ledger, source: &dyn Source, clock: &dyn Clock) -
 
 async fn polled_badly(ledger: &dyn Ledger, name: &str, error: &CallError, now: Timestamp) -> Result<(), LedgerError> {
     metrics::counter!("lastmile_poll_failures_total", "source" => name.to_owned(), "code" => error.code()).increment(1);
-    ledger.edge(&format!("source/{name}"), Some(Trouble::of(error)), now).await?;
-    Ok(())
+    super::edge_fails(ledger, &format!("source/{name}"), Work::Poll, error, now).await
 }
 
 async fn polled_well(ledger: &dyn Ledger, name: &str, now: Timestamp) -> Result<(), LedgerError> {
     #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 fit a float for long")]
     metrics::gauge!("lastmile_poll_last_success_timestamp_seconds", "source" => name.to_owned()).set(now.0 as f64 / 1000.0);
-    ledger.edge(&format!("source/{name}"), None, now).await?;
-    Ok(())
+    super::edge_answers(ledger, &format!("source/{name}"), Work::Poll, now).await
 }
 
 /// When to poll after a round that began at `now`: by the source's own schedule, sooner after `failures` failures in a

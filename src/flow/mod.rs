@@ -18,7 +18,7 @@ use crate::plan::Planner;
 use crate::source::Source;
 
 pub use breaker::Breakers;
-pub use health::Health;
+pub use health::{Health, Work, edge_answers, edge_fails};
 
 /// Everything one checked catalog makes: swapped whole when the configuration changes.
 #[derive(Debug)]

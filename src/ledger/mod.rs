@@ -14,7 +14,7 @@ use crate::model::errand::ErrandKind;
 use crate::model::ticket::{Change, Created, Draft, TicketReading, TicketRef, TicketStatus};
 use crate::model::{Assignment, Id, Key, Operation, Person, State, Timestamp};
 
-pub use sqlite::{Mode, SqliteLedger};
+pub use sqlite::{Holder, Inspection, Mode, SqliteLedger};
 pub use views::Views;
 
 /// Why the ledger could not do it.
@@ -432,6 +432,8 @@ pub struct Held {
     pub desk_updated_at: Option<Timestamp>,
     /// The key was seen on the ticket.
     pub key_confirmed: bool,
+    /// Its order was taken back, and our own closing of it was sent (whether or not its answer is known).
+    pub close_sent: bool,
 }
 
 /// What a desk says of a ticket we hold.
@@ -548,9 +550,9 @@ pub trait Ledger: Views {
     /// Moves a cursor, if it still stands at `from`.
     async fn move_cursor(&self, name: &str, from: Option<&str>, to: &str, now: Timestamp) -> LedgerResult<bool>;
 
-    /// Notes that an edge fails, or (`None`) that it answers again; `true` when that is news. Failing edges stand on the
+    /// Notes that a kind of work at an edge fails, or (`None`) that it is answered again; `true` when that is news. Failing edges stand on the
     /// operations page until they answer.
-    async fn edge(&self, edge: &str, trouble: Option<Trouble>, now: Timestamp) -> LedgerResult<bool>;
+    async fn edge(&self, edge: &str, work: &str, trouble: Option<Trouble>, now: Timestamp) -> LedgerResult<bool>;
 
     /// Assignments that want a plan now, first of their lanes, revocations first.
     async fn to_plan(&self, now: Timestamp, limit: usize) -> LedgerResult<Vec<ToPlan>>;

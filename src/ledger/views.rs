@@ -236,6 +236,8 @@ pub struct QuarantineRow {
 pub struct EdgeRow {
     /// `desk/NAME` or `source/NAME`.
     pub edge: String,
+    /// Which kind of work fails: `tickets`, `changes`, `poll`, `reports`.
+    pub work: String,
     /// Since when.
     #[schema(value_type = i64)]
     pub since: Timestamp,

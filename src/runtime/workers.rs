@@ -10,9 +10,8 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::flow::{Breakers, Setup, Worker, complete, dispatch, intake, plan, sync};
-use crate::http::CallError;
-use crate::ledger::{Ledger, LedgerResult, Trouble};
+use crate::flow::{Breakers, Setup, Work, Worker, complete, dispatch, edge_answers, edge_fails, intake, plan, sync};
+use crate::ledger::{Ledger, LedgerResult};
 use crate::model::{Clock, Timestamp};
 
 /// Longest sleep of a loop that was not woken.
@@ -258,7 +257,6 @@ async fn poll_round(hands: &Hands, source: &str, times: &mut PollTimes) -> Ledge
     if times.next.is_some_and(|at| now < at) {
         return Ok(false);
     }
-    let edge = format!("source/{}", info.name);
     let broken = match intake::poll(&*hands.ledger, &**source, &*hands.clock).await {
         Ok(polled) => {
             if polled.any() {
@@ -269,17 +267,10 @@ async fn poll_round(hands: &Hands, source: &str, times: &mut PollTimes) -> Ledge
         Err(intake::PollError::Ledger(error)) => return Err(error),
         Err(intake::PollError::Call(error)) => Some(error),
     };
-    match &broken {
-        None => hands.worker.health.well(&edge, "poll", hands.clock.now()),
-        // No order is at fault when a list is refused: that is the edge's own failure.
-        Some(CallError::Reject { code, reason }) => {
-            hands.worker.health.failed(&edge, "poll", &CallError::retry(code, reason), hands.clock.now());
-        }
-        Some(error) => hands.worker.health.failed(&edge, "poll", error, hands.clock.now()),
-    }
-    times.failures = if broken.is_some() { times.failures.saturating_add(1) } else { 0 };
+    times.failures = if broken.is_some() { times.failures + 1 } else { 0 };
+    let retry = setup.catalog.main.retry.schedule();
     let failed = broken.as_ref().map(|error| (error, times.failures));
-    times.next = intake::next_round(source.next_poll(now), failed, &setup.catalog.main.retry.schedule(), now);
+    times.next = intake::next_round(source.next_poll(now), failed, &retry, now);
     Ok(false)
 }
 
@@ -322,15 +313,13 @@ async fn sync_round(hands: &Hands, desk: &str, times: &mut SyncTimes) -> LedgerR
     match outcome {
         Ok((busy, asked)) => {
             if asked {
-                hands.worker.health.well(&edge, "changes", clock.now());
-                ledger.edge(&edge, None, now).await?;
+                edge_answers(ledger, &edge, Work::Changes, clock.now()).await?;
             }
             Ok(busy)
         }
         Err(sync::SyncError::Ledger(error)) => Err(error),
         Err(sync::SyncError::Call(error)) => {
-            hands.worker.health.failed(&edge, "changes", &error, clock.now());
-            ledger.edge(&edge, Some(Trouble::of(&error)), now).await?;
+            edge_fails(ledger, &edge, Work::Changes, &error, clock.now()).await?;
             times.changes = Some(now.plus_ms(work.sync_every.ms()));
             Ok(false)
         }

@@ -4,6 +4,7 @@ pub mod admins;
 pub mod company;
 pub mod config;
 pub mod desk_state;
+pub mod fault_words;
 pub mod faults;
 pub mod history;
 mod jira;
@@ -11,6 +12,7 @@ pub mod platform;
 pub mod platform_state;
 pub mod server;
 mod servicenow;
+mod zammad;
 
 pub use admins::{Admins, Pace};
 pub use desk_state::{DeskState, Stage, Ticket};

@@ -1,7 +1,5 @@
 //! What handlers take from a request. Each refusal is a problem document, and a body must arrive within its time.
 
-use std::time::Duration;
-
 use axum::Form;
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
@@ -14,9 +12,6 @@ use super::access::Reader;
 use super::problem::{Code, Refused};
 use crate::model::Id;
 
-/// A body takes at most this long.
-const BODY_WITHIN: Duration = Duration::from_secs(20);
-
 /// The raw body, within the limit of its route.
 pub(super) struct Raw(pub(super) Bytes);
 
@@ -24,13 +19,14 @@ impl FromRequest<WebState> for Raw {
     type Rejection = Refused;
 
     async fn from_request(request: Request, state: &WebState) -> Result<Self, Refused> {
-        match tokio::time::timeout(BODY_WITHIN, Bytes::from_request(request, state)).await {
+        let within = state.gate.limits.body_within;
+        match tokio::time::timeout(within, Bytes::from_request(request, state)).await {
             Ok(Ok(bytes)) => Ok(Self(bytes)),
             Ok(Err(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
                 Err(Refused::new(Code::TooLarge, "the body is larger than this address takes"))
             }
             Ok(Err(_)) => Err(Refused::new(Code::BadRequest, "the body broke off")),
-            Err(_) => Err(Refused::new(Code::Slow, format!("the body did not arrive within {} s", BODY_WITHIN.as_secs()))),
+            Err(_) => Err(Refused::new(Code::Slow, format!("the body did not arrive within {} s", within.as_secs()))),
         }
     }
 }

@@ -74,7 +74,7 @@ pub(super) async fn source(
             Err(Refused::new(Code::NotAuthentic, refusal.to_string()))
         }
         Err(IntakeError::Refused(HookRefusal::NoHook(_))) => {
-            Err(Refused::new(Code::NoSuchSource, "this source takes no webhooks: its file has no [webhook]"))
+            Err(Refused::new(Code::NotFound, "this source takes no webhooks: its file has no [webhook]"))
         }
         Err(IntakeError::Refused(refusal)) => Err(Refused::new(Code::NotReadable, refusal.to_string())),
         Err(IntakeError::Ledger(error)) => Err(error.into()),

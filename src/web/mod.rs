@@ -64,24 +64,41 @@ impl std::fmt::Debug for WebState {
     }
 }
 
+/// How much is done at once, and how long is waited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Pages and API calls carried out at once: fewer than the ledger has readers, so that hooks and stages find one.
+    pub readers: usize,
+    /// How long a page or API call waits for its turn.
+    pub turn_within: Duration,
+    /// How long a body may take to arrive.
+    pub body_within: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { readers: 3, turn_within: Duration::from_secs(5), body_within: Duration::from_secs(20) }
+    }
+}
+
 /// What the web remembers between requests; nothing of it outlives the process.
 #[derive(Debug)]
 pub struct Gate {
     sessions: session::Sessions,
     attempts: attempts::Attempts,
     readers: Semaphore,
+    limits: Limits,
 }
 
-impl Default for Gate {
-    fn default() -> Self {
-        Self { sessions: session::Sessions::default(), attempts: attempts::Attempts::default(), readers: Semaphore::new(READERS) }
+impl Gate {
+    /// With these limits.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        let readers = Semaphore::new(limits.readers);
+        Self { sessions: session::Sessions::default(), attempts: attempts::Attempts::default(), readers, limits }
     }
 }
 
-/// Pages and API calls carried out at once: fewer than the ledger has readers, so that hooks and stages always find one.
-const READERS: usize = 3;
-/// How long a page or API call waits for its turn.
-const TURN_WITHIN: Duration = Duration::from_secs(5);
 /// Largest body of a form or an API call.
 const SMALL_BODY: usize = 64 * 1024;
 
@@ -119,7 +136,7 @@ pub fn router(state: WebState) -> Router {
 
 /// Admits the reader first, so that nobody else takes a turn; then waits for one.
 async fn in_turn(State(state): State<WebState>, _reader: Reader, request: Request, next: Next) -> Response {
-    match tokio::time::timeout(TURN_WITHIN, state.gate.readers.acquire()).await {
+    match tokio::time::timeout(state.gate.limits.turn_within, state.gate.readers.acquire()).await {
         Ok(Ok(_turn)) => next.run(request).await,
         _ => problem::Refused::new(problem::Code::Busy, "too many pages are being read; try again").after(5).into_response(),
     }

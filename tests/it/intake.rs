@@ -441,7 +441,7 @@ async fn an_order_whose_ticket_we_closed_gets_a_new_one_when_it_is_listed_again(
 async fn a_failing_edge_is_news_once_and_stands_until_it_answers() {
     let bed = bed().await;
     let trouble = |code: &str| Some(Trouble { code: code.to_owned(), reason: "no".to_owned() });
-    let note = async |t, s| bed.ledger.edge("source/idm", t, NOW.plus_secs(s)).await.unwrap();
+    let note = async |t, s| bed.ledger.edge("source/idm", "poll", t, NOW.plus_secs(s)).await.unwrap();
     assert!(!note(None, 0).await);
     assert!(note(trouble("E-BUSY"), 1).await);
     assert!(!note(trouble("E-BUSY"), 2).await);

@@ -13,3 +13,4 @@ mod ledger;
 mod migrations;
 mod plan;
 mod real;
+mod web;

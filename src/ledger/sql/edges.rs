@@ -7,9 +7,12 @@ use crate::ledger::views::EdgeRow;
 use crate::model::Timestamp;
 
 /// Whether the edge is noted as failing.
-pub(in crate::ledger) async fn is_failing(pool: &SqlitePool, edge: &str) -> LedgerResult<bool> {
-    let row: Option<(i64,)> =
-        sqlx::query_as("SELECT 1 FROM edge_trouble WHERE edge = $1").bind(edge).fetch_optional(pool).await?;
+pub(in crate::ledger) async fn is_failing(pool: &SqlitePool, edge: &str, work: &str) -> LedgerResult<bool> {
+    let row: Option<(i64,)> = sqlx::query_as("SELECT 1 FROM edge_trouble WHERE edge = $1 AND work = $2")
+        .bind(edge)
+        .bind(work)
+        .fetch_optional(pool)
+        .await?;
     Ok(row.is_some())
 }
 
@@ -17,20 +20,25 @@ pub(in crate::ledger) async fn is_failing(pool: &SqlitePool, edge: &str) -> Ledg
 pub(in crate::ledger) async fn note(
     tx: &mut SqliteConnection,
     edge: &str,
+    work: &str,
     trouble: Option<&Trouble>,
     now: Timestamp,
 ) -> LedgerResult<bool> {
-    let before: Option<(String,)> =
-        sqlx::query_as("SELECT code FROM edge_trouble WHERE edge = $1").bind(edge).fetch_optional(&mut *tx).await?;
+    let before: Option<(String,)> = sqlx::query_as("SELECT code FROM edge_trouble WHERE edge = $1 AND work = $2")
+        .bind(edge)
+        .bind(work)
+        .fetch_optional(&mut *tx)
+        .await?;
     let Some(trouble) = trouble else {
-        sqlx::query("DELETE FROM edge_trouble WHERE edge = $1").bind(edge).execute(tx).await?;
+        sqlx::query("DELETE FROM edge_trouble WHERE edge = $1 AND work = $2").bind(edge).bind(work).execute(tx).await?;
         return Ok(before.is_some());
     };
     sqlx::query(
-        "INSERT INTO edge_trouble (edge, since, at, times, code, reason) VALUES ($1, $2, $2, 1, $3, $4)
-         ON CONFLICT (edge) DO UPDATE SET at = excluded.at, times = times + 1, code = excluded.code, reason = excluded.reason",
+        "INSERT INTO edge_trouble (edge, work, since, at, times, code, reason) VALUES ($1, $2, $3, $3, 1, $4, $5)
+         ON CONFLICT (edge, work) DO UPDATE SET at = excluded.at, times = times + 1, code = excluded.code, reason = excluded.reason",
     )
     .bind(edge)
+    .bind(work)
     .bind(now.0)
     .bind(&trouble.code)
     .bind(&trouble.reason)
@@ -41,12 +49,13 @@ pub(in crate::ledger) async fn note(
 
 /// All failing edges, longest first.
 pub(in crate::ledger) async fn failing(pool: &SqlitePool) -> LedgerResult<Vec<EdgeRow>> {
-    let rows: Vec<(String, i64, i64, i64, String, String)> =
-        sqlx::query_as("SELECT edge, since, at, times, code, reason FROM edge_trouble ORDER BY since, edge")
+    let rows: Vec<(String, String, i64, i64, i64, String, String)> =
+        sqlx::query_as("SELECT edge, work, since, at, times, code, reason FROM edge_trouble ORDER BY since, edge, work")
             .fetch_all(pool)
             .await?;
-    let row = |(edge, since, at, times, code, reason)| EdgeRow {
+    let row = |(edge, work, since, at, times, code, reason)| EdgeRow {
         edge,
+        work,
         since: Timestamp(since),
         at: Timestamp(at),
         times,

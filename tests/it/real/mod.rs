@@ -3,6 +3,8 @@
 
 pub mod rt;
 mod rt_desk;
+mod rt_journey;
+mod standard_webhooks;
 
 /// A component that is not there: a failure in CI, words elsewhere.
 pub fn skipped(why: &str) {
