@@ -41,7 +41,7 @@ pub mod plan;
 pub mod runtime;
 /// Stateful fakes of a platform and of desks, with faults: demo, tests and load runs share them.
 pub mod sandbox;
-/// Identity platforms: webhook and polled REST list, both declared by a mapping.
+/// Identity platforms: webhook and polled REST list, both declared by a mapping; One Identity Manager.
 pub mod source;
 /// Hooks, pages, JSON API, access, health, metrics.
 pub mod web;

@@ -110,10 +110,26 @@ impl Call {
 pub struct Answer {
     /// HTTP status.
     pub status: u16,
-    /// Header names in lower case.
+    /// Header names in lower case; several `Set-Cookie` stand one a line.
     pub headers: BTreeMap<String, String>,
     /// Raw body.
     pub body: Vec<u8>,
+}
+
+/// By name. Cookies are the one header of which every line counts and that cannot be joined by commas.
+fn gathered(headers: &reqwest::header::HeaderMap) -> BTreeMap<String, String> {
+    let mut all: BTreeMap<String, String> = BTreeMap::new();
+    for (name, value) in headers {
+        let value = String::from_utf8_lossy(value.as_bytes());
+        match all.get_mut(name.as_str()) {
+            Some(lines) if name == reqwest::header::SET_COOKIE => {
+                lines.push('\n');
+                lines.push_str(&value);
+            }
+            _ => drop(all.insert(name.as_str().to_owned(), value.into_owned())),
+        }
+    }
+    all
 }
 
 impl Answer {
@@ -227,11 +243,7 @@ impl HttpClient {
         };
         let response = request.send().await.map_err(|e| self.transport(&e))?;
         let status = response.status().as_u16();
-        let headers = response
-            .headers()
-            .iter()
-            .map(|(k, v)| (k.as_str().to_owned(), String::from_utf8_lossy(v.as_bytes()).into_owned()))
-            .collect();
+        let headers = gathered(response.headers());
         let mut body = Vec::new();
         let mut response = response;
         while let Some(chunk) = response.chunk().await.map_err(|e| self.transport(&e))? {

@@ -179,6 +179,43 @@ pub enum Pulled {
     CursorMoved,
 }
 
+/// A round of a standing list on its way into the ledger.
+#[derive(Debug, Clone)]
+pub struct StandingRound {
+    /// Source by name.
+    pub source: String,
+    /// The cursor the round started from; refused when it has moved meanwhile.
+    pub from: Option<String>,
+    /// Where the next round starts.
+    pub to: String,
+    /// What stands, by the platform's key.
+    pub rows: Vec<(String, Receipt)>,
+    /// Everything was seen: what is missing is gone.
+    pub complete: bool,
+    /// What stands is the beginning: it orders nothing.
+    pub baseline: bool,
+    /// More rows gone than this are not believed.
+    pub most_gone: usize,
+    /// When the round started.
+    pub at: Timestamp,
+}
+
+/// What became of a round of a standing list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stood {
+    /// Recorded.
+    Recorded {
+        /// Per new order, then per order that takes something away.
+        results: Vec<Recorded>,
+        /// Rows gone that became an order.
+        removed: usize,
+        /// Rows gone that were too many to be believed; they are asked about again next time.
+        not_believed: usize,
+    },
+    /// Somebody else moved the cursor: nothing was written.
+    CursorMoved,
+}
+
 /// An assignment that wants a plan: received, or planned and due.
 #[derive(Debug, Clone)]
 pub struct ToPlan {
@@ -543,6 +580,12 @@ pub trait Ledger: Views {
 
     /// Records a polled round with its cursor, in one transaction.
     async fn record_pull(&self, pull: Pull) -> LedgerResult<Pulled>;
+
+    /// Records a round of a standing list with its cursor, in one transaction.
+    async fn record_standing(&self, round: StandingRound) -> LedgerResult<Stood>;
+
+    /// External ids that a snapshot has shown and whose orders are not finished yet.
+    async fn awaited(&self, source: &str) -> LedgerResult<Vec<String>>;
 
     /// Value of a cursor or mark.
     async fn cursor(&self, name: &str) -> LedgerResult<Option<String>>;

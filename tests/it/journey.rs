@@ -241,7 +241,7 @@ fn the_demo_survives_kill_9() {
 }
 
 /// A port with three free ones after it.
-fn free_ports() -> u16 {
+pub fn free_ports() -> u16 {
     loop {
         let first = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = first.local_addr().unwrap().port();

@@ -11,6 +11,7 @@ pub(super) mod planning;
 pub(super) mod pull;
 pub(super) mod record;
 pub(super) mod settle;
+pub(super) mod standing;
 pub(super) mod upkeep;
 pub(super) mod views;
 

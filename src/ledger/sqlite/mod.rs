@@ -23,7 +23,7 @@ use super::views::{
 };
 use super::{
     Acted, Action, Decision, Held, LeaseRequest, Leased, Ledger, LedgerError, LedgerResult, Observation, Past, Pull, Pulled,
-    QuietOf, Receipt, Recorded, Settlement, Stray, ToPlan, Trouble, Views,
+    QuietOf, Receipt, Recorded, Settlement, StandingRound, Stood, Stray, ToPlan, Trouble, Views,
 };
 use crate::model::ticket::TicketRef;
 use crate::model::{Id, Key, Timestamp};
@@ -214,6 +214,20 @@ impl Ledger for SqliteLedger {
             Box::pin(async move { sql::pull::record_pull(tx, &shared, &pull).await })
         })
         .await
+    }
+
+    async fn record_standing(&self, round: StandingRound) -> LedgerResult<Stood> {
+        let shared = Arc::clone(&self.shared);
+        let round = Arc::new(round);
+        self.write(move |tx| {
+            let (shared, round) = (Arc::clone(&shared), Arc::clone(&round));
+            Box::pin(async move { sql::standing::record_standing(tx, &shared, &round).await })
+        })
+        .await
+    }
+
+    async fn awaited(&self, source: &str) -> LedgerResult<Vec<String>> {
+        sql::standing::awaited(&self.readers, source).await
     }
 
     async fn cursor(&self, name: &str) -> LedgerResult<Option<String>> {

@@ -1,6 +1,8 @@
 //! Real components, started on loopback. Where one cannot be installed its test says "skipped: why"; with
 //! `LASTMILE_CI=1` that is a failure.
 
+mod browser;
+mod chromium;
 pub mod rt;
 mod rt_desk;
 mod rt_journey;
