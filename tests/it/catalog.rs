@@ -61,6 +61,12 @@ fn an_unknown_key_is_told_with_its_line_and_the_nearest() {
 }
 
 #[test]
+fn several_mistakes_of_one_file_are_told_together() {
+    let main = "[instance]\nnam = \"x\"\n[sever]\nlisten = \"y\"\n[work]\nsync_every = \"30 lightyears\"\nlease = \"2m\"\nsweep = \"1h\"\n";
+    insta::assert_snapshot!(complaints(&[("lastmile.toml", main)]));
+}
+
+#[test]
 fn what_nobody_may_reach_unasked_is_refused() {
     insta::assert_snapshot!(complaints(&[("lastmile.toml", "[server]\nlisten = \"0.0.0.0:8480\"\n")]), @r"
     cfg/lastmile.toml:2: `0.0.0.0:8480` can be reached from other machines, but nobody needs to log in

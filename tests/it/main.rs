@@ -8,6 +8,7 @@ mod commands;
 mod contract;
 mod demo;
 mod desk_reference;
+mod docs;
 mod generated;
 mod hooks;
 mod intake;
