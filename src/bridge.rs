@@ -107,6 +107,7 @@ impl Bridge {
             note,
             wake: Arc::new(move || wake.wake()),
             gate: Arc::new(Gate::new(Limits::default())),
+            breakers: self.runtime.breakers(),
         }
     }
 

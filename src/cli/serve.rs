@@ -16,7 +16,6 @@ use crate::model::clock::SystemClock;
 use crate::runtime::telemetry;
 use crate::web;
 
-
 /// What the service manager tells.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {

@@ -469,6 +469,8 @@ pub struct Held {
     pub desk_updated_at: Option<Timestamp>,
     /// The key was seen on the ticket.
     pub key_confirmed: bool,
+    /// Its order was taken back, and our own closing of it was sent (whether or not its answer is known).
+    pub close_sent: bool,
 }
 
 /// What a desk says of a ticket we hold.

@@ -91,6 +91,12 @@ impl Runtime {
         }
     }
 
+    /// Which edges are held back, for people to see.
+    #[must_use]
+    pub fn breakers(&self) -> Arc<Breakers> {
+        Arc::clone(&self.breakers)
+    }
+
     /// Starts a loop for planning, and those of every desk and source of the setup.
     pub fn start(&self) {
         let hands = self.hands();

@@ -13,6 +13,7 @@ pub mod platform;
 pub mod platform_state;
 pub mod server;
 mod servicenow;
+mod zammad;
 
 pub use admins::{Admins, Pace};
 pub use desk_state::{DeskState, Stage, Ticket};

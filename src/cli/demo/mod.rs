@@ -75,12 +75,7 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     code
 }
 
-async fn play(
-    arguments: &Arguments,
-    faults: &[AskedFault],
-    folder: &Path,
-    mut signals: Signals,
-) -> anyhow::Result<ExitCode> {
+async fn play(arguments: &Arguments, faults: &[AskedFault], folder: &Path, mut signals: Signals) -> anyhow::Result<ExitCode> {
     let port = if arguments.once { 0 } else { arguments.port };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let listener = tokio::net::TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], port)))
@@ -114,7 +109,11 @@ async fn play(
 }
 
 fn greeting(stage: &Stage, address: SocketAddr, folder: &Path, faults: &[AskedFault]) -> String {
-    let faults = if faults.is_empty() { "none; `lastmile demo --fault help` lists what can go wrong".to_owned() } else { format!("{} in force", faults.len()) };
+    let faults = if faults.is_empty() {
+        "none; `lastmile demo --fault help` lists what can go wrong".to_owned()
+    } else {
+        format!("{} in force", faults.len())
+    };
     let state = folder.display();
     format!(
         "lastmile demo\n\n  \

@@ -41,7 +41,8 @@ async fn load_all(ledger: &dyn Ledger, setup: &Setup, clock: &dyn Clock, seed: u
         ledger.move_cursor(CURSOR, None, &mark, now).await?;
     }
     let (weeks, orders) = WEEKS_AND_ORDERS;
-    let told = tokio::task::spawn_blocking(move || history::history(seed, until, weeks, orders)).await?.map_err(anyhow::Error::msg)?;
+    let told =
+        tokio::task::spawn_blocking(move || history::history(seed, until, weeks, orders)).await?.map_err(anyhow::Error::msg)?;
     let finished: Vec<Past> = told.into_iter().enumerate().filter_map(|(n, past)| finished(n, past, setup)).collect();
     // What is known already is skipped.
     for part in finished.chunks(PART) {
@@ -56,9 +57,7 @@ fn finished(n: usize, past: history::Past, setup: &Setup) -> Option<Past> {
     let moment = Moment { now: past.filed, received_at: past.approved, lane_ticket: None, cycle: 1 };
     let (eligible_at, desk, admin_group) = match setup.planner.decide(&past.assignment, &moment) {
         Planned::File { eligible_at, ticket } => (eligible_at, ticket.desk, ticket.admin_group),
-        Planned::Wait { eligible_at, .. } | Planned::Park { eligible_at, .. } => {
-            (eligible_at, past.desk.to_owned(), past.group)
-        }
+        Planned::Wait { eligible_at, .. } | Planned::Park { eligible_at, .. } => (eligible_at, past.desk.to_owned(), past.group),
     };
     Some(Past {
         received_at: past.approved,

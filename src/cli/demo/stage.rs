@@ -60,12 +60,7 @@ fn groups(jira: bool) -> BTreeSet<String> {
 
 /// Writes the configuration as files, so that a curious person can read it and try the other commands on it, and
 /// loads it as any other.
-pub(super) fn configuration(
-    folder: &Path,
-    stage: &Stage,
-    address: SocketAddr,
-    faults: &[AskedFault],
-) -> anyhow::Result<Catalog> {
+pub(super) fn configuration(folder: &Path, stage: &Stage, address: SocketAddr, faults: &[AskedFault]) -> anyhow::Result<Catalog> {
     let config = folder.join("config");
     for (path, mut text) in config::files(stage.platform.url(), stage.jira.url(), stage.servicenow.url(), &address.to_string()) {
         match path.as_str() {

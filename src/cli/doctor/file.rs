@@ -33,14 +33,14 @@ pub(super) async fn server(ledger: &SqliteLedger, address: &str) -> Vec<Finding>
     };
     let answers = match (holder, answer.map(|a| a.status)) {
         (Holder::Process(_), Some(200)) => finding(Grade::Good, "readiness", "ready: a write would succeed now"),
-        (Holder::Process(_), Some(status)) => {
-            finding(Grade::Bad, "readiness", format!("not ready ({status}): it cannot write its ledger; see {}", page("ledger-away")))
-        }
-        (Holder::Process(_), None) => finding(
+        (Holder::Process(_), Some(status)) => finding(
             Grade::Bad,
             "readiness",
-            "it does not answer: it hangs, or listens elsewhere than [server] listen says now",
+            format!("not ready ({status}): it cannot write its ledger; see {}", page("ledger-away")),
         ),
+        (Holder::Process(_), None) => {
+            finding(Grade::Bad, "readiness", "it does not answer: it hangs, or listens elsewhere than [server] listen says now")
+        }
         (Holder::Nobody, Some(_)) => {
             finding(Grade::Bad, "readiness", "something answers there, but it does not serve this ledger: two installations?")
         }

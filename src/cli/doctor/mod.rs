@@ -68,7 +68,11 @@ pub(super) async fn run(folder: &Path, arguments: &Arguments) -> anyhow::Result<
     let _ = match (tally.bad, tally.warnings) {
         (0, 0) => writeln!(out, "\nAll is well."),
         (0, n) => writeln!(out, "\nNothing is wrong; {} to know.", count(n, "thing")),
-        (n, _) => writeln!(out, "\n{} wrong: see WRONG above.", if n == 1 { "1 thing is".to_owned() } else { format!("{n} things are") }),
+        (n, _) => writeln!(
+            out,
+            "\n{} wrong: see WRONG above.",
+            if n == 1 { "1 thing is".to_owned() } else { format!("{n} things are") }
+        ),
     };
     say(&out);
     Ok(if tally.bad > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
