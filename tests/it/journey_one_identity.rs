@@ -164,7 +164,7 @@ async fn a_request_at_the_last_approval_step_is_ticketed_ahead_and_decided_with_
     // The platform saw one workflow; here approval by people and work of admins stay two times.
     let filter = FactFilter { from: Timestamp(0), to: Timestamp(i64::MAX), scope: None, application: None, admin_group: None };
     let facts = bed.bridge.ledger.facts(&filter).await.unwrap();
-    let line = measure::line("all", &[&facts[0]]);
+    let line = measure::line("all", "all", &[&facts[0]]);
     let (approval, work) = (line.approval.max_ms.unwrap(), line.provisioning.max_ms.unwrap());
     assert!((2 * DAY..2 * DAY + 600_000).contains(&approval), "{approval}");
     assert!(work < 2 * DAY, "the wait for its date is nobody's: {work}");
