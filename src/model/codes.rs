@@ -2,7 +2,7 @@
 //! ticket can be lost or doubled; a test compares this list with the pages and with what the code uses.
 
 /// All of them, in order.
-pub const CODES: [&str; 26] = [
+pub const CODES: [&str; 29] = [
     "E-ABANDONED",
     "E-AUTH",
     "E-BROKEN",
@@ -11,12 +11,15 @@ pub const CODES: [&str; 26] = [
     "E-CONNECT",
     "E-GONE",
     "E-GROUP",
+    "E-HELD",
     "E-KEY",
+    "E-LEDGER",
     "E-NOT-JSON",
     "E-OUTCOME",
     "E-PAGE",
     "E-REDIRECT",
     "E-REFUSED",
+    "E-RESTORED",
     "E-RIGHTS",
     "E-ROUTE",
     "E-SERVER",

@@ -10,9 +10,13 @@ pub(super) mod observe;
 pub(super) mod planning;
 pub(super) mod pull;
 pub(super) mod record;
+pub(super) mod recovery;
 pub(super) mod settle;
 pub(super) mod upkeep;
 pub(super) mod views;
+
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use serde::Serialize;
 use sqlx::SqliteConnection;
@@ -20,7 +24,7 @@ use sqlx::SqliteConnection;
 use super::{LedgerError, LedgerResult};
 use crate::model::id::IdMaker;
 use crate::model::key::{person_hash, stable_id};
-use crate::model::{Id, random};
+use crate::model::{Id, Timestamp, random};
 
 /// What every transaction needs besides its rows.
 #[derive(Debug)]
@@ -28,6 +32,8 @@ pub(super) struct Shared {
     pub(super) ids: IdMaker,
     pub(super) instance: String,
     salt: String,
+    /// After a restore: by edge, until when a search may miss what was made just before.
+    distrusted: OnceLock<BTreeMap<String, Timestamp>>,
 }
 
 impl Shared {
@@ -42,7 +48,7 @@ impl Shared {
         let row: Option<(String,)> =
             sqlx::query_as("SELECT value FROM meta WHERE name = 'salt'").fetch_optional(connection).await?;
         let salt = row.map(|(salt,)| salt).ok_or_else(|| LedgerError::Corrupt("it has no salt".to_owned()))?;
-        Ok(Self { ids: IdMaker::default(), instance: instance.to_owned(), salt })
+        Ok(Self { ids: IdMaker::default(), instance: instance.to_owned(), salt, distrusted: OnceLock::new() })
     }
 
     pub(super) fn person(&self, source: &str, external_id: &str) -> String {
