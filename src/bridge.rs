@@ -117,6 +117,7 @@ impl Bridge {
             note,
             wake: Arc::new(move || wake.wake()),
             gate: Arc::new(Gate::new(Limits::default())),
+            breakers: self.runtime.breakers(),
         }
     }
 
@@ -131,9 +132,12 @@ impl Bridge {
         if !objections.is_empty() {
             return Err(SwapError::Refused(objections));
         }
-        self.setup.store(Arc::new(setup));
+        let old = self.setup.swap(Arc::new(setup));
         self.runtime.follow();
         self.wake.wake();
+        for source in old.sources.values() {
+            source.close().await;
+        }
         Ok(())
     }
 
@@ -149,6 +153,9 @@ impl Bridge {
     pub async fn close(&self) {
         if !self.runtime.stop().await {
             tracing::warn!("calls were still under way after 25 s; their witnesses are asked at the next start");
+        }
+        for source in self.setup.load().sources.values() {
+            source.close().await;
         }
         self.ledger.close().await;
     }

@@ -2,23 +2,27 @@
 //! ticket can be lost or doubled; a test compares this list with the pages and with what the code uses.
 
 /// All of them, in order.
-pub const CODES: [&str; 29] = [
+pub const CODES: [&str; 33] = [
     "E-ABANDONED",
     "E-AUTH",
     "E-BROKEN",
     "E-BUSY",
     "E-CONFIG",
     "E-CONNECT",
+    "E-DECIDED",
     "E-GONE",
     "E-GROUP",
     "E-HELD",
     "E-KEY",
     "E-LEDGER",
     "E-NOT-JSON",
+    "E-ORDER",
     "E-OUTCOME",
     "E-PAGE",
+    "E-PENDING",
     "E-REDIRECT",
     "E-REFUSED",
+    "E-REMOVALS",
     "E-RESTORED",
     "E-RIGHTS",
     "E-ROUTE",

@@ -91,6 +91,12 @@ impl Runtime {
         }
     }
 
+    /// Which edges are held back, for people to see.
+    #[must_use]
+    pub fn breakers(&self) -> Arc<Breakers> {
+        Arc::clone(&self.breakers)
+    }
+
     /// Starts a loop for planning, and those of every desk and source of the setup.
     pub fn start(&self) {
         let hands = self.hands();
@@ -254,7 +260,7 @@ async fn poll_round(hands: &Hands, source: &str, times: &mut PollTimes) -> Ledge
     }
     times.schedule.clone_from(&info.schedule);
     // The first tick is one poll at the start: what came while we were away.
-    if times.next.is_some_and(|at| now < at) {
+    if !source.take_hint() && times.next.is_some_and(|at| now < at) {
         return Ok(false);
     }
     let broken = match intake::poll(&*hands.ledger, &**source, &*hands.clock).await {

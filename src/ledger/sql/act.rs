@@ -11,6 +11,9 @@ use super::settle::{after, settle};
 use crate::model::ticket::{Change, Created, TicketRef};
 use crate::model::{Id, Key, Outcome, State, Timestamp};
 
+/// Code of a parked create that only a person can look for: its desk cannot be searched. Sending it again could double.
+const UNSEARCHABLE: &str = "E-UNSEARCHABLE";
+
 /// An operator's action.
 pub(in crate::ledger) async fn act(
     tx: &mut SqliteConnection,
@@ -48,9 +51,17 @@ pub(in crate::ledger) async fn act(
 }
 
 async fn retry(tx: &mut SqliteConnection, errand: Id, actor: &str, now: Timestamp) -> LedgerResult<Acted> {
-    let row: Option<(String, Option<i64>)> =
-        sqlx::query_as("SELECT state, assignment_id FROM errand WHERE id = $1").bind(errand.0).fetch_optional(&mut *tx).await?;
-    let Some((state, assignment)) = row else { return Ok(Acted::NotFound) };
+    let row: Option<(String, String, Option<i64>, Option<String>)> =
+        sqlx::query_as("SELECT kind, state, assignment_id, code FROM errand WHERE id = $1")
+            .bind(errand.0)
+            .fetch_optional(&mut *tx)
+            .await?;
+    let Some((kind, state, assignment, code)) = row else { return Ok(Acted::NotFound) };
+    if kind == "create" && code.as_deref() == Some(UNSEARCHABLE) && state == "parked" {
+        return Ok(Acted::NotNow(
+            "its ticket may be there already: look for the key on the desk, and say what you found".to_owned(),
+        ));
+    }
     if !matches!(state.as_str(), "parked" | "ready") {
         return Ok(Acted::NotNow(format!("the errand is {state}")));
     }

@@ -12,11 +12,12 @@ pub(super) mod pull;
 pub(super) mod record;
 pub(super) mod recovery;
 pub(super) mod settle;
+pub(super) mod standing;
 pub(super) mod upkeep;
 pub(super) mod views;
 
 use std::collections::BTreeMap;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use serde::Serialize;
 use sqlx::SqliteConnection;
@@ -29,7 +30,9 @@ use crate::model::{Id, Timestamp, random};
 /// What every transaction needs besides its rows.
 #[derive(Debug)]
 pub(super) struct Shared {
-    pub(super) ids: IdMaker,
+    pub(super) ids: Arc<IdMaker>,
+    /// For rows of the past: their ids lie where they would have been made then, not behind those of today.
+    past_ids: Arc<IdMaker>,
     pub(super) instance: String,
     salt: String,
     /// After a restore: by edge, until when a search may miss what was made just before.
@@ -48,7 +51,20 @@ impl Shared {
         let row: Option<(String,)> =
             sqlx::query_as("SELECT value FROM meta WHERE name = 'salt'").fetch_optional(connection).await?;
         let salt = row.map(|(salt,)| salt).ok_or_else(|| LedgerError::Corrupt("it has no salt".to_owned()))?;
-        Ok(Self { ids: IdMaker::default(), instance: instance.to_owned(), salt, distrusted: OnceLock::new() })
+        Ok(Self {
+            ids: Arc::default(),
+            past_ids: Arc::default(),
+            instance: instance.to_owned(),
+            salt,
+            distrusted: OnceLock::new(),
+        })
+    }
+
+    /// The same for loading history.
+    pub(super) fn in_the_past(&self) -> Self {
+        let past_ids = Arc::clone(&self.past_ids);
+        let distrusted = OnceLock::new();
+        Self { ids: Arc::clone(&past_ids), past_ids, instance: self.instance.clone(), salt: self.salt.clone(), distrusted }
     }
 
     pub(super) fn person(&self, source: &str, external_id: &str) -> String {

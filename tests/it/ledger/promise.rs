@@ -108,10 +108,7 @@ async fn an_unclear_create_that_waits_for_a_person_is_never_just_sent_again() {
     assert!(bed.settle(&sent, NOW, unclear(NOW)).await);
     let asked = bed.lease("desk/desk", NOW.plus_secs(1)).await;
     assert!(bed.settle(&asked[0], NOW.plus_secs(1), parked("E-UNSEARCHABLE")).await);
-    assert_eq!(bed.acts(Action::RetryErrand { errand: sent.id }).await, Acted::Done);
-    let asked = bed.lease("desk/desk", NOW.plus_secs(101)).await;
-    assert_eq!(asked[0].step, Step::Witness, "its witnesses are asked again");
-    assert!(bed.settle(&asked[0], NOW.plus_secs(101), parked("E-UNSEARCHABLE")).await);
+    assert!(matches!(bed.acts(Action::RetryErrand { errand: sent.id }).await, Acted::NotNow(_)));
     assert_eq!(bed.acts(Action::Unpark { assignment: id }).await, Acted::Done);
     let asked = bed.lease("desk/desk", NOW.plus_secs(102)).await;
     assert_eq!(asked[0].step, Step::Witness);
