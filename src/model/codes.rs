@@ -2,7 +2,7 @@
 //! ticket can be lost or doubled; a test compares this list with the pages and with what the code uses.
 
 /// All of them, in order.
-pub const CODES: [&str; 31] = [
+pub const CODES: [&str; 34] = [
     "E-ABANDONED",
     "E-AUTH",
     "E-BROKEN",
@@ -12,7 +12,9 @@ pub const CODES: [&str; 31] = [
     "E-DECIDED",
     "E-GONE",
     "E-GROUP",
+    "E-HELD",
     "E-KEY",
+    "E-LEDGER",
     "E-MAPPING",
     "E-NOT-JSON",
     "E-ORDER",
@@ -22,6 +24,7 @@ pub const CODES: [&str; 31] = [
     "E-REDIRECT",
     "E-REFUSED",
     "E-REMOVALS",
+    "E-RESTORED",
     "E-RIGHTS",
     "E-ROUTE",
     "E-SERVER",

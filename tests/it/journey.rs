@@ -1,7 +1,8 @@
 //! Journeys through the whole bridge against the stateful fakes: order → ticket → closing → completion.
 
+mod trials;
+
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use lastmile::bridge::{self, Bridge};
@@ -20,7 +21,7 @@ const LOOPBACK: ([u8; 4], u16) = ([127, 0, 0, 1], 0);
 
 /// The bridge between its fakes, stepped by hand on a clock that stands still.
 struct Bed {
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
     clock: Arc<FakeClock>,
     platform: SandboxPlatform,
     jira: SandboxDesk,
@@ -32,6 +33,11 @@ struct Bed {
 
 impl Bed {
     async fn new() -> Self {
+        Self::with(|text| text).await
+    }
+
+    /// With the demo's configuration, edited.
+    async fn with(edit: impl Fn(String) -> String) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(FakeClock::at(Timestamp(1_795_000_000_000)));
         let time: Arc<dyn Clock> = clock.clone();
@@ -39,18 +45,13 @@ impl Bed {
         let platform = SandboxPlatform::start(time.clone(), None, listen, Arc::new(PlatformFaults::default()), 1).await.unwrap();
         let desk = |kind| SandboxDesk::start(kind, time.clone(), Arc::new(Faults::seeded(1)), None, listen);
         let (jira, servicenow) = (desk(DeskKind::JiraCloud).await.unwrap(), desk(DeskKind::ServiceNow).await.unwrap());
-        let mut files = Vec::new();
         for (path, text) in config::files(platform.url(), jira.url(), servicenow.url(), "127.0.0.1:0") {
             let place = folder.path().join(&path);
             std::fs::create_dir_all(place.parent().unwrap()).unwrap();
-            std::fs::write(place, &text).unwrap();
-            files.push((PathBuf::from(path), text));
+            std::fs::write(place, edit(text)).unwrap();
         }
-        let mut catalog = Catalog::load(folder.path()).unwrap();
-        catalog.main.ledger.url = format!("sqlite:{}", folder.path().join("ledger.db").display());
-        let setup = bridge::setup(catalog, &time).unwrap();
-        let bridge = Bridge::open(setup, time, false).await.unwrap();
-        Self { _folder: folder, clock, platform, jira, servicenow, bridge, worker: Worker::new(), breakers: Breakers::default() }
+        let bridge = open(folder.path(), time).await;
+        Self { folder, clock, platform, jira, servicenow, bridge, worker: Worker::new(), breakers: Breakers::default() }
     }
 
     /// An order of the sandbox's company for now, pushed as a signed webhook.
@@ -79,6 +80,25 @@ impl Bed {
         intake::take(&*self.bridge.ledger, &*setup.sources[config::SOURCE], inbound, self.clock.now()).await.unwrap().remove(0)
     }
 
+    /// The process dies in the middle of a round, at the so-many-th place where it waits, and another one starts.
+    async fn crash(&mut self, waits: usize) {
+        {
+            let mut round = std::pin::pin!(self.round());
+            let mut left = waits;
+            std::future::poll_fn(|context| {
+                if left == 0 {
+                    return std::task::Poll::Ready(());
+                }
+                left -= 1;
+                round.as_mut().poll(context)
+            })
+            .await;
+        }
+        self.bridge.close().await;
+        self.bridge = open(self.folder.path(), self.clock.clone()).await;
+        (self.worker, self.breakers) = (Worker::new(), Breakers::default());
+    }
+
     fn all_delivered(&self) {
         let state = self.platform.state();
         state.waiting().iter().for_each(|message| state.delivered(&message.id));
@@ -93,6 +113,8 @@ impl Bed {
             // A desk that is away is part of some journeys.
             let _ = sync::changes(ledger, &**desk, clock).await;
             let _ = sync::full_pass(ledger, &**desk, clock.now().plus_secs(-3600), clock).await;
+            let _ = sync::look_again(ledger, &**desk, clock).await;
+            let _ = sync::sweep(ledger, &**desk, clock).await;
         }
         for source in setup.sources.values() {
             complete::step(ledger, &setup, &**source, &self.worker, clock).await.unwrap();
@@ -122,6 +144,14 @@ impl Bed {
     async fn chains_hold(&self) {
         assert_eq!(self.bridge.ledger.verify_chains().await.unwrap(), []);
     }
+}
+
+/// A bridge on the folder's configuration and ledger.
+async fn open(folder: &std::path::Path, clock: Arc<dyn Clock>) -> Bridge {
+    let mut catalog = Catalog::load(folder).unwrap();
+    catalog.main.ledger.url = format!("sqlite:{}", folder.join("ledger.db").display());
+    let setup = bridge::setup(catalog, &clock).unwrap();
+    Bridge::open(setup, clock, false).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]

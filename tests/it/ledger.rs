@@ -1,5 +1,7 @@
 //! The ledger's contract: intake, planning, errands, sync and operators, each as whole transactions.
 
+mod promise;
+
 use lastmile::ledger::{
     Acted, Action, Decision, End, LeaseRequest, Leased, Ledger, LedgerError, Load, Mode, Observation, PlanAction, Pull, Pulled,
     Receipt, ReceiptContent, Recorded, Settlement, Snapshot, SqliteLedger, Step, TicketPlan,

@@ -127,6 +127,7 @@ fn info(name: &str, settings: &Settings) -> DeskInfo {
         name: name.to_owned(),
         kind: "jira",
         level: Level::D1,
+        when_unclear: crate::desk::WhenUnclear::MaybeNever,
         max_summary: shape::MAX_SUMMARY,
         max_body: shape::MAX_BODY,
         group_is: match &settings.admin_group_as {

@@ -2,6 +2,7 @@
 
 mod inspect;
 
+use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -311,6 +312,15 @@ impl Ledger for SqliteLedger {
         .await
     }
 
+    async fn distrust(&self, quiet_until: BTreeMap<String, Timestamp>, now: Timestamp) -> LedgerResult<usize> {
+        let shared = Arc::clone(&self.shared);
+        self.write(move |tx| {
+            let (shared, quiet_until) = (Arc::clone(&shared), quiet_until.clone());
+            Box::pin(async move { sql::recovery::distrust(tx, &shared, quiet_until, now).await })
+        })
+        .await
+    }
+
     async fn tickets_to_check(&self, desk: &str, before: Timestamp, limit: usize) -> LedgerResult<Vec<Held>> {
         sql::observe::tickets_to_check(&self.readers, desk, before, limit).await
     }
@@ -319,8 +329,8 @@ impl Ledger for SqliteLedger {
         sql::observe::held(&self.readers, desk, ref_ids).await
     }
 
-    async fn risky_tickets(&self, desk: &str, since: Timestamp, limit: usize) -> LedgerResult<Vec<Held>> {
-        sql::observe::risky_tickets(&self.readers, desk, since, limit).await
+    async fn risky_tickets(&self, desk: &str, before: Timestamp, limit: usize) -> LedgerResult<Vec<Held>> {
+        sql::observe::risky_tickets(&self.readers, desk, before, limit).await
     }
 
     async fn swept(&self, ticket_ids: &[Id]) -> LedgerResult<()> {

@@ -128,6 +128,21 @@ pub(in crate::ledger) async fn tell_reinstated(
     Ok(true)
 }
 
+/// The desk does not let us close: the same words as a comment. The closing's own text says what it is about.
+pub(in crate::ledger) async fn say_instead(
+    tx: &mut SqliteConnection,
+    shared: &Shared,
+    closing: i64,
+    (ticket, assignment): (i64, i64),
+    at: Timestamp,
+) -> LedgerResult<()> {
+    let (text,): (Option<String>,) =
+        sqlx::query_as("SELECT body FROM errand WHERE id = $1").bind(closing).fetch_one(&mut *tx).await?;
+    let Some(Change::Close { mark, body }) = text.as_deref().map(document::<Change>).transpose()? else { return Ok(()) };
+    let body = format!("{body}\nWe may not close this ticket: please close it as cancelled.\n");
+    errand(tx, shared, "comment", ticket, assignment, &Change::Comment { mark, body }, at).await
+}
+
 async fn errand(
     tx: &mut SqliteConnection,
     shared: &Shared,
