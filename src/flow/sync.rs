@@ -57,7 +57,8 @@ pub async fn changes(ledger: &dyn Ledger, desk: &dyn Desk, clock: &dyn Clock) ->
     let mark_name = format!("sync/{name}");
     let stored = ledger.cursor(&mark_name).await?;
     let now = clock.now();
-    let mark = stored.as_deref().and_then(|t| t.parse().ok()).map_or(now.plus_ms(-desk.info().overlap_ms - FIRST_LOOK_MS), Timestamp);
+    let mark =
+        stored.as_deref().and_then(|t| t.parse().ok()).map_or(now.plus_ms(-desk.info().overlap_ms - FIRST_LOOK_MS), Timestamp);
     let changes = desk.changed_since(mark).await.map_err(CallError::of_a_read)?;
     let rows = changes.rows.len();
     let changed = take_rows(ledger, desk, changes.rows, now).await?;
@@ -161,7 +162,8 @@ async fn check(ledger: &dyn Ledger, desk: &dyn Desk, held: &[Held], clock: &dyn 
                 observations.extend(by_id.remove(ticket.id.as_str()).map(|h| Observation::Gone { ticket_id: h.id }))
             }
             StatusAnswer::Unreadable(ticket, reason) => {
-                observations.extend(by_id.remove(ticket.id.as_str()).map(|h| Observation::Unreadable { ticket_id: h.id, reason }));
+                observations
+                    .extend(by_id.remove(ticket.id.as_str()).map(|h| Observation::Unreadable { ticket_id: h.id, reason }));
             }
         }
     }

@@ -45,7 +45,8 @@ pub(in crate::ledger) async fn lease(
         .iter()
         .filter(|c| c.kind == "create")
         .filter_map(|c| {
-            c.assignment.map(|a| Move::ours(a, Some(State::Sending), "sending", request.now).cause("the create call starts").if_it_may())
+            c.assignment
+                .map(|a| Move::ours(a, Some(State::Sending), "sending", request.now).cause("the create call starts").if_it_may())
         })
         .collect();
     journal::apply(tx, &creates, request.now).await?;
@@ -108,9 +109,9 @@ pub(in crate::ledger) async fn expire(
             "UPDATE ticket SET state = CASE WHEN state = 'sending' THEN 'unclear' ELSE state END, risky = 1
              WHERE id IN (SELECT value FROM json_each($1))",
         )
-            .bind(rows(&tickets)?)
-            .execute(tx)
-            .await?;
+        .bind(rows(&tickets)?)
+        .execute(tx)
+        .await?;
     }
     Ok(found.len())
 }
@@ -253,7 +254,8 @@ async fn set_aside(tx: &mut SqliteConnection, claim: &Claim, words: &str, now: T
         .execute(&mut *tx)
         .await?;
     let Some(assignment) = claim.assignment else { return Ok(()) };
-    let step = Move::ours(assignment, Some(State::Due), "parked", now).cause(format!("{E_LEDGER}: its {} cannot be read", claim.kind));
+    let step =
+        Move::ours(assignment, Some(State::Due), "parked", now).cause(format!("{E_LEDGER}: its {} cannot be read", claim.kind));
     journal::apply(tx, &[step.if_it_may()], now).await?;
     park(tx, &[json!({"id": assignment, "at": now, "code": E_LEDGER, "reason": words})]).await
 }

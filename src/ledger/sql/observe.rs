@@ -170,8 +170,11 @@ impl Observed {
 
     fn each(&mut self, to: Option<State>, event: &'static str, cause: &str, at: Timestamp, detail: &Value) {
         for item in &self.items {
-            let step =
-                Move::ours(item.id, to, event, self.now).by_clock_of(&self.ticket.desk, at).cause(cause).detail(detail.clone()).if_it_may();
+            let step = Move::ours(item.id, to, event, self.now)
+                .by_clock_of(&self.ticket.desk, at)
+                .cause(cause)
+                .detail(detail.clone())
+                .if_it_may();
             self.moves.push(Move { actor: self.ticket.desk.clone(), ..step });
         }
     }

@@ -138,10 +138,12 @@ impl Writes {
         update["desk"] = json!(plan.desk);
         update["group"] = json!(plan.admin_group);
         update["ticket"] = json!(ticket);
-        self.tickets.push(json!({"id": ticket, "key": plan.draft.key, "cycle": plan.cycle, "desk": plan.desk, "group": plan.admin_group,
+        self.tickets.push(
+            json!({"id": ticket, "key": plan.draft.key, "cycle": plan.cycle, "desk": plan.desk, "group": plan.admin_group,
             "route": plan.route, "draft": serde_json::to_string(&plan.draft).unwrap_or_default(), "template": plan.template,
             "tv": plan.template_version, "cv": decision.catalog_version, "at": now, "a": decision.id.0, "rev": decision.revision,
-            "state": if doubt.is_some() { "unclear" } else { "drafted" }, "risky": i64::from(doubt.is_some())}));
+            "state": if doubt.is_some() { "unclear" } else { "drafted" }, "risky": i64::from(doubt.is_some())}),
+        );
         self.errands.push(json!({"id": shared.ids.next(now).0, "edge": edge, "ticket": ticket,
             "a": decision.id.0, "rank": plan.rank, "due": now, "mark": plan.draft.key,
             "state": if doubt.is_some() { "unclear" } else { "ready" }, "quiet": doubt}));

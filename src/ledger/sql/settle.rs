@@ -112,14 +112,12 @@ impl Writes {
         // The desk's own hook may have named the ticket already: then it is there, whatever the call's answer says.
         let witnessed = match (&end.end, &row.ref_id, &row.ref_number) {
             (End::Filed(_) | End::Done, ..) => None,
-            (_, Some(id), Some(number)) if row.is_create() => {
-                Some(End::Filed(Created {
-                    ticket: TicketRef { id: id.clone(), number: number.clone() },
-                    url: None,
-                    key_confirmed: true,
-                    group_missed: false,
-                }))
-            }
+            (_, Some(id), Some(number)) if row.is_create() => Some(End::Filed(Created {
+                ticket: TicketRef { id: id.clone(), number: number.clone() },
+                url: None,
+                key_confirmed: true,
+                group_missed: false,
+            })),
             _ => None,
         };
         let how = witnessed.as_ref().unwrap_or(&end.end);
@@ -127,7 +125,7 @@ impl Writes {
             End::Filed(created) => self.filed(row, created, end.at),
             End::Done => self.done(row, end.at),
             End::Retry { .. } | End::Park { .. } | End::Clear if row.is_moot_create() => self.never_sent(row, end.at),
-            End::Retry { .. } | End::Park { .. } if row.is_untrue_report() => self.untrue(row, end.at),
+            End::Retry { .. } | End::Park { .. } | End::Clear | End::Miss { .. } if row.is_untrue_report() => self.untrue(row, end.at),
             End::Retry { at, code, reason, new_group } => self.retry(row, end.at, *at, code, reason, new_group.as_deref()),
             End::Park { code, reason } => self.park(row, end.at, code, reason),
             End::Unclear { ask_at, quiet_until, code, reason } => self.unclear(row, end.at, *ask_at, *quiet_until, code, reason),
@@ -240,9 +238,7 @@ impl Writes {
         if let Some(ticket) = row.ticket_id.filter(|_| back.is_some()) {
             self.tickets.push(json!({"id": ticket, "state": "drafted"}));
         }
-        self.moves.push(
-            Move::ours(assignment, back, "parked", at).if_it_may().cause(code).detail(json!({"errand": row.kind})),
-        );
+        self.moves.push(Move::ours(assignment, back, "parked", at).if_it_may().cause(code).detail(json!({"errand": row.kind})));
         self.parked.push(json!({"id": assignment, "at": at, "code": code, "reason": reason}));
     }
 

@@ -34,11 +34,13 @@ pub(in crate::ledger) async fn erase(
         .execute(&mut *tx)
         .await?
         .rows_affected();
-    touched += sqlx::query("UPDATE errand SET body = NULL, reason = NULL WHERE done_at < $1 AND (body IS NOT NULL OR reason IS NOT NULL)")
-        .bind(persons_before.0)
-        .execute(&mut *tx)
-        .await?
-        .rows_affected();
+    touched += sqlx::query(
+        "UPDATE errand SET body = NULL, reason = NULL WHERE done_at < $1 AND (body IS NOT NULL OR reason IS NOT NULL)",
+    )
+    .bind(persons_before.0)
+    .execute(&mut *tx)
+    .await?
+    .rows_affected();
     touched += sqlx::query("UPDATE attempt SET reason = NULL WHERE ended_at < $1 AND reason IS NOT NULL")
         .bind(persons_before.0)
         .execute(&mut *tx)

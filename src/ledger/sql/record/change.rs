@@ -60,7 +60,8 @@ pub(super) async fn apply(tx: &mut SqliteConnection, shared: &Shared, changes: &
                 .await?;
             }
             Some(State::Closed | State::Reported) if matters => {
-                journal::apply(tx, &[step(None, "the platform changed the order after its ticket was closed")], change.at).await?;
+                journal::apply(tx, &[step(None, "the platform changed the order after its ticket was closed")], change.at)
+                    .await?;
                 reinstate::order_again(tx, change.id, "changed", "it is filed again with a ticket of its own", change.at).await?;
             }
             _ => journal::apply(tx, &[step(None, "the platform changed the order after it was closed")], change.at).await?,
