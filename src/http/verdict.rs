@@ -77,8 +77,8 @@ impl CallError {
 
 /// Verdicts by HTTP status, the same for every edge unless its own table says otherwise.
 ///
-/// 429 → retry after what it asks; 425 → retry; 5xx, 408 and 3xx → unclear (it may have failed, or been sent elsewhere,
-/// after the effect); other 4xx → reject. 401/403 are `Retry` with code `E-AUTH`: credentials are mended
+/// 429 → retry after what it asks; 425 and redirects (a login page) → retry; 5xx, 408 and 303 ("see the result
+/// elsewhere") → unclear: it may have had its effect; other 4xx → reject. 401/403 are `Retry` with code `E-AUTH`: credentials are mended
 /// by people, and the order is not at fault.
 #[must_use]
 pub fn by_status(status: u16, retry_after: Option<Duration>, edge: &str, words: &str) -> CallError {
@@ -91,7 +91,8 @@ pub fn by_status(status: u16, retry_after: Option<Duration>, edge: &str, words: 
         408 => CallError::Unclear { code: "E-TIMEOUT", reason },
         401 | 403 => CallError::Retry { code: "E-AUTH", reason, after: None },
         500..=599 => CallError::Unclear { code: "E-SERVER", reason },
-        300..=399 => CallError::Unclear { code: "E-REDIRECT", reason },
+        303 => CallError::Unclear { code: "E-REDIRECT", reason },
+        300..=399 => CallError::Retry { code: "E-REDIRECT", reason, after: None },
         _ => CallError::Reject { code: "E-REFUSED", reason },
     }
 }

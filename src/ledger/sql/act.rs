@@ -97,12 +97,14 @@ async fn clear_mark(tx: &mut SqliteConnection, assignment: i64) -> LedgerResult<
     Ok(())
 }
 
+/// State, mark, ticket and code of the mark.
+type Marked = (String, Option<i64>, Option<i64>, Option<String>);
+
 async fn unpark(tx: &mut SqliteConnection, assignment: Id, actor: &str, now: Timestamp) -> LedgerResult<Acted> {
-    let row: Option<(String, Option<i64>, Option<i64>, Option<String>)> =
-        sqlx::query_as("SELECT state, parked_at, ticket_id, parked_code FROM assignment WHERE id = $1")
-            .bind(assignment.0)
-            .fetch_optional(&mut *tx)
-            .await?;
+    let row: Option<Marked> = sqlx::query_as("SELECT state, parked_at, ticket_id, parked_code FROM assignment WHERE id = $1")
+        .bind(assignment.0)
+        .fetch_optional(&mut *tx)
+        .await?;
     let Some((state, parked, ticket, code)) = row else { return Ok(Acted::NotFound) };
     if parked.is_none() {
         return Ok(Acted::NotNow("it is not parked".to_owned()));

@@ -125,7 +125,9 @@ impl Writes {
             End::Filed(created) => self.filed(row, created, end.at),
             End::Done => self.done(row, end.at),
             End::Retry { .. } | End::Park { .. } | End::Clear if row.is_moot_create() => self.never_sent(row, end.at),
-            End::Retry { .. } | End::Park { .. } if row.is_untrue_report() => self.untrue(row, end.at),
+            End::Retry { .. } | End::Park { .. } | End::Clear | End::Miss { .. } if row.is_untrue_report() => {
+                self.untrue(row, end.at)
+            }
             End::Retry { at, code, reason, new_group } => self.retry(row, end.at, *at, code, reason, new_group.as_deref()),
             End::Park { code, reason } => self.park(row, end.at, code, reason),
             End::Unclear { ask_at, quiet_until, code, reason } => self.unclear(row, end.at, *ask_at, *quiet_until, code, reason),

@@ -6,10 +6,10 @@ use futures_util::StreamExt;
 use super::*;
 
 /// Where the process dies: after so many waits of a round; none: it lives.
-const CRASHES: [Option<usize>; 5] = [None, Some(2), Some(4), Some(7), Some(12)];
+const CRASHES: [Option<usize>; 4] = [None, Some(3), Some(7), Some(12)];
 /// How far Jira's search lags; its declaration says up to five minutes.
 const LAGS_MS: [i64; 2] = [0, 290_000];
-const HARMS: [Harm; 6] = [Harm::Busy(Some(90)), Harm::FailBefore, Harm::FailAfter, Harm::Lost, Harm::Html, Harm::Slow(5)];
+const HARMS: [Harm; 5] = [Harm::Busy(Some(90)), Harm::FailBefore, Harm::FailAfter, Harm::Lost, Harm::Html];
 /// Orders of one trial: of both desks.
 const ORDERS: u64 = 3;
 /// Most minutes a phase may take.

@@ -5,8 +5,8 @@ use sqlx::SqliteConnection;
 
 use super::super::super::LedgerResult;
 use super::super::journal::{self, Move};
-use super::super::{Shared, document, rows};
-use super::{persons_of, reinstate};
+use super::super::{Shared, rows};
+use super::persons_of;
 use crate::ledger::sql::settle::after;
 use crate::model::{Assignment, State, Timestamp};
 
@@ -23,7 +23,6 @@ pub(super) struct Change {
 /// Writes revisions. What is not sent yet is planned anew; an open ticket is told by a comment.
 pub(super) async fn apply(tx: &mut SqliteConnection, shared: &Shared, changes: &[Change]) -> LedgerResult<()> {
     for change in changes {
-        let matters = matters(tx, change).await?;
         keep_revision(tx, change).await?;
         update_content(tx, shared, change).await?;
         let (state, ticket_id): (String, Option<i64>) =
@@ -59,32 +58,10 @@ pub(super) async fn apply(tx: &mut SqliteConnection, shared: &Shared, changes: &
                 )
                 .await?;
             }
-            Some(State::Closed | State::Reported) if matters => {
-                journal::apply(tx, &[step(None, "the platform changed the order after its ticket was closed")], change.at)
-                    .await?;
-                reinstate::order_again(tx, change.id, "changed", "it is filed again with a ticket of its own", change.at).await?;
-            }
             _ => journal::apply(tx, &[step(None, "the platform changed the order after it was closed")], change.at).await?,
         }
     }
     Ok(())
-}
-
-/// Whether the change is one that somebody has to carry out, on an order that still stands: what was closed is not filed
-/// again for another wording.
-async fn matters(tx: &mut SqliteConnection, change: &Change) -> LedgerResult<bool> {
-    let before: Option<(Option<String>, Option<i64>)> = sqlx::query_as(
-        "SELECT i.document, a.withdrawn_at FROM assignment AS a LEFT JOIN inbox AS i ON i.id = a.document_id
-         WHERE a.id = $1 AND a.state IN ('closed', 'reported')",
-    )
-    .bind(change.id)
-    .fetch_optional(tx)
-    .await?;
-    let Some((Some(text), None)) = before else { return Ok(false) };
-    let (old, new) = (document::<Assignment>(&text)?, &change.assignment);
-    Ok(old.lane() != new.lane()
-        || old.account != new.account
-        || (old.valid_from, old.valid_until) != (new.valid_from, new.valid_until))
 }
 
 async fn keep_revision(tx: &mut SqliteConnection, change: &Change) -> LedgerResult<()> {
