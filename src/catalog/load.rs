@@ -218,7 +218,7 @@ impl Reader {
     }
 
     fn parse<T: DeserializeOwned>(&mut self, file: &ConfigFile) -> Option<T> {
-        file.parse().map_err(|problem| self.problems.push(problem)).ok()
+        file.parse_all().map_err(|problems| self.problems.extend(problems)).ok()
     }
 
     fn finish(mut self) -> (Catalog, Files, Vec<Problem>) {

@@ -98,6 +98,7 @@ async fn ask(setup: &Setup) -> anyhow::Result<ExitCode> {
     }
     for (name, source) in &setup.sources {
         worst.show(&format!("source {name}"), &source.check().await, &mut out);
+        source.close().await;
     }
     let _ = match (worst.bad, worst.warnings) {
         (0, 0) => writeln!(out, "\nDesks and platforms offer everything the configuration needs."),
