@@ -3,9 +3,7 @@
 use std::collections::HashSet;
 
 use crate::http::{CallError, Inbound};
-use crate::ledger::{
-    Ledger, LedgerError, Pull, Pulled, Receipt, ReceiptContent, Recorded, Snapshot, StandingRound, Stood,
-};
+use crate::ledger::{Ledger, LedgerError, Pull, Pulled, Receipt, ReceiptContent, Recorded, Snapshot, StandingRound, Stood};
 use crate::model::retry::RetrySchedule;
 use crate::model::{Clock, Id, Timestamp};
 use crate::source::{EventContent, HookRefusal, ListKind, Missing, Source, SourceEvent};
@@ -225,7 +223,8 @@ async fn poll_standing(
         polled.withdrawn = removed;
         if not_believed > 0 {
             metrics::counter!("lastmile_removals_not_believed_total", "source" => name.clone()).increment(1);
-            let reason = format!("{not_believed} assignments are gone at once; with more than `max_removals` none is ordered away");
+            let reason =
+                format!("{not_believed} assignments are gone at once; with more than `max_removals` none is ordered away");
             polled.broken = Some(CallError::reject("E-REMOVALS", reason));
         }
     }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use sqlx::{SqliteConnection, SqlitePool};
 
-use super::super::{LedgerError, LedgerResult, Receipt, ReceiptContent, Recorded, Stood, StandingRound};
+use super::super::{LedgerError, LedgerResult, Receipt, ReceiptContent, Recorded, StandingRound, Stood};
 use super::pull::{cursor_name, move_cursor};
 use super::record::{From, record, withdraw};
 use super::{Shared, document, rows};
@@ -34,8 +34,7 @@ pub(in crate::ledger) async fn record_standing(
             .collect();
     // A row that several pages showed counts once, as it was seen last.
     let present: BTreeMap<&str, &Receipt> = round.rows.iter().map(|(id, receipt)| (id.as_str(), receipt)).collect();
-    let new: Vec<&Receipt> =
-        present.iter().filter(|(id, _)| !known.contains_key(**id)).map(|(_, receipt)| *receipt).collect();
+    let new: Vec<&Receipt> = present.iter().filter(|(id, _)| !known.contains_key(**id)).map(|(_, receipt)| *receipt).collect();
     let results = if round.baseline || new.is_empty() { Vec::new() } else { record(tx, shared, &new, From::List).await? };
     keep(tx, round, &present, &known).await?;
     let seen: HashSet<&str> = present.keys().copied().collect();
@@ -65,9 +64,7 @@ async fn keep(
     let mut changed: Vec<Value> = Vec::new();
     for (id, receipt) in present.iter().filter(|(id, r)| known.get(**id) != Some(&r.digest)) {
         let order = match &receipt.content {
-            ReceiptContent::Order(order) => {
-                Some(serde_json::to_string(order).map_err(|e| LedgerError::Corrupt(e.to_string()))?)
-            }
+            ReceiptContent::Order(order) => Some(serde_json::to_string(order).map_err(|e| LedgerError::Corrupt(e.to_string()))?),
             _ => None,
         };
         changed.push(json!({"x": id, "g": receipt.digest, "d": order}));

@@ -35,11 +35,7 @@ impl HistorySettings {
     }
 
     /// The decisions of requests, in bulk.
-    pub(super) async fn of(
-        &self,
-        server: &AppServer,
-        requests: &[String],
-    ) -> Result<BTreeMap<String, Decisions>, CallError> {
+    pub(super) async fn of(&self, server: &AppServer, requests: &[String]) -> Result<BTreeMap<String, Decisions>, CallError> {
         let key = format!("UID_{}", self.table);
         let mut columns = self.columns();
         columns.push(key.clone());
@@ -73,8 +69,7 @@ impl Decisions {
     /// last moved: it differs for every time that the request comes to wait for us, and is the platform's own.
     pub(super) fn document(&self, settings: &HistorySettings) -> Value {
         let is = |kinds: &[String], entry: &Entry| kinds.iter().any(|k| k.eq_ignore_ascii_case(&entry.kind));
-        let moves =
-            |e: &&Entry| is(&settings.ordered, e) || is(&settings.granted, e) || is(&settings.denied, e);
+        let moves = |e: &&Entry| is(&settings.ordered, e) || is(&settings.granted, e) || is(&settings.denied, e);
         let begun = self.0.iter().rposition(|e| is(&settings.ordered, e)).unwrap_or(0);
         let pass = self.0.get(begun..).unwrap_or_default();
         let ordered = pass.first().filter(|e| is(&settings.ordered, e)).map(|e| e.at);

@@ -156,8 +156,9 @@ impl Server {
 
     async fn log_in(&self, number: u64) -> Result<Session, CallError> {
         let call = match &self.kind {
-            ServerKind::Application => Call::new("POST", self.address(&["auth", "apphost"]))
-                .json(json!({"authString": self.login.auth_string()})),
+            ServerKind::Application => {
+                Call::new("POST", self.address(&["auth", "apphost"])).json(json!({"authString": self.login.auth_string()}))
+            }
             ServerKind::Api { app, xsrf, .. } => {
                 let call = Call::new("POST", self.address(&["imx", "login", app]));
                 let call = if *xsrf { call } else { call.query("noxsrf", "true") };

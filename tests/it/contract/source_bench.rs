@@ -86,8 +86,7 @@ impl Bench {
             .unwrap_or_else(|problems| panic!("{problems:?}"));
         let url = format!("sqlite:{}", folder.path().join("ledger.db").display());
         let ledger = SqliteLedger::open(&url, "contract", Mode::Serve).await.unwrap();
-        let bench =
-            Self { kind, clock, ledger, source, platform, placed: std::sync::Mutex::default(), _folder: folder };
+        let bench = Self { kind, clock, ledger, source, platform, placed: std::sync::Mutex::default(), _folder: folder };
         // What stands in the first round of a standing list is its beginning.
         bench.round().await.unwrap();
         bench
@@ -378,9 +377,8 @@ impl Bench {
             }
             Kind::Assignments => {
                 let raised = fake.state().raised().into_iter().filter(|r| r.parameters["Assignment"] == json!(id));
-                let by_id: BTreeMap<String, bool> = raised
-                    .map(|r| (r.parameters["ReportId"].to_string(), r.parameters["Success"] == json!("true")))
-                    .collect();
+                let by_id: BTreeMap<String, bool> =
+                    raised.map(|r| (r.parameters["ReportId"].to_string(), r.parameters["Success"] == json!("true"))).collect();
                 by_id.into_values().collect()
             }
             _ => fake.state().decisions().into_iter().filter(|d| d.request == id).map(|d| d.granted).collect(),
