@@ -139,6 +139,13 @@ impl Source for Declared {
         }
     }
 
+    async fn first_page(&self, _now: Timestamp) -> Result<Vec<SourceEvent>, CallError> {
+        match &self.poller {
+            Some(poller) => poller.first_page(&self.info.name, &self.poll_mapping).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
     fn next_poll(&self, now: Timestamp) -> Option<Timestamp> {
         self.poller.as_ref().and_then(|poller| poller.next(now))
     }

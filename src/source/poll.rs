@@ -265,6 +265,16 @@ impl Poller {
         self.rows(&body).map(drop)
     }
 
+    /// The events of the first page, from the beginning of the list.
+    ///
+    /// # Errors
+    /// As the call.
+    pub async fn first_page(&self, source: &str, map: &Mapping) -> Result<Vec<SourceEvent>, CallError> {
+        let mut round = Round::default();
+        self.page(source, map, &self.paging().first(&self.url), &mut round).await?;
+        Ok(round.events)
+    }
+
     fn paging(&self) -> &Paging {
         &self.settings.paging
     }
