@@ -51,15 +51,15 @@ impl FromStr for Schedule {
                     "`{weekday}`: write days of the week as names, like {meant}; numbers are read differently elsewhere"
                 ));
             }
-            let day = full.split(' ').nth(3).unwrap_or("*");
-            if ![day, weekday].iter().any(|field| matches!(*field, "*" | "?")) {
-                return Err(format!(
-                    "`{text}` names a day of the month and a day of the week: crontab means either, others mean both; write two sources or one of them"
-                ));
-            }
         }
         let parsed = cron::Schedule::from_str(&full)
             .map_err(|_| format!("`{text}` is not a schedule; an example is `*/5 * * * MON-FRI`"))?;
+        let field = |n| full.split(' ').nth(n).unwrap_or("*");
+        if !full.starts_with('@') && ![field(3), field(5)].iter().any(|field| matches!(*field, "*" | "?")) {
+            return Err(format!(
+                "`{text}` names a day of the month and a day of the week: crontab means either, others mean both; write two sources or one of them"
+            ));
+        }
         let schedule = Self { text: text.to_owned(), parsed, zone: Tz::UTC };
         // From a fixed instant: whether it ever fires does not depend on today.
         if schedule.next_after(Timestamp(1_767_225_600_000)).is_none() {

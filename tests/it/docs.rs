@@ -160,7 +160,7 @@ fn the_shipped_file_can_be_uncommented() {
     let shipped = text("config/lastmile.toml");
     let is_setting = |line: &str| {
         let rest = line.strip_prefix("# ").unwrap_or_default();
-        let word: String = rest.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect();
+        let word: String = rest.chars().take_while(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || *c == '_').collect();
         rest.starts_with("[access.") || (!word.is_empty() && rest[word.len()..].starts_with(" = "))
     };
     let open = shipped.lines().map(|line| if is_setting(line) { line.trim_start_matches("# ") } else { line });
