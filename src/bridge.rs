@@ -11,17 +11,22 @@ use crate::flow::Setup;
 use crate::ledger::{Ledger, LedgerError, SqliteLedger};
 use crate::model::{Clock, Timestamp};
 use crate::plan::Planner;
-use crate::runtime::{Runtime, Wake};
-use crate::web::WebState;
+use crate::runtime::{Runtime, SwapError, Wake, objections, orphans};
+use crate::web::{Gate, Limits, WebState};
 
 /// Makes everything a checked catalog describes; nothing is called yet.
 ///
 /// # Errors
 /// Every problem of templates, desks and sources, with file and line.
 pub fn setup(catalog: Catalog, clock: &Arc<dyn Clock>) -> Result<Setup, Problems> {
+    make(catalog, Vec::new(), clock)
+}
+
+/// Goes through everything whatever was found before, so that all problems are told at once.
+fn make(catalog: Catalog, mut problems: Vec<Problem>, clock: &Arc<dyn Clock>) -> Result<Setup, Problems> {
     let catalog = Arc::new(catalog);
-    let mut problems: Vec<Problem> = Vec::new();
-    let planner = Planner::new(&catalog).map_err(|p| problems.extend(p.0)).ok();
+    let (planner, more) = Planner::gather(&catalog);
+    problems.extend(more);
     let (mut desks, mut sources) = (BTreeMap::new(), BTreeMap::new());
     for (name, edge) in &catalog.desks {
         match crate::desk::build(name, edge, &catalog.folder) {
@@ -35,21 +40,21 @@ pub fn setup(catalog: Catalog, clock: &Arc<dyn Clock>) -> Result<Setup, Problems
             Err(more) => problems.extend(more),
         }
     }
-    match planner {
-        Some(planner) if problems.is_empty() => Ok(Setup { catalog, planner, sources, desks }),
-        _ => {
-            problems.sort();
-            Err(Problems(problems))
-        }
+    if problems.is_empty() {
+        return Ok(Setup { catalog, planner, sources, desks });
     }
+    problems.sort();
+    problems.dedup();
+    Err(Problems(problems))
 }
 
 /// Loads and makes a configuration folder.
 ///
 /// # Errors
-/// Every problem found.
+/// Every problem found, of files, templates and edges alike, in one sorted list.
 pub fn load(folder: &Path, clock: &Arc<dyn Clock>) -> Result<Setup, Problems> {
-    setup(Catalog::load(folder)?, clock)
+    let (catalog, problems) = Catalog::gather(folder);
+    make(catalog, problems, clock)
 }
 
 /// A bridge: ledger, setup and loops, ready to serve.
@@ -101,13 +106,33 @@ impl Bridge {
             loopback,
             note,
             wake: Arc::new(move || wake.wake()),
+            gate: Arc::new(Gate::new(Limits::default())),
         }
     }
 
-    /// Swaps in another checked configuration, whole. Edges that did not exist at the start need a restart to run.
-    pub fn swap(&self, setup: Setup) {
+    /// Swaps in another checked configuration, whole or not at all. Loops of new edges start, those of removed ones
+    /// end; what was planned before keeps the versions it was made with.
+    ///
+    /// # Errors
+    /// Something under way would lose its edge, or the change needs a restart; the old configuration goes on.
+    pub async fn swap(&self, setup: Setup) -> Result<(), SwapError> {
+        let owed = self.ledger.owed(self.clock.now()).await?;
+        let objections = objections(&self.setup.load(), &setup, &owed);
+        if !objections.is_empty() {
+            return Err(SwapError::Refused(objections));
+        }
         self.setup.store(Arc::new(setup));
+        self.runtime.follow();
         self.wake.wake();
+        Ok(())
+    }
+
+    /// What the ledger still needs although the configuration has no edge for it.
+    ///
+    /// # Errors
+    /// See [`LedgerError`].
+    pub async fn orphans(&self) -> Result<Vec<String>, LedgerError> {
+        Ok(orphans(&self.setup.load(), &self.ledger.owed(self.clock.now()).await?))
     }
 
     /// Stops the loops, then the ledger.

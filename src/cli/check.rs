@@ -1,77 +1,135 @@
 //! `lastmile check`: is the configuration sound, and (`--online`) do desks and platforms offer what it needs?
 
-use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use super::say;
 use crate::bridge;
 use crate::flow::Setup;
-use crate::model::Clock;
 use crate::model::clock::SystemClock;
 use crate::model::finding::{Finding, Grade};
+use crate::model::{Clock, Timestamp};
+use crate::source::Source;
 
 /// Checks; problems are reported by the caller.
-#[expect(clippy::print_stdout, reason = "commands speak to a person")]
 pub(super) async fn run(folder: &Path, online: bool) -> anyhow::Result<ExitCode> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let setup = bridge::load(folder, &clock)?;
+    let mut out = String::new();
+    sources(&setup, clock.now(), &mut out);
+    desks(&setup, &mut out);
+    let doubtful = routes(&setup, &mut out);
     let catalog = &setup.catalog;
-    println!(
-        "The configuration in {} is sound: {} desks, {} sources, {} applications, {} templates (version {}).",
+    let _ = writeln!(
+        out,
+        "\nThe configuration in {} is sound: {}, {}, {}, {} (version {}).",
         folder.display(),
-        setup.desks.len(),
-        setup.sources.len(),
-        catalog.applications.len(),
-        catalog.templates.len(),
+        count(setup.desks.len(), "desk"),
+        count(setup.sources.len(), "source"),
+        count(catalog.applications.len(), "application"),
+        count(catalog.templates.len(), "template"),
         catalog.version
     );
-    for (name, source) in &setup.sources {
-        let kind = source.info().kind;
-        println!(
-            "source {name}: {kind}{}",
-            if source.info().capabilities.report { "" } else { "; outcomes are not reported to it" }
-        );
+    if doubtful > 0 {
+        let _ = writeln!(out, "{} worth a look: see `look` above.", count(doubtful, "route"));
     }
-    for (name, desk) in &setup.desks {
-        println!(
-            "desk {name}: {}, level {:?}, an admin group is a {}",
-            desk.info().kind,
-            desk.info().level,
-            desk.info().group_is
-        );
-    }
-    if !online {
-        return Ok(ExitCode::SUCCESS);
-    }
-    let mut worst = Grade::Good;
-    for (name, desk) in &setup.desks {
-        worst = worst.max(show(&format!("desk {name}"), desk.check(&groups_of(&setup, name)).await));
-    }
-    for (name, source) in &setup.sources {
-        worst = worst.max(show(&format!("source {name}"), source.check().await));
-    }
-    Ok(if worst == Grade::Bad { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    say(&out);
+    if online { ask(&setup).await } else { Ok(ExitCode::SUCCESS) }
 }
 
-/// Groups that the configuration names for a desk, in the desk's words; those by convention are known only by orders.
-fn groups_of(setup: &Setup, desk: &str) -> Vec<String> {
-    let only = setup.desks.len() == 1;
-    let named = setup.catalog.admin_groups.iter().filter(|(_, g)| g.desk.as_deref().map_or(only, |d| d == desk));
-    named.map(|(name, g)| g.name.clone().unwrap_or_else(|| name.clone())).collect::<BTreeSet<_>>().into_iter().collect()
+fn count(n: usize, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
-#[expect(clippy::print_stdout, reason = "commands speak to a person")]
-fn show(edge: &str, findings: Vec<Finding>) -> Grade {
-    let mut worst = Grade::Good;
-    for finding in findings {
-        let mark = match finding.grade {
-            Grade::Good => "ok     ",
-            Grade::Warning => "warning",
-            Grade::Bad => "WRONG  ",
+fn sources(setup: &Setup, now: Timestamp, out: &mut String) {
+    for (name, source) in &setup.sources {
+        let can = source.info().capabilities;
+        let ways = [(can.pushes, "takes webhooks"), (can.polls, "is polled"), (can.report, "hears outcomes")];
+        let mut words: Vec<&str> = ways.iter().filter(|(can, _)| *can).map(|(_, words)| *words).collect();
+        if !can.report {
+            words.push("hears no outcomes (no [report])");
+        }
+        let _ = writeln!(out, "source {name}: {}", words.join(", "));
+        if let Some(schedule) = &source.info().schedule {
+            let _ = writeln!(out, "  schedule `{schedule}`, next: {}", fires(&**source, now).join(", "));
+        }
+    }
+}
+
+/// The next times, so that a misread schedule is seen before it runs.
+fn fires(source: &dyn Source, now: Timestamp) -> Vec<String> {
+    std::iter::successors(source.next_poll(now), |at| source.next_poll(*at)).take(3).map(|at| seconds(at)).collect()
+}
+
+fn seconds(at: Timestamp) -> String {
+    at.to_utc().format("%a %Y-%m-%d %H:%M:%S UTC").to_string()
+}
+
+fn desks(setup: &Setup, out: &mut String) {
+    for (name, desk) in &setup.desks {
+        let info = desk.info();
+        let _ = writeln!(out, "desk {name}: {}, an admin group is a {}", info.kind, info.group_is);
+        let _ = writeln!(out, "  level {:?}: {}", info.level, info.level.words());
+    }
+}
+
+/// Where typical orders go; gives how many deserve a look.
+fn routes(setup: &Setup, out: &mut String) -> usize {
+    let (mut doubtful, mut last) = (0, String::new());
+    for route in setup.planner.route_samples() {
+        if route.application != last {
+            let _ = writeln!(out, "application {}", route.application);
+            last.clone_from(&route.application);
+        }
+        let doubt = match (route.nobody, route.never_wins) {
+            (true, _) => "look: nobody would get it: ",
+            (_, true) => "look: this rule never wins, an earlier one does: ",
+            _ => "",
         };
-        println!("{mark} {edge}: {}: {}", finding.what, finding.words);
-        worst = worst.max(finding.grade);
+        doubtful += usize::from(!doubt.is_empty());
+        let _ = writeln!(out, "  {}: {doubt}{}", route.case, route.words);
     }
-    worst
+    doubtful
+}
+
+/// Asks every edge; 1 when one of them does not offer what is needed.
+async fn ask(setup: &Setup) -> anyhow::Result<ExitCode> {
+    let (mut out, mut worst) = (String::new(), Tally::default());
+    for (name, desk) in &setup.desks {
+        worst.show(&format!("desk {name}"), desk.check(&setup.planner.groups_on(name)).await, &mut out);
+    }
+    for (name, source) in &setup.sources {
+        worst.show(&format!("source {name}"), source.check().await, &mut out);
+    }
+    let _ = match (worst.bad, worst.warnings) {
+        (0, 0) => writeln!(out, "\nDesks and platforms offer everything the configuration needs."),
+        (0, n) => writeln!(out, "\nDesks and platforms offer what is needed, with {}.", count(n, "drawback")),
+        (n, _) => writeln!(out, "\n{} will not work as configured: see WRONG above.", count(n, "thing")),
+    };
+    say(&out);
+    Ok(if worst.bad > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+#[derive(Default)]
+struct Tally {
+    warnings: usize,
+    bad: usize,
+}
+
+impl Tally {
+    fn show(&mut self, edge: &str, findings: Vec<Finding>, out: &mut String) {
+        let _ = writeln!(out, "\n{edge}");
+        for finding in findings {
+            let mark = match finding.grade {
+                Grade::Good => "ok     ",
+                Grade::Warning => "warning",
+                Grade::Bad => "WRONG  ",
+            };
+            self.warnings += usize::from(finding.grade == Grade::Warning);
+            self.bad += usize::from(finding.grade == Grade::Bad);
+            let _ = writeln!(out, "  {mark} {}: {}", finding.what, finding.words);
+        }
+    }
 }

@@ -65,8 +65,7 @@ pub(super) async fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     bridge.runtime.start();
     let note = "This is the demo: the people, the orders and both desks are made up.".to_owned();
     let app = web::router(bridge.web(telemetry::metrics_handle(), true, Some(note)));
-    let server =
-        tokio::spawn(async move { axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).await });
+    let server = tokio::spawn(web::serve(listener, app, std::future::pending()));
     stage.platform.deliver_to(&format!("http://{address}/hooks/{}", config::SOURCE), Duration::from_secs(1));
     let code = if arguments.once {
         once(&stage, &*clock).await

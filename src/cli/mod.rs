@@ -1,7 +1,12 @@
 //! Commands, one file each. Exit codes: 0 done, 1 failed, 2 wrong use, 78 the configuration is refused.
 
+mod act;
 mod check;
 mod demo;
+mod door;
+mod plan;
+mod replay;
+mod schema;
 mod serve;
 mod token;
 
@@ -36,13 +41,21 @@ enum Command {
     /// Try it: a sandbox platform, two sandbox desks with simulated admins, and the bridge between them.
     Demo(demo::Arguments),
     /// Run the bridge.
-    Serve,
+    Serve(serve::Arguments),
     /// Check the configuration without running it.
     Check {
         /// Also ask desks and platforms for the rights, groups and fields it will need.
         #[arg(long)]
         online: bool,
     },
+    /// Print the very ticket each sample event would become, and why. Asks nobody, writes nothing.
+    Plan(plan::Arguments),
+    /// List events that did not map, map them afresh, or throw them away.
+    Replay(replay::Arguments),
+    /// Act on what is parked or unclear, as on the operations page.
+    Act(act::Arguments),
+    /// Print the JSON Schema of every kind of configuration file.
+    Schema,
     /// Make an access token; shown once, with the lines for lastmile.toml.
     Token {
         /// Name of its holder.
@@ -50,6 +63,8 @@ enum Command {
     },
 }
 
+/// Exit code of wrong use, the same that the command line's own parser gives.
+const WRONG_USE: u8 = 2;
 /// Exit code of a refused configuration (`EX_CONFIG` of sysexits.h).
 const REFUSED: u8 = 78;
 
@@ -65,8 +80,12 @@ pub fn run() -> ExitCode {
     let result = runtime.block_on(async {
         match arguments.command {
             Command::Demo(arguments) => demo::run(&arguments).await,
-            Command::Serve => serve::run(&arguments.config).await,
+            Command::Serve(what) => serve::run(&arguments.config, &what).await,
             Command::Check { online } => check::run(&arguments.config, online).await,
+            Command::Plan(what) => plan::run(&arguments.config, &what),
+            Command::Replay(what) => replay::run(&arguments.config, &what).await,
+            Command::Act(what) => act::run(&arguments.config, &what).await,
+            Command::Schema => schema::run(),
             Command::Token { name } => token::run(&name),
         }
     });
@@ -87,6 +106,25 @@ fn refused(problems: &Problems) -> ExitCode {
         if n == 1 { "problem" } else { "problems" }
     );
     ExitCode::from(REFUSED)
+}
+
+/// Says something on standard output. A reader who has seen enough (`| head`) is no failure.
+fn say(text: &str) {
+    use std::io::Write as _;
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// The command was used wrongly, in a way that only the configuration shows.
+#[expect(clippy::print_stderr, reason = "commands speak to a person")]
+fn wrong_use(words: &str) -> ExitCode {
+    eprintln!("lastmile: {words}");
+    ExitCode::from(WRONG_USE)
+}
+
+/// Where a code is explained.
+fn page(code: &str) -> String {
+    format!("docs/errors/{code}.md")
 }
 
 #[expect(clippy::print_stderr, reason = "commands speak to a person")]

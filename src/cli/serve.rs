@@ -1,12 +1,14 @@
 //! `lastmile serve`: the bridge, until it is told to stop.
 
+use std::ffi::OsStr;
 use std::net::SocketAddr;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::bridge::{self, Bridge};
 use crate::model::Clock;
@@ -14,39 +16,123 @@ use crate::model::clock::SystemClock;
 use crate::runtime::telemetry;
 use crate::web;
 
+/// Exit code of a stop that waited for nothing (128 + SIGTERM).
+const CUT_SHORT: i32 = 143;
+
+/// What the service manager tells.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Socket that hears when it is ready (set by systemd for `Type=notify`).
+    #[arg(long, env = "NOTIFY_SOCKET", hide = true)]
+    notify_socket: Option<std::ffi::OsString>,
+}
+
 /// Serves until SIGTERM or SIGINT; SIGHUP swaps the whole checked configuration or nothing.
-pub(super) async fn run(folder: &Path) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(folder: &Path, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let setup = bridge::load(folder, &clock)?;
     let listen: SocketAddr = setup.catalog.main.server.listen.parse().context("the address to listen on")?;
+    let signals = Signals::new().context("signals cannot be received")?;
+    // Before the ledger: whoever cannot be reached must not take work over.
+    let listener = tokio::net::TcpListener::bind(listen)
+        .await
+        .with_context(|| format!("cannot listen on {listen} (another lastmile, or another program? change [server] listen)"))?;
     let bridge = Arc::new(Bridge::open(setup, clock, false).await?);
-    let listener = tokio::net::TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
     bridge.runtime.start();
-    tracing::info!(address = %listener.local_addr()?, catalog = bridge.setup.load().catalog.version, "serving");
+    say_ready(&bridge, listener.local_addr()?).await?;
+    notify(arguments.notify_socket.as_deref(), "READY=1");
     let app = web::router(bridge.web(telemetry::metrics_handle(), listen.ip().is_loopback(), None));
-    let service = app.into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, service).with_graceful_shutdown(until_told(Arc::clone(&bridge), folder.to_owned())).await?;
+    let told = {
+        let bridge = Arc::clone(&bridge);
+        let (folder, socket) = (folder.to_owned(), arguments.notify_socket.clone());
+        async move {
+            until_told(&bridge, &folder, signals).await;
+            notify(socket.as_deref(), "STOPPING=1");
+        }
+    };
+    web::serve(listener, app, told).await;
     bridge.close().await;
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
 }
 
-async fn until_told(bridge: Arc<Bridge>, folder: std::path::PathBuf) {
-    let (Ok(mut term), Ok(mut hup)) = (signal(SignalKind::terminate()), signal(SignalKind::hangup())) else {
-        // Without signals of its own the process is stopped by the system.
-        return std::future::pending().await;
-    };
+/// What it works for, and what waits for a person; then it is quiet until something changes.
+async fn say_ready(bridge: &Bridge, address: SocketAddr) -> anyhow::Result<()> {
+    let setup = bridge.setup.load();
+    let names = |names: Vec<String>| if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    let desks = names(setup.desks.iter().map(|(name, desk)| format!("{name} ({:?})", desk.info().level)).collect());
+    let sources = names(setup.sources.keys().cloned().collect());
+    tracing::info!(%address, catalog = setup.catalog.version, desks, sources, "serving");
+    let overview = bridge.ledger.overview(&None, bridge.clock.now()).await?;
+    let (parked, unclear, quarantined) = (overview.parked + overview.parked_errands, overview.unclear, overview.quarantined);
+    if parked + quarantined > 0 {
+        tracing::warn!(parked, unclear, quarantined, "waits for a person: see the operations page");
+    }
+    for orphan in bridge.orphans().await? {
+        tracing::error!("{orphan}");
+    }
+    Ok(())
+}
+
+struct Signals {
+    term: Signal,
+    int: Signal,
+    hup: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            term: signal(SignalKind::terminate())?,
+            int: signal(SignalKind::interrupt())?,
+            hup: signal(SignalKind::hangup())?,
+        })
+    }
+}
+
+/// Returns at the first SIGTERM or SIGINT; from then on a second one ends the process at once.
+async fn until_told(bridge: &Bridge, folder: &Path, mut signals: Signals) {
     loop {
         tokio::select! {
-            _ = tokio::signal::ctrl_c() => return,
-            _ = term.recv() => return,
-            _ = hup.recv() => match bridge::load(&folder, &bridge.clock) {
-                Ok(setup) => {
-                    tracing::info!(catalog = setup.catalog.version, "the configuration was read again and swapped in");
-                    bridge.swap(setup);
-                }
-                Err(problems) => tracing::error!(problems = %problems, "the changed configuration is refused; the old one stays"),
-            },
+            _ = signals.term.recv() => break,
+            _ = signals.int.recv() => break,
+            _ = signals.hup.recv() => reload(bridge, folder).await,
         }
+    }
+    tracing::info!("stopping: calls under way are finished; a second signal stops at once");
+    tokio::spawn(async move {
+        tokio::select! { _ = signals.term.recv() => {}, _ = signals.int.recv() => {} }
+        tracing::warn!("stopped at once: what was under way is cleared up at the next start");
+        std::process::exit(CUT_SHORT);
+    });
+}
+
+async fn reload(bridge: &Bridge, folder: &Path) {
+    let refused = |why: &str| tracing::error!("the changed configuration is refused, the old one stays: {why}");
+    match bridge::load(folder, &bridge.clock) {
+        Err(problems) => refused(&problems.to_string()),
+        Ok(setup) => {
+            let catalog = setup.catalog.version.clone();
+            match bridge.swap(setup).await {
+                Ok(()) => tracing::info!(catalog, "the configuration was read again and is in force"),
+                Err(error) => refused(&error.to_string()),
+            }
+        }
+    }
+}
+
+/// Tells the service manager; without one there is nobody to tell.
+fn notify(socket: Option<&OsStr>, state: &str) {
+    let Some(socket) = socket.filter(|s| !s.is_empty()) else { return };
+    let sent = std::os::unix::net::UnixDatagram::unbound().and_then(|from| match socket.as_bytes().strip_prefix(b"@") {
+        #[cfg(target_os = "linux")]
+        Some(name) => {
+            use std::os::linux::net::SocketAddrExt as _;
+            from.send_to_addr(state.as_bytes(), &std::os::unix::net::SocketAddr::from_abstract_name(name)?)
+        }
+        _ => from.send_to(state.as_bytes(), socket),
+    });
+    if let Err(error) = sent {
+        tracing::warn!(error = %error, "the service manager could not be told `{state}`");
     }
 }

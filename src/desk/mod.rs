@@ -2,6 +2,7 @@
 
 mod common;
 pub mod jira;
+mod preview;
 mod render;
 pub mod rest;
 pub mod servicenow;
@@ -19,6 +20,8 @@ use crate::model::finding::Finding;
 use crate::model::key::Key;
 use crate::model::ticket::{Change, Created, Draft, TicketReading, TicketRef, TicketStatus};
 
+pub use preview::Preview;
+
 /// What a desk lets anyone promise about doubles (docs/guarantees.md).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub enum Level {
@@ -30,6 +33,19 @@ pub enum Level {
     D2,
     /// Repeating a create is harmless.
     D3,
+}
+
+impl Level {
+    /// What it means for whoever relies on it.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::D0 => "it cannot be searched: after an unclear call a person must look, or a ticket may be doubled or missing",
+            Self::D1 => "its search lags: after an unclear call we wait until the search must show the ticket, then send again",
+            Self::D2 => "its search is always up to date: after an unclear call one look tells whether the ticket is there",
+            Self::D3 => "repeating a create is harmless: the desk itself gives the same ticket again",
+        }
+    }
 }
 
 /// What a desk declares about itself.
@@ -111,6 +127,12 @@ pub trait Desk: Send + Sync + std::fmt::Debug {
 
     /// Creates the ticket with the key inside the call.
     async fn create(&self, draft: &Draft) -> Result<Created, CallError>;
+
+    /// The create call of a draft as it would be made. Nothing is sent.
+    ///
+    /// # Errors
+    /// The declaration cannot be filled for this draft.
+    fn preview(&self, draft: &Draft) -> Result<Preview, CallError>;
 
     /// Reads one ticket fully: closer, last words, when work began.
     async fn read(&self, ticket: &TicketRef) -> Result<TicketReading, CallError>;

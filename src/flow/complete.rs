@@ -8,7 +8,7 @@ use crate::ledger::{End, LeaseRequest, Ledger, LedgerResult, Load, Settlement};
 use crate::model::{Clock, random};
 use crate::source::Source;
 
-use super::{Setup, Worker};
+use super::{Setup, Work, Worker};
 
 /// Reports sent at the same time.
 const IN_FLIGHT: usize = 16;
@@ -50,8 +50,12 @@ pub async fn step(
                 return Ok(());
             }
             let end = match source.report(completion).await {
-                Ok(()) => End::Done,
+                Ok(()) => {
+                    worker.health.well(ledger, edge, Work::Reports, clock.now()).await?;
+                    End::Done
+                }
                 Err(error) => {
+                    worker.health.failed(ledger, edge, Work::Reports, &error, clock.now()).await?;
                     metrics::counter!("lastmile_call_failures_total", "edge" => edge.clone(), "code" => error.code())
                         .increment(1);
                     let (code, reason) = (error.code().to_owned(), error.reason().to_owned());

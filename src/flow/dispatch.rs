@@ -10,7 +10,7 @@ use crate::model::errand::ErrandKind;
 use crate::model::ticket::Created;
 use crate::model::{Clock, Timestamp, random};
 
-use super::{Breakers, Setup, Worker};
+use super::{Breakers, Health, Setup, Work, Worker};
 
 /// Misses in a row before a quiet period may end: one look is not enough.
 const MISSES: u32 = 2;
@@ -46,7 +46,7 @@ pub async fn step(
     let leased = ledger.lease(request).await?;
     let count = leased.len();
     let good_until = leased_boot_ms + lease_ms - info.timeout_ms;
-    let call = Calls { ledger, setup, desk, breakers, clock, edge: &edge, good_until };
+    let call = Calls { ledger, setup, desk, breakers, health: &worker.health, clock, edge: &edge, good_until };
     let mut running: FuturesUnordered<_> = leased.into_iter().map(|errand| call.carry_out(errand)).collect();
     while let Some(result) = running.next().await {
         result?;
@@ -59,6 +59,7 @@ struct Calls<'a> {
     setup: &'a Setup,
     desk: &'a dyn Desk,
     breakers: &'a Breakers,
+    health: &'a Health,
     clock: &'a dyn Clock,
     edge: &'a str,
     /// By the boot-time clock: later than this, the lease could run out during the call.
@@ -72,9 +73,11 @@ impl Calls<'_> {
             return Ok(());
         }
         let end = match (errand.step, &errand.load) {
-            (Step::Send, Load::Create { draft, .. }) => self.ended(&errand, self.desk.create(draft).await),
+            (Step::Send, Load::Create { draft, .. }) => self.ended(&errand, self.desk.create(draft).await).await?,
             (Step::Witness, Load::Create { draft, .. }) => self.look_for(&errand, &draft.key).await,
-            (Step::Send, Load::Amend { ticket, change, .. }) => self.ended_plain(&errand, self.desk.amend(ticket, change).await),
+            (Step::Send, Load::Amend { ticket, change, .. }) => {
+                self.ended_plain(&errand, self.desk.amend(ticket, change).await).await?
+            }
             (Step::Witness, Load::Amend { ticket, .. }) => match self.desk.has_mark(ticket, &errand.mark).await {
                 Ok(true) => End::Done,
                 Ok(false) => self.missed(&errand),
@@ -90,21 +93,30 @@ impl Calls<'_> {
         Ok(())
     }
 
-    fn ended(&self, errand: &Leased, result: Result<Created, CallError>) -> End {
+    async fn ended(&self, errand: &Leased, result: Result<Created, CallError>) -> LedgerResult<End> {
         match result {
             Ok(created) => {
+                self.health.well(self.ledger, self.edge, Work::Tickets, self.clock.now()).await?;
                 metrics::counter!("lastmile_tickets_total", "desk" => self.desk.info().name.clone()).increment(1);
-                End::Filed(created)
+                Ok(End::Filed(created))
             }
-            Err(error) => self.failed(errand, &error),
+            Err(error) => self.fails(errand, &error).await,
         }
     }
 
-    fn ended_plain(&self, errand: &Leased, result: Result<(), CallError>) -> End {
+    async fn ended_plain(&self, errand: &Leased, result: Result<(), CallError>) -> LedgerResult<End> {
         match result {
-            Ok(()) => End::Done,
-            Err(error) => self.failed(errand, &error),
+            Ok(()) => {
+                self.health.well(self.ledger, self.edge, Work::Tickets, self.clock.now()).await?;
+                Ok(End::Done)
+            }
+            Err(error) => self.fails(errand, &error).await,
         }
+    }
+
+    async fn fails(&self, errand: &Leased, error: &CallError) -> LedgerResult<End> {
+        self.health.failed(self.ledger, self.edge, Work::Tickets, error, self.clock.now()).await?;
+        Ok(self.failed(errand, error))
     }
 
     fn failed(&self, errand: &Leased, error: &CallError) -> End {

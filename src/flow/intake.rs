@@ -1,11 +1,12 @@
 //! Intake: what a platform says becomes durable before it hears "accepted".
 
 use crate::http::{CallError, Inbound};
-use crate::ledger::{Ledger, LedgerError, Pull, Pulled, Receipt, ReceiptContent, Recorded};
+use crate::ledger::{Ledger, LedgerError, Pull, Pulled, Receipt, ReceiptContent, Recorded, Snapshot};
+use crate::model::retry::RetrySchedule;
 use crate::model::{Clock, Id, Timestamp};
 use crate::source::{EventContent, HookRefusal, Source, SourceEvent};
 
-use super::Setup;
+use super::{Setup, Work};
 
 /// Why an event was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -33,8 +34,27 @@ pub async fn take(
     let name = &source.info().name;
     let receipts = events.into_iter().map(|event| receipt(name, event, received_at)).collect();
     let recorded = ledger.record(receipts).await?;
-    metrics::counter!("lastmile_events_total", "source" => name.clone()).increment(recorded.len() as u64);
+    count(name, &recorded);
     Ok(recorded)
+}
+
+/// Counts what came, and raises the alarm for what is held: its sender was told 202 and will not ask again.
+fn count(source: &str, recorded: &[Recorded]) {
+    metrics::counter!("lastmile_events_total", "source" => source.to_owned()).increment(recorded.len() as u64);
+    let held = recorded.iter().filter(|r| matches!(r, Recorded::Quarantined { .. })).count();
+    if held > 0 {
+        metrics::counter!("lastmile_quarantined_total", "source" => source.to_owned()).increment(held as u64);
+        tracing::warn!(
+            source,
+            held,
+            "events that do not map are held: see the operations page, mend the mapping, map them again"
+        );
+    }
+    let conflicts = recorded.iter().filter(|r| **r == Recorded::Conflict).count();
+    if conflicts > 0 {
+        metrics::counter!("lastmile_event_conflicts_total", "source" => source.to_owned()).increment(conflicts as u64);
+        tracing::warn!(source, conflicts, "an event's id came with another body than before; it was not taken");
+    }
 }
 
 fn receipt(source: &str, event: SourceEvent, received_at: Timestamp) -> Receipt {
@@ -47,7 +67,7 @@ fn receipt(source: &str, event: SourceEvent, received_at: Timestamp) -> Receipt 
 }
 
 /// What one round of polling did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Polled {
     /// Events read.
     pub events: usize,
@@ -55,6 +75,18 @@ pub struct Polled {
     pub new: usize,
     /// Orders gone from a complete snapshot.
     pub withdrawn: usize,
+    /// Orders that had left the list and stand again.
+    pub reinstated: usize,
+    /// The round broke off: what was read is recorded, the rest is read again.
+    pub broken: Option<CallError>,
+}
+
+impl Polled {
+    /// Something for the other stages to do.
+    #[must_use]
+    pub fn any(&self) -> bool {
+        self.events + self.withdrawn + self.reinstated > 0
+    }
 }
 
 /// Why a round of polling failed; the next one starts from the same cursor.
@@ -68,26 +100,67 @@ pub enum PollError {
     Ledger(#[from] LedgerError),
 }
 
-/// One round of polling: events and next cursor in one transaction.
+/// One round of polling: events and next cursor in one transaction. A round that fails, or breaks off, makes the
+/// source a failing edge until one ends well.
 ///
 /// # Errors
-/// See [`PollError`]; nothing was written then.
+/// See [`PollError`]; no event was recorded then.
 pub async fn poll(ledger: &dyn Ledger, source: &dyn Source, clock: &dyn Clock) -> Result<Polled, PollError> {
     let name = &source.info().name;
     let from = ledger.cursor(&format!("pull/{name}")).await?;
     let started_at = clock.now();
-    let pulled = source.pull(from.as_deref(), started_at).await.map_err(CallError::of_a_read)?;
+    let pulled = match source.pull(from.as_deref(), started_at).await.map_err(CallError::of_a_read) {
+        Ok(pulled) => pulled,
+        Err(error) => {
+            polled_badly(ledger, name, &error, clock.now()).await?;
+            return Err(error.into());
+        }
+    };
     let events = pulled.events.len();
-    let snapshot = (source.info().list == Some(crate::source::ListKind::Snapshot) && pulled.complete).then_some(pulled.present);
+    let is_snapshot = source.info().list == Some(crate::source::ListKind::Snapshot);
+    let snapshot = (is_snapshot && pulled.complete).then_some(Snapshot { present: pulled.present, one_page: pulled.one_page });
     let receipts = pulled.events.into_iter().map(|event| receipt(name, event, started_at)).collect();
     let pull = Pull { source: name.clone(), from, to: pulled.next_cursor, receipts, snapshot, started_at };
-    Ok(match ledger.record_pull(pull).await? {
+    let polled = match ledger.record_pull(pull).await? {
         Pulled::CursorMoved => Polled::default(),
-        Pulled::Recorded { results, withdrawn } => {
+        Pulled::Recorded { results, withdrawn, reinstated } => {
+            count(name, &results);
             let new = results.iter().filter(|r| matches!(r, Recorded::New { .. })).count();
-            Polled { events, new, withdrawn }
+            Polled { events, new, withdrawn, reinstated, broken: pulled.broken }
         }
-    })
+    };
+    match &polled.broken {
+        Some(error) => polled_badly(ledger, name, error, clock.now()).await?,
+        None => polled_well(ledger, name, clock.now()).await?,
+    }
+    Ok(polled)
+}
+
+async fn polled_badly(ledger: &dyn Ledger, name: &str, error: &CallError, now: Timestamp) -> Result<(), LedgerError> {
+    metrics::counter!("lastmile_poll_failures_total", "source" => name.to_owned(), "code" => error.code()).increment(1);
+    super::edge_fails(ledger, &format!("source/{name}"), Work::Poll, error, now).await
+}
+
+async fn polled_well(ledger: &dyn Ledger, name: &str, now: Timestamp) -> Result<(), LedgerError> {
+    #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 fit a float for long")]
+    metrics::gauge!("lastmile_poll_last_success_timestamp_seconds", "source" => name.to_owned()).set(now.0 as f64 / 1000.0);
+    super::edge_answers(ledger, &format!("source/{name}"), Work::Poll, now).await
+}
+
+/// When to poll after a round that began at `now`: by the source's own schedule, sooner after `failures` failures in a
+/// row, but never before the platform wants to be asked again.
+#[must_use]
+pub fn next_round(
+    scheduled: Option<Timestamp>,
+    failed: Option<(&CallError, u32)>,
+    retry: &RetrySchedule,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    let Some((CallError::Retry { after, .. }, failures)) = failed else { return scheduled };
+    let asked = after.map(|span| i64::try_from(span.as_millis()).unwrap_or(i64::MAX));
+    let own = now.plus_ms(retry.wait_ms(failures, asked, crate::model::random::u64()));
+    let earliest = asked.map_or(now, |ms| now.plus_ms(ms));
+    Some(scheduled.map_or(own, |at| at.min(own)).max(earliest))
 }
 
 /// Maps a quarantined event afresh; `None` when there is no such event held.

@@ -3,6 +3,7 @@
 pub mod breaker;
 pub mod complete;
 pub mod dispatch;
+pub mod health;
 pub mod intake;
 pub mod plan;
 pub mod sync;
@@ -17,6 +18,7 @@ use crate::plan::Planner;
 use crate::source::Source;
 
 pub use breaker::Breakers;
+pub use health::{Health, Work, edge_answers, edge_fails};
 
 /// Everything one checked catalog makes: swapped whole when the configuration changes.
 #[derive(Debug)]
@@ -42,6 +44,8 @@ impl QuietOf for Setup {
 pub struct Worker {
     /// Written to every lease and attempt.
     pub owner: String,
+    /// What fails on this process's edges.
+    pub health: Arc<Health>,
 }
 
 impl Worker {
@@ -49,7 +53,7 @@ impl Worker {
     #[must_use]
     pub fn new() -> Self {
         let token = crate::model::random::token();
-        Self { owner: format!("worker-{}", &token[..12]) }
+        Self { owner: format!("worker-{}", &token[..12]), health: Arc::default() }
     }
 }
 

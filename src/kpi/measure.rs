@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::ledger::views::Fact;
 
@@ -10,7 +11,7 @@ use crate::ledger::views::Fact;
 pub const MIN_FOR_PERCENTILE: usize = 20;
 
 /// How a set of durations is spread, in milliseconds. Percentiles by nearest rank; none below [`MIN_FOR_PERCENTILE`].
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Spread {
     /// How many.
     pub n: usize,
@@ -34,7 +35,7 @@ impl Spread {
 }
 
 /// One line of a report.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Line {
     /// Application or admin group.
     pub name: String,

@@ -1,3 +1,4 @@
 //! Measures of approval and provisioning time, kept apart.
 
 pub mod measure;
+pub mod report;

@@ -132,7 +132,11 @@ impl Writer {
         let mut tx = self.connection.begin_with("BEGIN IMMEDIATE").await?;
         let receipts: Vec<&Receipt> =
             jobs.iter().filter_map(|j| if let Job::Record(r, _) = j { Some(r) } else { None }).flatten().collect();
-        let recorded = if receipts.is_empty() { Vec::new() } else { record::record(&mut tx, &self.shared, &receipts).await? };
+        let recorded = if receipts.is_empty() {
+            Vec::new()
+        } else {
+            record::record(&mut tx, &self.shared, &receipts, record::From::Push).await?
+        };
         let ends: Vec<&Settlement> =
             jobs.iter().filter_map(|j| if let Job::Settle(s, _) = j { Some(s) } else { None }).flatten().collect();
         let settled = if ends.is_empty() { Vec::new() } else { settle::settle(&mut tx, &self.shared, &ends).await? };

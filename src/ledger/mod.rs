@@ -130,10 +130,28 @@ pub struct Pull {
     pub to: String,
     /// Events in order.
     pub receipts: Vec<Receipt>,
-    /// External ids present, of a **complete** snapshot; `None` otherwise.
-    pub snapshot: Option<Vec<String>>,
+    /// Of a **complete** snapshot; `None` otherwise.
+    pub snapshot: Option<Snapshot>,
     /// When the round started.
     pub started_at: Timestamp,
+}
+
+/// What a complete snapshot showed.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// External ids present.
+    pub present: Vec<String>,
+    /// It was read in one page: one picture of the list, so absence counts at once.
+    pub one_page: bool,
+}
+
+/// An edge that cannot be reached or read.
+#[derive(Debug, Clone)]
+pub struct Trouble {
+    /// Code of the failure.
+    pub code: String,
+    /// Words for people.
+    pub reason: String,
 }
 
 /// What became of a polled round.
@@ -145,6 +163,8 @@ pub enum Pulled {
         results: Vec<Recorded>,
         /// Orders absent from a complete snapshot, now withdrawn.
         withdrawn: usize,
+        /// Orders that had left the list and stand again.
+        reinstated: usize,
     },
     /// Somebody else moved the cursor: nothing was written.
     CursorMoved,
@@ -518,6 +538,10 @@ pub trait Ledger: Views {
 
     /// Moves a cursor, if it still stands at `from`.
     async fn move_cursor(&self, name: &str, from: Option<&str>, to: &str, now: Timestamp) -> LedgerResult<bool>;
+
+    /// Notes that a kind of work at an edge fails, or (`None`) that it is answered again; `true` when that is news. Failing edges stand on the
+    /// operations page until they answer.
+    async fn edge(&self, edge: &str, work: &str, trouble: Option<Trouble>, now: Timestamp) -> LedgerResult<bool>;
 
     /// Assignments that want a plan now, first of their lanes, revocations first.
     async fn to_plan(&self, now: Timestamp, limit: usize) -> LedgerResult<Vec<ToPlan>>;

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::LedgerResult;
+use super::{Action, LedgerResult};
 use crate::model::{Id, Timestamp};
 
 /// Applications a reader may see; `None` sees all.
@@ -225,10 +225,31 @@ pub struct QuarantineRow {
     /// When it arrived.
     #[schema(value_type = i64)]
     pub received_at: Timestamp,
-    /// What is wrong.
-    pub problem: String,
+    /// What is wrong; none for readers who may not see names: it may quote the event.
+    pub problem: Option<String>,
     /// Length of the body, bytes.
     pub bytes: i64,
+}
+
+/// A desk or source that fails as a whole, for people.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct EdgeRow {
+    /// `desk/NAME` or `source/NAME`.
+    pub edge: String,
+    /// Which kind of work fails: `tickets`, `changes`, `poll`, `reports`.
+    pub work: String,
+    /// Since when.
+    #[schema(value_type = i64)]
+    pub since: Timestamp,
+    /// When it was tried last.
+    #[schema(value_type = i64)]
+    pub at: Timestamp,
+    /// How often in a row.
+    pub times: i64,
+    /// Code of the last failure.
+    pub code: String,
+    /// Words of the last failure.
+    pub reason: String,
 }
 
 /// A stray ticket, for people.
@@ -330,6 +351,8 @@ pub struct Operations {
     pub unclear: Vec<ErrandRow>,
     /// Errands that fail and are tried again.
     pub failing: Vec<ErrandRow>,
+    /// Desks and sources that fail as a whole, longest first.
+    pub edges: Vec<EdgeRow>,
     /// Quarantined events.
     pub quarantined: Vec<QuarantineRow>,
     /// Strays.
@@ -365,8 +388,21 @@ pub struct Fact {
     pub reported_at: Option<Timestamp>,
 }
 
+/// What is under way with one edge.
+#[derive(Debug, Clone, Serialize, PartialEq, Eq)]
+pub struct Owed {
+    /// `desk/NAME` or `source/NAME`.
+    pub edge: String,
+    /// Tickets of a desk that are not closed; orders of a source that are not.
+    pub open: i64,
+    /// Calls still to be made, parked ones included.
+    pub errands: i64,
+    /// When the longest overdue of them was due.
+    pub oldest_due: Option<Timestamp>,
+}
+
 /// Ages of what one admin group owes for one application.
-#[derive(Debug, Clone, Serialize, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Serialize, Default, PartialEq, Eq, ToSchema)]
 pub struct BacklogRow {
     /// Application id.
     pub application_id: String,
@@ -379,6 +415,7 @@ pub struct BacklogRow {
     /// Filed ahead of their date: nobody is late yet.
     pub not_yet: i64,
     /// When the clock of the oldest started.
+    #[schema(value_type = Option<i64>)]
     pub oldest: Option<Timestamp>,
 }
 
@@ -395,6 +432,42 @@ pub struct FactFilter {
     pub application: Option<String>,
     /// Only this admin group.
     pub admin_group: Option<String>,
+}
+
+/// One measured value of the ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gauge {
+    /// What is measured.
+    pub what: Measured,
+    /// Which desk, source or kind; none where there is but one.
+    pub of: Option<String>,
+    /// Milliseconds for ages, else a count or an instant.
+    pub value: i64,
+}
+
+/// What [`Views::gauges`] measures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Measured {
+    /// Age of the longest-known assignment whose ticket is owed or open.
+    OldestUnfulfilled,
+    /// Age of the oldest assignment that wants a plan now: how far behind intake planning is.
+    OldestUnplanned,
+    /// Age of the errand whose turn is next, by edge.
+    NextErrand,
+    /// Age of the oldest unclear errand, by edge.
+    OldestUnclear,
+    /// Unclear errands, by edge.
+    Unclear,
+    /// Parked assignments.
+    ParkedAssignments,
+    /// Parked errands.
+    ParkedErrands,
+    /// Quarantined events.
+    Quarantined,
+    /// Tickets ever found that should not be there, by kind (`double`, `orphan`).
+    Strays,
+    /// When the chains were last tied together.
+    Checkpoint,
 }
 
 /// Read side of the ledger. `names` says whether the reader may see persons and free text.
@@ -418,8 +491,17 @@ pub trait Views: Send + Sync + std::fmt::Debug {
     /// Ages of assignments whose ticket is open (or owed) now, whatever the filter's period; counted by the database.
     async fn backlog(&self, filter: &FactFilter, now: Timestamp) -> LedgerResult<Vec<BacklogRow>>;
 
+    /// Applications that an action would touch; none when it belongs to no application, or there is no such thing.
+    async fn concerns(&self, action: &Action) -> LedgerResult<Vec<String>>;
+
+    /// Values for metrics: read from indexes, so that the cost does not grow with the number of assignments.
+    async fn gauges(&self, now: Timestamp) -> LedgerResult<Vec<Gauge>>;
+
     /// A quarantined event's body, for an operator.
     async fn quarantine_body(&self, id: Id) -> LedgerResult<Option<String>>;
+
+    /// What is under way, per edge; edges with nothing are left out.
+    async fn owed(&self, now: Timestamp) -> LedgerResult<Vec<Owed>>;
 
     /// The whole state as readable text: snapshots of tests, and `doctor --dump`. No person in it.
     async fn dump(&self) -> LedgerResult<String>;

@@ -88,8 +88,9 @@ impl State {
             Sending => matches!(next, Open | Due | Unclear | Closed),
             Unclear => matches!(next, Open | Due | Closed),
             Open | Rework => matches!(next, Closed | Rework),
-            Closed => matches!(next, Reported | Rework),
-            Reported => matches!(next, Proven | Rework),
+            // planned again: taken back by a list's silence, and in the list again
+            Closed => matches!(next, Reported | Rework | Planned),
+            Reported => matches!(next, Proven | Rework | Planned),
             Proven => matches!(next, Rework),
             Superseded => matches!(next, Reported),
             Duplicate => false,

@@ -2,6 +2,7 @@
 
 pub mod assignment;
 pub mod clock;
+pub mod codes;
 pub mod completion;
 pub mod errand;
 pub mod finding;

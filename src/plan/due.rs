@@ -3,8 +3,9 @@
 use crate::catalog::Filing;
 use crate::model::{Assignment, Timestamp};
 
-/// Revocations are this many milliseconds ahead: more than any date reaches.
-const REVOCATIONS_FIRST: i64 = 1 << 50;
+/// A revocation counts as if it had waited this much longer: it goes before everything that has not waited that long,
+/// and yet no stream of revocations makes anything wait for ever.
+pub const REVOCATIONS_AHEAD_MS: i64 = 30 * 86_400_000;
 /// No lead is longer: keeps sums within bounds.
 const LONGEST_LEAD_MS: i64 = 10 * 366 * 86_400_000;
 
@@ -45,10 +46,20 @@ pub fn wait_until(order: &Assignment, terms: &Terms, now: Timestamp) -> Option<T
     }
 }
 
-/// Smaller goes first. Each priority counts as one `age_step` of waiting, so that what waits long enough overtakes
-/// what is more urgent but new; revocations go before everything else, among themselves by the same rule.
+/// Since when it waits for us: neither before it arrived (an old approval that arrives today has not waited here), nor
+/// later than now (a future date of what is filed at once does not put it behind all others).
 #[must_use]
-pub fn rank(order: &Assignment, eligible_at: Timestamp, priority: i64, age_step_ms: i64) -> i64 {
-    let own = eligible_at.0.saturating_sub(priority.saturating_mul(age_step_ms));
-    if order.operation.is_revocation() { own.saturating_sub(REVOCATIONS_FIRST) } else { own }
+pub fn waits_since(eligible_at: Timestamp, received_at: Timestamp, now: Timestamp) -> Timestamp {
+    eligible_at.max(received_at).min(now)
+}
+
+/// Smaller goes first. Each priority counts as one `age_step` of waiting, so that what waits long enough overtakes
+/// what is more urgent but new; revocations are [`REVOCATIONS_AHEAD_MS`] ahead, among themselves by the same rule.
+#[must_use]
+pub fn rank(order: &Assignment, waits_since: Timestamp, priority: i64, age_step_ms: i64) -> i64 {
+    let ahead = priority.saturating_mul(age_step_ms);
+    // Before even the most urgent order that arrived with it.
+    let urgent = age_step_ms.saturating_mul(3).saturating_add(REVOCATIONS_AHEAD_MS);
+    let own = waits_since.0.saturating_sub(ahead);
+    if order.operation.is_revocation() { own.saturating_sub(urgent) } else { own }
 }

@@ -2,6 +2,7 @@
 
 mod context;
 pub mod due;
+pub mod explain;
 pub mod fill;
 mod lint;
 pub mod markup;
@@ -92,8 +93,8 @@ pub struct PlannedTicket {
     pub template: String,
     /// The template's version.
     pub template_version: String,
-    /// Smaller goes first: time of eligibility less a step per priority; revocations before everything. Ageing is
-    /// in it: whoever waits longest has the earliest time.
+    /// Smaller goes first: since when it waits, less a step per priority; revocations far ahead. Ageing is in it: whoever
+    /// waits longest has the earliest time.
     pub rank: i64,
 }
 
@@ -183,7 +184,12 @@ impl Planner {
             route: routed.words,
             template_version: self.templates.version(&routed.template).to_owned(),
             template: routed.template,
-            rank: due::rank(order, eligible_at, terms.priority, self.catalog.main.work.age_step.ms()),
+            rank: due::rank(
+                order,
+                due::waits_since(eligible_at, at.received_at, at.now),
+                terms.priority,
+                self.catalog.main.work.age_step.ms(),
+            ),
             draft,
         })
     }

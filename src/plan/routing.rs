@@ -157,7 +157,7 @@ struct Place {
     words: String,
 }
 
-fn winning_rule<'a>(application: &'a Application, order: &Assignment) -> Option<&'a Rule> {
+pub(super) fn winning_rule<'a>(application: &'a Application, order: &Assignment) -> Option<&'a Rule> {
     application.rules.iter().find(|rule| {
         let operation_fits = rule.operations.is_empty() || rule.operations.contains(&order.operation);
         operation_fits && rule.when.iter().all(|(name, wanted)| attribute_fits(order.attributes.get(name), wanted))

@@ -1,7 +1,8 @@
 //! One loop a stage and edge. Each sleeps until woken or until its next look is due; each stops between steps.
 
+use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -9,9 +10,9 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::flow::{Breakers, Setup, Worker, complete, dispatch, intake, plan, sync};
-use crate::ledger::Ledger;
-use crate::model::Clock;
+use crate::flow::{Breakers, Setup, Work, Worker, complete, dispatch, edge_answers, edge_fails, intake, plan, sync};
+use crate::ledger::{Ledger, LedgerResult};
+use crate::model::{Clock, Timestamp};
 
 /// Longest sleep of a loop that was not woken.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -47,6 +48,19 @@ pub struct Runtime {
     wake: Wake,
     stop: CancellationToken,
     tasks: TaskTracker,
+    /// Edges whose loops run, each with what ends them.
+    edges: Mutex<BTreeMap<String, CancellationToken>>,
+}
+
+/// What a loop's step needs besides its edge.
+#[derive(Clone)]
+struct Hands {
+    ledger: Arc<dyn Ledger>,
+    setup: Arc<ArcSwap<Setup>>,
+    clock: Arc<dyn Clock>,
+    worker: Worker,
+    breakers: Arc<Breakers>,
+    wake: Wake,
 }
 
 impl Runtime {
@@ -62,106 +76,108 @@ impl Runtime {
             wake,
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
+            edges: Mutex::default(),
         }
     }
 
-    /// Starts a loop for planning, and one or two for every desk and source of the setup.
+    fn hands(&self) -> Hands {
+        Hands {
+            ledger: Arc::clone(&self.ledger),
+            setup: Arc::clone(&self.setup),
+            clock: Arc::clone(&self.clock),
+            worker: self.worker.clone(),
+            breakers: Arc::clone(&self.breakers),
+            wake: self.wake.clone(),
+        }
+    }
+
+    /// Starts a loop for planning, and those of every desk and source of the setup.
     pub fn start(&self) {
-        let (ledger, setup, clock, wake) =
-            (Arc::clone(&self.ledger), Arc::clone(&self.setup), Arc::clone(&self.clock), self.wake.clone());
-        self.run("plan", move || {
-            let (ledger, setup, clock, wake) = (Arc::clone(&ledger), setup.load_full(), Arc::clone(&clock), wake.clone());
+        let hands = self.hands();
+        self.run("plan", self.stop.clone(), move || {
+            let hands = hands.clone();
             async move {
-                let planned = plan::step(&*ledger, &setup, &*clock).await?;
+                let planned = plan::step(&*hands.ledger, &hands.setup.load_full(), &*hands.clock).await?;
                 if planned > 0 {
-                    wake.wake();
+                    hands.wake.wake();
                 }
                 Ok(planned > 0)
             }
         });
-        let now = self.setup.load();
-        for name in now.desks.keys() {
-            self.start_desk(name);
-        }
-        for (name, source) in &now.sources {
-            self.start_source(name, source.info().capabilities.polls);
-        }
         self.start_upkeep();
+        self.follow();
     }
 
-    fn start_desk(&self, name: &str) {
-        let (ledger, setup, clock) = (Arc::clone(&self.ledger), Arc::clone(&self.setup), Arc::clone(&self.clock));
-        let (worker, breakers, desk) = (self.worker.clone(), Arc::clone(&self.breakers), name.to_owned());
-        self.run("dispatch", move || {
-            let (ledger, setup, clock, worker) = (Arc::clone(&ledger), setup.load_full(), Arc::clone(&clock), worker.clone());
-            let (breakers, desk) = (Arc::clone(&breakers), desk.clone());
+    /// Starts the loops of edges that the setup has and nobody works for, and ends those of edges it no longer has;
+    /// their calls under way are finished. Breakers outlive it: a desk that is down stays known to be down.
+    pub fn follow(&self) {
+        let now = self.setup.load();
+        let wanted: Vec<String> =
+            now.desks.keys().map(|d| format!("desk/{d}")).chain(now.sources.keys().map(|s| format!("source/{s}"))).collect();
+        let mut edges = self.edges.lock().unwrap_or_else(PoisonError::into_inner);
+        edges.retain(|edge, stop| {
+            let stays = wanted.contains(edge);
+            if !stays {
+                stop.cancel();
+            }
+            stays
+        });
+        for edge in wanted {
+            if edges.contains_key(&edge) {
+                continue;
+            }
+            let stop = self.stop.child_token();
+            match edge.split_once('/') {
+                Some(("desk", name)) => self.start_desk(name, &stop),
+                Some((_, name)) => self.start_source(name, &stop),
+                None => {}
+            }
+            edges.insert(edge, stop);
+        }
+    }
+
+    fn start_desk(&self, name: &str, stop: &CancellationToken) {
+        let (hands, desk) = (self.hands(), name.to_owned());
+        self.run("dispatch", stop.clone(), move || {
+            let (hands, desk) = (hands.clone(), desk.clone());
             async move {
+                let setup = hands.setup.load_full();
                 let Some(desk) = setup.desks.get(&desk) else { return Ok(false) };
-                let worked = dispatch::step(&*ledger, &setup, &**desk, &worker, &breakers, &*clock).await?;
+                let worked =
+                    dispatch::step(&*hands.ledger, &setup, &**desk, &hands.worker, &hands.breakers, &*hands.clock).await?;
                 Ok(worked > 0)
             }
         });
-        let (ledger, setup, clock, wake, desk) =
-            (Arc::clone(&self.ledger), Arc::clone(&self.setup), Arc::clone(&self.clock), self.wake.clone(), name.to_owned());
-        let state = Arc::new(tokio::sync::Mutex::new(SyncTimes::default()));
-        self.run("sync", move || {
-            let (ledger, setup, clock, wake) = (Arc::clone(&ledger), setup.load_full(), Arc::clone(&clock), wake.clone());
-            let (desk, state) = (desk.clone(), Arc::clone(&state));
-            async move { sync_round(&*ledger, &setup, &desk, &*clock, &wake, &mut *state.lock().await).await }
+        let (hands, desk) = (self.hands(), name.to_owned());
+        let times = Arc::new(tokio::sync::Mutex::new(SyncTimes::default()));
+        self.run("sync", stop.clone(), move || {
+            let (hands, desk, times) = (hands.clone(), desk.clone(), Arc::clone(&times));
+            async move { sync_round(&hands, &desk, &mut *times.lock().await).await }
         });
     }
 
-    fn start_source(&self, name: &str, polls: bool) {
-        let (ledger, setup, clock) = (Arc::clone(&self.ledger), Arc::clone(&self.setup), Arc::clone(&self.clock));
-        let (worker, source) = (self.worker.clone(), name.to_owned());
-        self.run("complete", move || {
-            let (ledger, setup, clock) = (Arc::clone(&ledger), setup.load_full(), Arc::clone(&clock));
-            let (worker, source) = (worker.clone(), source.clone());
+    fn start_source(&self, name: &str, stop: &CancellationToken) {
+        let (hands, source) = (self.hands(), name.to_owned());
+        self.run("complete", stop.clone(), move || {
+            let (hands, source) = (hands.clone(), source.clone());
             async move {
+                let setup = hands.setup.load_full();
                 let Some(source) = setup.sources.get(&source) else { return Ok(false) };
-                Ok(complete::step(&*ledger, &setup, &**source, &worker, &*clock).await? > 0)
+                Ok(complete::step(&*hands.ledger, &setup, &**source, &hands.worker, &*hands.clock).await? > 0)
             }
         });
-        if !polls {
-            return;
-        }
-        let (ledger, setup, clock, wake, source) =
-            (Arc::clone(&self.ledger), Arc::clone(&self.setup), Arc::clone(&self.clock), self.wake.clone(), name.to_owned());
-        let next = Arc::new(tokio::sync::Mutex::new(None));
-        self.run("poll", move || {
-            let (ledger, setup, clock, wake) = (Arc::clone(&ledger), setup.load_full(), Arc::clone(&clock), wake.clone());
-            let (source, next) = (source.clone(), Arc::clone(&next));
-            async move {
-                let Some(source) = setup.sources.get(&source) else { return Ok(false) };
-                let mut next = next.lock().await;
-                let now = clock.now();
-                // The first tick is one poll at the start: what came while we were away.
-                if next.is_some_and(|at| now < at) {
-                    return Ok(false);
-                }
-                *next = source.next_poll(now);
-                match intake::poll(&*ledger, &**source, &*clock).await {
-                    Ok(polled) if polled.events > 0 || polled.withdrawn > 0 => wake.wake(),
-                    Ok(_) => {}
-                    Err(intake::PollError::Ledger(error)) => return Err(error),
-                    Err(intake::PollError::Call(error)) => {
-                        tracing::warn!(
-                            source = source.info().name,
-                            code = error.code(),
-                            reason = error.reason(),
-                            "the platform could not be polled"
-                        );
-                    }
-                }
-                Ok(false)
-            }
+        let (hands, source) = (self.hands(), name.to_owned());
+        let times = Arc::new(tokio::sync::Mutex::new(PollTimes::default()));
+        self.run("poll", stop.clone(), move || {
+            let (hands, source, times) = (hands.clone(), source.clone(), Arc::clone(&times));
+            async move { poll_round(&hands, &source, &mut *times.lock().await).await }
         });
     }
 
     fn start_upkeep(&self) {
         let (ledger, setup, clock) = (Arc::clone(&self.ledger), Arc::clone(&self.setup), Arc::clone(&self.clock));
         let next = Arc::new(tokio::sync::Mutex::new(None));
-        self.run("upkeep", move || {
+        self.run("upkeep", self.stop.clone(), move || {
             let (ledger, setup, clock, next) = (Arc::clone(&ledger), setup.load_full(), Arc::clone(&clock), Arc::clone(&next));
             async move {
                 let mut next = next.lock().await;
@@ -179,12 +195,12 @@ impl Runtime {
     }
 
     /// Loops a step: at once again while it finds work, else after a nap.
-    fn run<F, Fut>(&self, stage: &'static str, step: F)
+    fn run<F, Fut>(&self, stage: &'static str, stop: CancellationToken, step: F)
     where
         F: Fn() -> Fut + Send + 'static,
-        Fut: Future<Output = Result<bool, crate::ledger::LedgerError>> + Send,
+        Fut: Future<Output = LedgerResult<bool>> + Send,
     {
-        let (stop, wake) = (self.stop.clone(), self.wake.clone());
+        let wake = self.wake.clone();
         self.tasks.spawn(async move {
             let mut failing = false;
             while !stop.is_cancelled() {
@@ -216,34 +232,73 @@ impl Runtime {
     }
 }
 
+/// When a source is polled next, and by which schedule that was said.
+#[derive(Debug, Default)]
+struct PollTimes {
+    schedule: Option<String>,
+    next: Option<Timestamp>,
+    failures: u32,
+}
+
+/// One poll when due. A source that is not polled is looked at again: a reload may change that.
+async fn poll_round(hands: &Hands, source: &str, times: &mut PollTimes) -> LedgerResult<bool> {
+    let setup = hands.setup.load_full();
+    let Some(source) = setup.sources.get(source) else { return Ok(false) };
+    let info = source.info();
+    if !info.capabilities.polls {
+        return Ok(false);
+    }
+    let now = hands.clock.now();
+    if times.schedule.is_some() && times.schedule != info.schedule {
+        times.next = source.next_poll(now);
+    }
+    times.schedule.clone_from(&info.schedule);
+    // The first tick is one poll at the start: what came while we were away.
+    if times.next.is_some_and(|at| now < at) {
+        return Ok(false);
+    }
+    let broken = match intake::poll(&*hands.ledger, &**source, &*hands.clock).await {
+        Ok(polled) => {
+            if polled.any() {
+                hands.wake.wake();
+            }
+            polled.broken
+        }
+        Err(intake::PollError::Ledger(error)) => return Err(error),
+        Err(intake::PollError::Call(error)) => Some(error),
+    };
+    times.failures = if broken.is_some() { times.failures + 1 } else { 0 };
+    let retry = setup.catalog.main.retry.schedule();
+    let failed = broken.as_ref().map(|error| (error, times.failures));
+    times.next = intake::next_round(source.next_poll(now), failed, &retry, now);
+    Ok(false)
+}
+
+/// When a desk is asked next.
 #[derive(Debug, Default)]
 struct SyncTimes {
-    changes: Option<crate::model::Timestamp>,
-    sweep: Option<crate::model::Timestamp>,
+    changes: Option<Timestamp>,
+    sweep: Option<Timestamp>,
 }
 
 /// Changes when due, a batch of the full pass, the sweep when due. A desk that is away is asked again later.
-async fn sync_round(
-    ledger: &dyn Ledger,
-    setup: &Setup,
-    desk: &str,
-    clock: &dyn Clock,
-    wake: &Wake,
-    times: &mut SyncTimes,
-) -> Result<bool, crate::ledger::LedgerError> {
+async fn sync_round(hands: &Hands, desk: &str, times: &mut SyncTimes) -> LedgerResult<bool> {
+    let setup = hands.setup.load_full();
     let Some(desk) = setup.desks.get(desk) else { return Ok(false) };
+    let (ledger, clock) = (&*hands.ledger, &*hands.clock);
     let work = &setup.catalog.main.work;
     let now = clock.now();
     let outcome = async {
-        let mut busy = false;
+        let (mut busy, mut asked) = (false, false);
         if times.changes.is_none_or(|at| now >= at) {
+            asked = true;
             let synced = sync::changes(ledger, &**desk, clock).await?;
             if !synced.more {
                 times.changes = Some(now.plus_ms(work.sync_every.ms()));
             }
             busy |= synced.more;
             if synced.changed > 0 {
-                wake.wake();
+                hands.wake.wake();
             }
         }
         sync::full_pass(ledger, &**desk, now.plus_ms(-work.full_pass.ms()), clock).await?;
@@ -251,14 +306,20 @@ async fn sync_round(
             times.sweep = Some(now.plus_ms(work.sweep_every.ms()));
             sync::sweep(ledger, &**desk, now.plus_secs(-7 * 86_400), clock).await?;
         }
-        Ok::<bool, sync::SyncError>(busy)
+        Ok::<(bool, bool), sync::SyncError>((busy, asked))
     }
     .await;
+    let edge = format!("desk/{}", desk.info().name);
     match outcome {
-        Ok(busy) => Ok(busy),
+        Ok((busy, asked)) => {
+            if asked {
+                edge_answers(ledger, &edge, Work::Changes, clock.now()).await?;
+            }
+            Ok(busy)
+        }
         Err(sync::SyncError::Ledger(error)) => Err(error),
         Err(sync::SyncError::Call(error)) => {
-            tracing::warn!(desk = desk.info().name, code = error.code(), reason = error.reason(), "the desk could not be asked");
+            edge_fails(ledger, &edge, Work::Changes, &error, clock.now()).await?;
             times.changes = Some(now.plus_ms(work.sync_every.ms()));
             Ok(false)
         }

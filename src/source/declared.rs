@@ -109,6 +109,12 @@ fn info(name: &str, kind: &'static str, hook: Option<&Hook>, poller: Option<&Pol
     }
 }
 
+/// Schema of the file, for editors.
+#[must_use]
+pub fn schema() -> schemars::Schema {
+    schemars::schema_for!(SourceFile)
+}
+
 fn mapping_problems(file: &ConfigFile, table: &str, mapping: &Mapping) -> Vec<Problem> {
     let mistakes = mapping.mistakes().into_iter();
     mistakes
@@ -153,6 +159,22 @@ impl Source for Declared {
             Err(e) => unmappable(format!("the body is not JSON: line {}, column {}", e.line(), e.column())),
         };
         SourceEvent { event_id: event_id.to_owned(), digest: digest(body.as_bytes()), content }
+    }
+
+    fn sample(&self, document: &Value) -> Vec<EventContent> {
+        let listed = self.hook.as_ref().and_then(|hook| hook.listed(document));
+        let read = |item: &Value| {
+            let by = |mapping: &Mapping| mapping.content(&self.info.name, item, &item.to_string());
+            let first = by(if self.hook.is_some() { &self.mapping } else { &self.poll_mapping });
+            // A row of the list, where messages are written otherwise.
+            let is_row = matches!(first, None | Some(EventContent::Unmappable { .. })) && self.poller.is_some();
+            let second = is_row.then(|| by(&self.poll_mapping)).flatten();
+            match second {
+                Some(EventContent::Unmappable { .. }) | None => first,
+                found => found,
+            }
+        };
+        listed.unwrap_or_else(|| vec![document]).into_iter().filter_map(read).collect()
     }
 
     async fn report(&self, completion: &Completion) -> Result<(), CallError> {

@@ -112,6 +112,10 @@ pub struct Pulled {
     pub complete: bool,
     /// External ids present in a snapshot.
     pub present: Vec<String>,
+    /// All of it stood in one page: one picture of the list.
+    pub one_page: bool,
+    /// Why the round is not complete, where a page could not be read or rows moved meanwhile.
+    pub broken: Option<CallError>,
 }
 
 /// An identity platform.
@@ -134,6 +138,9 @@ pub trait Source: Send + Sync + std::fmt::Debug {
 
     /// Maps a quarantined body afresh, after the mapping was mended.
     fn remap(&self, event_id: &str, body: &str) -> SourceEvent;
+
+    /// Reads a message or row as if the platform had sent it, unverified: for trying a mapping. Nothing is recorded.
+    fn sample(&self, document: &serde_json::Value) -> Vec<EventContent>;
 
     /// Tells the platform the outcome. Safe to repeat with the same id.
     async fn report(&self, completion: &Completion) -> Result<(), CallError>;

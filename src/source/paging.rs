@@ -22,7 +22,8 @@ pub enum Paging {
     },
     /// A `Link` header with `rel="next"`; without it: the last page.
     LinkHeader,
-    /// By position. Read until a page is empty or `total` is reached: servers may give fewer rows than asked for.
+    /// By position. Each page is asked for from the last row of the one before, so that rows that move meanwhile are
+    /// noticed. Read until a page has nothing new or `total` is reached: servers may give fewer rows than asked for.
     Offset {
         /// Query parameter with the position of the first row.
         #[serde(default = "offset_parameter")]
@@ -65,6 +66,8 @@ pub enum Next {
     End,
     /// It was the last one, but rows were missed or moved meanwhile.
     Torn,
+    /// This page does not go on where the one before ended: rows moved meanwhile.
+    Moved,
     /// This address.
     Page(Url),
 }
@@ -107,7 +110,7 @@ impl Paging {
                     (Some(Some(total)), _) if read > total => Next::Torn,
                     (Some(_), 0) => Next::Torn,
                     (None, 0) => Next::End,
-                    _ => Next::Page(with(here, offset_parameter, &read.to_string())),
+                    _ => Next::Page(with(here, offset_parameter, &read.saturating_sub(1).to_string())),
                 })
             }
         }
@@ -178,7 +181,7 @@ mod tests {
         assert_eq!(next(2, 2, 2), Next::End);
         assert_eq!(next(1, 2, 2), Next::Torn);
         assert_eq!(next(3, 0, 2), Next::Torn);
-        assert!(matches!(next(3, 2, 2), Next::Page(url) if url.query() == Some("state=open&limit=2&offset=2")));
+        assert!(matches!(next(3, 2, 2), Next::Page(url) if url.query() == Some("state=open&limit=2&offset=1")));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::field::{Field, Pointer, as_text, items};
 use super::mapping::Mapping;
 use super::paging::{Next, Paging, with};
 use super::timing::Timing;
-use super::{EventContent, ListKind, Pulled, SourceEvent, digest};
+use super::{ListKind, Pulled, SourceEvent, digest};
 use crate::catalog::Span;
 use crate::http::client::ClientSettings;
 use crate::http::verdict::by_status;
@@ -50,8 +50,8 @@ pub struct PollSettings {
     /// The mark; needed with `list = "cursor"`.
     #[serde(default)]
     pub cursor: Option<CursorSettings>,
-    /// Most pages in one round; what is beyond is read in the next round (of an ascending cursor list) or makes a
-    /// snapshot incomplete.
+    /// Most pages in one round; what is beyond is read in the next round (of an ascending cursor list) or makes the
+    /// round incomplete.
     #[serde(default = "max_pages")]
     pub max_pages: usize,
     /// Time-out of a call.
@@ -131,17 +131,20 @@ struct Round {
     unreadable: bool,
     /// A row was given twice: rows moved from page to page meanwhile.
     doubled: bool,
+    /// A row's mark is before that of an earlier row.
+    unsorted: bool,
+    /// The last row of the page before, with which the next one must begin.
+    last: Option<String>,
 }
 
 /// How a round ended.
-#[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
     /// With the last page.
     Whole,
-    /// With a page that could not be read, or with too many pages.
-    BrokenOff,
-    /// With the last page, but rows were missed or moved.
-    Torn,
+    /// Before its end; what was read up to here is all there was.
+    BrokenOff(CallError),
+    /// Rows were missed or moved; nobody knows which.
+    Torn(CallError),
 }
 
 impl Poller {
@@ -160,6 +163,12 @@ impl Poller {
         }
         let auth = settings.auth.resolve(folder).map_err(|words| ("auth", words))?;
         let timing = Timing::parse(&settings.schedule).map_err(|words| ("schedule", words))?;
+        if matches!(settings.paging, Paging::Offset { limit: 0 | 1, .. }) {
+            return Err((
+                "paging",
+                "`limit` must be at least 2: each page begins with the last row of the one before".to_owned(),
+            ));
+        }
         let timeout = settings.timeout.duration().max(Duration::from_millis(1));
         let client = HttpClient::new(ClientSettings { timeout, ..ClientSettings::for_edge(edge) }).map_err(|w| ("url", w))?;
         Ok(Self { settings, url, auth, timing, client })
@@ -194,32 +203,44 @@ impl Poller {
         let mut url = self.paging().first(&self.asked_from(cursor));
         let end = loop {
             if asked.len() >= self.settings.max_pages.max(1) || !asked.insert(url.to_string()) {
-                tracing::warn!(source, pages = asked.len(), "the list did not end; the round is incomplete");
-                break End::BrokenOff;
+                let words = format!("the list of {} did not end after {} pages", self.client.edge(), asked.len());
+                break End::BrokenOff(CallError::retry("E-PAGE", words));
             }
             match self.page(source, map, &url, &mut round).await {
                 Ok(Next::Page(next)) => url = next,
-                Ok(Next::End) if round.doubled && matches!(self.paging(), Paging::Offset { .. }) => break End::Torn,
-                Ok(Next::End) => break End::Whole,
-                Ok(Next::Torn) => break End::Torn,
-                Err(error) if asked.len() == 1 => return Err(error),
-                Err(error) => {
-                    tracing::warn!(
-                        source,
-                        code = error.code(),
-                        reason = error.reason(),
-                        "a page could not be read; the round is incomplete"
-                    );
-                    break End::BrokenOff;
+                Ok(Next::End) if round.doubled && matches!(self.paging(), Paging::Offset { .. }) => {
+                    break End::Torn(self.moved());
                 }
+                Ok(Next::End) => break End::Whole,
+                Ok(Next::Torn) => break End::Torn(self.moved()),
+                // The pages before this one fit together, and nothing of this one was taken.
+                Ok(Next::Moved) => break End::BrokenOff(self.moved()),
+                Err(error) if asked.len() == 1 => return Err(error),
+                Err(error) => break End::BrokenOff(error),
             }
         };
+        let next_cursor = self.next_cursor(cursor, &round, &end, now);
+        let whole = matches!(end, End::Whole);
+        let broken = match end {
+            End::BrokenOff(error) | End::Torn(error) => Some(error),
+            End::Whole if round.unreadable && self.list() == ListKind::Snapshot => {
+                let words = format!("a row of {} has no id where `external_id` looks for it", self.client.edge());
+                Some(CallError::reject("E-PAGE", words))
+            }
+            End::Whole => None,
+        };
         Ok(Pulled {
-            next_cursor: self.next_cursor(cursor, &round, end, now),
+            next_cursor,
             events: round.events,
-            complete: end == End::Whole && !round.unreadable,
+            complete: whole && !round.unreadable,
             present: round.present.into_iter().collect(),
+            one_page: asked.len() == 1,
+            broken,
         })
+    }
+
+    fn moved(&self) -> CallError {
+        CallError::retry("E-PAGE", format!("rows of {} moved while its pages were read", self.client.edge()))
     }
 
     /// Reads the first page and forgets it.
@@ -238,16 +259,28 @@ impl Poller {
     async fn page(&self, source: &str, map: &Mapping, url: &Url, round: &mut Round) -> Result<Next, CallError> {
         let (answer, body) = self.get(url).await?;
         let rows = self.rows(&body)?;
-        let count = rows.len() as u64;
-        round.rows += count;
-        for row in rows {
+        // A page by position begins with the last row of the one before: a row in between cannot be missed unseen.
+        let overlapping = matches!(self.paging(), Paging::Offset { .. }) && round.rows > 0;
+        if overlapping {
+            let first = rows.first().map(|row| identity(row));
+            if first.is_none() || first != round.last {
+                return Ok(Next::Moved);
+            }
+        }
+        let fresh = &rows[usize::from(overlapping)..];
+        round.rows += fresh.len() as u64;
+        for row in fresh {
             self.row(source, map, row, round);
         }
-        self.paging().next(url, &answer, &body, count, round.rows).map_err(|words| CallError::reject("E-PAGE", words))
+        round.last = rows.last().map(|row| identity(row));
+        self.paging()
+            .next(url, &answer, &body, fresh.len() as u64, round.rows)
+            .map_err(|words| CallError::reject("E-PAGE", words))
     }
 
     fn row(&self, source: &str, map: &Mapping, row: &Value, round: &mut Round) {
         let mark = self.settings.cursor.as_ref().and_then(|c| c.mark(row));
+        round.unsorted |= mark < round.mark;
         round.mark = round.mark.max(mark);
         match map.external_id(row) {
             Some(id) => {
@@ -281,7 +314,11 @@ impl Poller {
     fn rows<'a>(&self, body: &'a Value) -> Result<Vec<&'a Value>, CallError> {
         let pointer = &self.settings.items;
         match items(body, pointer.as_str()) {
-            Some(rows) => Ok(rows),
+            Some(rows) if rows.iter().all(|row| row.is_object()) => Ok(rows),
+            Some(_) => {
+                let reason = format!("{} sent a page whose rows at `{pointer}` are no objects", self.client.edge());
+                Err(CallError::retry("E-PAGE", reason))
+            }
             None if self.settings.absent_is_empty => Ok(Vec::new()),
             None => {
                 let reason = format!("{} sent a page without a list at `{pointer}`", self.client.edge());
@@ -298,13 +335,25 @@ impl Poller {
         }
     }
 
-    /// Never beyond what was returned, never back.
-    fn next_cursor(&self, cursor: Option<&str>, round: &Round, end: End, now: Timestamp) -> String {
+    /// Never beyond what was returned, never back, and never beyond our own present: a row whose time lies ahead (a
+    /// platform's clock, a date of another kind) would hide all that comes after it.
+    fn next_cursor(&self, cursor: Option<&str>, round: &Round, end: &End, now: Timestamp) -> String {
         match (self.list(), &self.settings.cursor) {
             (ListKind::Cursor, Some(settings)) => {
                 let old = cursor.and_then(|c| c.parse::<i64>().ok());
-                let moves = end == End::Whole || (end == End::BrokenOff && settings.ascending);
-                let mark = if moves { old.max(round.mark) } else { old };
+                let reached = match (end, settings.format) {
+                    (End::Whole, _) => round.mark,
+                    // Rows of the same number may stand beyond the break.
+                    (End::BrokenOff(_), MarkFormat::Number) => round.mark.map(|m| m.saturating_sub(1)),
+                    (End::BrokenOff(_), _) => round.mark,
+                    (End::Torn(_), _) => None,
+                };
+                let moves = matches!(end, End::Whole) || (settings.ascending && !round.unsorted);
+                let reached = match settings.format {
+                    MarkFormat::Number => reached,
+                    _ => reached.map(|m| m.min(now.0)),
+                };
+                let mark = if moves { old.max(reached) } else { old };
                 mark.map(|m| m.to_string()).unwrap_or_default()
             }
             // A snapshot has no mark; the round's time tells rounds apart.
@@ -334,20 +383,18 @@ impl CursorSettings {
     }
 }
 
+/// What tells a row from others.
+fn identity(row: &Value) -> String {
+    digest(row.to_string().as_bytes())
+}
+
 /// A row as an event. Its id depends on what the row says, so that a row seen again is a repeat, and a changed row
-/// is a new event of the same order.
+/// is a new event of the same order; not on what the mapping makes of it, so that a row that does not map keeps its id
+/// when the mapping is mended.
 fn polled(source: &str, map: &Mapping, row: &Value) -> Option<SourceEvent> {
     let text = row.to_string();
     let content = map.content(source, row, &text)?;
     let digest = digest(text.as_bytes());
-    let (id, operation, generation) = match &content {
-        EventContent::Order(order) => (order.external_id.clone(), order.operation.as_str(), order.generation.to_string()),
-        EventContent::Withdrawn { external_id, operation, .. } => {
-            (external_id.clone(), operation.map_or("all", |o| o.as_str()), "withdrawn".to_owned())
-        }
-        // What it will be once the mapping is mended does not matter: the digest alone tells rows apart.
-        EventContent::Unmappable { .. } => (String::new(), "", String::new()),
-    };
-    let event_id = format!("row-{}", stable_id(&[&id, operation, &generation, &digest]));
+    let event_id = format!("row-{}", stable_id(&["row", &digest]));
     Some(SourceEvent { event_id, digest, content })
 }

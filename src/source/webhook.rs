@@ -69,6 +69,11 @@ impl Hook {
         Ok(self.events(source, map, &event_id, &document, text))
     }
 
+    /// The events inside a message, where it holds a list of them.
+    pub(super) fn listed<'a>(&self, document: &'a Value) -> Option<Vec<&'a Value>> {
+        items(document, self.events.as_ref()?.as_str())
+    }
+
     fn events(&self, source: &str, map: &Mapping, id: &str, document: &Value, text: &str) -> Vec<SourceEvent> {
         let Some(pointer) = &self.events else {
             return event(source, map, id.to_owned(), document, text).into_iter().collect();
@@ -78,8 +83,11 @@ impl Hook {
             let content = EventContent::Unmappable { problem, body: text.to_owned() };
             return vec![SourceEvent { event_id: id.to_owned(), digest: digest(text.as_bytes()), content }];
         };
+        // The digest of the whole body: the same id with another body is a forgery, whichever event differs.
+        let whole = digest(text.as_bytes());
         let numbered = listed.into_iter().enumerate();
-        numbered.filter_map(|(n, item)| event(source, map, format!("{id}#{n}"), item, &item.to_string())).collect()
+        let each = numbered.filter_map(|(n, item)| event(source, map, format!("{id}#{n}"), item, &item.to_string()));
+        each.map(|event| SourceEvent { digest: whole.clone(), ..event }).collect()
     }
 }
 

@@ -5,12 +5,14 @@ use std::net::SocketAddr;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{ConnectInfo, Path, Query, State};
+use axum::extract::{ConnectInfo, Extension, Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use super::{WebState, problem, unavailable};
+use super::WebState;
+use super::extract::{Asked, Raw};
+use super::problem::{Code, Refused};
 use crate::flow::intake::IntakeError;
 use crate::flow::sync::HintError;
 use crate::http::Inbound;
@@ -18,14 +20,15 @@ use crate::ledger::Recorded;
 use crate::model::Timestamp;
 use crate::source::HookRefusal;
 
-type Peer = Option<ConnectInfo<SocketAddr>>;
+type Peer = Option<Extension<ConnectInfo<SocketAddr>>>;
+type Query = Asked<BTreeMap<String, String>>;
 
 fn inbound(
     path: String,
     query: BTreeMap<String, String>,
     headers: &HeaderMap,
     body: &Bytes,
-    peer: &Peer,
+    peer: Peer,
     now: Timestamp,
 ) -> Inbound {
     Inbound {
@@ -37,7 +40,7 @@ fn inbound(
             .map(|(k, v)| (k.as_str().to_owned(), String::from_utf8_lossy(v.as_bytes()).into_owned()))
             .collect(),
         body: body.to_vec(),
-        peer: peer.as_ref().map(|p| p.0.ip()),
+        peer: peer.map(|Extension(ConnectInfo(peer))| peer.ip()),
         client_certificate: None,
         received_at: now,
     }
@@ -47,29 +50,34 @@ fn inbound(
 pub(super) async fn source(
     State(state): State<WebState>,
     Path(name): Path<String>,
-    peer: Option<axum::Extension<ConnectInfo<SocketAddr>>>,
-    Query(query): Query<BTreeMap<String, String>>,
+    peer: Peer,
+    Asked(query): Query,
     headers: HeaderMap,
-    body: Bytes,
-) -> Response {
+    Raw(body): Raw,
+) -> Result<Response, Refused> {
     let setup = state.setup.load_full();
-    let Some(source) = setup.sources.get(&name) else {
-        return problem(StatusCode::NOT_FOUND, "no-such-source", "there is no source of that name");
-    };
+    let source = setup.sources.get(&name);
+    let source = source.ok_or_else(|| Refused::new(Code::NoSuchSource, "there is no source of that name"))?;
     let now = state.clock.now();
-    let inbound = inbound(format!("/hooks/{name}"), query, &headers, &body, &peer.map(|p| p.0), now);
+    let inbound = inbound(format!("/hooks/{name}"), query, &headers, &body, peer, now);
     match crate::flow::intake::take(&*state.ledger, &**source, inbound, now).await {
         Ok(results) => {
             (state.wake)();
-            let status = if results.contains(&Recorded::Conflict) { StatusCode::CONFLICT } else { StatusCode::ACCEPTED };
-            (status, Json(json!({"results": results}))).into_response()
+            if results.contains(&Recorded::Conflict) {
+                let words = "an event of this id came before with another body; it was not taken";
+                return Err(Refused::new(Code::EventConflict, words).with("results", results));
+            }
+            Ok((StatusCode::ACCEPTED, Json(json!({"results": results}))).into_response())
         }
         Err(IntakeError::Refused(HookRefusal::NotAuthentic(refusal))) => {
             tracing::warn!(source = name, reason = %refusal, "a webhook was refused");
-            problem(StatusCode::UNAUTHORIZED, "not-authentic", &refusal.to_string())
+            Err(Refused::new(Code::NotAuthentic, refusal.to_string()))
         }
-        Err(IntakeError::Refused(refusal)) => problem(StatusCode::BAD_REQUEST, "not-readable", &refusal.to_string()),
-        Err(IntakeError::Ledger(error)) => unavailable(&error),
+        Err(IntakeError::Refused(HookRefusal::NoHook(_))) => {
+            Err(Refused::new(Code::NotFound, "this source takes no webhooks: its file has no [webhook]"))
+        }
+        Err(IntakeError::Refused(refusal)) => Err(Refused::new(Code::NotReadable, refusal.to_string())),
+        Err(IntakeError::Ledger(error)) => Err(error.into()),
     }
 }
 
@@ -77,26 +85,23 @@ pub(super) async fn source(
 pub(super) async fn desk(
     State(state): State<WebState>,
     Path(name): Path<String>,
-    peer: Option<axum::Extension<ConnectInfo<SocketAddr>>>,
-    Query(query): Query<BTreeMap<String, String>>,
+    peer: Peer,
+    Asked(query): Query,
     headers: HeaderMap,
-    body: Bytes,
-) -> Response {
+    Raw(body): Raw,
+) -> Result<Response, Refused> {
     let setup = state.setup.load_full();
-    let Some(desk) = setup.desks.get(&name) else {
-        return problem(StatusCode::NOT_FOUND, "no-such-desk", "there is no desk of that name");
-    };
-    let now = state.clock.now();
-    let inbound = inbound(format!("/hooks/desk/{name}"), query, &headers, &body, &peer.map(|p| p.0), now);
+    let desk = setup.desks.get(&name).ok_or_else(|| Refused::new(Code::NoSuchDesk, "there is no desk of that name"))?;
+    let inbound = inbound(format!("/hooks/desk/{name}"), query, &headers, &body, peer, state.clock.now());
     match crate::flow::sync::hint(&*state.ledger, &**desk, inbound, &*state.clock).await {
         Ok(tickets) => {
             (state.wake)();
-            (StatusCode::ACCEPTED, Json(json!({"tickets": tickets}))).into_response()
+            Ok((StatusCode::ACCEPTED, Json(json!({"tickets": tickets}))).into_response())
         }
         Err(HintError::Refused(refusal)) => {
             tracing::warn!(desk = name, reason = %refusal, "a desk's webhook was refused");
-            problem(StatusCode::UNAUTHORIZED, "not-authentic", &refusal.to_string())
+            Err(Refused::new(Code::NotAuthentic, refusal.to_string()))
         }
-        Err(HintError::Ledger(error)) => unavailable(&error),
+        Err(HintError::Ledger(error)) => Err(error.into()),
     }
 }

@@ -1,26 +1,39 @@
 //! Hooks, pages, JSON API, access, health, metrics.
 
 mod access;
+mod actions;
+mod answer;
 mod api;
+mod attempts;
+mod errors;
+mod extract;
 mod hooks;
+mod measured;
 mod pages;
+pub mod problem;
+mod server;
+mod session;
+mod sign_in;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use axum::Router;
-use axum::extract::State;
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware::map_response;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use metrics_exporter_prometheus::PrometheusHandle;
-
-use serde_json::json;
+use tokio::sync::Semaphore;
 
 use crate::flow::Setup;
-use crate::ledger::{Ledger, LedgerError};
+use crate::ledger::Ledger;
 use crate::model::{Clock, Timestamp};
+
+pub use access::Reader;
+pub use api::document as openapi;
+pub use server::serve;
 
 /// What handlers need.
 #[derive(Clone)]
@@ -41,6 +54,8 @@ pub struct WebState {
     pub note: Option<String>,
     /// Tells the loops that something arrived.
     pub wake: Arc<dyn Fn() + Send + Sync>,
+    /// Sessions, failed sign-ins and how many read at once.
+    pub gate: Arc<Gate>,
 }
 
 impl std::fmt::Debug for WebState {
@@ -49,68 +64,88 @@ impl std::fmt::Debug for WebState {
     }
 }
 
-/// Everything that is served.
-pub fn router(state: WebState) -> Router {
-    let limit = state.setup.load().catalog.main.server.max_body_bytes;
-    Router::new()
-        .route("/hooks/{source}", post(hooks::source))
-        .route("/hooks/desk/{desk}", post(hooks::desk))
-        .layer(axum::extract::DefaultBodyLimit::max(limit))
-        .route("/", get(pages::overview))
-        .route("/assignments", get(pages::assignments))
-        .route("/assignments/{id}", get(pages::assignment))
-        .route("/operations", get(pages::operations).post(pages::act))
-        .route("/kpi", get(pages::kpi))
-        .route("/style.css", get(pages::style))
-        .route("/api/v1/overview", get(api::overview))
-        .route("/api/v1/assignments", get(api::assignments))
-        .route("/api/v1/assignments/{id}", get(api::assignment))
-        .route("/api/v1/operations", get(api::operations))
-        .route("/api/v1/kpi", get(api::kpi))
-        .route("/livez", get(|| async { "alive\n" }))
-        .route("/readyz", get(ready))
-        .route("/metrics", get(metrics))
-        .layer(map_response(guard))
-        .with_state(state)
+/// How much is done at once, and how long is waited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Pages and API calls carried out at once: fewer than the ledger has readers, so that hooks and stages find one.
+    pub readers: usize,
+    /// How long a page or API call waits for its turn.
+    pub turn_within: Duration,
+    /// How long a body may take to arrive.
+    pub body_within: Duration,
 }
 
-/// Ready when a write would succeed now. A desk that is away is degradation, not unreadiness.
-async fn ready(State(state): State<WebState>) -> (StatusCode, &'static str) {
-    match state.ledger.ready().await {
-        Ok(()) => (StatusCode::OK, "ready\n"),
-        Err(error) => {
-            tracing::warn!(error = %error, "not ready");
-            (StatusCode::SERVICE_UNAVAILABLE, "the ledger cannot be written\n")
-        }
+impl Default for Limits {
+    fn default() -> Self {
+        Self { readers: 3, turn_within: Duration::from_secs(5), body_within: Duration::from_secs(20) }
     }
 }
 
-async fn metrics(State(state): State<WebState>, _reader: access::Reader) -> String {
-    state.metrics.render()
+/// What the web remembers between requests; nothing of it outlives the process.
+#[derive(Debug)]
+pub struct Gate {
+    sessions: session::Sessions,
+    attempts: attempts::Attempts,
+    readers: Semaphore,
+    limits: Limits,
 }
 
-/// What every answer carries: no script, no frames, no guessing of types.
-async fn guard(mut response: Response) -> Response {
-    const POLICY: &str =
-        "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
-    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-    response
+impl Gate {
+    /// With these limits.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        let readers = Semaphore::new(limits.readers);
+        Self { sessions: session::Sessions::default(), attempts: attempts::Attempts::default(), readers, limits }
+    }
 }
 
-/// An RFC 9457 problem document.
-pub(crate) fn problem(status: StatusCode, kind: &str, detail: &str) -> Response {
-    let body = json!({"type": format!("/docs/errors/{kind}"), "title": status.canonical_reason(), "status": status.as_u16(), "detail": detail});
-    (status, [(header::CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()
+/// Largest body of a form or an API call.
+const SMALL_BODY: usize = 64 * 1024;
+
+/// Everything that is served.
+pub fn router(state: WebState) -> Router {
+    let limit = state.setup.load().catalog.main.server.max_body_bytes;
+    let hooks = Router::new()
+        .route("/hooks/{source}", post(hooks::source))
+        .route("/hooks/desk/{desk}", post(hooks::desk))
+        .layer(DefaultBodyLimit::max(limit));
+    let read = Router::new()
+        .route("/", get(pages::overview))
+        .route("/assignments", get(pages::assignments))
+        .route("/assignments/{id}", get(pages::assignment))
+        .route("/operations", get(pages::operations).post(actions::act))
+        .route("/kpi", get(pages::kpi))
+        .route("/metrics", get(measured::metrics))
+        .merge(api::routes())
+        .route_layer(from_fn_with_state(state.clone(), in_turn));
+    let open = Router::new()
+        .route("/sign-in", get(sign_in::show).post(sign_in::sign_in))
+        .route("/sign-out", post(sign_in::sign_out))
+        .route("/style.css", get(pages::style))
+        .route("/docs/errors", get(errors::all))
+        .route("/docs/errors/{code}", get(errors::one))
+        .route("/livez", get(|| async { "alive\n" }))
+        .route("/readyz", get(ready));
+    Router::new()
+        .merge(hooks)
+        .merge(read.merge(open).layer(DefaultBodyLimit::max(SMALL_BODY)))
+        .fallback(|| async { problem::problem(problem::Code::NotFound, "there is nothing at this address") })
+        .layer(from_fn_with_state(state.clone(), answer::finish))
+        .with_state(state)
 }
 
-pub(crate) fn unavailable(error: &LedgerError) -> Response {
-    tracing::error!(error = %error, "the ledger did not answer; nothing was recorded");
-    let mut response =
-        problem(StatusCode::SERVICE_UNAVAILABLE, "ledger-away", "the ledger is away and nothing was recorded; try again");
-    response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("10"));
-    response
+/// Admits the reader first, so that nobody else takes a turn; then waits for one.
+async fn in_turn(State(state): State<WebState>, _reader: Reader, request: Request, next: Next) -> Response {
+    match tokio::time::timeout(state.gate.limits.turn_within, state.gate.readers.acquire()).await {
+        Ok(Ok(_turn)) => next.run(request).await,
+        _ => problem::Refused::new(problem::Code::Busy, "too many pages are being read; try again").after(5).into_response(),
+    }
+}
+
+/// Ready when a write would succeed now. A desk that is away is degradation, not unreadiness.
+async fn ready(State(state): State<WebState>) -> Response {
+    match state.ledger.ready().await {
+        Ok(()) => "ready\n".into_response(),
+        Err(error) => problem::unavailable(error),
+    }
 }

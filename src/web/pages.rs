@@ -2,20 +2,20 @@
 
 use std::sync::LazyLock;
 
-use axum::Form;
 use axum::extract::{Path, Query, State};
-use axum::http::{StatusCode, header};
-use axum::response::{Html, IntoResponse, Redirect, Response};
+use axum::http::header;
+use axum::response::{Html, IntoResponse, Response};
 use handlebars::{Context, Handlebars, Helper, HelperResult, Output, RenderContext};
 use rust_embed::RustEmbed;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::WebState;
 use super::access::Reader;
-use super::{WebState, problem};
-use crate::kpi::measure::{human, line, report};
-use crate::ledger::views::{FactFilter, Filter};
-use crate::ledger::{Acted, Action};
+use super::problem::{Code, problem, unavailable};
+use crate::kpi::measure::human;
+use crate::kpi::report::{Asked, Report};
+use crate::ledger::views::Filter;
 use crate::model::{Id, Outcome, Timestamp};
 
 /// Rows of a list.
@@ -58,15 +58,29 @@ fn words(h: &Helper<'_>, _: &Handlebars<'_>, _: &Context, _: &mut RenderContext<
 }
 
 fn render(state: &WebState, reader: &Reader, page: &str, title: &str, data: Value) -> Response {
-    let now = state.clock.now();
-    let context =
-        json!({"title": title, "note": state.note, "now": now, "operator": reader.may_act(), "page": data, "here": {page: true}});
-    let body = ENGINE.render(page, &context).and_then(|body| ENGINE.render("layout", &json!({"c": context, "body": body})));
+    let mut context = context(state, page, title, data);
+    context["operator"] = json!(reader.may_act());
+    context["signed_in"] = json!(reader.signed_in());
+    context["csrf"] = json!(state.gate.sessions.form_token(&reader.binding()));
+    laid_out(page, &context)
+}
+
+/// A page for whoever comes: nothing of the ledger is on it.
+pub(super) fn render_open(state: &WebState, page: &str, title: &str, data: Value) -> Response {
+    laid_out(page, &context(state, page, title, data))
+}
+
+fn context(state: &WebState, page: &str, title: &str, data: Value) -> Value {
+    json!({"title": title, "note": state.note, "now": state.clock.now(), "page": data, "here": {page: true}})
+}
+
+fn laid_out(page: &str, context: &Value) -> Response {
+    let body = ENGINE.render(page, context).and_then(|body| ENGINE.render("layout", &json!({"c": context, "body": body})));
     match body {
         Ok(html) => Html(html).into_response(),
         Err(error) => {
             tracing::error!(page, error = %error, "a page could not be rendered");
-            problem(StatusCode::INTERNAL_SERVER_ERROR, "page", "this page could not be rendered")
+            problem(Code::Internal, "this page could not be rendered")
         }
     }
 }
@@ -86,7 +100,7 @@ pub(super) async fn overview(State(state): State<WebState>, reader: Reader) -> R
             data["open"] = json!(open);
             render(&state, &reader, "overview", "Overview", data)
         }
-        Err(error) => super::unavailable(&error),
+        Err(error) => unavailable(error),
     }
 }
 
@@ -126,14 +140,14 @@ pub(super) async fn assignments(State(state): State<WebState>, reader: Reader, Q
             let data = json!({"rows": rows, "query": query, "next": next});
             render(&state, &reader, "assignments", "Assignments", data)
         }
-        Err(error) => super::unavailable(&error),
+        Err(error) => unavailable(error),
     }
 }
 
 /// One assignment from request to completion.
 pub(super) async fn assignment(State(state): State<WebState>, reader: Reader, Path(id): Path<String>) -> Response {
     let Ok(id) = id.parse::<Id>() else {
-        return problem(StatusCode::NOT_FOUND, "no-such-assignment", "there is no such assignment");
+        return problem(Code::NoSuchAssignment, "there is no such assignment");
     };
     match state.ledger.assignment(id, &reader.scope, reader.sees_names()).await {
         Ok(Some(detail)) => {
@@ -146,8 +160,8 @@ pub(super) async fn assignment(State(state): State<WebState>, reader: Reader, Pa
             data["provisioning_ms"] = json!(provisioning);
             render(&state, &reader, "assignment", "Assignment", data)
         }
-        Ok(None) => problem(StatusCode::NOT_FOUND, "no-such-assignment", "there is no such assignment"),
-        Err(error) => super::unavailable(&error),
+        Ok(None) => problem(Code::NoSuchAssignment, "there is no such assignment"),
+        Err(error) => unavailable(error),
     }
 }
 
@@ -160,114 +174,15 @@ pub(super) async fn operations(State(state): State<WebState>, reader: Reader, Qu
             data["outcomes"] = json!(Outcome::ALL.map(Outcome::as_str));
             render(&state, &reader, "operations", "Operations", data)
         }
-        Err(error) => super::unavailable(&error),
+        Err(error) => unavailable(error),
     }
-}
-
-/// Period of the KPI page.
-#[derive(Debug, Deserialize)]
-pub(super) struct KpiQuery {
-    days: Option<i64>,
-    application: Option<String>,
 }
 
 /// Approval time and provisioning time, never mixed.
-pub(super) async fn kpi(State(state): State<WebState>, reader: Reader, Query(query): Query<KpiQuery>) -> Response {
-    match kpi_data(&state, &reader, &query).await {
-        Ok(data) => render(&state, &reader, "kpi", "KPIs", data),
-        Err(error) => super::unavailable(&error),
-    }
-}
-
-/// The same for page and API.
-pub(super) async fn kpi_data(state: &WebState, reader: &Reader, query: &KpiQuery) -> crate::ledger::LedgerResult<Value> {
-    let now = state.clock.now();
-    let days = query.days.unwrap_or(30).clamp(1, 366);
-    let application = query.application.clone().filter(|a| !a.is_empty());
-    let filter =
-        FactFilter { from: now.plus_secs(-days * 86_400), to: now, scope: reader.scope.clone(), application, admin_group: None };
-    let facts = state.ledger.facts(&filter).await?;
-    let backlog = state.ledger.backlog(&filter, now).await?;
-    let all: Vec<_> = facts.iter().collect();
-    Ok(json!({
-        "days": days, "as_of": now, "all": line("All together", &all),
-        "applications": report(&facts, |f| &f.application_name), "groups": report(&facts, |f| &f.admin_group), "backlog": backlog,
-    }))
-}
-
-/// A form of the operations page.
-#[derive(Debug, Deserialize)]
-pub(super) struct Act {
-    action: String,
-    id: String,
-    #[serde(default)]
-    outcome: String,
-    #[serde(default)]
-    reason: String,
-    #[serde(default)]
-    ref_id: String,
-    #[serde(default)]
-    ref_number: String,
-}
-
-impl Act {
-    fn action(&self) -> Result<Action, String> {
-        let id: Id = self.id.parse().map_err(|e: crate::model::id::BadId| e.to_string())?;
-        Ok(match self.action.as_str() {
-            "retry_errand" => Action::RetryErrand { errand: id },
-            "unpark" => Action::Unpark { assignment: id },
-            "no_ticket" => Action::NoTicket { errand: id },
-            "ticket_is" if !self.ref_id.is_empty() => {
-                let number = if self.ref_number.is_empty() { self.ref_id.clone() } else { self.ref_number.clone() };
-                Action::TicketIs { errand: id, ref_id: self.ref_id.clone(), ref_number: number }
-            }
-            "decide" if !self.reason.is_empty() => {
-                let outcome = Outcome::parse(&self.outcome).ok_or("choose an outcome")?;
-                Action::Decide { assignment: id, outcome, reason: self.reason.clone() }
-            }
-            "discard" => Action::Discard { quarantined: id },
-            "ticket_is" => return Err("say which ticket it is".to_owned()),
-            "decide" => return Err("say why".to_owned()),
-            other => return Err(format!("there is no action `{}`", other.chars().take(30).collect::<String>())),
-        })
-    }
-}
-
-/// Carries out an operator's action and says what became of it.
-pub(super) async fn act(State(state): State<WebState>, reader: Reader, Form(form): Form<Act>) -> Response {
-    if !reader.may_act() {
-        return problem(StatusCode::FORBIDDEN, "role", "only operators for all applications may act");
-    }
-    let said =
-        if form.action == "replay" { replay(&state, &reader, &form).await } else { carry_out(&state, &reader, &form).await };
-    match said {
-        Ok(words) => {
-            (state.wake)();
-            let query: String = url::form_urlencoded::byte_serialize(words.as_bytes()).collect();
-            Redirect::to(&format!("/operations?q={query}")).into_response()
-        }
-        Err(response) => *response,
-    }
-}
-
-async fn carry_out(state: &WebState, reader: &Reader, form: &Act) -> Result<String, Box<Response>> {
-    let action = form.action().map_err(|words| Box::new(problem(StatusCode::BAD_REQUEST, "action", &words)))?;
-    match state.ledger.act(action, &reader.name, state.clock.now()).await {
-        Ok(Acted::Done) => Ok("Done.".to_owned()),
-        Ok(Acted::NotFound) => Ok("It is no longer there.".to_owned()),
-        Ok(Acted::NotNow(why)) => Ok(format!("Not done: {why}.")),
-        Err(error) => Err(Box::new(super::unavailable(&error))),
-    }
-}
-
-async fn replay(state: &WebState, reader: &Reader, form: &Act) -> Result<String, Box<Response>> {
-    let id: Id = form.id.parse().map_err(|_| Box::new(problem(StatusCode::BAD_REQUEST, "action", "that is not an id")))?;
-    let setup = state.setup.load_full();
-    match crate::flow::intake::replay(&*state.ledger, &setup, id, &reader.name, state.clock.now()).await {
-        Ok(Some(crate::ledger::Recorded::Quarantined { .. })) => Ok("It still does not map.".to_owned()),
-        Ok(Some(_)) => Ok("It was taken.".to_owned()),
-        Ok(None) => Ok("It is no longer there.".to_owned()),
-        Err(error) => Err(Box::new(problem(StatusCode::CONFLICT, "replay", &error.to_string()))),
+pub(super) async fn kpi(State(state): State<WebState>, reader: Reader, Query(asked): Query<Asked>) -> Response {
+    match Report::of(&*state.ledger, &reader.scope, &asked, state.clock.now()).await {
+        Ok(data) => render(&state, &reader, "kpi", "KPIs", to_value(data)),
+        Err(error) => unavailable(error),
     }
 }
 

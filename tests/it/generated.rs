@@ -59,3 +59,16 @@ fn the_shipped_configuration_fits_the_schema_and_a_typo_does_not() {
     assert!(!check("lastmile.toml", "[server]\nlisen = \"x\"\n"));
     assert!(!check("applications/*.toml", "[[rules]]\nwhen = {}\n"));
 }
+
+/// `UPDATE=1` rewrites it.
+#[test]
+fn the_openapi_document_is_fresh() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/openapi.json");
+    let made = lastmile::web::openapi();
+    #[expect(clippy::disallowed_methods, reason = "a switch of this test, no configuration")]
+    if std::env::var("UPDATE").is_ok() {
+        std::fs::write(&path, &made).unwrap();
+    }
+    let kept = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(kept == made, "docs/openapi.json is not what the code says: run this test with UPDATE=1 and read the difference");
+}

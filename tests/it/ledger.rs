@@ -2,7 +2,7 @@
 
 use lastmile::ledger::{
     Acted, Action, Decision, End, LeaseRequest, Leased, Ledger, LedgerError, Load, Mode, Observation, PlanAction, Pull, Pulled,
-    Receipt, ReceiptContent, Recorded, Settlement, SqliteLedger, Step, TicketPlan,
+    Receipt, ReceiptContent, Recorded, Settlement, Snapshot, SqliteLedger, Step, TicketPlan,
 };
 use lastmile::model::assignment::Named;
 use lastmile::model::ticket::{Category, Created, Draft, TicketReading, TicketRef, TicketStatus};
@@ -417,7 +417,7 @@ async fn a_polled_round_is_recorded_with_its_cursor_or_not_at_all() {
         from: from.map(str::to_owned),
         to: to.to_owned(),
         receipts: present.iter().map(|x| takes(&format!("row-{x}"), order(x, Operation::Grant))).collect(),
-        snapshot: Some(present.iter().map(|x| (*x).to_owned()).collect()),
+        snapshot: Some(Snapshot { present: present.iter().map(|x| (*x).to_owned()).collect(), one_page: true }),
         started_at: NOW.plus_secs(at),
     };
     assert!(matches!(

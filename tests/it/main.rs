@@ -4,7 +4,10 @@
 mod catalog;
 mod contract;
 mod generated;
+mod hooks;
+mod intake;
 mod journey;
 mod ledger;
 mod plan;
 mod real;
+mod web;

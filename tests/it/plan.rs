@@ -286,18 +286,35 @@ proptest! {
 
     #[test]
     fn ranks_put_revocations_first_and_let_waiting_count(
-        a in 0i64..4_000_000_000_000, b in 0i64..4_000_000_000_000, p in -5i64..9, q in -5i64..9
+        a in 0i64..60 * DAY, b in 0i64..60 * DAY, p in -5i64..9, q in -5i64..9, old in 0i64..4_000 * DAY
     ) {
         let planner = planner(&[]);
-        let rank = |operation, at, priority| {
-            let order = Assignment { operation, priority, approved_at: Some(Timestamp(at)), ..order() };
-            filed(&planner, &order).rank
-        };
-        prop_assert!(rank(Operation::Revoke, a, p) < rank(Operation::Grant, b, q));
         let step = 4 * 3_600_000;
+        // Waiting counts from the arrival, however long ago it was approved.
+        let rank = |operation, waited: i64, priority| {
+            let received_at = NOW.plus_ms(-waited);
+            let order = Assignment { operation, priority, approved_at: Some(received_at.plus_ms(-old)), ..order() };
+            match planner.decide(&order, &Moment { received_at, ..moment() }) {
+                Planned::File { ticket, .. } => ticket.rank,
+                other => panic!("{other:?}"),
+            }
+        };
         let (low, high) = (p.clamp(0, 3), q.clamp(0, 3));
-        let waited_longer = a - low * step < b - high * step;
+        let waited_longer = a + low * step > b + high * step;
         prop_assert_eq!(rank(Operation::Grant, a, p) < rank(Operation::Grant, b, q), waited_longer);
+        prop_assert_eq!(rank(Operation::Revoke, a, p) < rank(Operation::Revoke, b, q), waited_longer);
+        // A revocation goes first, but for what has waited a month longer: no stream of them starves anybody.
+        let starving = b + high * step >= a + low * step + 3 * step + 30 * DAY;
+        prop_assert_eq!(rank(Operation::Revoke, a, p) < rank(Operation::Grant, b, q), !starving);
+    }
+
+    #[test]
+    fn no_date_of_an_order_puts_it_behind_all_others(from in 0i64..4_000, approved in -10i64..4_000) {
+        let planner = planner(&[("lastmile.toml", "[defaults]\nfiling = \"at_once\"\n")]);
+        let far = Assignment {
+            valid_from: Some(NOW.plus_ms(from * DAY)), approved_at: Some(NOW.plus_ms(approved * DAY)), ..order()
+        };
+        prop_assert!(filed(&planner, &far).rank <= NOW.0);
     }
 
     #[test]

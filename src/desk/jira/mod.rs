@@ -15,7 +15,7 @@ use tokio::sync::OnceCell;
 
 use self::settings::{Api, Deployment, GroupAs, Settings, Webhook};
 use super::common::{Limits, Next, Page, Wire, our_key, secret, text, walk};
-use super::{Changes, Desk, DeskInfo, Hint, Level, StatusAnswer};
+use super::{Changes, Desk, DeskInfo, Hint, Level, Preview, StatusAnswer};
 use crate::catalog::{ConfigFile, Problem, SecretRef};
 use crate::http::signature::{Encoding, HmacAlgorithm, Refusal, Scheme};
 use crate::http::{Call, CallError, Inbound};
@@ -69,6 +69,12 @@ pub fn build(name: &str, file: &ConfigFile, folder: &Path) -> Result<Arc<dyn Des
         }
         _ => Err(problems),
     }
+}
+
+/// Schema of the file, for editors.
+#[must_use]
+pub fn schema() -> schemars::Schema {
+    schemars::schema_for!(Settings)
 }
 
 fn contradictions(file: &ConfigFile, settings: &Settings) -> Vec<Problem> {
@@ -283,6 +289,11 @@ impl Desk for Jira {
             }),
             _ => Err(CallError::unclear("E-SHAPE", format!("{} answered a create without the ticket's id", self.wire.edge()))),
         }
+    }
+
+    fn preview(&self, draft: &Draft) -> Result<Preview, CallError> {
+        let language = if self.settings.api == Api::V3 { "ADF" } else { "wiki" };
+        Ok(Preview::of(&self.call("POST", "/issue").json(self.settings.create_body(draft)), language))
     }
 
     async fn read(&self, ticket: &TicketRef) -> Result<TicketReading, CallError> {

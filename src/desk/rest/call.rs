@@ -201,6 +201,24 @@ impl Wire {
         self.judge(answer, operation, effect)
     }
 
+    /// An operation's own call as it would be made, without its secrets and without asking the desk anything: what the
+    /// steps before it would capture, and secrets, stand in `<…>`.
+    pub(super) fn preview(&self, operation: &Operation, context: Value, more: Map<String, Value>) -> Result<Call, CallError> {
+        let mut context = with(self.common(), context);
+        let hidden: Map<String, Value> =
+            self.secrets.keys().map(|name| (name.clone(), json!(format!("<secret {name}>")))).collect();
+        context["secrets"] = Value::Object(hidden);
+        for step in &operation.before {
+            let found = step.capture.keys().map(|name| (name.clone(), json!(format!("<{name} of step {}>", step.name))));
+            context["steps"][&step.name] = Value::Object(found.collect());
+        }
+        let mut call = self.request(&parts_of(operation), &context).map_err(|e| unfilled(&e))?;
+        if let (Some(at), Body::Json(body)) = (&operation.fields_at, &mut call.body) {
+            merge(body, at, more);
+        }
+        Ok(call)
+    }
+
     /// Reads an address that the desk gave us for its next page. It never leaves the desk: our credentials travel along.
     pub(super) async fn follow(&self, operation: &Operation, address: &str) -> Result<Reply, CallError> {
         let here = url::Url::parse(&self.root).and_then(|root| Ok((root.origin(), root.join(address)?)));

@@ -28,7 +28,7 @@ use self::place::Scene;
 use self::rows::Row;
 use self::settings::Settings;
 use super::common::walk;
-use super::{Changes, Desk, DeskInfo, Hint, Level, StatusAnswer};
+use super::{Changes, Desk, DeskInfo, Hint, Level, Preview, StatusAnswer};
 use crate::catalog::{ConfigFile, Problem, Span};
 use crate::http::signature::{Refusal, Scheme};
 use crate::http::{CallError, Inbound};
@@ -267,6 +267,17 @@ impl Desk for Rest {
             group_missed: row.status.group.is_some_and(|g| !g.eq_ignore_ascii_case(&draft.admin_group)),
             ticket: row.status.ticket,
         })
+    }
+
+    fn preview(&self, draft: &Draft) -> Result<Preview, CallError> {
+        let language = match self.settings.markup {
+            settings::Markup::Plain => "plain",
+            settings::Markup::Html => "HTML",
+            settings::Markup::Wiki => "wiki",
+        };
+        let context = context::of_draft(&self.settings, draft, self.zone);
+        let more: Map<String, Value> = draft.fields.clone().into_iter().collect();
+        Ok(Preview::of(&self.wire.preview(&self.settings.operations.create, context, more)?, language))
     }
 
     async fn read(&self, ticket: &TicketRef) -> Result<TicketReading, CallError> {

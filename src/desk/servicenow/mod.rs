@@ -16,7 +16,7 @@ use serde_json::Value;
 use self::settings::{Settings, StateRule, Webhook};
 use self::shape::{COLUMNS, Meaning, column};
 use super::common::{Auth, Limits, Next, Page, Reply, Wire, our_key, secret, text, walk};
-use super::{Changes, Desk, DeskInfo, Hint, Level, StatusAnswer};
+use super::{Changes, Desk, DeskInfo, Hint, Level, Preview, StatusAnswer};
 use crate::catalog::{ConfigFile, Problem, SecretRef};
 use crate::http::signature::{Encoding, HmacAlgorithm, Refusal, Scheme};
 use crate::http::{Call, CallError, Inbound};
@@ -83,6 +83,12 @@ pub fn build(name: &str, file: &ConfigFile, folder: &Path) -> Result<Arc<dyn Des
         }
         _ => Err(problems),
     }
+}
+
+/// Schema of the file, for editors.
+#[must_use]
+pub fn schema() -> schemars::Schema {
+    schemars::schema_for!(Settings)
 }
 
 fn contradictions(file: &ConfigFile, settings: &Settings) -> Vec<Problem> {
@@ -309,6 +315,12 @@ impl Desk for ServiceNow {
             group_missed,
             ticket: TicketRef { id: id.to_owned(), number: number.to_owned() },
         })
+    }
+
+    fn preview(&self, draft: &Draft) -> Result<Preview, CallError> {
+        let group = format!("<sys_id of {}>", draft.admin_group);
+        let call = self.table("POST", &self.settings.table).query("sysparm_fields", COLUMNS);
+        Ok(Preview::of(&call.json(shape::create_body(&self.settings, draft, &group)), "plain"))
     }
 
     async fn read(&self, ticket: &TicketRef) -> Result<TicketReading, CallError> {

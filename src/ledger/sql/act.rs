@@ -6,7 +6,7 @@ use sqlx::{SqliteConnection, SqlitePool};
 use super::super::{Acted, Action, End, LedgerError, LedgerResult, Receipt, ReceiptContent, Recorded, Settlement, Stray};
 use super::Shared;
 use super::journal::{self, Move};
-use super::record::{drop_unsent, record};
+use super::record::{From, drop_unsent, record};
 use super::settle::{after, settle};
 use crate::model::ticket::{Change, Created, TicketRef};
 use crate::model::{Id, Key, Outcome, State, Timestamp};
@@ -356,6 +356,6 @@ pub(in crate::ledger) async fn release(
         .bind(&receipt.event_id)
         .execute(&mut *tx)
         .await?;
-    let mut results = record(tx, shared, &[receipt]).await?;
+    let mut results = record(tx, shared, &[receipt], From::Push).await?;
     results.pop().ok_or_else(|| LedgerError::Corrupt("a replay without result".to_owned()))
 }

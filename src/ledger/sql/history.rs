@@ -5,7 +5,7 @@ use sqlx::SqliteConnection;
 
 use super::super::{LedgerError, LedgerResult, Past, Receipt, ReceiptContent, Recorded};
 use super::journal::{self, Move};
-use super::record::record;
+use super::record::{From, record};
 use super::{Shared, rows};
 use crate::model::{Key, State};
 
@@ -21,7 +21,7 @@ pub(in crate::ledger) async fn load(tx: &mut SqliteConnection, shared: &Shared, 
             content: ReceiptContent::Order(Box::new(p.assignment.clone())),
         })
         .collect();
-    let results = record(tx, shared, &receipts.iter().collect::<Vec<_>>()).await?;
+    let results = record(tx, shared, &receipts.iter().collect::<Vec<_>>(), From::Push).await?;
     let (mut updates, mut tickets, mut loaded) = (Vec::new(), Vec::new(), 0);
     for (p, result) in past.iter().zip(results) {
         let Recorded::New { id } = result else { continue };

@@ -2,6 +2,7 @@
 //! statements.
 
 pub(super) mod act;
+pub(super) mod edges;
 pub(super) mod history;
 pub(super) mod journal;
 pub(super) mod lease;

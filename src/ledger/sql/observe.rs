@@ -119,7 +119,8 @@ pub(in crate::ledger) async fn observe(
         .await?;
         let Some(ticket) = ticket else { continue };
         let items: Vec<Item> = sqlx::query_as(
-            "SELECT a.id, a.state, a.parked_code FROM ticket_item AS ti JOIN assignment AS a ON a.id = ti.assignment_id WHERE ti.ticket_id = $1",
+            "SELECT a.id, a.state, a.parked_code FROM ticket_item AS ti JOIN assignment AS a ON a.id = ti.assignment_id
+             WHERE ti.ticket_id = $1 AND a.ticket_id = ti.ticket_id",
         )
         .bind(id)
         .fetch_all(&mut *tx)
@@ -355,7 +356,7 @@ impl Observed {
             .await?;
         sqlx::query(
             "UPDATE assignment SET outcome = $2, closed_at = $3, first_work_at = COALESCE(first_work_at, $4)
-             WHERE id IN (SELECT assignment_id FROM ticket_item WHERE ticket_id = $1)",
+             WHERE ticket_id = $1 AND id IN (SELECT assignment_id FROM ticket_item WHERE ticket_id = $1)",
         )
         .bind(self.ticket.id)
         .bind(outcome.as_str())

@@ -15,6 +15,7 @@ use crate::model::{Assignment, Id, Outcome, Person, State, Timestamp};
 /// First of their lanes; revocations before all else, and past unsent or open predecessors.
 const CANDIDATES: &str = "
     SELECT a.id, a.state, a.revision, a.received_at, i.document,
+           1 + (SELECT COUNT(*) FROM ticket_item AS ti WHERE ti.assignment_id = a.id),
            (SELECT t.ref_number FROM assignment AS p JOIN ticket AS t ON t.id = p.ticket_id
              WHERE p.lane = a.lane AND p.state IN ('open', 'rework') AND (p.lane_at, p.id) < (a.lane_at, a.id) LIMIT 1)
     FROM assignment AS a JOIN inbox AS i ON i.id = a.document_id
@@ -25,7 +26,7 @@ const CANDIDATES: &str = "
               AND (a.revocation = 0 OR p.revocation = 1 OR p.state IN ('sending', 'unclear')))
     ORDER BY a.plan_at, a.id LIMIT $3";
 
-type Candidate = (i64, String, i64, i64, Option<String>, Option<String>);
+type Candidate = (i64, String, i64, i64, Option<String>, i64, Option<String>);
 
 /// Assignments that want a plan now.
 pub(in crate::ledger) async fn to_plan(pool: &SqlitePool, now: Timestamp, limit: usize) -> LedgerResult<Vec<ToPlan>> {
@@ -41,7 +42,7 @@ pub(in crate::ledger) async fn to_plan(pool: &SqlitePool, now: Timestamp, limit:
             .bind(i64::try_from(left).unwrap_or(i64::MAX))
             .fetch_all(pool)
             .await?;
-        for (id, state, revision, received_at, text, lane_ticket) in found {
+        for (id, state, revision, received_at, text, cycle, lane_ticket) in found {
             let text = text.ok_or_else(|| LedgerError::Corrupt(format!("assignment {} has no document", Id(id))))?;
             out.push(ToPlan {
                 id: Id(id),
@@ -49,7 +50,7 @@ pub(in crate::ledger) async fn to_plan(pool: &SqlitePool, now: Timestamp, limit:
                 assignment: document::<Assignment>(&text)?,
                 revision,
                 received_at: Timestamp(received_at),
-                cycle: 1,
+                cycle,
                 lane_ticket,
             });
         }
@@ -66,18 +67,24 @@ pub(in crate::ledger) async fn plan(
 ) -> LedgerResult<usize> {
     supersede(tx, shared, decisions, now).await?;
     let ids: Vec<i64> = decisions.iter().map(|d| d.id.0).collect();
-    let found: Vec<(i64, String, i64)> = sqlx::query_as(
-        "SELECT id, source, revision FROM assignment
-         WHERE id IN (SELECT value FROM json_each($1)) AND state IN ('received', 'planned') AND parked_at IS NULL",
+    // The lane is looked at again: since the question, an earlier order may have arrived, been sent or been reopened.
+    let found: Vec<(i64, String, i64, bool)> = sqlx::query_as(
+        "SELECT a.id, a.source, a.revision, EXISTS (SELECT 1 FROM assignment AS p
+            WHERE p.lane = a.lane AND p.state IN ('received', 'planned', 'due', 'sending', 'unclear', 'open', 'rework')
+              AND p.parked_at IS NULL AND (p.lane_at, p.id) < (a.lane_at, a.id)
+              AND (a.revocation = 0 OR p.revocation = 1 OR p.state IN ('sending', 'unclear'))) FROM assignment AS a
+         WHERE a.id IN (SELECT value FROM json_each($1)) AND a.state IN ('received', 'planned') AND a.parked_at IS NULL",
     )
     .bind(rows(&ids)?)
     .fetch_all(&mut *tx)
     .await?;
-    let valid: HashMap<i64, (String, i64)> = found.into_iter().map(|(id, source, revision)| (id, (source, revision))).collect();
+    let valid: HashMap<i64, (String, i64, bool)> =
+        found.into_iter().map(|(id, source, revision, blocked)| (id, (source, revision, blocked))).collect();
     let mut writes = Writes::default();
     for decision in decisions {
-        let Some((source, revision)) = valid.get(&decision.id.0) else { continue };
-        if *revision == decision.revision {
+        let Some((source, revision, blocked)) = valid.get(&decision.id.0) else { continue };
+        let in_turn = !blocked || !matches!(decision.action, PlanAction::File(_));
+        if *revision == decision.revision && in_turn {
             writes.add(shared, decision, source, now);
         }
     }

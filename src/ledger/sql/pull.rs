@@ -3,8 +3,8 @@
 use serde_json::json;
 use sqlx::SqliteConnection;
 
-use super::super::{LedgerResult, Pull, Pulled, Receipt};
-use super::record::{record, withdraw};
+use super::super::{LedgerResult, Pull, Pulled, Receipt, Snapshot};
+use super::record::{From, record, reinstate, withdraw};
 use super::{Shared, rows};
 use crate::model::Timestamp;
 
@@ -49,39 +49,80 @@ pub(in crate::ledger) async fn record_pull(tx: &mut SqliteConnection, shared: &S
         return Ok(Pulled::CursorMoved);
     }
     let receipts: Vec<&Receipt> = pull.receipts.iter().collect();
-    let results = if receipts.is_empty() { Vec::new() } else { record(tx, shared, &receipts).await? };
-    let mut withdrawn = 0;
-    if let Some(present) = &pull.snapshot {
-        withdrawn = absent(tx, shared, pull, present).await?;
+    let results = if receipts.is_empty() { Vec::new() } else { record(tx, shared, &receipts, From::List).await? };
+    let (mut withdrawn, mut reinstated) = (0, 0);
+    if let Some(snapshot) = &pull.snapshot {
+        reinstated = present(tx, shared, pull, snapshot).await?;
+        withdrawn = absent(tx, shared, pull, snapshot).await?;
     }
-    Ok(Pulled::Recorded { results, withdrawn })
+    Ok(Pulled::Recorded { results, withdrawn, reinstated })
 }
 
-/// Remembers what a complete snapshot showed; what it no longer shows is withdrawn.
-async fn absent(tx: &mut SqliteConnection, shared: &Shared, pull: &Pull, present: &[String]) -> LedgerResult<usize> {
-    let listed: Vec<_> = present.iter().map(|id| json!({"x": id})).collect();
+/// How long an order that left the list is remembered, milliseconds: it may come back.
+const REMEMBER_MS: i64 = 90 * 86_400_000;
+
+/// Remembers what a complete snapshot showed; what had left the list and is in it again is ordered again.
+async fn present(tx: &mut SqliteConnection, shared: &Shared, pull: &Pull, snapshot: &Snapshot) -> LedgerResult<usize> {
+    let listed: Vec<_> = snapshot.present.iter().map(|id| json!({"x": id})).collect();
+    let listed = rows(&listed)?;
+    let back: Vec<(String, i64)> = sqlx::query_as(
+        "SELECT external_id, gone_at FROM listed WHERE source = $2 AND gone_at IS NOT NULL
+            AND external_id IN (SELECT value->>'x' FROM json_each($1))",
+    )
+    .bind(&listed)
+    .bind(&pull.source)
+    .fetch_all(&mut *tx)
+    .await?;
     sqlx::query(
         "INSERT INTO listed (source, external_id, run_at) SELECT $2, value->>'x', $3 FROM json_each($1) WHERE true
-         ON CONFLICT (source, external_id) DO UPDATE SET run_at = excluded.run_at",
+         ON CONFLICT (source, external_id) DO UPDATE SET run_at = excluded.run_at, missed = 0, gone_at = NULL",
     )
-    .bind(rows(&listed)?)
+    .bind(&listed)
     .bind(&pull.source)
     .bind(pull.started_at.0)
     .execute(&mut *tx)
     .await?;
-    let gone: Vec<(String,)> = sqlx::query_as("SELECT external_id FROM listed WHERE source = $1 AND run_at < $2")
+    let mut reinstated = 0;
+    for (external_id, gone_at) in &back {
+        match reinstate(tx, shared, &pull.source, external_id, Timestamp(*gone_at), pull.started_at).await? {
+            Some(standing) => reinstated += standing,
+            None => {
+                sqlx::query("UPDATE listed SET gone_at = $3 WHERE source = $1 AND external_id = $2")
+                    .bind(&pull.source)
+                    .bind(external_id)
+                    .bind(gone_at)
+                    .execute(&mut *tx)
+                    .await?;
+            }
+        }
+    }
+    Ok(reinstated)
+}
+
+/// What a complete snapshot no longer shows is withdrawn: at once where it was read in one page, else when the round
+/// before missed it too.
+async fn absent(tx: &mut SqliteConnection, shared: &Shared, pull: &Pull, snapshot: &Snapshot) -> LedgerResult<usize> {
+    sqlx::query("UPDATE listed SET missed = missed + 1 WHERE source = $1 AND run_at < $2 AND gone_at IS NULL")
         .bind(&pull.source)
         .bind(pull.started_at.0)
-        .fetch_all(&mut *tx)
+        .execute(&mut *tx)
         .await?;
+    let gone: Vec<(String,)> = sqlx::query_as(
+        "UPDATE listed SET gone_at = $2 WHERE source = $1 AND run_at < $2 AND gone_at IS NULL AND missed >= $3 RETURNING external_id",
+    )
+    .bind(&pull.source)
+    .bind(pull.started_at.0)
+    .bind(if snapshot.one_page { 1 } else { 2 })
+    .fetch_all(&mut *tx)
+    .await?;
     let mut withdrawn = 0;
     for (external_id,) in &gone {
         let cause = "it is no longer in the platform's list";
         withdrawn += withdraw(tx, shared, &pull.source, external_id, None, pull.started_at, cause).await?;
     }
-    sqlx::query("DELETE FROM listed WHERE source = $1 AND run_at < $2")
+    sqlx::query("DELETE FROM listed WHERE source = $1 AND gone_at < $2")
         .bind(&pull.source)
-        .bind(pull.started_at.0)
+        .bind(pull.started_at.plus_ms(-REMEMBER_MS).0)
         .execute(tx)
         .await?;
     Ok(withdrawn)

@@ -1,21 +1,23 @@
 //! Intake: inbox, assignment and journal in one transaction, for many events at once.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use sqlx::SqliteConnection;
 
-use super::super::{LedgerError, LedgerResult, Receipt, ReceiptContent, Recorded};
+use super::super::{BRIDGE, LedgerError, LedgerResult, Receipt, ReceiptContent, Recorded};
 use super::journal::{self, JournalLine, Move};
 use super::{Shared, rows};
 use crate::model::{Assignment, Id, Operation, State, Timestamp};
 
 mod change;
+mod reinstate;
 mod withdraw;
 
 pub(in crate::ledger) use change::drop_unsent;
+pub(in crate::ledger) use reinstate::reinstate;
 pub(in crate::ledger) use withdraw::withdraw;
 
 /// An order the ledger has, as far as intake needs to know it.
@@ -24,6 +26,25 @@ struct Known {
     id: i64,
     digest: String,
     revision: i64,
+    /// When its present content arrived.
+    seen_at: i64,
+}
+
+/// An event the ledger has.
+struct KnownEvent {
+    digest: String,
+    assignment: Option<i64>,
+    /// Its quarantine row, where it did not map.
+    held: Option<i64>,
+}
+
+/// How events reached us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::ledger) enum From {
+    /// The sender's own messages: each says something once.
+    Push,
+    /// Rows of a list that was asked for: each says how things stand.
+    List,
 }
 
 /// Everything one batch will write.
@@ -35,6 +56,8 @@ struct Plan {
     quarantine: Vec<Value>,
     changes: Vec<change::Change>,
     withdrawals: Vec<(String, String, Option<Operation>, Timestamp)>,
+    /// Events that were in quarantine and map now.
+    released: Vec<Value>,
 }
 
 #[derive(Serialize)]
@@ -70,33 +93,104 @@ pub(in crate::ledger) async fn record(
     tx: &mut SqliteConnection,
     shared: &Shared,
     receipts: &[&Receipt],
+    from: From,
 ) -> LedgerResult<Vec<Recorded>> {
     let mut events = known_events(tx, receipts).await?;
     let mut orders = known_orders(tx, receipts).await?;
+    let forged = forged(&events, receipts);
     let mut plan = Plan::default();
     let mut results = Vec::with_capacity(receipts.len());
     for receipt in receipts {
-        let place = (receipt.source.clone(), receipt.event_id.clone());
-        if let Some((digest, id)) = events.get(&place) {
-            results.push(if *digest == receipt.digest { Recorded::Repeat { id: id.map(Id) } } else { Recorded::Conflict });
+        if !forged.is_empty() && forged.contains(&body_of(receipt)) {
+            results.push(Recorded::Conflict);
             continue;
         }
-        let result = take_in(&mut plan, &mut orders, shared, receipt)?;
-        let id = match &result {
-            Recorded::New { id } | Recorded::Unchanged { id } | Recorded::Changed { id, .. } => Some(id.0),
-            _ => None,
+        let place = (receipt.source.clone(), receipt.event_id.clone());
+        let result = match events.get(&place) {
+            Some(known) if known.digest != receipt.digest => Recorded::Conflict,
+            Some(known) => match again(&mut plan, &mut orders, shared, receipt, known, from)? {
+                // It is a new event now, recorded below like any other.
+                None => take_in(&mut plan, &mut orders, shared, receipt, from)?,
+                Some(result) => result,
+            },
+            None => take_in(&mut plan, &mut orders, shared, receipt, from)?,
         };
-        events.insert(place, (receipt.digest.clone(), id));
+        let (assignment, held) = match &result {
+            Recorded::New { id } | Recorded::Unchanged { id } | Recorded::Changed { id, .. } => (Some(id.0), None),
+            Recorded::Quarantined { id } => (None, Some(id.0)),
+            Recorded::Repeat { .. } | Recorded::Conflict => {
+                results.push(result);
+                continue;
+            }
+            Recorded::Withdrawn { .. } | Recorded::UnknownOrder => (None, None),
+        };
+        events.insert(place, KnownEvent { digest: receipt.digest.clone(), assignment, held });
         results.push(result);
     }
     write(tx, shared, plan, &mut results, receipts).await?;
     Ok(results)
 }
 
+/// Source, sender's id and digest of the body that an event came in; several events of one body share them.
+fn body_of(receipt: &Receipt) -> (&str, &str, &str) {
+    let sender = receipt.event_id.split_once('#').map_or(receipt.event_id.as_str(), |(id, _)| id);
+    (&receipt.source, sender, &receipt.digest)
+}
+
+/// Bodies of which one event is known with another body: nothing of them is taken.
+fn forged<'a>(events: &EventMap, receipts: &[&'a Receipt]) -> HashSet<(&'a str, &'a str, &'a str)> {
+    if events.is_empty() {
+        return HashSet::new();
+    }
+    let known = |r: &Receipt| events.get(&(r.source.clone(), r.event_id.clone())).is_some_and(|e| e.digest != r.digest);
+    receipts.iter().filter(|r| known(r)).map(|r| body_of(r)).collect()
+}
+
+/// What a known event with the same body is now; `None`: it was in quarantine and maps now.
+fn again(
+    plan: &mut Plan,
+    orders: &mut HashMap<String, Known>,
+    shared: &Shared,
+    receipt: &Receipt,
+    known: &KnownEvent,
+    from: From,
+) -> LedgerResult<Option<Recorded>> {
+    let repeat = Recorded::Repeat { id: known.assignment.map(Id) };
+    Ok(match (known.held, &receipt.content, from) {
+        (Some(id), ReceiptContent::Unmappable { .. }, From::Push) => Some(Recorded::Quarantined { id: Id(id) }),
+        (_, ReceiptContent::Unmappable { .. }, _) => Some(repeat),
+        (Some(_), _, _) => {
+            plan.released.push(json!({"s": receipt.source, "e": receipt.event_id, "at": receipt.received_at.0}));
+            None
+        }
+        // A row that says again what it said before the last change: the list is how things stand.
+        (None, ReceiptContent::Order(assignment), From::List) => {
+            match take_order(plan, orders, shared, receipt, assignment, from, Seen::Before)? {
+                Recorded::Unchanged { .. } => Some(repeat),
+                changed => Some(changed),
+            }
+        }
+        _ => Some(repeat),
+    })
+}
+
+/// Whether an event's id has its inbox row.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    Never,
+    Before,
+}
+
 /// Decides what one event is, without touching the database.
-fn take_in(plan: &mut Plan, orders: &mut HashMap<String, Known>, shared: &Shared, receipt: &Receipt) -> LedgerResult<Recorded> {
+fn take_in(
+    plan: &mut Plan,
+    orders: &mut HashMap<String, Known>,
+    shared: &Shared,
+    receipt: &Receipt,
+    from: From,
+) -> LedgerResult<Recorded> {
     match &receipt.content {
-        ReceiptContent::Order(assignment) => take_order(plan, orders, shared, receipt, assignment),
+        ReceiptContent::Order(assignment) => take_order(plan, orders, shared, receipt, assignment, from, Seen::Never),
         ReceiptContent::Withdrawn { external_id, operation } => {
             plan.withdrawals.push((receipt.source.clone(), external_id.clone(), *operation, receipt.received_at));
             // Counted after the write: the orders may stand earlier in this very batch.
@@ -118,6 +212,8 @@ fn take_order(
     shared: &Shared,
     receipt: &Receipt,
     assignment: &Assignment,
+    from: From,
+    seen: Seen,
 ) -> LedgerResult<Recorded> {
     let natural_key = assignment.natural_key();
     let document = serde_json::to_string(assignment).map_err(|e| LedgerError::Corrupt(e.to_string()))?;
@@ -125,18 +221,23 @@ fn take_order(
     let document_id = shared.ids.next(receipt.received_at).0;
     if let Some(known) = orders.get_mut(&natural_key) {
         let unchanged = known.digest == digest;
-        plan.inbox.push(inbox_row(
-            receipt,
-            document_id,
-            if unchanged { "unchanged" } else { "changed" },
-            known.id,
-            (!unchanged).then_some(&document),
-        ));
+        // What arrived while the list was read is newer than the list; the next round shows it.
+        let stale = from == From::List && !unchanged && known.seen_at > receipt.received_at.0;
+        if stale || (unchanged && seen == Seen::Before) {
+            return Ok(Recorded::Unchanged { id: Id(known.id) });
+        }
+        let event = match seen {
+            Seen::Never => receipt.event_id.clone(),
+            Seen::Before => format!("{}~{}", receipt.event_id, known.revision + 1),
+        };
+        let (answer, kept) = if unchanged { ("unchanged", None) } else { ("changed", Some(&document)) };
+        plan.inbox.push(inbox_row(receipt, &event, document_id, answer, known.id, kept));
         if unchanged {
             return Ok(Recorded::Unchanged { id: Id(known.id) });
         }
         known.digest.clone_from(&digest);
         known.revision += 1;
+        known.seen_at = receipt.received_at.0;
         plan.changes.push(change::Change {
             id: known.id,
             revision: known.revision,
@@ -148,7 +249,7 @@ fn take_order(
         return Ok(Recorded::Changed { id: Id(known.id), revision: known.revision });
     }
     let id = shared.ids.next(receipt.received_at);
-    plan.inbox.push(inbox_row(receipt, document_id, "new", id.0, Some(&document)));
+    plan.inbox.push(inbox_row(receipt, &receipt.event_id, document_id, "new", id.0, Some(&document)));
     let step = Move::ours(id.0, None, "received", receipt.received_at).cause("the platform ordered it");
     let line = JournalLine::chain("", 1, State::Received, &step, receipt.received_at);
     plan.assignments.push(new_assignment(
@@ -162,12 +263,12 @@ fn take_order(
         line.hash.clone(),
     ));
     plan.journal.push(line);
-    orders.insert(natural_key, Known { id: id.0, digest, revision: 1 });
+    orders.insert(natural_key, Known { id: id.0, digest, revision: 1, seen_at: receipt.received_at.0 });
     Ok(Recorded::New { id })
 }
 
-fn inbox_row(receipt: &Receipt, id: i64, answer: &str, assignment: i64, document: Option<&String>) -> Value {
-    json!({"id": id, "source": receipt.source, "event": receipt.event_id, "digest": receipt.digest, "at": receipt.received_at.0,
+fn inbox_row(receipt: &Receipt, event: &str, id: i64, answer: &str, assignment: i64, document: Option<&String>) -> Value {
+    json!({"id": id, "source": receipt.source, "event": event, "digest": receipt.digest, "at": receipt.received_at.0,
         "answer": answer, "a": assignment, "doc": document})
 }
 
@@ -227,6 +328,9 @@ async fn write(
     results: &mut [Recorded],
     receipts: &[&Receipt],
 ) -> LedgerResult<()> {
+    if !plan.released.is_empty() {
+        release(tx, &plan.released).await?;
+    }
     insert_assignments(tx, &plan.assignments).await?;
     journal::insert(tx, &plan.journal).await?;
     insert_inbox(tx, &plan.inbox).await?;
@@ -280,6 +384,27 @@ async fn insert_inbox(tx: &mut SqliteConnection, inbox: &[Value]) -> LedgerResul
     Ok(())
 }
 
+/// Makes way for quarantined events that map now.
+async fn release(tx: &mut SqliteConnection, released: &[Value]) -> LedgerResult<()> {
+    let text = rows(released)?;
+    sqlx::query(
+        "UPDATE quarantine SET state = 'replayed', body = NULL, settled_at = j.value->>'at', settled_by = $2
+         FROM json_each($1) AS j WHERE quarantine.source = j.value->>'s' AND quarantine.event_id = j.value->>'e' AND quarantine.state = 'held'",
+    )
+    .bind(&text)
+    .bind(BRIDGE)
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query(
+        "DELETE FROM inbox WHERE answer = 'quarantined' AND (source, event_id) IN
+            (SELECT value->>'s', value->>'e' FROM json_each($1))",
+    )
+    .bind(&text)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
 /// Quarantined events get an inbox row too, so that a repeat is a repeat and a forgery a conflict.
 async fn quarantine(tx: &mut SqliteConnection, held: &[Value]) -> LedgerResult<()> {
     let text = rows(held)?;
@@ -301,18 +426,20 @@ async fn quarantine(tx: &mut SqliteConnection, held: &[Value]) -> LedgerResult<(
     Ok(())
 }
 
-type EventMap = HashMap<(String, String), (String, Option<i64>)>;
+type EventMap = HashMap<(String, String), KnownEvent>;
 
 async fn known_events(tx: &mut SqliteConnection, receipts: &[&Receipt]) -> LedgerResult<EventMap> {
     let asked: Vec<Value> = receipts.iter().map(|r| json!({"s": r.source, "e": r.event_id})).collect();
-    let found: Vec<(String, String, String, Option<i64>, String)> = sqlx::query_as(
-        "SELECT i.source, i.event_id, i.digest, i.assignment_id, i.answer FROM json_each($1) AS j
+    let found: Vec<(String, String, String, Option<i64>, Option<i64>)> = sqlx::query_as(
+        "SELECT i.source, i.event_id, i.digest, i.assignment_id, CASE WHEN i.answer = 'quarantined' THEN
+            (SELECT q.id FROM quarantine AS q WHERE q.source = i.source AND q.event_id = i.event_id) END FROM json_each($1) AS j
          JOIN inbox AS i ON i.source = j.value->>'s' AND i.event_id = j.value->>'e'",
     )
     .bind(rows(&asked)?)
     .fetch_all(tx)
     .await?;
-    Ok(found.into_iter().map(|(source, event, digest, id, _)| ((source, event), (digest, id))).collect())
+    let known = |(source, event, digest, assignment, held)| ((source, event), KnownEvent { digest, assignment, held });
+    Ok(found.into_iter().map(known).collect())
 }
 
 async fn known_orders(tx: &mut SqliteConnection, receipts: &[&Receipt]) -> LedgerResult<HashMap<String, Known>> {
@@ -323,11 +450,13 @@ async fn known_orders(tx: &mut SqliteConnection, receipts: &[&Receipt]) -> Ledge
     if keys.is_empty() {
         return Ok(HashMap::new());
     }
-    let found: Vec<(String, i64, String, i64)> = sqlx::query_as(
-        "SELECT a.natural_key, a.id, a.content_digest, a.revision FROM json_each($1) AS j JOIN assignment AS a ON a.natural_key = j.value",
+    let found: Vec<(String, i64, String, i64, i64)> = sqlx::query_as(
+        "SELECT a.natural_key, a.id, a.content_digest, a.revision, COALESCE(i.received_at, 0) FROM json_each($1) AS j
+         JOIN assignment AS a ON a.natural_key = j.value LEFT JOIN inbox AS i ON i.id = a.document_id",
     )
     .bind(rows(&keys)?)
     .fetch_all(tx)
     .await?;
-    Ok(found.into_iter().map(|(key, id, digest, revision)| (key, Known { id, digest, revision })).collect())
+    let known = |(key, id, digest, revision, seen_at)| (key, Known { id, digest, revision, seen_at });
+    Ok(found.into_iter().map(known).collect())
 }

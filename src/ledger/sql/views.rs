@@ -5,13 +5,17 @@
 
 mod counts;
 mod detail;
+mod gauges;
 mod lists;
 mod measures;
+mod owed;
 
 pub(in crate::ledger) use counts::overview;
-pub(in crate::ledger) use detail::assignment;
+pub(in crate::ledger) use detail::{assignment, concerns};
+pub(in crate::ledger) use gauges::gauges;
 pub(in crate::ledger) use lists::{assignments, operations, quarantine_body};
 pub(in crate::ledger) use measures::{backlog, dump, facts};
+pub(in crate::ledger) use owed::owed;
 
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite};

@@ -15,10 +15,12 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::batch::{FnJob, Job, Writer};
 use super::sql::{self, Shared};
-use super::views::{AssignmentDetail, AssignmentRow, BacklogRow, Fact, FactFilter, Filter, Operations, Overview, Scope};
+use super::views::{
+    AssignmentDetail, AssignmentRow, BacklogRow, Fact, FactFilter, Filter, Gauge, Operations, Overview, Owed, Scope,
+};
 use super::{
     Acted, Action, Decision, Held, LeaseRequest, Leased, Ledger, LedgerError, LedgerResult, Observation, Past, Pull, Pulled,
-    QuietOf, Receipt, Recorded, Settlement, Stray, ToPlan, Views,
+    QuietOf, Receipt, Recorded, Settlement, Stray, ToPlan, Trouble, Views,
 };
 use crate::model::ticket::TicketRef;
 use crate::model::{Id, Key, Timestamp};
@@ -65,7 +67,7 @@ impl SqliteLedger {
     /// # Errors
     /// Another process serves it, its schema is newer, or the file cannot be opened.
     pub async fn open(url: &str, instance: &str, mode: Mode) -> LedgerResult<Self> {
-        let path = PathBuf::from(url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")).unwrap_or(url));
+        let path = Self::path_of(url);
         let serving = mode != Mode::Read;
         let lock = if serving { Some(take_lock(&path)?) } else { None };
         let options = SqliteConnectOptions::from_str("sqlite:")
@@ -106,6 +108,12 @@ impl SqliteLedger {
             shared,
             lock: Mutex::new(lock),
         })
+    }
+
+    /// The file that a ledger's address means.
+    #[must_use]
+    pub fn path_of(url: &str) -> PathBuf {
+        PathBuf::from(url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")).unwrap_or(url))
     }
 
     /// Where it lies.
@@ -206,6 +214,19 @@ impl Ledger for SqliteLedger {
         .await
     }
 
+    async fn edge(&self, edge: &str, work: &str, trouble: Option<Trouble>, now: Timestamp) -> LedgerResult<bool> {
+        // An edge that answers, as before, is no reason to write.
+        if trouble.is_none() && !sql::edges::is_failing(&self.readers, edge, work).await? {
+            return Ok(false);
+        }
+        let (edge, work) = (edge.to_owned(), work.to_owned());
+        self.write(move |tx| {
+            let (edge, work, trouble) = (edge.clone(), work.clone(), trouble.clone());
+            Box::pin(async move { sql::edges::note(tx, &edge, &work, trouble.as_ref(), now).await })
+        })
+        .await
+    }
+
     async fn to_plan(&self, now: Timestamp, limit: usize) -> LedgerResult<Vec<ToPlan>> {
         sql::planning::to_plan(&self.readers, now, limit).await
     }
@@ -246,6 +267,8 @@ impl Ledger for SqliteLedger {
         self.write(move |tx| {
             let (shared, edges) = (Arc::clone(&shared), Arc::clone(&edges));
             Box::pin(async move {
+                // What fails is found out again.
+                sqlx::query("DELETE FROM edge_trouble").execute(&mut *tx).await?;
                 let mut recovered = 0;
                 for (edge, quiet) in edges.iter() {
                     recovered += sql::lease::expire(tx, &shared, edge, now, *quiet, Timestamp(i64::MAX)).await?;
@@ -401,8 +424,20 @@ impl Views for SqliteLedger {
         sql::views::backlog(&self.readers, filter, now).await
     }
 
+    async fn concerns(&self, action: &Action) -> LedgerResult<Vec<String>> {
+        sql::views::concerns(&self.readers, action).await
+    }
+
+    async fn gauges(&self, now: Timestamp) -> LedgerResult<Vec<Gauge>> {
+        sql::views::gauges(&self.readers, now).await
+    }
+
     async fn quarantine_body(&self, id: Id) -> LedgerResult<Option<String>> {
         sql::views::quarantine_body(&self.readers, id).await
+    }
+
+    async fn owed(&self, now: Timestamp) -> LedgerResult<Vec<Owed>> {
+        sql::views::owed(&self.readers, now).await
     }
 
     async fn dump(&self) -> LedgerResult<String> {

@@ -61,6 +61,7 @@ mod wiki;
 
 pub use adf::to_adf;
 pub use clean::{clean_line, clip_line, escape, quote};
+pub(crate) use cut::SHORTENED;
 pub use html::to_html;
 pub use parse::parse;
 pub use plain::to_plain;

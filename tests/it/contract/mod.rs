@@ -3,4 +3,5 @@
 
 mod desk;
 mod desk_bench;
+mod poll;
 mod source;

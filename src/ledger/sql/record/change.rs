@@ -79,12 +79,14 @@ async fn keep_revision(tx: &mut SqliteConnection, change: &Change) -> LedgerResu
 async fn update_content(tx: &mut SqliteConnection, shared: &Shared, change: &Change) -> LedgerResult<()> {
     let a = &change.assignment;
     let row: Value = json!({"id": change.id, "rev": change.revision, "doc": change.document_id, "digest": change.digest,
-        "appn": a.application.name, "ent": a.entitlement.as_ref().map(|e| &e.id), "entn": a.entitlement.as_ref().map(|e| &e.name),
+        "app": a.application.id, "appn": a.application.name, "ben": shared.person(&a.source, &a.beneficiary.id), "lane": a.lane(),
+        "lane_at": a.approved_at, "ent": a.entitlement.as_ref().map(|e| &e.id), "entn": a.entitlement.as_ref().map(|e| &e.name),
         "persons": persons_of(shared, a), "prio": a.priority, "req": a.requested_at, "appr": a.approved_at,
         "from": a.valid_from, "until": a.valid_until});
     sqlx::query(
         "UPDATE assignment SET revision = j.value->>'rev', document_id = j.value->>'doc', content_digest = j.value->>'digest',
-            application_name = j.value->>'appn', entitlement_id = j.value->>'ent', entitlement_name = j.value->>'entn',
+            application_id = j.value->>'app', application_name = j.value->>'appn', beneficiary = j.value->>'ben', lane = j.value->>'lane',
+            lane_at = COALESCE(j.value->>'lane_at', assignment.received_at), entitlement_id = j.value->>'ent', entitlement_name = j.value->>'entn',
             persons = j.value->>'persons', priority = j.value->>'prio', requested_at = j.value->>'req', approved_at = j.value->>'appr',
             valid_from = j.value->>'from', valid_until = j.value->>'until'
          FROM json_each($1) AS j WHERE assignment.id = CAST(j.value->>'id' AS BIGINT)",

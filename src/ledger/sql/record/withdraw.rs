@@ -19,15 +19,16 @@ pub(super) async fn early(tx: &mut SqliteConnection, new: &[NewAssignment]) -> L
     if any.is_none() || new.is_empty() {
         return Ok(Vec::new());
     }
-    let asked: Vec<_> = new.iter().map(|a| json!({"s": a.source, "x": a.ext})).collect();
-    let found: Vec<(String, String, Option<String>, i64)> = sqlx::query_as(
-        "SELECT w.source, w.external_id, w.operation, w.at FROM early_withdrawal AS w
-         JOIN json_each($1) AS j ON w.source = j.value->>'s' AND w.external_id = j.value->>'x'",
+    let asked: Vec<_> = new.iter().map(|a| json!({"s": a.source, "x": a.ext, "op": a.op})).collect();
+    let found: Vec<(String, String, String, i64)> = sqlx::query_as(
+        "DELETE FROM early_withdrawal WHERE (source, external_id) IN (SELECT value->>'s', value->>'x' FROM json_each($1))
+            AND (operation = '' OR (source, external_id, operation) IN (SELECT value->>'s', value->>'x', value->>'op' FROM json_each($1)))
+         RETURNING source, external_id, operation, at",
     )
     .bind(rows(&asked)?)
     .fetch_all(tx)
     .await?;
-    Ok(found.into_iter().map(|(s, x, op, at)| (s, x, op.as_deref().and_then(Operation::parse), Timestamp(at))).collect())
+    Ok(found.into_iter().map(|(s, x, op, at)| (s, x, Operation::parse(&op), Timestamp(at))).collect())
 }
 
 /// Carries out the batch's withdrawals and says in the results how many orders each concerned.
@@ -50,11 +51,11 @@ pub(super) async fn apply(
         if count == 0 {
             sqlx::query(
                 "INSERT INTO early_withdrawal (source, external_id, operation, at) VALUES ($1, $2, $3, $4)
-                 ON CONFLICT (source, external_id) DO NOTHING",
+                 ON CONFLICT (source, external_id, operation) DO NOTHING",
             )
             .bind(source)
             .bind(external_id)
-            .bind(operation.map(Operation::as_str))
+            .bind(operation.map_or("", Operation::as_str))
             .bind(at.0)
             .execute(&mut *tx)
             .await?;
@@ -85,9 +86,7 @@ pub(in crate::ledger) async fn withdraw(
     at: Timestamp,
     cause: &str,
 ) -> LedgerResult<usize> {
-    // Natural keys begin with source and external id: the unique index finds them.
-    let from = format!("{source}/{external_id}/");
-    let to = format!("{source}/{external_id}0");
+    let (from, to) = range_of(source, external_id);
     let found: Vec<Concerned> = sqlx::query_as(
         "SELECT id, operation, state, ticket_id, withdrawn_at FROM assignment
          WHERE natural_key >= $1 AND natural_key < $2 AND external_id = $3 AND source = $4",
@@ -109,6 +108,11 @@ pub(in crate::ledger) async fn withdraw(
         }
     }
     Ok(concerned)
+}
+
+/// Natural keys begin with source and external id: the unique index finds them.
+pub(super) fn range_of(source: &str, external_id: &str) -> (String, String) {
+    (format!("{source}/{external_id}/"), format!("{source}/{external_id}0"))
 }
 
 async fn take_back(

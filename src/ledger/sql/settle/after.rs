@@ -54,9 +54,11 @@ pub(in crate::ledger) async fn tell_change(
     let day = |t: Option<Timestamp>| t.map_or_else(|| "not limited".to_owned(), Timestamp::human);
     let mark = shared.comment_mark(ticket, "changed", revision);
     let body = format!(
-        "**The order was changed.** It now says:\n\n- {} of {}\n- valid from: {}\n- valid until: {}\n",
+        "**The order was changed.** It now says:\n\n- {} of {} on {} for {}\n- valid from: {}\n- valid until: {}\n",
         order.operation.human(),
         markup_safe(order.subject()),
+        markup_safe(&order.application.name),
+        markup_safe(order.beneficiary.name.as_deref().unwrap_or(&order.beneficiary.id)),
         day(order.valid_from),
         day(order.valid_until)
     );
@@ -78,9 +80,14 @@ pub(in crate::ledger) async fn tell_withdrawal(
     assignment: i64,
     at: Timestamp,
 ) -> LedgerResult<()> {
-    let (assigned, first_work): (i64, Option<i64>) =
-        sqlx::query_as("SELECT assigned, first_work_at FROM ticket WHERE id = $1").bind(ticket).fetch_one(&mut *tx).await?;
-    let mark = shared.comment_mark(ticket, "withdrawn", 1);
+    let (assigned, first_work, withdrawn_at): (i64, Option<i64>, i64) = sqlx::query_as(
+        "SELECT t.assigned, t.first_work_at, COALESCE(a.withdrawn_at, 0) FROM ticket AS t JOIN assignment AS a ON a.id = $2 WHERE t.id = $1",
+    )
+    .bind(ticket)
+    .bind(assignment)
+    .fetch_one(&mut *tx)
+    .await?;
+    let mark = shared.comment_mark(ticket, "withdrawn", withdrawn_at);
     if assigned == 0 && first_work.is_none() {
         let body = "**The order was taken back.** Nothing needs to be done.\n".to_owned();
         errand(tx, shared, "close", ticket, assignment, &Change::Close { mark, body }, at).await
@@ -89,6 +96,35 @@ pub(in crate::ledger) async fn tell_withdrawal(
             .to_owned();
         errand(tx, shared, "comment", ticket, assignment, &Change::Comment { mark, body }, at).await
     }
+}
+
+/// The order stands again: what was going to stop it is not sent, and what was said is taken back. False where our own
+/// closing of the ticket is under way: how that ends must be known first.
+pub(in crate::ledger) async fn tell_reinstated(
+    tx: &mut SqliteConnection,
+    shared: &Shared,
+    ticket: i64,
+    assignment: i64,
+    withdrawn_at: Timestamp,
+    at: Timestamp,
+) -> LedgerResult<bool> {
+    let mark = shared.comment_mark(ticket, "withdrawn", withdrawn_at.0);
+    let unsent = sqlx::query("DELETE FROM errand WHERE mark = $1 AND state IN ('ready', 'parked') AND attempts = 0")
+        .bind(&mark)
+        .execute(&mut *tx)
+        .await?;
+    if unsent.rows_affected() > 0 {
+        return Ok(true);
+    }
+    let closing: Option<(i64,)> =
+        sqlx::query_as("SELECT 1 FROM errand WHERE kind = 'close' AND mark = $1").bind(mark).fetch_optional(&mut *tx).await?;
+    if closing.is_some() {
+        return Ok(false);
+    }
+    let mark = shared.comment_mark(ticket, "reinstated", withdrawn_at.0);
+    let body = "**The order stands after all.** Please carry it out.\n".to_owned();
+    errand(tx, shared, "comment", ticket, assignment, &Change::Comment { mark, body }, at).await?;
+    Ok(true)
 }
 
 /// Text of a platform cannot become markup.

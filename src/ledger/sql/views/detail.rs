@@ -8,7 +8,7 @@ use sqlx::{QueryBuilder, Row, Sqlite, SqlitePool};
 
 use super::{ASSIGNMENT_COLUMNS, ERRAND_COLUMNS, assignment_row, errand_row, push_scope, text};
 use crate::ledger::views::{AssignmentDetail, ErrandRow, JournalRow, Scope, TicketRow};
-use crate::ledger::{BRIDGE, LedgerError, LedgerResult};
+use crate::ledger::{Action, BRIDGE, LedgerError, LedgerResult};
 use crate::model::{Id, Timestamp};
 
 /// Events whose cause is always in our own words; other causes may quote a desk or a person.
@@ -174,6 +174,23 @@ async fn errands(pool: &SqlitePool, id: Id, names: bool) -> LedgerResult<Vec<Err
         .push_bind(id.0)
         .push(") ORDER BY e.id");
     query.build().fetch_all(pool).await?.iter().map(|row| errand_row(row, names)).collect()
+}
+
+/// Applications that an action would touch: all that share the errand's ticket.
+pub(in crate::ledger) async fn concerns(pool: &SqlitePool, action: &Action) -> LedgerResult<Vec<String>> {
+    let query = match action {
+        Action::Unpark { assignment } | Action::Decide { assignment, .. } => {
+            sqlx::query_scalar("SELECT application_id FROM assignment WHERE id = $1").bind(assignment.0)
+        }
+        Action::RetryErrand { errand } | Action::TicketIs { errand, .. } | Action::NoTicket { errand } => sqlx::query_scalar(
+            "SELECT DISTINCT a.application_id FROM errand AS e
+             LEFT JOIN ticket_item AS i ON i.ticket_id = e.ticket_id
+             JOIN assignment AS a ON a.id IN (e.assignment_id, i.assignment_id) WHERE e.id = $1 ORDER BY 1",
+        )
+        .bind(errand.0),
+        Action::Discard { .. } => return Ok(Vec::new()),
+    };
+    Ok(query.fetch_all(pool).await?)
 }
 
 fn read<T: serde::de::DeserializeOwned>(text: &str) -> LedgerResult<T> {

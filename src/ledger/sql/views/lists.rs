@@ -2,7 +2,7 @@
 
 use sqlx::{QueryBuilder, Row, Sqlite, SqlitePool};
 
-use super::{ASSIGNMENT_COLUMNS, ERRAND_COLUMNS, assignment_row, errand_row, limit_of, push_scope};
+use super::{ASSIGNMENT_COLUMNS, ERRAND_COLUMNS, assignment_row, errand_row, limit_of, push_scope, text};
 use crate::ledger::LedgerResult;
 use crate::ledger::views::{AssignmentRow, ErrandRow, Filter, Operations, QuarantineRow, Scope, StrayRow};
 use crate::model::{Id, Timestamp};
@@ -122,7 +122,8 @@ pub(in crate::ledger) async fn operations(
         parked_errands: errands("e.state = 'parked'", "e.id").await?,
         unclear: errands(super::UNCLEAR, "e.id").await?,
         failing: errands("e.state = 'ready' AND e.failures > 0", "e.failures DESC, e.id").await?,
-        quarantined: if scope.is_none() { quarantined(pool, limit).await? } else { Vec::new() },
+        edges: if scope.is_none() { crate::ledger::sql::edges::failing(pool).await? } else { Vec::new() },
+        quarantined: if scope.is_none() { quarantined(pool, names, limit).await? } else { Vec::new() },
         strays: if scope.is_none() { strays(pool, limit).await? } else { Vec::new() },
     })
 }
@@ -142,7 +143,8 @@ async fn errands(
     query.build().fetch_all(pool).await?.iter().map(|row| errand_row(row, names)).collect()
 }
 
-async fn quarantined(pool: &SqlitePool, limit: usize) -> LedgerResult<Vec<QuarantineRow>> {
+/// What is wrong with an event may quote it: only for readers who may see names.
+async fn quarantined(pool: &SqlitePool, names: bool, limit: usize) -> LedgerResult<Vec<QuarantineRow>> {
     let rows = sqlx::query(
         "SELECT id, source, event_id, received_at, problem, COALESCE(LENGTH(CAST(body AS BLOB)), 0) AS bytes
          FROM quarantine WHERE state = 'held' ORDER BY id LIMIT $1",
@@ -157,7 +159,7 @@ async fn quarantined(pool: &SqlitePool, limit: usize) -> LedgerResult<Vec<Quaran
                 source: row.try_get("source")?,
                 event_id: row.try_get("event_id")?,
                 received_at: Timestamp(row.try_get("received_at")?),
-                problem: row.try_get("problem")?,
+                problem: if names { text(row, "problem")? } else { None },
                 bytes: row.try_get("bytes")?,
             })
         })

@@ -11,7 +11,7 @@ const DAY: i64 = 86_400_000;
 async fn ground(folder: &tempfile::TempDir) -> SqlitePool {
     let options = SqliteConnectOptions::new().filename(folder.path().join("views.db")).create_if_missing(true);
     let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.unwrap();
-    sqlx::raw_sql(include_str!("../../../../migrations/sqlite/0001_ground.sql")).execute(&pool).await.unwrap();
+    sqlx::migrate!("migrations/sqlite").run(&pool).await.unwrap();
     pool
 }
 

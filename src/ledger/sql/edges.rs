@@ -1,0 +1,66 @@
+//! Edges that fail as a whole: a list that cannot be read, a desk that cannot be asked.
+
+use sqlx::{SqliteConnection, SqlitePool};
+
+use super::super::{LedgerResult, Trouble};
+use crate::ledger::views::EdgeRow;
+use crate::model::Timestamp;
+
+/// Whether the edge is noted as failing.
+pub(in crate::ledger) async fn is_failing(pool: &SqlitePool, edge: &str, work: &str) -> LedgerResult<bool> {
+    let row: Option<(i64,)> = sqlx::query_as("SELECT 1 FROM edge_trouble WHERE edge = $1 AND work = $2")
+        .bind(edge)
+        .bind(work)
+        .fetch_optional(pool)
+        .await?;
+    Ok(row.is_some())
+}
+
+/// Notes a failure or its end; `true` when it began or ended just now, or became another failure.
+pub(in crate::ledger) async fn note(
+    tx: &mut SqliteConnection,
+    edge: &str,
+    work: &str,
+    trouble: Option<&Trouble>,
+    now: Timestamp,
+) -> LedgerResult<bool> {
+    let before: Option<(String,)> = sqlx::query_as("SELECT code FROM edge_trouble WHERE edge = $1 AND work = $2")
+        .bind(edge)
+        .bind(work)
+        .fetch_optional(&mut *tx)
+        .await?;
+    let Some(trouble) = trouble else {
+        sqlx::query("DELETE FROM edge_trouble WHERE edge = $1 AND work = $2").bind(edge).bind(work).execute(tx).await?;
+        return Ok(before.is_some());
+    };
+    sqlx::query(
+        "INSERT INTO edge_trouble (edge, work, since, at, times, code, reason) VALUES ($1, $2, $3, $3, 1, $4, $5)
+         ON CONFLICT (edge, work) DO UPDATE SET at = excluded.at, times = times + 1, code = excluded.code, reason = excluded.reason",
+    )
+    .bind(edge)
+    .bind(work)
+    .bind(now.0)
+    .bind(&trouble.code)
+    .bind(&trouble.reason)
+    .execute(tx)
+    .await?;
+    Ok(before.is_none_or(|(code,)| code != trouble.code))
+}
+
+/// All failing edges, longest first.
+pub(in crate::ledger) async fn failing(pool: &SqlitePool) -> LedgerResult<Vec<EdgeRow>> {
+    let rows: Vec<(String, String, i64, i64, i64, String, String)> =
+        sqlx::query_as("SELECT edge, work, since, at, times, code, reason FROM edge_trouble ORDER BY since, edge, work")
+            .fetch_all(pool)
+            .await?;
+    let row = |(edge, work, since, at, times, code, reason)| EdgeRow {
+        edge,
+        work,
+        since: Timestamp(since),
+        at: Timestamp(at),
+        times,
+        code,
+        reason,
+    };
+    Ok(rows.into_iter().map(row).collect())
+}

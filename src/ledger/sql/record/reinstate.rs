@@ -1,0 +1,91 @@
+//! Orders that left the list and are in it again: whatever made the platform show an empty list, nothing is lost by it.
+
+use serde_json::json;
+use sqlx::SqliteConnection;
+
+use super::super::super::LedgerResult;
+use super::super::Shared;
+use super::super::journal::{self, Move};
+use super::withdraw::range_of;
+use crate::ledger::sql::settle::after;
+use crate::model::{Outcome, State, Timestamp};
+
+/// Id, state, ticket, outcome.
+type Taken = (i64, String, Option<i64>, Option<String>);
+
+/// Takes a withdrawal back that the list's own silence had caused at `gone_at`; returns how many orders stand again, and
+/// `None` where our closing of a ticket is under way: the next round asks again.
+pub(in crate::ledger) async fn reinstate(
+    tx: &mut SqliteConnection,
+    shared: &Shared,
+    source: &str,
+    external_id: &str,
+    gone_at: Timestamp,
+    at: Timestamp,
+) -> LedgerResult<Option<usize>> {
+    let (from, to) = range_of(source, external_id);
+    let found: Vec<Taken> = sqlx::query_as(
+        "SELECT id, state, ticket_id, outcome FROM assignment
+         WHERE natural_key >= $1 AND natural_key < $2 AND external_id = $3 AND source = $4 AND withdrawn_at = $5",
+    )
+    .bind(from)
+    .bind(to)
+    .bind(external_id)
+    .bind(source)
+    .bind(gone_at.0)
+    .fetch_all(&mut *tx)
+    .await?;
+    let mut standing = 0;
+    for (id, state, ticket, outcome) in found {
+        let cancelled = outcome.as_deref() == Some(Outcome::Cancelled.as_str());
+        match State::parse(&state) {
+            Some(State::Closed | State::Reported) if cancelled => order_again(tx, id, at).await?,
+            // Carried out all the same: nothing is owed.
+            Some(State::Closed | State::Reported | State::Proven | State::Superseded | State::Duplicate) | None => continue,
+            Some(State::Open | State::Rework) => {
+                if let Some(ticket) = ticket
+                    && !after::tell_reinstated(tx, shared, ticket, id, gone_at, at).await?
+                {
+                    return Ok(None);
+                }
+                lift(tx, id).await?;
+                journal::apply(tx, &[step(id, None, at, "it is in the platform's list again")], at).await?;
+            }
+            Some(_) => {
+                lift(tx, id).await?;
+                journal::apply(tx, &[step(id, None, at, "it is in the platform's list again")], at).await?;
+            }
+        }
+        standing += 1;
+    }
+    Ok(Some(standing))
+}
+
+fn step(id: i64, to: Option<State>, at: Timestamp, cause: &str) -> Move {
+    Move::ours(id, to, "reinstated", at).cause(cause).detail(json!({}))
+}
+
+async fn lift(tx: &mut SqliteConnection, id: i64) -> LedgerResult<()> {
+    sqlx::query("UPDATE assignment SET withdrawn_at = NULL WHERE id = $1").bind(id).execute(tx).await?;
+    Ok(())
+}
+
+/// Nothing is left of it on the desk: it is planned anew, with a ticket of the next cycle where there had been one.
+async fn order_again(tx: &mut SqliteConnection, id: i64, at: Timestamp) -> LedgerResult<()> {
+    // A report that was not sent yet would be untrue now.
+    sqlx::query(
+        "UPDATE errand SET state = 'dropped', reason = 'the order was in the list again before it was sent'
+         WHERE kind = 'report' AND state = 'ready' AND assignment_id = $1",
+    )
+    .bind(id)
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query(
+        "UPDATE assignment SET withdrawn_at = NULL, outcome = NULL, closed_at = NULL, reported_at = NULL, ticket_id = NULL, filed_at = NULL,
+            first_work_at = NULL, plan_at = 0 WHERE id = $1",
+    )
+    .bind(id)
+    .execute(&mut *tx)
+    .await?;
+    journal::apply(tx, &[step(id, Some(State::Planned), at, "it is in the platform's list again; it is planned anew")], at).await
+}

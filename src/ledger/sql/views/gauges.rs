@@ -1,0 +1,80 @@
+//! Values for metrics. Each is the first row of an index, or a count of a partial index that holds only what waits for
+//! a person; nothing here grows with the number of assignments.
+
+use sqlx::SqlitePool;
+
+use crate::ledger::LedgerResult;
+use crate::ledger::views::{Gauge, Measured};
+use crate::model::{Id, Timestamp};
+
+/// The smallest id per state and application. The index on them is leapt through, application by application.
+const OLDEST_OWED: &str = "WITH RECURSIVE owed(state) AS (VALUES ('due'), ('sending'), ('unclear'), ('open'), ('rework')),
+    place(state, application) AS (
+      SELECT o.state, (SELECT MIN(application_id) FROM assignment WHERE state = o.state) FROM owed AS o
+      UNION ALL
+      SELECT p.state, (SELECT MIN(application_id) FROM assignment WHERE state = p.state AND application_id > p.application)
+      FROM place AS p WHERE p.application IS NOT NULL)
+  SELECT MIN((SELECT MIN(a.id) FROM assignment AS a WHERE a.state = p.state AND a.application_id = p.application))
+  FROM place AS p WHERE p.application IS NOT NULL";
+
+/// The head of the queue of what wants a plan now.
+const UNPLANNED: &str = "SELECT MIN(id) FROM (
+    SELECT * FROM (SELECT id FROM assignment WHERE state IN ('received', 'planned') AND parked_at IS NULL AND revocation = 0
+      AND plan_at <= $1 ORDER BY plan_at, id LIMIT 1)
+    UNION ALL
+    SELECT * FROM (SELECT id FROM assignment WHERE state IN ('received', 'planned') AND parked_at IS NULL AND revocation = 1
+      AND plan_at <= $1 ORDER BY plan_at, id LIMIT 1))";
+
+/// The ready errand whose turn is next, edge by edge.
+const NEXT_READY: &str = "WITH RECURSIVE place(edge) AS (
+    SELECT MIN(edge) FROM errand WHERE state = 'ready'
+    UNION ALL
+    SELECT (SELECT MIN(edge) FROM errand WHERE state = 'ready' AND edge > p.edge) FROM place AS p WHERE p.edge IS NOT NULL)
+  SELECT p.edge, (SELECT e.made_at FROM errand AS e WHERE e.state = 'ready' AND e.edge = p.edge ORDER BY e.rank LIMIT 1)
+  FROM place AS p WHERE p.edge IS NOT NULL";
+
+/// Values for metrics.
+pub(in crate::ledger) async fn gauges(pool: &SqlitePool, now: Timestamp) -> LedgerResult<Vec<Gauge>> {
+    let mut found = Vec::new();
+    let age = |since: i64| now.ms_since(Timestamp(since)).max(0);
+    let oldest: Option<i64> = sqlx::query_scalar(OLDEST_OWED).fetch_one(pool).await?;
+    push(&mut found, Measured::OldestUnfulfilled, oldest.map_or(0, |id| age(Id(id).made_at().0)));
+    let unplanned: Option<i64> = sqlx::query_scalar(UNPLANNED).bind(now.0).fetch_one(pool).await?;
+    push(&mut found, Measured::OldestUnplanned, unplanned.map_or(0, |id| age(Id(id).made_at().0)));
+    let ready: Vec<(String, i64)> = sqlx::query_as(NEXT_READY).fetch_all(pool).await?;
+    found.extend(ready.into_iter().map(|(edge, made)| of(Measured::NextErrand, edge, age(made))));
+    let unclear: Vec<(String, i64, i64)> = sqlx::query_as(
+        "SELECT edge, COUNT(*), MIN(made_at) FROM errand WHERE state IN ('sending', 'unclear') AND state = 'unclear' GROUP BY edge",
+    )
+    .fetch_all(pool)
+    .await?;
+    for (edge, count, made) in unclear {
+        found.push(of(Measured::Unclear, edge.clone(), count));
+        found.push(of(Measured::OldestUnclear, edge, age(made)));
+    }
+    for (what, query) in [
+        (Measured::ParkedAssignments, "SELECT COUNT(*) FROM assignment WHERE parked_at IS NOT NULL"),
+        (Measured::ParkedErrands, "SELECT COUNT(*) FROM errand WHERE state = 'parked'"),
+        (Measured::Quarantined, "SELECT COUNT(*) FROM quarantine WHERE state = 'held'"),
+    ] {
+        push(&mut found, what, sqlx::query_scalar(query).fetch_one(pool).await?);
+    }
+    for kind in ["double", "orphan"] {
+        let count = sqlx::query_scalar("SELECT COUNT(*) FROM stray WHERE kind = $1").bind(kind).fetch_one(pool).await?;
+        found.push(of(Measured::Strays, kind.to_owned(), count));
+    }
+    let checkpoint: Option<i64> =
+        sqlx::query_scalar("SELECT at FROM checkpoint ORDER BY id DESC LIMIT 1").fetch_optional(pool).await?;
+    if let Some(at) = checkpoint {
+        push(&mut found, Measured::Checkpoint, at);
+    }
+    Ok(found)
+}
+
+fn push(found: &mut Vec<Gauge>, what: Measured, value: i64) {
+    found.push(Gauge { what, of: None, value });
+}
+
+fn of(what: Measured, of: String, value: i64) -> Gauge {
+    Gauge { what, of: Some(of), value }
+}

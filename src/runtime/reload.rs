@@ -1,0 +1,84 @@
+//! May a changed configuration take the running one's place? Nothing that is under way may lose its edge.
+
+use crate::flow::Setup;
+use crate::ledger::LedgerError;
+use crate::ledger::views::Owed;
+
+/// Why a changed configuration was not swapped in; the old one goes on.
+#[derive(Debug, thiserror::Error)]
+pub enum SwapError {
+    /// Each objection names what is under way and what to do.
+    #[error("{}", .0.join("; "))]
+    Refused(Vec<String>),
+    /// What is under way could not be asked.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+/// Everything that speaks against the swap; empty: none.
+pub(crate) fn objections(old: &Setup, new: &Setup, owed: &[Owed]) -> Vec<String> {
+    let mut objections = needs_restart(old, new);
+    objections.extend(orphans(new, owed));
+    for (name, desk) in &new.desks {
+        let Some(owed) = owed.iter().find(|o| o.edge == format!("desk/{name}")) else { continue };
+        let was = old.desks.get(name).map(|desk| desk.info().kind);
+        if let Some(was) = was.filter(|was| *was != desk.info().kind) {
+            let kind = desk.info().kind;
+            objections.push(format!(
+                "desk `{name}` was of kind {was} and is now {kind}, but {}: give the new desk a name of its own, and keep \
+                 desks/{name}.toml as it was until they are closed",
+                words(owed)
+            ));
+        }
+    }
+    objections
+}
+
+/// Edges that the configuration no longer has although the ledger still needs them.
+pub(crate) fn orphans(setup: &Setup, owed: &[Owed]) -> Vec<String> {
+    let mut orphans = Vec::new();
+    for owed in owed {
+        match owed.edge.split_once('/') {
+            Some(("desk", name)) if !setup.desks.contains_key(name) => orphans.push(format!(
+                "desk `{name}` is no longer described, but {}: put desks/{name}.toml back until they are done, and send new \
+                 orders elsewhere meanwhile ([defaults] desk, or the applications' routes)",
+                words(owed)
+            )),
+            Some(("source", name)) => {
+                let source = setup.sources.get(name);
+                if source.is_none() {
+                    orphans.push(format!(
+                        "source `{name}` is no longer described, but {}: put sources/{name}.toml back until their outcomes \
+                         are reported",
+                        words(owed)
+                    ));
+                } else if owed.errands > 0 && source.is_some_and(|s| !s.info().capabilities.report) {
+                    orphans.push(format!(
+                        "source `{name}` has no [report] any more, but {} outcomes are not told yet: put it back until they are",
+                        owed.errands
+                    ));
+                }
+            }
+            _ => {}
+        }
+    }
+    orphans
+}
+
+fn words(owed: &Owed) -> String {
+    let is_desk = owed.edge.starts_with("desk/");
+    let (open, errands) = if is_desk { ("open tickets", "calls to make") } else { ("orders under way", "outcomes to tell") };
+    format!("it has {} {open} and {} {errands}", owed.open, owed.errands)
+}
+
+/// What is read only when the process starts.
+fn needs_restart(old: &Setup, new: &Setup) -> Vec<String> {
+    let (old, new) = (&old.catalog.main, &new.catalog.main);
+    let fixed = [
+        ("[instance] name", &old.instance.name, &new.instance.name),
+        ("[server] listen", &old.server.listen, &new.server.listen),
+        ("[ledger] url", &old.ledger.url, &new.ledger.url),
+    ];
+    let changed = fixed.into_iter().filter(|(_, was, is)| was != is);
+    changed.map(|(key, ..)| format!("{key} was changed: that takes effect only with a restart")).collect()
+}

@@ -1,0 +1,10 @@
+//! The router in this process: access, scope, forms, API, problem documents, metrics, hooks.
+
+mod access;
+mod api;
+mod bed;
+mod codes;
+mod forms;
+mod hooks;
+mod openapi;
+mod scope;
