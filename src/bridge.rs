@@ -12,7 +12,7 @@ use crate::ledger::{Ledger, LedgerError, SqliteLedger};
 use crate::model::{Clock, Timestamp};
 use crate::plan::Planner;
 use crate::runtime::{Runtime, SwapError, Wake, objections, orphans};
-use crate::web::{Gate, Limits, WebState};
+use crate::web::{Gate, Limits, WebState, Woken};
 
 /// Makes everything a checked catalog describes; nothing is called yet.
 ///
@@ -105,7 +105,10 @@ impl Bridge {
             started: self.started,
             loopback,
             note,
-            wake: Arc::new(move || wake.wake()),
+            wake: Arc::new(move |what| match what {
+                Woken::Orders => wake.orders(),
+                Woken::All => wake.all(),
+            }),
             gate: Arc::new(Gate::new(Limits::default())),
         }
     }
@@ -123,7 +126,7 @@ impl Bridge {
         }
         self.setup.store(Arc::new(setup));
         self.runtime.follow();
-        self.wake.wake();
+        self.wake.all();
         Ok(())
     }
 

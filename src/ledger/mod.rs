@@ -423,6 +423,10 @@ pub struct Held {
     pub desk_updated_at: Option<Timestamp>,
     /// The key was seen on the ticket.
     pub key_confirmed: bool,
+    /// Its closing is recorded.
+    pub closed: bool,
+    /// When we last looked at it.
+    pub checked_at: Timestamp,
 }
 
 /// What a desk says of a ticket we hold.
@@ -560,6 +564,9 @@ pub trait Ledger: Views {
 
     /// Open tickets of a desk, longest unchecked first, not checked since `before`.
     async fn tickets_to_check(&self, desk: &str, before: Timestamp, limit: usize) -> LedgerResult<Vec<Held>>;
+
+    /// How many tickets of a desk are open.
+    async fn open_tickets(&self, desk: &str) -> LedgerResult<i64>;
 
     /// Those of the desk's references that are tickets of ours still open (or closed: they may have been reopened).
     async fn held(&self, desk: &str, ref_ids: &[String]) -> LedgerResult<Vec<Held>>;

@@ -10,16 +10,18 @@ use super::{Shared, planning, rows};
 use crate::model::ticket::{Category, TicketReading, TicketRef, TicketStatus};
 use crate::model::{Id, Key, Outcome, State, Timestamp};
 
-type HeldRow = (i64, String, String, String, Option<i64>, i64);
+type HeldRow = (i64, String, String, String, Option<i64>, i64, String, i64);
 
 fn held_of(rows: Vec<HeldRow>) -> Vec<Held> {
     rows.into_iter()
-        .map(|(id, ref_id, number, key, updated, confirmed)| Held {
+        .map(|(id, ref_id, number, key, updated, confirmed, state, checked)| Held {
             id: Id(id),
             ticket: TicketRef { id: ref_id, number },
             key: Key(key),
             desk_updated_at: updated.map(Timestamp),
             key_confirmed: confirmed == 1,
+            closed: state == "closed",
+            checked_at: Timestamp(checked),
         })
         .collect()
 }
@@ -32,7 +34,7 @@ pub(in crate::ledger) async fn tickets_to_check(
     limit: usize,
 ) -> LedgerResult<Vec<Held>> {
     let found: Vec<HeldRow> = sqlx::query_as(
-        "SELECT id, ref_id, ref_number, key, desk_updated_at, key_confirmed FROM ticket
+        "SELECT id, ref_id, ref_number, key, desk_updated_at, key_confirmed, state, checked_at FROM ticket
          WHERE desk = $1 AND state = 'open' AND checked_at < $2 AND ref_id IS NOT NULL ORDER BY checked_at LIMIT $3",
     )
     .bind(desk)
@@ -43,10 +45,17 @@ pub(in crate::ledger) async fn tickets_to_check(
     Ok(held_of(found))
 }
 
+/// How many tickets of a desk are open.
+pub(in crate::ledger) async fn open_tickets(pool: &SqlitePool, desk: &str) -> LedgerResult<i64> {
+    let (open,): (i64,) =
+        sqlx::query_as("SELECT COUNT(*) FROM ticket WHERE desk = $1 AND state = 'open'").bind(desk).fetch_one(pool).await?;
+    Ok(open)
+}
+
 /// Those of the references that are ours.
 pub(in crate::ledger) async fn held(pool: &SqlitePool, desk: &str, ref_ids: &[String]) -> LedgerResult<Vec<Held>> {
     let found: Vec<HeldRow> = sqlx::query_as(
-        "SELECT id, ref_id, ref_number, key, desk_updated_at, key_confirmed FROM ticket
+        "SELECT id, ref_id, ref_number, key, desk_updated_at, key_confirmed, state, checked_at FROM ticket
          WHERE desk = $1 AND ref_id IN (SELECT value FROM json_each($2)) AND shape <> 'double'",
     )
     .bind(desk)
@@ -64,7 +73,7 @@ pub(in crate::ledger) async fn risky_tickets(
     limit: usize,
 ) -> LedgerResult<Vec<Held>> {
     let found: Vec<HeldRow> = sqlx::query_as(
-        "SELECT id, ref_id, ref_number, key, desk_updated_at, key_confirmed FROM ticket
+        "SELECT id, ref_id, ref_number, key, desk_updated_at, key_confirmed, state, checked_at FROM ticket
          WHERE desk = $1 AND risky = 1 AND filed_at >= $2 AND ref_id IS NOT NULL ORDER BY filed_at LIMIT $3",
     )
     .bind(desk)
