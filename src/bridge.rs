@@ -110,6 +110,7 @@ impl Bridge {
                 Woken::All => wake.all(),
             }),
             gate: Arc::new(Gate::new(Limits::default())),
+            breakers: self.runtime.breakers(),
         }
     }
 
@@ -124,9 +125,12 @@ impl Bridge {
         if !objections.is_empty() {
             return Err(SwapError::Refused(objections));
         }
-        self.setup.store(Arc::new(setup));
+        let old = self.setup.swap(Arc::new(setup));
         self.runtime.follow();
         self.wake.all();
+        for source in old.sources.values() {
+            source.close().await;
+        }
         Ok(())
     }
 
@@ -142,6 +146,9 @@ impl Bridge {
     pub async fn close(&self) {
         if !self.runtime.stop().await {
             tracing::warn!("calls were still under way after 25 s; their witnesses are asked at the next start");
+        }
+        for source in self.setup.load().sources.values() {
+            source.close().await;
         }
         self.ledger.close().await;
     }

@@ -12,8 +12,10 @@
 //!                                └──► kpi ──► web (pages, API, metrics)
 //! ```
 //!
-//! Modules are listed from the ground up: each may use those above it in this list, never those below
-//! (a test reads every `crate::` path).
+//! From the ground up, each module uses those before it and never those after it (a test reads every `crate::` path):
+//!
+//! `model` · `http` · `catalog` · `plan` · `ledger` · `source` · `desk` · `flow` · `kpi` · `sandbox` · `web` · `runtime`
+//! `bridge` · `cli`
 
 /// Composition root: the only file that knows every concrete type.
 pub mod bridge;
@@ -39,7 +41,7 @@ pub mod plan;
 pub mod runtime;
 /// Stateful fakes of a platform and of desks, with faults: demo, tests and load runs share them.
 pub mod sandbox;
-/// Identity platforms: webhook and polled REST list, both declared by a mapping.
+/// Identity platforms: webhook and polled REST list, both declared by a mapping; One Identity Manager.
 pub mod source;
 /// Hooks, pages, JSON API, access, health, metrics.
 pub mod web;

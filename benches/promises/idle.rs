@@ -17,7 +17,10 @@ pub async fn run(effort: Effort) -> anyhow::Result<()> {
     for _ in 0..effort.rounds {
         let (folder, desk) = (folder()?, Arc::new(LoopbackDesk::start().await?));
         let store = Store::open(&folder.path().join("floor.db"), Inserts::Each).await?;
-        let call = { let desk = Arc::clone(&desk); Arc::new(move || desk.create_call()) };
+        let call = {
+            let desk = Arc::clone(&desk);
+            Arc::new(move || desk.create_call())
+        };
         let served = floor::serve_with_post(store, call).await?;
         floor.extend(measure(&desk, served.address, count).await?);
         drop(served);

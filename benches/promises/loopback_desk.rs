@@ -150,12 +150,8 @@ async fn comments(State(app): State<App>, Path(_): Path<String>) -> Json<Value> 
 async fn search(State(app): State<App>, Json(body): Json<Value>) -> Json<Value> {
     app.count("search");
     let jql = body.get("jql").and_then(Value::as_str).unwrap_or_default();
-    let from: i64 = jql
-        .split("updated >= ")
-        .nth(1)
-        .and_then(|rest| rest.split(' ').next())
-        .and_then(|n| n.parse().ok())
-        .unwrap_or(i64::MAX);
+    let from: i64 =
+        jql.split("updated >= ").nth(1).and_then(|rest| rest.split(' ').next()).and_then(|n| n.parse().ok()).unwrap_or(i64::MAX);
     let held = app.held();
     let issues: Vec<Value> = held.changed.iter().filter(|(_, (at, _))| *at >= from).map(|(id, _)| issue(&held, id)).collect();
     Json(json!({"issues": issues}))

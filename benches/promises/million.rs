@@ -39,7 +39,11 @@ pub async fn run(effort: Effort) -> anyhow::Result<()> {
     let files = folder()?;
     let made = Instant::now();
     fill(&desk, files.path(), effort.open).await?;
-    println!("  ledger made in {:.0} s, {} MiB", made.elapsed().as_secs_f64(), std::fs::metadata(files.path().join("ledger.db"))?.len() >> 20);
+    println!(
+        "  ledger made in {:.0} s, {} MiB",
+        made.elapsed().as_secs_f64(),
+        std::fs::metadata(files.path().join("ledger.db"))?.len() >> 20
+    );
     let listen = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     configure(files.path(), &desk.url(), &listen.to_string())?;
     desk.take_calls();
@@ -109,7 +113,8 @@ async fn fill(desk: &LoopbackDesk, into: &Path, open: u64) -> anyhow::Result<()>
     let reading = SqliteConnectOptions::new().filename(&path).read_only(true);
     let mut reader = reading.connect().await?;
     loop {
-        let (left,): (i64,) = sqlx::query_as("SELECT COUNT(*) FROM ticket WHERE key_confirmed = 0").fetch_one(&mut reader).await?;
+        let (left,): (i64,) =
+            sqlx::query_as("SELECT COUNT(*) FROM ticket WHERE key_confirmed = 0").fetch_one(&mut reader).await?;
         if left == 0 {
             break;
         }
@@ -145,7 +150,12 @@ async fn copy_rows(connection: &mut SqliteConnection, times: i64) -> anyhow::Res
     let tables: [(&str, &[&str], &[&str], &[&str]); 7] = [
         // Table, columns that hold ids, instants, and texts that must stay unique.
         ("inbox", &["id", "assignment_id"], &["received_at"], &["event_id"]),
-        ("assignment", &["id", "document_id", "ticket_id"], &["received_at", "lane_at", "filed_at", "approved_at", "requested_at", "eligible_at", "due_at"], &["natural_key", "external_id", "lane", "beneficiary"]),
+        (
+            "assignment",
+            &["id", "document_id", "ticket_id"],
+            &["received_at", "lane_at", "filed_at", "approved_at", "requested_at", "eligible_at", "due_at"],
+            &["natural_key", "external_id", "lane", "beneficiary"],
+        ),
         ("journal", &["assignment_id"], &["happened_at", "seen_at"], &[]),
         ("ticket", &["id"], &["planned_at", "filed_at"], &["key", "ref_id", "ref_number"]),
         ("ticket_item", &["ticket_id", "assignment_id"], &[], &[]),

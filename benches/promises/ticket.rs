@@ -49,7 +49,8 @@ async fn of_floor(inserts: Inserts, count: usize) -> anyhow::Result<f64> {
     let started = Instant::now();
     let tasks: Vec<_> = (0..IN_FLIGHT)
         .map(|_| {
-            let (store, client, call, next, body) = (store.clone(), client.clone(), call.clone(), Arc::clone(&next), body.clone());
+            let (store, client, call, next, body) =
+                (store.clone(), client.clone(), call.clone(), Arc::clone(&next), body.clone());
             tokio::spawn(async move {
                 loop {
                     let n = next.fetch_add(1, Ordering::Relaxed);
@@ -82,8 +83,18 @@ async fn of_product(whole: bool, count: usize) -> anyhow::Result<f64> {
         bed.bridge.runtime.start();
     }
     desk.wait_for(count).await?;
-    let open = async || Ok::<i64, anyhow::Error>(bed.bridge.ledger.overview(&None, bed.bridge.clock.now()).await?.by_state
-        .iter().find(|c| c.id == "open").map_or(0, |c| c.count));
+    let open = async || {
+        Ok::<i64, anyhow::Error>(
+            bed.bridge
+                .ledger
+                .overview(&None, bed.bridge.clock.now())
+                .await?
+                .by_state
+                .iter()
+                .find(|c| c.id == "open")
+                .map_or(0, |c| c.count),
+        )
+    };
     while open().await? < i64::try_from(count)? {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

@@ -5,11 +5,11 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use super::findings::{Tally, count};
 use super::say;
 use crate::bridge;
 use crate::flow::Setup;
 use crate::model::clock::SystemClock;
-use crate::model::finding::{Finding, Grade};
 use crate::model::{Clock, Timestamp};
 use crate::source::Source;
 
@@ -39,10 +39,6 @@ pub(super) async fn run(folder: &Path, online: bool) -> anyhow::Result<ExitCode>
     if online { ask(&setup).await } else { Ok(ExitCode::SUCCESS) }
 }
 
-fn count(n: usize, what: &str) -> String {
-    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
-}
-
 fn sources(setup: &Setup, now: Timestamp, out: &mut String) {
     for (name, source) in &setup.sources {
         let can = source.info().capabilities;
@@ -70,7 +66,7 @@ fn seconds(at: Timestamp) -> String {
 fn desks(setup: &Setup, out: &mut String) {
     for (name, desk) in &setup.desks {
         let info = desk.info();
-        let _ = writeln!(out, "desk {name}: {}, an admin group is a {}", info.kind, info.group_is);
+        let _ = writeln!(out, "desk {name}: {}, an admin group is its {}", info.kind, info.group_is);
         let _ = writeln!(out, "  level {:?}: {}", info.level, info.level.words());
     }
 }
@@ -98,10 +94,10 @@ fn routes(setup: &Setup, out: &mut String) -> usize {
 async fn ask(setup: &Setup) -> anyhow::Result<ExitCode> {
     let (mut out, mut worst) = (String::new(), Tally::default());
     for (name, desk) in &setup.desks {
-        worst.show(&format!("desk {name}"), desk.check(&setup.planner.groups_on(name)).await, &mut out);
+        worst.show(&format!("desk {name}"), &desk.check(&setup.planner.groups_on(name)).await, &mut out);
     }
     for (name, source) in &setup.sources {
-        worst.show(&format!("source {name}"), source.check().await, &mut out);
+        worst.show(&format!("source {name}"), &source.check().await, &mut out);
     }
     let _ = match (worst.bad, worst.warnings) {
         (0, 0) => writeln!(out, "\nDesks and platforms offer everything the configuration needs."),
@@ -110,26 +106,4 @@ async fn ask(setup: &Setup) -> anyhow::Result<ExitCode> {
     };
     say(&out);
     Ok(if worst.bad > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
-}
-
-#[derive(Default)]
-struct Tally {
-    warnings: usize,
-    bad: usize,
-}
-
-impl Tally {
-    fn show(&mut self, edge: &str, findings: Vec<Finding>, out: &mut String) {
-        let _ = writeln!(out, "\n{edge}");
-        for finding in findings {
-            let mark = match finding.grade {
-                Grade::Good => "ok     ",
-                Grade::Warning => "warning",
-                Grade::Bad => "WRONG  ",
-            };
-            self.warnings += usize::from(finding.grade == Grade::Warning);
-            self.bad += usize::from(finding.grade == Grade::Bad);
-            let _ = writeln!(out, "  {mark} {}: {}", finding.what, finding.words);
-        }
-    }
 }

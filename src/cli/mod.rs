@@ -3,11 +3,14 @@
 mod act;
 mod check;
 mod demo;
+mod doctor;
 mod door;
+mod findings;
 mod plan;
 mod replay;
 mod schema;
 mod serve;
+mod signals;
 mod token;
 
 use std::path::PathBuf;
@@ -50,6 +53,8 @@ enum Command {
     },
     /// Print the very ticket each sample event would become, and why. Asks nobody, writes nothing.
     Plan(plan::Arguments),
+    /// Everything an operator asks when something is wrong. Reads beside a running server.
+    Doctor(doctor::Arguments),
     /// List events that did not map, map them afresh, or throw them away.
     Replay(replay::Arguments),
     /// Act on what is parked or unclear, as on the operations page.
@@ -83,6 +88,7 @@ pub fn run() -> ExitCode {
             Command::Serve(what) => serve::run(&arguments.config, &what).await,
             Command::Check { online } => check::run(&arguments.config, online).await,
             Command::Plan(what) => plan::run(&arguments.config, &what),
+            Command::Doctor(what) => doctor::run(&arguments.config, &what).await,
             Command::Replay(what) => replay::run(&arguments.config, &what).await,
             Command::Act(what) => act::run(&arguments.config, &what).await,
             Command::Schema => schema::run(),

@@ -8,16 +8,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::signals::{Signals, Told};
 use crate::bridge::{self, Bridge};
 use crate::model::Clock;
 use crate::model::clock::SystemClock;
 use crate::runtime::telemetry;
 use crate::web;
-
-/// Exit code of a stop that waited for nothing (128 + SIGTERM).
-const CUT_SHORT: i32 = 143;
 
 /// What the service manager tells.
 #[derive(Debug, clap::Args)]
@@ -74,37 +71,13 @@ async fn say_ready(bridge: &Bridge, address: SocketAddr) -> anyhow::Result<()> {
     Ok(())
 }
 
-struct Signals {
-    term: Signal,
-    int: Signal,
-    hup: Signal,
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self {
-            term: signal(SignalKind::terminate())?,
-            int: signal(SignalKind::interrupt())?,
-            hup: signal(SignalKind::hangup())?,
-        })
-    }
-}
-
-/// Returns at the first SIGTERM or SIGINT; from then on a second one ends the process at once.
+/// Returns when it shall stop.
 async fn until_told(bridge: &Bridge, folder: &Path, mut signals: Signals) {
-    loop {
-        tokio::select! {
-            _ = signals.term.recv() => break,
-            _ = signals.int.recv() => break,
-            _ = signals.hup.recv() => reload(bridge, folder).await,
-        }
+    while signals.next().await == Told::Reload {
+        reload(bridge, folder).await;
     }
     tracing::info!("stopping: calls under way are finished; a second signal stops at once");
-    tokio::spawn(async move {
-        tokio::select! { _ = signals.term.recv() => {}, _ = signals.int.recv() => {} }
-        tracing::warn!("stopped at once: what was under way is cleared up at the next start");
-        std::process::exit(CUT_SHORT);
-    });
+    signals.stopping();
 }
 
 async fn reload(bridge: &Bridge, folder: &Path) {

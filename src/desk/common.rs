@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Changes;
+use super::redact::Redaction;
 use crate::catalog::{ConfigFile, Problem, SecretRef, Span};
 use crate::http::client::ClientSettings;
 use crate::http::verdict::by_status;
@@ -90,6 +91,7 @@ pub(super) struct Wire {
     client: HttpClient,
     base: String,
     headers: Vec<(String, SecretString)>,
+    redaction: Redaction,
     words: fn(&Value) -> String,
 }
 
@@ -110,7 +112,7 @@ impl Wire {
     ) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
         let base = checked_url(file, url).map_err(|p| problems.push(p)).unwrap_or_default();
-        let headers = auth_headers(file, folder, auth).map_err(|p| problems.push(p)).unwrap_or_default();
+        let (headers, secrets) = auth_headers(file, folder, auth).map_err(|p| problems.push(p)).unwrap_or_default();
         let ca_pem = match &limits.ca_file {
             None => None,
             Some(path) => match std::fs::read(folder.join(path)) {
@@ -132,7 +134,7 @@ impl Wire {
             ca_pem,
         };
         match HttpClient::new(settings) {
-            Ok(client) if problems.is_empty() => Ok(Self { client, base, headers, words }),
+            Ok(client) if problems.is_empty() => Ok(Self { client, base, headers, redaction: Redaction::of(secrets), words }),
             Ok(_) => Err(problems),
             Err(words) => {
                 problems.push(file.problem(&["ca_file"], words, None));
@@ -165,7 +167,7 @@ impl Wire {
 
     fn failure(&self, answer: &Answer) -> CallError {
         let words = answer.json().map(|body| (self.words)(&body)).unwrap_or_default();
-        by_status(answer.status, answer.retry_after(), self.edge(), &words)
+        by_status(answer.status, answer.retry_after(), self.edge(), &self.redaction.clean(&words))
     }
 
     /// A read: nothing about it is ever unclear.
@@ -233,22 +235,36 @@ fn checked_url(file: &ConfigFile, url: &str) -> Result<String, Problem> {
     Ok(url.trim_end_matches('/').to_owned())
 }
 
-fn auth_headers(file: &ConfigFile, folder: &Path, auth: &Auth) -> Result<Vec<(String, SecretString)>, Problem> {
+type Headers = Vec<(String, SecretString)>;
+
+/// Headers of every call, and every form in which the secret travels in them.
+fn auth_headers(file: &ConfigFile, folder: &Path, auth: &Auth) -> Result<(Headers, Vec<SecretString>), Problem> {
     let authorization = |value: String| vec![("authorization".to_owned(), SecretString::from(value))];
     Ok(match auth {
         Auth::Basic { user, password } => {
             let password = secret(file, folder, &["auth", "basic", "password"], password)?;
             let pair = format!("{user}:{}", password.expose_secret());
-            authorization(format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair)))
+            let encoded = base64::engine::general_purpose::STANDARD.encode(pair);
+            (authorization(format!("Basic {encoded}")), vec![password, encoded.into()])
         }
         Auth::Bearer(token) => {
             let token = secret(file, folder, &["auth", "bearer"], token)?;
-            authorization(format!("Bearer {}", token.expose_secret()))
+            (authorization(format!("Bearer {}", token.expose_secret())), vec![token])
         }
         Auth::ApiKey { header, key } => {
-            vec![(header.to_lowercase(), secret(file, folder, &["auth", "api_key", "key"], key)?)]
+            let key = secret(file, folder, &["auth", "api_key", "key"], key)?;
+            (vec![(header.to_lowercase(), key.clone())], vec![key])
         }
     })
+}
+
+/// A search by key that gives tickets without the key ignores what it was asked, or hides the field from us. That it
+/// did not give ours proves nothing: a create must not be repeated because of it.
+pub(super) fn no_witness(edge: &str, field: &str) -> CallError {
+    CallError::retry(
+        "E-SHAPE",
+        format!("{edge} answers a search by our key with tickets that do not carry it: can our account read `{field}` there?"),
+    )
 }
 
 /// The text, when it has the shape of our keys.

@@ -3,6 +3,7 @@
 mod common;
 pub mod jira;
 mod preview;
+mod redact;
 mod render;
 pub mod rest;
 pub mod servicenow;

@@ -4,7 +4,8 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
 use crate::http::CallError;
-use crate::ledger::{End, LeaseRequest, Ledger, LedgerResult, Load, Settlement};
+use crate::ledger::{End, LeaseRequest, Leased, Ledger, LedgerResult, Load, Settlement, Step};
+use crate::model::completion::Completion;
 use crate::model::{Clock, random};
 use crate::source::Source;
 
@@ -12,6 +13,8 @@ use super::{Setup, Work, Worker};
 
 /// Reports sent at the same time.
 const IN_FLIGHT: usize = 16;
+/// Codes of a platform that is well and only not done yet.
+const PATIENCE: [&str; 2] = ["E-PENDING", "E-ORDER"];
 
 /// One round for one source. Returns how many reports it worked on.
 ///
@@ -34,7 +37,7 @@ pub async fn step(
         owner: worker.owner.clone(),
         now: clock.now(),
         lease_ms,
-        quiet_ms: 0,
+        quiet_ms: source.info().confirm_quiet_ms.unwrap_or(0),
         limit: IN_FLIGHT,
         witnesses_only: false,
     };
@@ -49,27 +52,10 @@ pub async fn step(
             if clock.boot_ms() > leased_boot_ms + lease_ms {
                 return Ok(());
             }
-            let end = match source.report(completion).await {
-                Ok(()) => {
-                    worker.health.well(ledger, edge, Work::Reports, clock.now()).await?;
-                    End::Done
-                }
-                Err(error) => {
-                    worker.health.failed(ledger, edge, Work::Reports, &error, clock.now()).await?;
-                    metrics::counter!("lastmile_call_failures_total", "edge" => edge.clone(), "code" => error.code())
-                        .increment(1);
-                    let (code, reason) = (error.code().to_owned(), error.reason().to_owned());
-                    // Its id is stable, so that what is unclear may simply be said again.
-                    match error.of_a_read() {
-                        CallError::Reject { .. } => End::Park { code, reason },
-                        other => {
-                            let after = if let CallError::Retry { after, .. } = &other { *after } else { None };
-                            let asked = after.and_then(|d| i64::try_from(d.as_millis()).ok());
-                            let wait = setup.catalog.main.retry.schedule().wait_ms(errand.failures + 1, asked, random::u64());
-                            End::Retry { at: clock.now().plus_ms(wait), code, reason, new_group: None }
-                        }
-                    }
-                }
+            let teller = Teller { ledger, setup, source, worker, clock, edge };
+            let end = match errand.step {
+                Step::Send => teller.tell(&errand, completion).await?,
+                Step::Witness => teller.ask(&errand, completion).await,
             };
             ledger.settle(vec![Settlement { id: errand.id, lease_no: errand.lease_no, at: clock.now(), end }]).await.map(|_| ())
         })
@@ -78,4 +64,70 @@ pub async fn step(
         result?;
     }
     Ok(count)
+}
+
+struct Teller<'a> {
+    ledger: &'a dyn Ledger,
+    setup: &'a Setup,
+    source: &'a dyn Source,
+    worker: &'a Worker,
+    clock: &'a dyn Clock,
+    edge: &'a str,
+}
+
+impl Teller<'_> {
+    async fn tell(&self, errand: &Leased, completion: &Completion) -> LedgerResult<End> {
+        let told = self.source.report(completion).await;
+        let now = self.clock.now();
+        let error = match told {
+            Ok(()) => {
+                self.worker.health.well(self.ledger, self.edge, Work::Reports, now).await?;
+                return Ok(End::Done);
+            }
+            Err(error) => error,
+        };
+        let (code, reason) = (error.code().to_owned(), error.reason().to_owned());
+        if !PATIENCE.contains(&error.code()) {
+            self.worker.health.failed(self.ledger, self.edge, Work::Reports, &error, now).await?;
+            metrics::counter!("lastmile_call_failures_total", "edge" => self.edge.to_owned(), "code" => error.code())
+                .increment(1);
+        }
+        Ok(match (error, self.source.info().confirm_quiet_ms) {
+            // The platform can be asked what it holds, and is, before anything is said again.
+            (CallError::Unclear { .. }, Some(quiet)) => {
+                let ask_at = now.plus_ms(self.wait_ms(errand, None));
+                End::Unclear { ask_at, quiet_until: now.plus_ms(quiet), code, reason }
+            }
+            (CallError::Reject { .. }, _) => End::Park { code, reason },
+            // Its id is stable, so that what is unclear may simply be said again.
+            (CallError::Unclear { .. }, None) => {
+                End::Retry { at: now.plus_ms(self.wait_ms(errand, None)), code, reason, new_group: None }
+            }
+            (CallError::Retry { after, .. }, _) => {
+                let asked = after.and_then(|d| i64::try_from(d.as_millis()).ok());
+                End::Retry { at: now.plus_ms(self.wait_ms(errand, asked)), code, reason, new_group: None }
+            }
+        })
+    }
+
+    /// Witness of an unclear report: what does the platform hold?
+    async fn ask(&self, errand: &Leased, completion: &Completion) -> End {
+        let held = self.source.confirm(completion).await;
+        let now = self.clock.now();
+        match held {
+            Ok(true) => End::Done,
+            Ok(false) if errand.quiet_until.is_none_or(|until| now >= until) => End::Clear,
+            Ok(false) => {
+                let next = now.plus_ms(self.wait_ms(errand, None));
+                End::Miss { ask_at: next.min(errand.quiet_until.unwrap_or(next)) }
+            }
+            Err(CallError::Reject { code, reason }) => End::Park { code: code.to_owned(), reason },
+            Err(_) => End::Miss { ask_at: now.plus_ms(self.wait_ms(errand, None)) },
+        }
+    }
+
+    fn wait_ms(&self, errand: &Leased, asked_ms: Option<i64>) -> i64 {
+        let failures = errand.failures.max(errand.misses) + 1;
+        self.setup.catalog.main.retry.schedule().wait_ms(failures, asked_ms, random::u64())
+    }
 }

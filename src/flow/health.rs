@@ -46,8 +46,7 @@ impl Work {
 /// The ledger is not available.
 pub async fn edge_fails(ledger: &dyn Ledger, edge: &str, work: Work, error: &CallError, now: Timestamp) -> LedgerResult<()> {
     metrics::gauge!("lastmile_edge_failing", "edge" => edge.to_owned(), "work" => work.as_str()).set(1.0);
-    let trouble = Trouble { code: error.code().to_owned(), reason: error.reason().to_owned() };
-    if ledger.edge(edge, work.as_str(), Some(trouble), now).await? {
+    if ledger.edge(edge, work.as_str(), Some(Trouble::of(error)), now).await? {
         tracing::warn!(
             edge,
             work = work.as_str(),

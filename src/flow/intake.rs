@@ -1,10 +1,12 @@
 //! Intake: what a platform says becomes durable before it hears "accepted".
 
+use std::collections::HashSet;
+
 use crate::http::{CallError, Inbound};
-use crate::ledger::{Ledger, LedgerError, Pull, Pulled, Receipt, ReceiptContent, Recorded, Snapshot};
+use crate::ledger::{Ledger, LedgerError, Pull, Pulled, Receipt, ReceiptContent, Recorded, Snapshot, StandingRound, Stood};
 use crate::model::retry::RetrySchedule;
 use crate::model::{Clock, Id, Timestamp};
-use crate::source::{EventContent, HookRefusal, Source, SourceEvent};
+use crate::source::{EventContent, HookRefusal, ListKind, Missing, Source, SourceEvent};
 
 use super::{Setup, Work};
 
@@ -109,7 +111,10 @@ pub async fn poll(ledger: &dyn Ledger, source: &dyn Source, clock: &dyn Clock) -
     let name = &source.info().name;
     let from = ledger.cursor(&format!("pull/{name}")).await?;
     let started_at = clock.now();
-    let pulled = match source.pull(from.as_deref(), started_at).await.map_err(CallError::of_a_read) {
+    if source.info().list == Some(ListKind::Standing) {
+        return poll_standing(ledger, source, from, started_at, clock).await;
+    }
+    let mut pulled = match source.pull(from.as_deref(), started_at).await.map_err(CallError::of_a_read) {
         Ok(pulled) => pulled,
         Err(error) => {
             polled_badly(ledger, name, &error, clock.now()).await?;
@@ -117,8 +122,9 @@ pub async fn poll(ledger: &dyn Ledger, source: &dyn Source, clock: &dyn Clock) -
         }
     };
     let events = pulled.events.len();
-    let is_snapshot = source.info().list == Some(crate::source::ListKind::Snapshot);
-    let snapshot = (is_snapshot && pulled.complete).then_some(Snapshot { present: pulled.present, one_page: pulled.one_page });
+    let whole = source.info().list == Some(ListKind::Snapshot) && pulled.complete;
+    let whole = whole && still_there(ledger, source, &mut pulled.present).await?;
+    let snapshot = whole.then_some(Snapshot { present: pulled.present, one_page: pulled.one_page });
     let receipts = pulled.events.into_iter().map(|event| receipt(name, event, started_at)).collect();
     let pull = Pull { source: name.clone(), from, to: pulled.next_cursor, receipts, snapshot, started_at };
     let polled = match ledger.record_pull(pull).await? {
@@ -161,6 +167,72 @@ pub fn next_round(
     let own = now.plus_ms(retry.wait_ms(failures, asked, crate::model::random::u64()));
     let earliest = asked.map_or(now, |ms| now.plus_ms(ms));
     Some(scheduled.map_or(own, |at| at.min(own)).max(earliest))
+}
+
+/// Absence from a list means what the platform says it means: what it only forgot stays. False where it cannot be asked.
+async fn still_there(ledger: &dyn Ledger, source: &dyn Source, present: &mut Vec<String>) -> Result<bool, PollError> {
+    let shown: HashSet<&String> = present.iter().collect();
+    let awaited = ledger.awaited(&source.info().name).await?;
+    let gone: Vec<String> = awaited.into_iter().filter(|id| !shown.contains(id)).collect();
+    if gone.is_empty() {
+        return Ok(true);
+    }
+    match source.missing(&gone).await {
+        Ok(words) => {
+            let kept = gone.into_iter().zip(words).filter(|(_, word)| *word == Missing::Unknown).map(|(id, _)| id);
+            present.extend(kept);
+            Ok(true)
+        }
+        Err(error) => {
+            let (code, reason) = (error.code(), error.reason());
+            tracing::warn!(source = source.info().name, code, reason, "missing orders could not be asked about; they stay");
+            Ok(false)
+        }
+    }
+}
+
+/// Cursor of a standing list until a complete round has been seen.
+const BEGINNING: &str = "beginning";
+
+async fn poll_standing(
+    ledger: &dyn Ledger,
+    source: &dyn Source,
+    from: Option<String>,
+    at: Timestamp,
+    clock: &dyn Clock,
+) -> Result<Polled, PollError> {
+    let name = &source.info().name;
+    let standing = match source.standing(at).await.map_err(CallError::of_a_read) {
+        Ok(standing) => standing,
+        Err(error) => {
+            polled_badly(ledger, name, &error, clock.now()).await?;
+            return Err(error.into());
+        }
+    };
+    let broken = standing.broken;
+    let baseline = from.as_deref().is_none_or(|cursor| cursor == BEGINNING);
+    let to = if baseline && !standing.complete { BEGINNING.to_owned() } else { format!("round-{}", at.0) };
+    let events = standing.rows.len();
+    let rows = standing.rows.into_iter().map(|(id, event)| (id, receipt(name, event, at))).collect();
+    let (complete, most_gone) = (standing.complete, standing.most_gone);
+    let round = StandingRound { source: name.clone(), from, to, rows, complete, baseline, most_gone, at };
+    let mut polled = Polled { events, broken, ..Polled::default() };
+    if let Stood::Recorded { results, removed, not_believed } = ledger.record_standing(round).await? {
+        count(name, &results);
+        polled.new = results.iter().filter(|r| matches!(r, Recorded::New { .. })).count();
+        polled.withdrawn = removed;
+        if not_believed > 0 {
+            metrics::counter!("lastmile_removals_not_believed_total", "source" => name.clone()).increment(1);
+            let reason =
+                format!("{not_believed} assignments are gone at once; with more than `max_removals` none is ordered away");
+            polled.broken = Some(CallError::reject("E-REMOVALS", reason));
+        }
+    }
+    match &polled.broken {
+        Some(error) => polled_badly(ledger, name, error, clock.now()).await?,
+        None => polled_well(ledger, name, clock.now()).await?,
+    }
+    Ok(polled)
 }
 
 /// Maps a quarantined event afresh; `None` when there is no such event held.

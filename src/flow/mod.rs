@@ -35,7 +35,11 @@ pub struct Setup {
 
 impl QuietOf for Setup {
     fn quiet_ms(&self, edge: &str) -> i64 {
-        edge.strip_prefix("desk/").and_then(|name| self.desks.get(name)).map_or(0, |desk| desk.info().quiet_ms())
+        match edge.split_once('/') {
+            Some(("desk", name)) => self.desks.get(name).map_or(0, |desk| desk.info().quiet_ms()),
+            Some(("source", name)) => self.sources.get(name).and_then(|s| s.info().confirm_quiet_ms).unwrap_or(0),
+            _ => 0,
+        }
     }
 }
 

@@ -6,8 +6,8 @@ use crate::desk::{Desk, StatusAnswer};
 use crate::http::signature::Refusal;
 use crate::http::{CallError, Inbound};
 use crate::ledger::{Held, Ledger, LedgerError, Observation, Stray};
-use crate::model::ticket::{Category, TicketStatus};
-use crate::model::{Clock, Timestamp};
+use crate::model::ticket::{Category, TicketReading, TicketStatus};
+use crate::model::{Clock, Outcome, Timestamp};
 
 /// Why a desk could not be synced this time.
 #[derive(Debug, thiserror::Error)]
@@ -107,9 +107,12 @@ async fn note_stray(ledger: &dyn Ledger, desk: &dyn Desk, status: TicketStatus, 
 
 /// A closed ticket is read in full: who closed it, their words. Everything else is in the row.
 async fn observe(desk: &dyn Desk, held: &Held, status: TicketStatus) -> Observation {
-    if status.category == Category::Closed && status.outcome.is_some() {
+    if status.category == Category::Closed && (status.outcome.is_some() || held.close_sent) {
         match desk.read(&held.ticket).await {
-            Ok(reading) => return Observation::Closed { ticket_id: held.id, reading: Box::new(reading) },
+            Ok(mut reading) => {
+                reading.status.outcome = truly(held, &reading);
+                return Observation::Closed { ticket_id: held.id, reading: Box::new(reading) };
+            }
             Err(error) => return Observation::Unreadable { ticket_id: held.id, reason: error.to_string() },
         }
     }
@@ -117,6 +120,18 @@ async fn observe(desk: &dyn Desk, held: &Held, status: TicketStatus) -> Observat
         return Observation::Gone { ticket_id: held.id };
     }
     Observation::Seen { ticket_id: held.id, status: Box::new(status) }
+}
+
+/// A ticket that we closed ourselves because its order was taken back is cancelled, whatever word its desk has for that:
+/// many desks know only "done" and "rejected", and nobody did or rejected anything. What an admin closed is what the
+/// admin says, also after a withdrawal. Where a desk does not tell who closed, our closing having been sent decides: it
+/// is never sent to a ticket that was closed before.
+fn truly(held: &Held, reading: &TicketReading) -> Option<Outcome> {
+    let closed = reading.status.category == Category::Closed;
+    if closed && held.close_sent && reading.closed_by_us.unwrap_or(true) {
+        return Some(Outcome::Cancelled);
+    }
+    reading.status.outcome
 }
 
 /// Reads back a batch of tickets that nobody looked at since their create: do they carry their key?

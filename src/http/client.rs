@@ -110,10 +110,26 @@ impl Call {
 pub struct Answer {
     /// HTTP status.
     pub status: u16,
-    /// Header names in lower case.
+    /// Header names in lower case; several `Set-Cookie` stand one a line.
     pub headers: BTreeMap<String, String>,
     /// Raw body.
     pub body: Vec<u8>,
+}
+
+/// By name. Cookies are the one header of which every line counts and that cannot be joined by commas.
+fn gathered(headers: &reqwest::header::HeaderMap) -> BTreeMap<String, String> {
+    let mut all: BTreeMap<String, String> = BTreeMap::new();
+    for (name, value) in headers {
+        let value = String::from_utf8_lossy(value.as_bytes());
+        match all.get_mut(name.as_str()) {
+            Some(lines) if name == reqwest::header::SET_COOKIE => {
+                lines.push('\n');
+                lines.push_str(&value);
+            }
+            _ => drop(all.insert(name.as_str().to_owned(), value.into_owned())),
+        }
+    }
+    all
 }
 
 impl Answer {
@@ -135,16 +151,30 @@ impl Answer {
         serde_json::from_slice(&self.body).ok()
     }
 
-    /// Retry-After in seconds, or as an HTTP date relative to the answer's own `Date`.
+    /// How long the other side asks us to wait: Retry-After in seconds or as an HTTP date; without it, on a 429, the
+    /// reset header of its limit (seconds, unix seconds, or ISO 8601, as GitHub, `ServiceNow` and Jira write it). Dates
+    /// count from the answer's own `Date`, so that no clock of ours matters. At most a day.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
-        let text = self.header("retry-after")?.trim();
-        if let Ok(secs) = text.parse::<u64>() {
-            return Some(Duration::from_secs(secs.min(86_400)));
-        }
-        let until = chrono::DateTime::parse_from_rfc2822(text).ok()?;
-        let from = chrono::DateTime::parse_from_rfc2822(self.header("date")?).ok()?;
-        (until - from).to_std().ok()
+        let reset = || ["x-ratelimit-reset", "ratelimit-reset", "x-rate-limit-reset"].iter().find_map(|name| self.header(name));
+        let text = match self.header("retry-after") {
+            Some(text) => text.trim(),
+            None if self.status == 429 => reset()?.trim(),
+            None => return None,
+        };
+        let until = |at: chrono::DateTime<chrono::FixedOffset>| {
+            let from = chrono::DateTime::parse_from_rfc2822(self.header("date")?).ok()?;
+            (at - from).to_std().ok()
+        };
+        let asked = match text.parse::<i64>() {
+            // No wait is that long: it is a moment, not a span.
+            Ok(unix) if unix > 1_000_000_000 => until(chrono::DateTime::from_timestamp(unix, 0)?.fixed_offset()),
+            Ok(secs) => u64::try_from(secs).ok().map(Duration::from_secs),
+            Err(_) => {
+                until(chrono::DateTime::parse_from_rfc2822(text).or_else(|_| chrono::DateTime::parse_from_rfc3339(text)).ok()?)
+            }
+        };
+        asked.map(|wait| wait.min(Duration::from_secs(86_400)))
     }
 }
 
@@ -213,11 +243,7 @@ impl HttpClient {
         };
         let response = request.send().await.map_err(|e| self.transport(&e))?;
         let status = response.status().as_u16();
-        let headers = response
-            .headers()
-            .iter()
-            .map(|(k, v)| (k.as_str().to_owned(), String::from_utf8_lossy(v.as_bytes()).into_owned()))
-            .collect();
+        let headers = gathered(response.headers());
         let mut body = Vec::new();
         let mut response = response;
         while let Some(chunk) = response.chunk().await.map_err(|e| self.transport(&e))? {
@@ -244,5 +270,31 @@ impl HttpClient {
             return CallError::unclear("E-TIMEOUT", format!("{edge} did not answer in time"));
         }
         CallError::unclear("E-BROKEN", format!("the connection to {edge} broke before its answer was complete"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(status: u16, headers: &[(&str, &str)]) -> Option<u64> {
+        let mut all: BTreeMap<String, String> = headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        all.insert("date".to_owned(), "Wed, 25 Nov 2026 20:00:00 GMT".to_owned());
+        Answer { status, headers: all, body: Vec::new() }.retry_after().map(|d| d.as_secs())
+    }
+
+    #[test]
+    fn every_way_to_ask_for_patience_is_understood() {
+        assert_eq!(asked(429, &[("retry-after", "7")]), Some(7));
+        assert_eq!(asked(503, &[("retry-after", "Wed, 25 Nov 2026 20:02:00 GMT")]), Some(120));
+        assert_eq!(asked(429, &[("x-ratelimit-reset", "30")]), Some(30));
+        assert_eq!(asked(429, &[("x-ratelimit-reset", "1795636860")]), Some(60));
+        assert_eq!(asked(429, &[("x-ratelimit-reset", "2026-11-25T20:01Z")]), None, "no seconds: not RFC 3339");
+        assert_eq!(asked(429, &[("x-ratelimit-reset", "2026-11-25T20:01:00Z")]), Some(60));
+        assert_eq!(asked(429, &[("retry-after", "3"), ("x-ratelimit-reset", "30")]), Some(3));
+        assert_eq!(asked(200, &[("x-ratelimit-reset", "30")]), None, "a limit that was not hit asks nothing");
+        assert_eq!(asked(429, &[("retry-after", "99999999")]), Some(86_400));
+        assert_eq!(asked(429, &[("retry-after", "-5")]), None);
+        assert_eq!(asked(429, &[("retry-after", "Wed, 25 Nov 2026 19:00:00 GMT")]), None, "that was an hour ago");
     }
 }

@@ -37,7 +37,9 @@ impl Spread {
 /// One line of a report.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Line {
-    /// Application or admin group.
+    /// Application or admin group: the id to filter by.
+    pub id: String,
+    /// The same for people.
     pub name: String,
     /// Requested to approved.
     pub approval: Spread,
@@ -45,22 +47,32 @@ pub struct Line {
     pub provisioning: Spread,
 }
 
-/// The report, all together first, then by name.
+/// One line per id, by name.
 #[must_use]
-pub fn report(facts: &[Fact], name_of: fn(&Fact) -> &str) -> Vec<Line> {
+pub fn report(facts: &[Fact], id_and_name: fn(&Fact) -> (&str, &str)) -> Vec<Line> {
     let mut groups: BTreeMap<&str, Vec<&Fact>> = BTreeMap::new();
     for fact in facts {
-        groups.entry(name_of(fact)).or_default().push(fact);
+        groups.entry(id_and_name(fact).0).or_default().push(fact);
     }
-    groups.into_iter().map(|(name, facts)| line(name, &facts)).collect()
+    // An application's latest name is the one that people know.
+    let mut lines: Vec<Line> = groups
+        .into_iter()
+        .map(|(id, facts)| {
+            let newest = facts.iter().max_by_key(|f| f.closed_at).map_or(id, |f| id_and_name(f).1);
+            line(id, newest, &facts)
+        })
+        .collect();
+    lines.sort_by(|a, b| (a.name.to_lowercase(), &a.id).cmp(&(b.name.to_lowercase(), &b.id)));
+    lines
 }
 
 /// One line over these facts.
 #[must_use]
-pub fn line(name: &str, facts: &[&Fact]) -> Line {
+pub fn line(id: &str, name: &str, facts: &[&Fact]) -> Line {
     let approval = |f: &&Fact| Some(f.approved_at?.ms_since(f.requested_at?).max(0));
     let provisioning = |f: &&Fact| Some(f.closed_at?.ms_since(f.eligible_at?).max(0));
     Line {
+        id: id.to_owned(),
         name: name.to_owned(),
         approval: Spread::of(facts.iter().filter_map(approval).collect()),
         provisioning: Spread::of(facts.iter().filter_map(provisioning).collect()),

@@ -17,6 +17,8 @@ pub struct Asked {
     pub days: Option<i64>,
     /// Only of this application, by id.
     pub application: Option<String>,
+    /// Only of this admin group.
+    pub admin_group: Option<String>,
 }
 
 /// Approval time and provisioning time, never mixed.
@@ -44,16 +46,21 @@ impl Report {
     /// The ledger does not answer.
     pub async fn of<V: Views + ?Sized>(views: &V, scope: &Scope, asked: &Asked, now: Timestamp) -> LedgerResult<Self> {
         let days = asked.days.unwrap_or(30).clamp(1, 366);
-        let application = asked.application.clone().filter(|a| !a.is_empty());
-        let filter =
-            FactFilter { from: now.plus_secs(-days * 86_400), to: now, scope: scope.clone(), application, admin_group: None };
+        let given = |v: &Option<String>| v.clone().filter(|t| !t.trim().is_empty());
+        let filter = FactFilter {
+            from: now.plus_secs(-days * 86_400),
+            to: now,
+            scope: scope.clone(),
+            application: given(&asked.application),
+            admin_group: given(&asked.admin_group),
+        };
         let facts = views.facts(&filter).await?;
         Ok(Self {
             days,
             as_of: now,
-            all: line("All together", &facts.iter().collect::<Vec<_>>()),
-            applications: report(&facts, |f| &f.application_name),
-            groups: report(&facts, |f| &f.admin_group),
+            all: line("", "All together", &facts.iter().collect::<Vec<_>>()),
+            applications: report(&facts, |f| (&f.application_id, &f.application_name)),
+            groups: report(&facts, |f| (&f.admin_group, &f.admin_group)),
             backlog: views.backlog(&filter, now).await?,
         })
     }

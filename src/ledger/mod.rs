@@ -9,11 +9,12 @@ pub mod views;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use crate::http::CallError;
 use crate::model::errand::ErrandKind;
 use crate::model::ticket::{Change, Created, Draft, TicketReading, TicketRef, TicketStatus};
 use crate::model::{Assignment, Id, Key, Operation, Person, State, Timestamp};
 
-pub use sqlite::{Mode, SqliteLedger};
+pub use sqlite::{Holder, Inspection, Mode, SqliteLedger};
 pub use views::Views;
 
 /// Why the ledger could not do it.
@@ -154,6 +155,14 @@ pub struct Trouble {
     pub reason: String,
 }
 
+impl Trouble {
+    /// Of a failed call.
+    #[must_use]
+    pub fn of(error: &CallError) -> Self {
+        Self { code: error.code().to_owned(), reason: error.reason().to_owned() }
+    }
+}
+
 /// What became of a polled round.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Pulled {
@@ -165,6 +174,43 @@ pub enum Pulled {
         withdrawn: usize,
         /// Orders that had left the list and stand again.
         reinstated: usize,
+    },
+    /// Somebody else moved the cursor: nothing was written.
+    CursorMoved,
+}
+
+/// A round of a standing list on its way into the ledger.
+#[derive(Debug, Clone)]
+pub struct StandingRound {
+    /// Source by name.
+    pub source: String,
+    /// The cursor the round started from; refused when it has moved meanwhile.
+    pub from: Option<String>,
+    /// Where the next round starts.
+    pub to: String,
+    /// What stands, by the platform's key.
+    pub rows: Vec<(String, Receipt)>,
+    /// Everything was seen: what is missing is gone.
+    pub complete: bool,
+    /// What stands is the beginning: it orders nothing.
+    pub baseline: bool,
+    /// More rows gone than this are not believed.
+    pub most_gone: usize,
+    /// When the round started.
+    pub at: Timestamp,
+}
+
+/// What became of a round of a standing list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stood {
+    /// Recorded.
+    Recorded {
+        /// Per new order, then per order that takes something away.
+        results: Vec<Recorded>,
+        /// Rows gone that became an order.
+        removed: usize,
+        /// Rows gone that were too many to be believed; they are asked about again next time.
+        not_believed: usize,
     },
     /// Somebody else moved the cursor: nothing was written.
     CursorMoved,
@@ -427,6 +473,8 @@ pub struct Held {
     pub closed: bool,
     /// When we last looked at it.
     pub checked_at: Timestamp,
+    /// Its order was taken back, and our own closing of it was sent (whether or not its answer is known).
+    pub close_sent: bool,
 }
 
 /// What a desk says of a ticket we hold.
@@ -536,6 +584,12 @@ pub trait Ledger: Views {
 
     /// Records a polled round with its cursor, in one transaction.
     async fn record_pull(&self, pull: Pull) -> LedgerResult<Pulled>;
+
+    /// Records a round of a standing list with its cursor, in one transaction.
+    async fn record_standing(&self, round: StandingRound) -> LedgerResult<Stood>;
+
+    /// External ids that a snapshot has shown and whose orders are not finished yet.
+    async fn awaited(&self, source: &str) -> LedgerResult<Vec<String>>;
 
     /// Value of a cursor or mark.
     async fn cursor(&self, name: &str) -> LedgerResult<Option<String>>;

@@ -195,6 +195,8 @@ pub struct ErrandRow {
     pub assignment: Option<Id>,
     /// Application of that assignment.
     pub application: Option<String>,
+    /// Key of its ticket: what to search the desk for.
+    pub key: Option<String>,
     /// Calls so far.
     pub attempts: i64,
     /// Next step.
@@ -210,6 +212,28 @@ pub struct ErrandRow {
     /// When it was made.
     #[schema(value_type = i64)]
     pub made_at: Timestamp,
+}
+
+/// One call of an errand, for people.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct AttemptRow {
+    /// The errand.
+    #[schema(value_type = String)]
+    pub errand: Id,
+    /// Its number: leases of one errand count up.
+    pub number: i64,
+    /// The errand's kind; `ask`: a search for what an unclear call did.
+    pub what: String,
+    /// On disk since, before the first byte was sent.
+    #[schema(value_type = i64)]
+    pub started_at: Timestamp,
+    /// When its end was known; none while it is under way, or when the process died over it.
+    #[schema(value_type = Option<i64>)]
+    pub ended_at: Option<Timestamp>,
+    /// How it ended, stored word.
+    pub verdict: Option<String>,
+    /// Code of its failure.
+    pub code: Option<String>,
 }
 
 /// A quarantined event, for people.
@@ -288,6 +312,8 @@ pub struct AssignmentDetail {
     pub journal: Vec<JournalRow>,
     /// Its errands and its tickets' errands.
     pub errands: Vec<ErrandRow>,
+    /// The calls of those errands, oldest first.
+    pub attempts: Vec<AttemptRow>,
 }
 
 /// A count with a name.

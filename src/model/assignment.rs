@@ -74,6 +74,17 @@ impl Operation {
         Self::ALL.into_iter().find(|o| o.as_str() == text)
     }
 
+    /// The operation that undoes this one, where there is one.
+    #[must_use]
+    pub fn undone_by(self) -> Option<Self> {
+        match self {
+            Self::Grant => Some(Self::Revoke),
+            Self::CreateAccount => Some(Self::DeleteAccount),
+            Self::EnableAccount => Some(Self::DisableAccount),
+            Self::Revoke | Self::Modify | Self::DisableAccount | Self::DeleteAccount => None,
+        }
+    }
+
     /// Takes access away: goes ahead of everything, never waits for a future date it was not given.
     #[must_use]
     pub fn is_revocation(self) -> bool {

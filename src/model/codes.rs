@@ -2,21 +2,25 @@
 //! ticket can be lost or doubled; a test compares this list with the pages and with what the code uses.
 
 /// All of them, in order.
-pub const CODES: [&str; 26] = [
+pub const CODES: [&str; 30] = [
     "E-ABANDONED",
     "E-AUTH",
     "E-BROKEN",
     "E-BUSY",
     "E-CONFIG",
     "E-CONNECT",
+    "E-DECIDED",
     "E-GONE",
     "E-GROUP",
     "E-KEY",
     "E-NOT-JSON",
+    "E-ORDER",
     "E-OUTCOME",
     "E-PAGE",
+    "E-PENDING",
     "E-REDIRECT",
     "E-REFUSED",
+    "E-REMOVALS",
     "E-RIGHTS",
     "E-ROUTE",
     "E-SERVER",

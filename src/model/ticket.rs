@@ -138,6 +138,8 @@ pub struct TicketReading {
     pub words: Option<String>,
     /// When work began, where the desk's history tells.
     pub first_work_at: Option<Timestamp>,
+    /// It was our own account that closed it; `None` where the desk does not tell.
+    pub closed_by_us: Option<bool>,
 }
 
 impl std::fmt::Debug for TicketReading {

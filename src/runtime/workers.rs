@@ -132,6 +132,12 @@ impl Runtime {
         }
     }
 
+    /// Which edges are held back, for people to see.
+    #[must_use]
+    pub fn breakers(&self) -> Arc<Breakers> {
+        Arc::clone(&self.breakers)
+    }
+
     /// Starts a loop for planning, and those of every desk and source of the setup.
     pub fn start(&self) {
         let hands = self.hands();
@@ -308,7 +314,7 @@ async fn poll_round(hands: &Hands, source: &str, times: &mut PollTimes) -> Ledge
     }
     times.schedule.clone_from(&info.schedule);
     // The first tick is one poll at the start: what came while we were away.
-    if times.next.is_some_and(|at| now < at) {
+    if !source.take_hint() && times.next.is_some_and(|at| now < at) {
         return Ok(false);
     }
     let broken = match intake::poll(&*hands.ledger, &**source, &*hands.clock).await {
@@ -341,7 +347,13 @@ struct SyncTimes {
 
 impl SyncTimes {
     /// A batch of the full pass when due: all open tickets evenly over the span, also after a long absence.
-    async fn pass(&mut self, ledger: &dyn Ledger, desk: &dyn Desk, span_ms: i64, clock: &dyn Clock) -> Result<(), sync::SyncError> {
+    async fn pass(
+        &mut self,
+        ledger: &dyn Ledger,
+        desk: &dyn Desk,
+        span_ms: i64,
+        clock: &dyn Clock,
+    ) -> Result<(), sync::SyncError> {
         let now = clock.now();
         if self.counted.is_none_or(|at| now >= at) {
             let (info, open) = (desk.info(), ledger.open_tickets(&desk.info().name).await?);

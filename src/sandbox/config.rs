@@ -137,8 +137,9 @@ fn jira_file(url: &str) -> String {
 url = "{url}"
 project = "IAM"
 auth = {{ basic = {{ user = "{DESK_USER}", password = {{ file = "secrets/desk" }} }} }}
+timeout = "5s"
 index_lag = "5s"
-max_processing = "10s"
+max_processing = "5s"
 "#
     )
 }
@@ -149,7 +150,8 @@ fn servicenow_file(url: &str) -> String {
 url = "{url}"
 table = "sc_task"
 auth = {{ basic = {{ user = "{DESK_USER}", password = {{ file = "secrets/desk" }} }} }}
-max_processing = "10s"
+timeout = "5s"
+max_processing = "5s"
 "#
     )
 }

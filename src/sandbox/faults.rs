@@ -37,6 +37,10 @@ pub enum Harm {
     Lost,
     /// 200 with a page instead of JSON, without effect: the desk sleeps.
     Html,
+    /// 302 to a login page, without effect.
+    Redirect,
+    /// 400 whose words quote the credentials that were sent, without effect.
+    Quote,
 }
 
 /// How often.
@@ -72,6 +76,7 @@ pub struct Faults {
     skew_ms: AtomicI64,
     sloppy: AtomicBool,
     revoked: AtomicBool,
+    key_field_hidden: AtomicBool,
 }
 
 impl Faults {
@@ -139,6 +144,17 @@ impl Faults {
     #[must_use]
     pub fn revoked(&self) -> bool {
         self.revoked.load(Ordering::SeqCst)
+    }
+
+    /// The bridge's account may not set the field that holds correlation keys.
+    pub fn set_key_field_hidden(&self, hidden: bool) {
+        self.key_field_hidden.store(hidden, Ordering::SeqCst);
+    }
+
+    /// See [`Faults::set_key_field_hidden`].
+    #[must_use]
+    pub fn key_field_hidden(&self) -> bool {
+        self.key_field_hidden.load(Ordering::SeqCst)
     }
 
     /// The first fault that hits a call of this kind; counts it.

@@ -169,6 +169,9 @@ async fn create(State(app): State<App>, Path(v): Path<String>, body: Bytes) -> R
     if let Some(group) = group.as_ref().filter(|g| !app.state.knows_group(g)) {
         errors.push(("components", format!("Component name '{group}' is not valid")));
     }
+    if app.faults.key_field_hidden() && !labels.is_empty() {
+        errors.push(("labels", "Field 'labels' cannot be set. It is not on the appropriate screen, or unknown.".to_owned()));
+    }
     if labels.iter().any(|l| l.contains(' ')) {
         errors.push(("labels", "The label contains spaces which is invalid.".to_owned()));
     }

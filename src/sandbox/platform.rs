@@ -223,7 +223,7 @@ impl App {
 }
 
 /// Takes one from a counter that is above zero.
-fn take(counter: &AtomicU64) -> bool {
+pub(super) fn take(counter: &AtomicU64) -> bool {
     counter.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok()
 }
 

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::desk_state::{DeskState, Ticket};
 use super::faults::{Fault, Faults, Harm, Target};
-use super::{jira, servicenow};
+use super::{jira, servicenow, zammad};
 use crate::model::Clock;
 
 /// The bridge's account on every fake desk.
@@ -34,6 +34,8 @@ pub enum DeskKind {
     JiraDataCenter,
     /// `ServiceNow`'s Table API.
     ServiceNow,
+    /// Zammad's REST, for a declared desk.
+    Zammad,
 }
 
 /// A running fake desk. Dropping it stops it.
@@ -124,9 +126,11 @@ fn router(app: App) -> Router {
     let desk = match app.kind {
         DeskKind::JiraCloud | DeskKind::JiraDataCenter => jira::router(),
         DeskKind::ServiceNow => servicenow::router(),
+        DeskKind::Zammad => zammad::router(),
     };
     // Pages for people and the switches of the sandbox need no credentials and suffer no faults.
     desk.layer(middleware::from_fn_with_state(app.clone(), guard))
+        .layer(middleware::from_fn_with_state(app.clone(), stamp))
         .route("/browse/{number}", get(page))
         .route("/nav_to.do", get(record_page))
         .route("/sandbox/faults", get(show_faults).put(set_faults))
@@ -134,9 +138,20 @@ fn router(app: App) -> Router {
         .with_state(app)
 }
 
+/// Every answer tells the desk's own time, right or wrong.
+async fn stamp(State(app): State<App>, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let date = app.state.now().to_utc().format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    if let Ok(date) = date.parse() {
+        response.headers_mut().insert(header::DATE, date);
+    }
+    response
+}
+
 async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
     let target = match app.kind {
         DeskKind::ServiceNow => servicenow::target(request.method(), request.uri()),
+        DeskKind::Zammad => zammad::target(request.method(), request.uri().path()),
         _ => jira::target(request.method(), request.uri().path()),
     };
     let harm = app.faults.draw(target);
@@ -145,14 +160,19 @@ async fn guard(State(app): State<App>, request: Request, next: Next) -> Response
         Some(Harm::Busy(after)) => return busy(after),
         Some(Harm::FailBefore) => return failed(),
         Some(Harm::Html) => return Html("<html><title>Instance Hibernating page</title></html>").into_response(),
+        Some(Harm::Redirect) => {
+            return (StatusCode::FOUND, [(header::LOCATION, "/login.jsp?os_destination=x")]).into_response();
+        }
+        Some(Harm::Quote) => return quoted(&request),
         Some(Harm::FailAfter | Harm::Lost) | None => {}
     }
-    if app.faults.revoked() && app.kind != DeskKind::ServiceNow {
+    if app.faults.revoked() && matches!(app.kind, DeskKind::JiraCloud | DeskKind::JiraDataCenter) {
         return jira::to_a_stranger(app.kind, &request);
     }
     if app.faults.revoked() || !is_let_in(&request) {
         return match app.kind {
             DeskKind::ServiceNow => servicenow::not_let_in(),
+            DeskKind::Zammad => zammad::not_let_in(),
             kind => jira::not_let_in(kind),
         };
     }
@@ -176,6 +196,15 @@ fn failed() -> Response {
     (StatusCode::INTERNAL_SERVER_ERROR, Json(serde_json::json!({"errorMessages": ["internal error"]}))).into_response()
 }
 
+/// What a careless desk, or a proxy before it, says of a call that it dislikes: everything that was sent.
+fn quoted(request: &Request) -> Response {
+    let sent = request.headers().get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let plain = sent.strip_prefix("Basic ").and_then(|p| base64::engine::general_purpose::STANDARD.decode(p).ok());
+    let words = format!("cannot use {sent} ({})", String::from_utf8_lossy(&plain.unwrap_or_default()));
+    let body = serde_json::json!({"errorMessages": [words], "error": {"message": words}, "error_human": words});
+    (StatusCode::BAD_REQUEST, Json(body)).into_response()
+}
+
 /// An answer whose body breaks off: the connection is cut.
 fn lost() -> Response {
     let broken = futures_util::stream::once(async { Err::<Bytes, _>(std::io::Error::other("cut")) });
@@ -189,6 +218,7 @@ fn is_let_in(request: &Request) -> bool {
     let basic = || base64::engine::general_purpose::STANDARD.encode(format!("{USER}:{TOKEN}"));
     match given.and_then(|v| v.split_once(' ')) {
         Some(("Bearer", token)) => token == TOKEN,
+        Some(("Token", token)) => token.strip_prefix("token=") == Some(TOKEN),
         Some(("Basic", pair)) => pair == basic(),
         _ => request.headers().get("x-sn-apikey").is_some_and(|v| v.as_bytes() == TOKEN.as_bytes()),
     }

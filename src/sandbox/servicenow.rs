@@ -108,6 +108,7 @@ fn columns(t: &Ticket) -> BTreeMap<&'static str, (String, String)> {
         ("close_notes", same(t.close_notes.clone().unwrap_or_default())),
         ("closed_at", when(t.closed_at)),
         ("closed_by", user(&t.closer)),
+        ("closed_by.user_name", user(&t.closer)),
         ("work_start", when(started)),
         ("assignment_group", (group_value, group)),
         ("assigned_to", user(&t.assignee)),
@@ -234,7 +235,7 @@ async fn create(State(app): State<App>, Path(table): Path<String>, Query(q): Par
         body: json!(given("description")),
         // An id that no group has is dropped without a word, as by the real one.
         group: app.state.group_by_id(&group),
-        labels: Some(given("correlation_id")).filter(|k| !k.is_empty()).into_iter().collect(),
+        labels: Some(given("correlation_id")).filter(|k| !k.is_empty() && !app.faults.key_field_hidden()).into_iter().collect(),
         fields: BTreeMap::new(),
         place: table,
     };

@@ -106,6 +106,7 @@ fn info(name: &str, kind: &'static str, hook: Option<&Hook>, poller: Option<&Pol
         },
         list: poller.map(Poller::list),
         schedule: poller.map(|p| p.schedule().to_owned()),
+        confirm_quiet_ms: None,
     }
 }
 

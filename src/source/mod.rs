@@ -1,10 +1,12 @@
-//! Identity platforms. Webhook and polled list are declared by a mapping; no platform needs code.
+//! Identity platforms. Webhook and polled list are declared by a mapping; a platform with sessions and a workflow of
+//! its own has a folder.
 
 pub mod auth;
 pub mod date;
 pub mod declared;
 pub mod field;
 pub mod mapping;
+pub mod one_identity;
 pub mod paging;
 pub mod poll;
 pub mod report;
@@ -50,6 +52,9 @@ pub enum ListKind {
     Cursor,
     /// All that is pending; absence in a complete run means withdrawn.
     Snapshot,
+    /// All that is assigned: a new row is an order, and a row gone from a complete run is the order to take it away.
+    /// What stands in the first complete run is the beginning and orders nothing.
+    Standing,
 }
 
 /// What a source declares about itself.
@@ -57,7 +62,7 @@ pub enum ListKind {
 pub struct SourceInfo {
     /// Configured name; part of every natural key.
     pub name: String,
-    /// `webhook`, `poll`.
+    /// `webhook`, `poll`, `one_identity`.
     pub kind: &'static str,
     /// What it can carry.
     pub capabilities: Capabilities,
@@ -65,6 +70,9 @@ pub struct SourceInfo {
     pub list: Option<ListKind>,
     /// Of a polled source: its schedule as written.
     pub schedule: Option<String>,
+    /// Of a source that can be asked what it holds after an unclear report: how long it may still be at work on one,
+    /// milliseconds. None: its reports are simply repeated.
+    pub confirm_quiet_ms: Option<i64>,
 }
 
 /// Something the platform said.
@@ -118,6 +126,28 @@ pub struct Pulled {
     pub broken: Option<CallError>,
 }
 
+/// All that is assigned, as one round of a [`ListKind::Standing`] list saw it.
+#[derive(Clone, Default)]
+pub struct Standing {
+    /// By the platform's stable key; also rows that do not map, so that they do not look gone.
+    pub rows: Vec<(String, SourceEvent)>,
+    /// Every page was read, and nothing speaks against having seen everything.
+    pub complete: bool,
+    /// Why it was not.
+    pub broken: Option<CallError>,
+    /// More rows gone in one round than this are not believed: a right that was lost looks the same.
+    pub most_gone: usize,
+}
+
+/// What a platform says of a pending order that is no longer in its list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    /// It was taken back, or settled without us.
+    Withdrawn,
+    /// The platform forgot it, or does not say: our own copy goes on.
+    Unknown,
+}
+
 /// An identity platform.
 #[async_trait]
 pub trait Source: Send + Sync + std::fmt::Debug {
@@ -139,11 +169,39 @@ pub trait Source: Send + Sync + std::fmt::Debug {
     /// Maps a quarantined body afresh, after the mapping was mended.
     fn remap(&self, event_id: &str, body: &str) -> SourceEvent;
 
+    /// One round of a [`ListKind::Standing`] list.
+    async fn standing(&self, _now: Timestamp) -> Result<Standing, CallError> {
+        Err(CallError::reject("E-CONFIG", format!("source `{}` has no list of what is assigned", self.info().name)))
+    }
+
+    /// What became of pending orders that a complete snapshot no longer shows, in the order asked.
+    async fn missing(&self, external_ids: &[String]) -> Result<Vec<Missing>, CallError> {
+        Ok(vec![Missing::Withdrawn; external_ids.len()])
+    }
+
+    /// The platform hinted that there is news: poll now. Asking takes the hint away.
+    fn take_hint(&self) -> bool {
+        false
+    }
+
+    /// The events of the first page only, as [`Source::pull`] would give them: to try a set-up.
+    async fn first_page(&self, now: Timestamp) -> Result<Vec<SourceEvent>, CallError> {
+        self.pull(None, now).await.map(|pulled| pulled.events)
+    }
+
     /// Reads a message or row as if the platform had sent it, unverified: for trying a mapping. Nothing is recorded.
     fn sample(&self, document: &serde_json::Value) -> Vec<EventContent>;
 
     /// Tells the platform the outcome. Safe to repeat with the same id.
     async fn report(&self, completion: &Completion) -> Result<(), CallError>;
+
+    /// After an unclear report: does the platform hold its outcome? Only asked where `confirm_quiet_ms` is declared.
+    async fn confirm(&self, _completion: &Completion) -> Result<bool, CallError> {
+        Err(CallError::reject("E-CONFIG", format!("source `{}` cannot be asked what it holds", self.info().name)))
+    }
+
+    /// Ends what it holds open at the platform (a session). It opens again when it is used again.
+    async fn close(&self) {}
 
     /// A cheap call that needs our credentials.
     async fn probe(&self) -> Result<(), CallError>;
@@ -167,15 +225,17 @@ pub enum HookRefusal {
 }
 
 /// The kinds of sources there are.
-pub const KINDS: [&str; 2] = ["webhook", "poll"];
+pub const KINDS: [&str; 3] = ["webhook", "poll", "one_identity"];
 
 /// Makes the source that a file of `sources/` declares. Relative secret files start at `folder`.
 ///
 /// # Errors
 /// Everything that is wrong with the file, each with its line.
 pub fn build(name: &str, edge: &EdgeFile, folder: &Path, clock: Arc<dyn Clock>) -> Result<Arc<dyn Source>, Vec<Problem>> {
-    if KINDS.contains(&edge.kind.as_str()) {
-        return Ok(Arc::new(declared::Declared::build(name, &edge.file, folder, clock)?));
+    match edge.kind.as_str() {
+        "webhook" | "poll" => return Ok(Arc::new(declared::Declared::build(name, &edge.file, folder, clock)?)),
+        "one_identity" => return Ok(Arc::new(one_identity::OneIdentity::build(name, &edge.file, folder)?)),
+        _ => {}
     }
     let help = match nearest(&edge.kind, KINDS) {
         Some(best) => format!("did you mean `{best}`?"),

@@ -391,7 +391,7 @@ fn identity(row: &Value) -> String {
 /// A row as an event. Its id depends on what the row says, so that a row seen again is a repeat, and a changed row
 /// is a new event of the same order; not on what the mapping makes of it, so that a row that does not map keeps its id
 /// when the mapping is mended.
-fn polled(source: &str, map: &Mapping, row: &Value) -> Option<SourceEvent> {
+pub(super) fn polled(source: &str, map: &Mapping, row: &Value) -> Option<SourceEvent> {
     let text = row.to_string();
     let content = map.content(source, row, &text)?;
     let digest = digest(text.as_bytes());

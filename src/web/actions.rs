@@ -4,10 +4,10 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
-use super::{WebState, Woken};
 use super::access::Reader;
 use super::extract::SignedForm;
 use super::problem::{Code, Refused};
+use super::{WebState, Woken};
 use crate::ledger::{Acted, Action, Recorded};
 use crate::model::{Id, Outcome};
 

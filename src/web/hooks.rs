@@ -10,9 +10,9 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use super::{WebState, Woken};
 use super::extract::{Asked, Raw};
 use super::problem::{Code, Refused};
+use super::{WebState, Woken};
 use crate::flow::intake::IntakeError;
 use crate::flow::sync::HintError;
 use crate::http::Inbound;

@@ -27,7 +27,7 @@ use axum::routing::{get, post};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::Semaphore;
 
-use crate::flow::Setup;
+use crate::flow::{Breakers, Setup};
 use crate::ledger::Ledger;
 use crate::model::{Clock, Timestamp};
 
@@ -65,6 +65,8 @@ pub struct WebState {
     pub wake: Arc<dyn Fn(Woken) + Send + Sync>,
     /// Sessions, failed sign-ins and how many read at once.
     pub gate: Arc<Gate>,
+    /// Which desks and platforms are held back.
+    pub breakers: Arc<Breakers>,
 }
 
 impl std::fmt::Debug for WebState {

@@ -80,6 +80,11 @@ impl Bed {
         intake::take(&*self.bridge.ledger, &*setup.sources[config::SOURCE], inbound, self.clock.now()).await.unwrap().remove(0)
     }
 
+    fn all_delivered(&self) {
+        let state = self.platform.state();
+        state.waiting().iter().for_each(|message| state.delivered(&message.id));
+    }
+
     /// Every stage once for every edge.
     async fn round(&self) {
         let (setup, ledger, clock) = (self.bridge.setup.load_full(), &*self.bridge.ledger, &*self.clock);
@@ -236,7 +241,7 @@ fn the_demo_survives_kill_9() {
 }
 
 /// A port with three free ones after it.
-fn free_ports() -> u16 {
+pub fn free_ports() -> u16 {
     loop {
         let first = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = first.local_addr().unwrap().port();
@@ -259,4 +264,37 @@ fn tickets(port: u16) -> Option<(u64, u64)> {
         sum.1 += counts["keys_twice"].as_u64()?;
     }
     Some(sum)
+}
+
+/// What is told of a withdrawal is the truth on every desk, whatever its word for the closing: the fakes close with
+/// "Done" and "Closed Skipped" here.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_withdrawal_that_we_closed_is_cancelled_and_an_admins_closing_stays_the_admins() {
+    for admin_was_first in [false, true] {
+        let bed = Bed::new().await;
+        let mut ids = Vec::new();
+        for n in 1..=16 {
+            ids.push(bed.order(n).await.0);
+            bed.all_delivered();
+        }
+        bed.rounds(6).await;
+        let on = |desk: &SandboxDesk| desk.state().created_by(USER);
+        assert!(on(&bed.jira) > 0 && on(&bed.servicenow) > 0, "both desks take part");
+        bed.clock.advance_ms(60_000);
+        if admin_was_first {
+            bed.close_all(Outcome::Fulfilled, "Was quick.");
+        }
+        for id in &ids {
+            assert!(bed.platform.state().withdraw(id, bed.clock.now()));
+            bed.deliver().await;
+            bed.all_delivered();
+        }
+        bed.rounds(8).await;
+        for id in &ids {
+            let completions = bed.platform.state().completions_of(id);
+            let told = if admin_was_first { "fulfilled" } else { "cancelled" };
+            assert_eq!(completions.iter().map(|c| &c["outcome"]).collect::<Vec<_>>(), [told], "{id}");
+        }
+        bed.chains_hold().await;
+    }
 }

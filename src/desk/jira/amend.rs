@@ -94,9 +94,15 @@ impl Jira {
         self.wire.write(self.call("POST", &path).json(body)).await.map(|_| ())
     }
 
-    /// A refusal that names the group's field says so by its code: the fallback group may still take the ticket.
-    pub(super) fn about_group(&self, error: CallError) -> CallError {
+    /// A refusal that names our key's field is about the screen, and no other group will help. One that names the
+    /// group's field says so by its code: the fallback group may still take the ticket.
+    pub(super) fn about_fields(&self, error: CallError) -> CallError {
+        let key_field = self.settings.key_field();
         match error {
+            CallError::Reject { reason, .. } if reason.contains(&format!("{key_field}:")) && reason.contains("screen") => {
+                let mend = format!("put `{key_field}` on the create screen of {}", self.settings.issue_type);
+                CallError::Reject { code: "E-KEY", reason: format!("{reason}; it holds our key: {mend}") }
+            }
             CallError::Reject { reason, .. } if reason.contains(&format!("{}:", self.settings.group_field())) => {
                 CallError::Reject { code: "E-GROUP", reason }
             }

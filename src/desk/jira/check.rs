@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::Jira;
-use super::settings::{Deployment, GroupAs, KeyAs};
+use super::settings::{Deployment, GroupAs};
 use crate::desk::common::{finding, text};
 use crate::http::CallError;
 use crate::model::finding::{Finding, Grade};
@@ -93,11 +93,7 @@ impl Jira {
     }
 
     fn missing_fields(&self, fields: &[String]) -> Vec<Finding> {
-        let key_field = match &self.settings.key_as {
-            KeyAs::Label => "labels",
-            KeyAs::Field(id) => id.as_str(),
-        };
-        let mut wanted = vec![(key_field, "holds our key: without it no ticket can be found again")];
+        let mut wanted = vec![(self.settings.key_field(), "holds our key: without it no ticket can be found again")];
         wanted.push((self.settings.group_field(), "says which admin group fulfils"));
         wanted.push(("description", "holds the order"));
         if !self.settings.priorities.is_empty() {

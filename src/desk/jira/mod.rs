@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use self::settings::{Api, Deployment, GroupAs, Settings, Webhook};
-use super::common::{Limits, Next, Page, Wire, our_key, secret, text, walk};
+use super::common::{Limits, Next, Page, Wire, no_witness, our_key, secret, text, walk};
 use super::{Changes, Desk, DeskInfo, Hint, Level, Preview, StatusAnswer};
 use crate::catalog::{ConfigFile, Problem, SecretRef};
 use crate::http::signature::{Encoding, HmacAlgorithm, Refusal, Scheme};
@@ -259,12 +259,12 @@ impl Desk for Jira {
         let (mut found, mut at) = (Vec::new(), None);
         for _ in 0..MAX_FIND_PAGES {
             let (issues, next) = self.search(&self.settings.key_clause(key), at.as_ref()).await?;
-            found.extend(
-                issues
-                    .iter()
-                    .filter_map(|i| self.settings.status_of(i, Some(key)))
-                    .filter(|s| s.key.is_some() && s.created_by.as_deref().is_none_or(|by| by == me)),
-            );
+            let rows: Vec<TicketStatus> = issues.iter().filter_map(|i| self.settings.status_of(i, Some(key))).collect();
+            // Text fields are searched by words, labels exactly: there, a row without the key is no answer.
+            if self.settings.key_as == settings::KeyAs::Label && rows.iter().any(|s| s.key.is_none()) {
+                return Err(no_witness(self.wire.edge(), "labels"));
+            }
+            found.extend(rows.into_iter().filter(|s| s.key.is_some() && s.created_by.as_deref().is_none_or(|by| by == me)));
             match next {
                 Some(next) => at = Some(next),
                 None => break,
@@ -279,7 +279,7 @@ impl Desk for Jira {
 
     async fn create(&self, draft: &Draft) -> Result<Created, CallError> {
         let call = self.call("POST", "/issue").json(self.settings.create_body(draft));
-        let reply = self.wire.write(call).await.map_err(|e| self.about_group(e))?;
+        let reply = self.wire.write(call).await.map_err(|e| self.about_fields(e))?;
         match (text(&reply.body, "/id"), text(&reply.body, "/key")) {
             (Some(id), Some(number)) => Ok(Created {
                 ticket: TicketRef { id: id.to_owned(), number: number.to_owned() },

@@ -157,6 +157,14 @@ impl Settings {
         }
     }
 
+    /// The field that holds our key.
+    pub(super) fn key_field(&self) -> &str {
+        match &self.key_as {
+            KeyAs::Label => "labels",
+            KeyAs::Field(id) => id,
+        }
+    }
+
     /// The field an error about the group names.
     pub(super) fn group_field(&self) -> &str {
         match &self.admin_group_as {
@@ -273,7 +281,8 @@ pub(super) fn reading(status: TicketStatus, issue: &Value, comments: &[Value], m
         .filter(|(_, words)| !words.is_empty())
         .max_by_key(|(at, _)| *at)
         .map(|(_, words)| render::clip(&words, 4_000));
-    TicketReading { status, closer, words, first_work_at }
+    let closed_by_us = closer.as_ref().map(|c| c.id == me);
+    TicketReading { status, closer, words, first_work_at, closed_by_us }
 }
 
 fn is_status_item(item: &Value) -> bool {

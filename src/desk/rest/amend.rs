@@ -20,6 +20,8 @@ impl Rest {
                 let context = context::of_comment(settings, ticket, mark, body);
                 self.write(ticket, "comment", operations.comment.as_ref(), context).await
             }
+            // What an admin closed in the meantime stays as they closed it.
+            Change::Close { .. } if self.is_closed(ticket).await? => Ok(()),
             Change::Close { mark, body } => {
                 let context = context::of_comment(settings, ticket, mark, body);
                 self.write(ticket, "close", operations.close.as_ref(), context).await?;
@@ -48,6 +50,11 @@ impl Rest {
             Reply::Here(_) => Ok(()),
             Reply::Gone => Err(CallError::reject("E-GONE", format!("{} is no longer on {}", ticket.number, self.wire.edge()))),
         }
+    }
+
+    async fn is_closed(&self, ticket: &TicketRef) -> Result<bool, CallError> {
+        let row = self.read_one(ticket).await?;
+        Ok(row.is_some_and(|row| row.status.category == Category::Closed))
     }
 
     /// Some desks answer 200 with a sentence when they did not close: only the ticket itself tells.

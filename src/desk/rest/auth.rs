@@ -13,6 +13,7 @@ use super::operation::{BodyTemplate, Method};
 use super::place::{Place, Scene};
 use crate::catalog::{ConfigFile, Problem, SecretRef};
 use crate::desk::common::secret;
+use crate::desk::redact::Redaction;
 use crate::http::client::Body;
 use crate::http::verdict::by_status;
 use crate::http::{Call, CallError, HttpClient};
@@ -97,6 +98,8 @@ fn post() -> Method {
 /// The settings with their secrets resolved. `Debug` shows nothing of them.
 pub(super) struct Auth {
     fixed: Vec<(String, SecretString)>,
+    /// In the forms in which they travel, to keep them out of what is told of errors.
+    redaction: Redaction,
     session: Option<Session>,
 }
 
@@ -117,10 +120,14 @@ impl std::fmt::Debug for Auth {
 impl Auth {
     /// Resolves the secrets.
     pub(super) fn build(settings: &AuthSettings, file: &ConfigFile, folder: &Path) -> Result<Self, Problem> {
-        let fixed =
-            |header: &str, value: String| Self { fixed: vec![(header.to_lowercase(), SecretString::from(value))], session: None };
+        let fixed = |header: &str, value: String, secrets: Vec<SecretString>| Self {
+            fixed: vec![(header.to_lowercase(), SecretString::from(value))],
+            redaction: Redaction::of(secrets),
+            session: None,
+        };
         let session = |token: &Place, header: &str, prefix: &str| Self {
             fixed: Vec::new(),
+            redaction: Redaction::default(),
             session: Some(Session {
                 token: token.clone(),
                 header: header.to_lowercase(),
@@ -129,25 +136,31 @@ impl Auth {
             }),
         };
         Ok(match settings {
-            AuthSettings::None => Self { fixed: Vec::new(), session: None },
+            AuthSettings::None => Self { fixed: Vec::new(), redaction: Redaction::default(), session: None },
             AuthSettings::Basic { user, password } => {
                 let password = secret(file, folder, &["auth", "password"], password)?;
                 let pair = format!("{user}:{}", password.expose_secret());
-                fixed("authorization", format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair)))
+                let encoded = base64::engine::general_purpose::STANDARD.encode(pair);
+                fixed("authorization", format!("Basic {encoded}"), vec![password, encoded.into()])
             }
             AuthSettings::Bearer { token } => {
                 let token = secret(file, folder, &["auth", "token"], token)?;
-                fixed("authorization", format!("Bearer {}", token.expose_secret()))
+                fixed("authorization", format!("Bearer {}", token.expose_secret()), vec![token])
             }
             AuthSettings::Header { header, prefix, secret: reference } => {
                 let value = secret(file, folder, &["auth", "secret"], reference)?;
-                fixed(header, format!("{prefix}{}", value.expose_secret()))
+                fixed(header, format!("{prefix}{}", value.expose_secret()), vec![value])
             }
             AuthSettings::Login { token, header, prefix, .. } => session(token, header, prefix),
             AuthSettings::ClientCredentials { .. } => {
                 session(&Place::Pointer("/access_token".to_owned()), "authorization", "Bearer ")
             }
         })
+    }
+
+    /// What keeps our secrets out of a desk's words.
+    pub(super) fn redaction(&self) -> &Redaction {
+        &self.redaction
     }
 
     /// Headers of a call; opens a session when there is none. `login` is the call that opens it.
@@ -159,7 +172,9 @@ impl Auth {
         let (Some(session), Some(login)) = (&self.session, login) else { return Ok(self.fixed.clone()) };
         let mut open = session.open.lock().await;
         if open.is_none() {
-            *open = Some(session.enter(client, login).await?);
+            let token = session.enter(client, login).await?;
+            self.redaction.learn(token.clone());
+            *open = Some(token);
         }
         let token = open.as_ref().map(|t| t.expose_secret().to_owned()).unwrap_or_default();
         Ok(vec![(session.header.clone(), SecretString::from(format!("{}{token}", session.prefix)))])

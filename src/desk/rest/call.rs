@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::auth::{Auth, AuthSettings, token_call};
 use super::context::{for_path, with};
 use super::operation::{BodyTemplate, Method, Missing, Operation, Pick, Step, Success, Word};
-use super::place::{Scene, each, fits, pick, scalar};
+use super::place::{Scene, each, fits, fits_any, pick, scalar};
 use super::settings::{Answers, Settings};
 use crate::catalog::{ConfigFile, Problem};
 use crate::desk::common::secret;
@@ -97,7 +97,10 @@ impl Wire {
         let client = client(name, file, folder, settings).map_err(|p| problems.push(p)).ok();
         match (auth, client) {
             (Some(auth), Some(client)) if problems.is_empty() => Ok(Self {
-                client,
+                client: {
+                    secrets.values().chain(&client_secret).for_each(|s| auth.redaction().learn(s.clone()));
+                    client
+                },
                 base: settings.url.trim_end_matches('/').to_owned(),
                 root: format!("{}{}", settings.url.trim_end_matches('/'), settings.prefix.trim_end_matches('/')),
                 auth,
@@ -155,8 +158,9 @@ impl Wire {
     async fn step(&self, step: &Step, context: &Value) -> Result<Option<Value>, CallError> {
         let none = BTreeMap::new();
         let parts = Parts { method: step.method, path: &step.path, query: &step.query, headers: &none, body: step.body.as_ref() };
-        let (call, only) = match (self.request(&parts, context), self.conditions(step, context)) {
-            (Ok(call), Ok(only)) => (call, only),
+        let conditions = self.conditions(&step.only, context).and_then(|o| Ok((o, self.conditions(&step.except, context)?)));
+        let (call, (only, except)) = match (self.request(&parts, context), conditions) {
+            (Ok(call), Ok(conditions)) => (call, conditions),
             // It needs what an earlier step did not find.
             _ if step.when_missing == Missing::Skip => return Ok(None),
             (Err(e), _) | (_, Err(e)) => return Err(unfilled(&e)),
@@ -164,7 +168,7 @@ impl Wire {
         let answer = self.send(call).await.map_err(CallError::of_a_read)?;
         let Reply::Here(here) = self.judge(answer, &none_declared(), Effect::Read)? else { return Ok(None) };
         let rows = rows_at(&here.body, step.at.as_deref().unwrap_or("")).unwrap_or_default();
-        let mut fitting: Vec<&Value> = rows.into_iter().filter(|row| fits(row, &only)).collect();
+        let mut fitting: Vec<&Value> = rows.into_iter().filter(|row| fits(row, &only) && !fits_any(row, &except)).collect();
         if step.pick == Pick::Only && fitting.len() > 1 {
             let words = format!("step `{}` found several on {} where one was meant", step.name, self.edge());
             return Err(CallError::reject(if step.when_missing == Missing::Group { "E-GROUP" } else { "E-SHAPE" }, words));
@@ -177,9 +181,13 @@ impl Wire {
         Ok((!found.is_empty() || step.capture.is_empty()).then_some(Value::Object(found)))
     }
 
-    fn conditions(&self, step: &Step, context: &Value) -> Result<BTreeMap<String, Vec<String>>, FillError> {
+    fn conditions(
+        &self,
+        conditions: &BTreeMap<String, Vec<String>>,
+        context: &Value,
+    ) -> Result<BTreeMap<String, Vec<String>>, FillError> {
         let filled = |values: &[String]| values.iter().map(|v| self.fill.text(v, context)).collect::<Result<Vec<_>, _>>();
-        step.only.iter().map(|(pointer, values)| Ok((pointer.clone(), filled(values)?))).collect()
+        conditions.iter().map(|(pointer, values)| Ok((pointer.clone(), filled(values)?))).collect()
     }
 
     /// Makes an operation's own call. `context` comes from [`Wire::prepare`].
@@ -239,7 +247,10 @@ impl Wire {
         }
         let mut call = Call::new(parts.method.as_str(), format!("{}{path}", self.root));
         for (name, template) in parts.query {
-            call.query.push((name.clone(), self.fill.text(template, context)?));
+            // A parameter that is exactly one name without a value is not asked for.
+            if self.fill.json(&json!(template), context)? != Value::Null {
+                call.query.push((name.clone(), self.fill.text(template, context)?));
+            }
         }
         for (name, template) in self.headers.iter().chain(parts.headers) {
             call.headers.push((name.to_lowercase(), self.fill.text(template, context)?));
@@ -353,7 +364,7 @@ impl Wire {
 
     fn words(&self, body: &Value) -> String {
         let found = self.errors.iter().flat_map(|pointer| pick(body, pointer)).filter_map(scalar);
-        found.take(3).collect::<Vec<_>>().join("; ")
+        self.auth.redaction().clean(&found.take(3).collect::<Vec<_>>().join("; "))
     }
 }
 

@@ -41,7 +41,10 @@ impl Lint<'_> {
     fn connection(&mut self, settings: &Settings) {
         match url::Url::parse(&settings.url) {
             Ok(url) if matches!(url.scheme(), "http" | "https") && url.password().is_none() && url.username().is_empty() => {}
-            _ => self.say(&["url"], "this is not the address of a desk", "write https://host; credentials stand under [auth]"),
+            _ => {
+                let words = "the address must be https (or http) and hold no credentials";
+                self.say(&["url"], words, "write https://host; credentials stand under [auth]");
+            }
         }
         if settings.zone.parse::<chrono_tz::Tz>().is_err() {
             self.say(&["zone"], format!("`{}` is not a zone", settings.zone), "write it like `Europe/Berlin`");
@@ -135,7 +138,7 @@ impl Lint<'_> {
                 self.say(&as_refs(&at("name")), "a step needs a name of letters, digits and `_`", "");
             }
             self.template(&as_refs(&at("path")), &step.path, names);
-            let queries = step.query.values().chain(step.only.values().flatten());
+            let queries = step.query.values().chain(step.only.values().flatten()).chain(step.except.values().flatten());
             queries.for_each(|text| self.template(&as_refs(&at("query")), text, names));
             self.body(&as_refs(&at("body")), step.body.as_ref(), names);
             step.capture.values().for_each(|place| self.place(&as_refs(&at("capture")), place));
@@ -283,6 +286,7 @@ impl Lint<'_> {
             let counter = match &operation.paging {
                 Some(Paging::Page { .. }) => "page",
                 Some(Paging::Offset { .. }) => "offset",
+                Some(Paging::Cursor { .. }) => "cursor",
                 _ => continue,
             };
             if !uses(operation, counter) {

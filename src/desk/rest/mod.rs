@@ -27,7 +27,7 @@ use self::operation::{Batch, Operation, Paging};
 use self::place::Scene;
 use self::rows::Row;
 use self::settings::Settings;
-use super::common::walk;
+use super::common::{no_witness, walk};
 use super::{Changes, Desk, DeskInfo, Hint, Level, Preview, StatusAnswer};
 use crate::catalog::{ConfigFile, Problem, Span};
 use crate::http::signature::{Refusal, Scheme};
@@ -49,6 +49,18 @@ pub(super) struct Rest {
     zone: Tz,
     wire: Wire,
     webhook: Option<Scheme>,
+}
+
+/// What a row of a search by key turned out to be.
+enum Found {
+    /// Ours.
+    Ours(TicketStatus),
+    /// It carries the key, but somebody else made it.
+    Copy,
+    /// It does not carry the key.
+    Other,
+    /// It went away between the list and the look.
+    Gone,
 }
 
 /// Builds the desk from its file.
@@ -124,12 +136,25 @@ impl Rest {
         }
     }
 
-    async fn one(&self, ticket: &TicketRef) -> StatusAnswer {
+    async fn one(&self, ticket: &TicketRef) -> Result<StatusAnswer, (TicketRef, CallError)> {
         match self.read_one(ticket).await {
-            Ok(Some(row)) => StatusAnswer::Known(Box::new(row.status)),
-            Ok(None) => StatusAnswer::Gone(ticket.clone()),
-            Err(e) => StatusAnswer::Unreadable(ticket.clone(), e.to_string()),
+            Ok(Some(row)) => Ok(StatusAnswer::Known(Box::new(row.status))),
+            Ok(None) => Ok(StatusAnswer::Gone(ticket.clone())),
+            Err(e) => Err((ticket.clone(), e)),
         }
+    }
+
+    /// Each by itself. Where none could be read and all may be read later, it is the desk that cannot be asked.
+    async fn one_by_one(&self, tickets: &[&TicketRef]) -> Result<Vec<StatusAnswer>, CallError> {
+        let calls: Vec<_> = tickets.iter().map(|t| self.one(t)).collect();
+        let answers: Vec<_> = stream::iter(calls).buffer_unordered(self.info.max_in_flight.max(1)).collect().await;
+        if let Some(Err((_, first))) = answers.first()
+            && answers.iter().all(|a| matches!(a, Err((_, CallError::Retry { .. }))))
+        {
+            return Err(first.clone());
+        }
+        let told = |(ticket, error): (TicketRef, CallError)| StatusAnswer::Unreadable(ticket, error.to_string());
+        Ok(answers.into_iter().map(|a| a.unwrap_or_else(told)).collect())
     }
 
     fn joined(&self, batch: &Batch, tickets: &[TicketRef]) -> Result<String, CallError> {
@@ -154,15 +179,18 @@ impl Rest {
     }
 
     /// A row is believed only if it carries the key; one whose list does not show keys is read itself.
-    async fn carries(&self, row: Row, key: &Key) -> Result<Option<TicketStatus>, CallError> {
+    async fn carries(&self, row: Row, key: &Key) -> Result<Found, CallError> {
         let row = if row.keys.is_empty() { self.read_one(&row.status.ticket).await? } else { Some(row) };
-        let Some(mut row) = row.filter(|r| r.keys.contains(key)) else { return Ok(None) };
+        let Some(mut row) = row else { return Ok(Found::Gone) };
+        if !row.keys.contains(key) {
+            return Ok(Found::Other);
+        }
         let ours = match (&self.settings.account, &row.status.created_by) {
             (Some(me), Some(by)) => me.eq_ignore_ascii_case(by),
             _ => true,
         };
         row.status.key = Some(key.clone());
-        Ok(ours.then_some(row.status))
+        Ok(if ours { Found::Ours(row.status) } else { Found::Copy })
     }
 
     fn url(&self, ticket: &TicketRef) -> Option<String> {
@@ -207,7 +235,8 @@ impl Rest {
         let closer = told(&reading.closer).map(|id| Person { id, name: told(&reading.closer_name), email: None });
         let first_work_at =
             told(&reading.first_work_at).and_then(|text| place::read_time(&text, &self.settings.times, self.zone));
-        Ok(TicketReading { status: row.status, closer, words: told(&reading.words), first_work_at })
+        let closed_by_us = closer.as_ref().zip(self.settings.account.as_ref()).map(|(by, me)| by.id.eq_ignore_ascii_case(me));
+        Ok(TicketReading { status: row.status, closer, words: told(&reading.words), first_work_at, closed_by_us })
     }
 }
 
@@ -231,14 +260,22 @@ impl Desk for Rest {
         let Some(operation) = &self.settings.operations.find else {
             return Err(CallError::reject("E-UNSEARCHABLE", format!("{} cannot be searched", self.wire.edge())));
         };
-        let mut found = Vec::new();
+        let (mut found, mut copies, mut others) = (Vec::new(), 0, 0);
         for here in self.all_pages(operation, &json!({"key": key})).await? {
             for row in self.rows(operation, &here)? {
                 let Some(row) = row else {
                     return Err(CallError::retry("E-SHAPE", format!("{} found a ticket without an id", self.wire.edge())));
                 };
-                found.extend(self.carries(row, key).await?);
+                match self.carries(row, key).await? {
+                    Found::Ours(status) => found.push(status),
+                    Found::Copy => copies += 1,
+                    Found::Other => others += 1,
+                    Found::Gone => {}
+                }
             }
+        }
+        if found.is_empty() && copies == 0 && others > 0 {
+            return Err(no_witness(self.wire.edge(), "ticket.key"));
         }
         found.sort_by(|a, b| a.ticket.cmp(&b.ticket));
         found.dedup_by(|a, b| a.ticket == b.ticket);
@@ -300,8 +337,13 @@ impl Desk for Rest {
                 None => missing.push(ticket),
             }
         }
-        let calls: Vec<_> = missing.into_iter().map(|t| self.one(t)).collect();
-        answers.extend(stream::iter(calls).buffer_unordered(self.info.max_in_flight.max(1)).collect::<Vec<_>>().await);
+        answers.extend(match self.one_by_one(&missing).await {
+            Err(_) if !answers.is_empty() => missing
+                .into_iter()
+                .map(|t| StatusAnswer::Unreadable(t.clone(), "it could not be read alone".to_owned()))
+                .collect(),
+            told => told?,
+        });
         Ok(answers)
     }
 

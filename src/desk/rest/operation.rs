@@ -122,6 +122,8 @@ pub struct Step {
     /// Only rows that have one of these values at each pointer; values are templates.
     #[serde(rename = "where")]
     pub only: BTreeMap<String, Vec<String>>,
+    /// Not rows that have one of these values at any of these pointers; values are templates.
+    pub except: BTreeMap<String, Vec<String>>,
     /// The row that is taken.
     pub pick: Pick,
     /// Names and places of what is kept.
@@ -238,6 +240,18 @@ pub enum Paging {
         #[serde(default = "two_hundred")]
         max_pages: usize,
     },
+    /// A pointer holds a token for the next page, asked for as `{{cursor}}`; ends when there is none. On the first page
+    /// a query parameter or a member of the body that is exactly `{{cursor}}` is left out.
+    Cursor {
+        /// The pointer.
+        at: String,
+        /// Pointer to a boolean that says whether more follows, for desks that give a token on the last page too.
+        #[serde(default)]
+        more: Option<String>,
+        /// Most pages of one walk.
+        #[serde(default = "two_hundred")]
+        max_pages: usize,
+    },
     /// A pointer holds the address of the next page.
     Next {
         /// The pointer.
@@ -256,6 +270,7 @@ impl Paging {
             Self::Page { max_pages, .. }
             | Self::Offset { max_pages, .. }
             | Self::Link { max_pages }
+            | Self::Cursor { max_pages, .. }
             | Self::Next { max_pages, .. } => *max_pages,
         }
     }

@@ -42,6 +42,10 @@ pub struct PlaceTable {
     pub last_segment: bool,
     /// The value is base 64 of text.
     pub base64: bool,
+    /// The value is HTML; its text is taken.
+    pub html: bool,
+    /// Only the part that this regular expression finds: its first group, or the whole match.
+    pub pattern: Option<Pattern>,
     /// Values that mean "none": `["Nobody"]`, `["1970-01-01T00:00:00Z"]`.
     pub unset: Vec<String>,
     /// How this date is written, instead of the desk's `times`.
@@ -55,6 +59,39 @@ pub struct Scene<'a> {
     pub row: &'a Value,
     /// Its answer, for headers and raw text.
     pub answer: Option<&'a Answer>,
+}
+
+/// A regular expression, read when the file is.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(with = "String")]
+pub struct Pattern(regex::Regex);
+
+impl Pattern {
+    fn found(&self, text: &str) -> Option<String> {
+        let found = self.0.captures(text)?;
+        found.get(1).or_else(|| found.get(0)).map(|part| part.as_str().to_owned())
+    }
+}
+
+impl TryFrom<String> for Pattern {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        regex::Regex::new(&text).map(Self).map_err(|e| format!("`{text}` is no regular expression: {e}"))
+    }
+}
+
+impl From<Pattern> for String {
+    fn from(pattern: Pattern) -> Self {
+        pattern.0.as_str().to_owned()
+    }
+}
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_str() == other.0.as_str()
+    }
 }
 
 impl Place {
@@ -132,6 +169,11 @@ impl PlaceTable {
         } else {
             text
         };
+        let text = if self.html { html_text(&text) } else { text };
+        let text = match &self.pattern {
+            Some(pattern) => pattern.found(&text)?,
+            None => text,
+        };
         (!text.is_empty() && !self.unset.contains(&text)).then_some(text)
     }
 }
@@ -139,6 +181,11 @@ impl PlaceTable {
 /// Whether the item has one of the values at each pointer.
 pub fn fits(item: &Value, only: &BTreeMap<String, Vec<String>>) -> bool {
     only.iter().all(|(pointer, values)| pick(item, pointer).into_iter().filter_map(scalar).any(|v| values.contains(&v)))
+}
+
+/// Whether the item has one of the values at any of the pointers.
+pub fn fits_any(item: &Value, values: &BTreeMap<String, Vec<String>>) -> bool {
+    values.iter().any(|(pointer, values)| pick(item, pointer).into_iter().filter_map(scalar).any(|v| values.contains(&v)))
 }
 
 /// Every value a pointer leads to; `*` stands for any member of an object or item of a list.
@@ -172,6 +219,27 @@ fn member<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
     }
 }
 
+/// The words of a piece of HTML, a line per block. It is shown as text and never as markup again.
+fn html_text(html: &str) -> String {
+    let mut out = String::new();
+    let mut rest = html;
+    while let Some((before, tag)) = rest.split_once('<') {
+        out.push_str(before);
+        let (tag, after) = tag.split_once('>').unwrap_or((tag, ""));
+        let name: String = tag.trim_start_matches('/').chars().take_while(char::is_ascii_alphanumeric).collect();
+        if matches!(name.to_ascii_lowercase().as_str(), "br" | "p" | "div" | "li" | "tr" | "blockquote") {
+            out.push('\n');
+        }
+        rest = after;
+    }
+    out.push_str(rest);
+    for (entity, text) in [("&nbsp;", " "), ("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#39;", "'"), ("&amp;", "&")] {
+        out = out.replace(entity, text);
+    }
+    let lines: Vec<&str> = out.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    lines.join("\n")
+}
+
 /// A scalar as text; empty text, null, lists and objects are none.
 pub fn scalar(value: &Value) -> Option<String> {
     match value {
@@ -191,6 +259,11 @@ fn keys_in(text: &str) -> Vec<Key> {
 /// Reads an instant written in a format of the settings.
 #[must_use]
 pub fn read_time(text: &str, format: &str, zone: Tz) -> Option<Timestamp> {
+    // Ways to write "never": 1899-12-30, 1970-01-01, 0.
+    instant(text, format, zone).filter(|at| at.0 > 0)
+}
+
+fn instant(text: &str, format: &str, zone: Tz) -> Option<Timestamp> {
     let local = |pattern: &str| {
         let naive = NaiveDateTime::parse_from_str(text, pattern).ok()?;
         Some(zone.from_local_datetime(&naive).earliest()?.to_utc().into())
@@ -270,6 +343,17 @@ mod tests {
     }
 
     #[test]
+    fn html_becomes_text_and_a_pattern_takes_a_part() {
+        let row = json!({"b": "<div>Done &amp; <b>checked</b>.<br>See&nbsp;&lt;log&gt;</div><p>Bye</p>",
+            "labels": ["urgent", "group::SAP"], "url": "/t/42/view"});
+        assert_eq!(text("{ at = '/b', html = true }", &row).unwrap(), "Done & checked.\nSee <log>\nBye");
+        assert_eq!(text("{ at = '/labels/*', pattern = '^group::(.+)$' }", &row).unwrap(), "SAP");
+        assert_eq!(text("{ at = '/url', pattern = '[0-9]+' }", &row).unwrap(), "42");
+        assert_eq!(text("{ at = '/url', pattern = 'x' }", &row), None);
+        assert!(toml::from_str::<PlaceTable>("at = '/a'\npattern = '('").is_err());
+    }
+
+    #[test]
     fn a_key_is_known_by_its_shape_inside_any_text() {
         let key = Key::of("x", &["a"], 1);
         let row = json!({"d": format!("see ({key}), not lm-short nor x{key}y")});
@@ -291,6 +375,9 @@ mod tests {
         }
         assert_eq!(read_time("2026-03-01T11:00:00.000+0100", "rfc3339", Tz::UTC), Some(at));
         assert_eq!(read_time("soon", "rfc3339", Tz::UTC), None);
+        for (never, format) in [("1899-12-30T00:00:00Z", "rfc3339"), ("0", "epoch_s"), ("1970-01-01T00:00:00Z", "rfc3339")] {
+            assert_eq!(read_time(never, format, Tz::UTC), None);
+        }
         assert!(is_format("%d.%m.%Y") && !is_format("iso") && !is_format("%Q"));
     }
 }

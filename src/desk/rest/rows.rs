@@ -89,14 +89,20 @@ impl Rest {
         at: Option<&Next>,
     ) -> Result<(Here, Option<Next>), CallError> {
         let reply = match at {
-            Some(Next::Token(address)) => self.wire.follow(operation, address).await?,
+            Some(Next::Token(address)) if !matches!(operation.paging, Some(Paging::Cursor { .. })) => {
+                self.wire.follow(operation, address).await?
+            }
             _ => {
                 let count = match (at, &operation.paging) {
                     (Some(Next::Offset(n)), _) => *n,
                     (_, Some(Paging::Page { first, .. })) => *first,
                     _ => 0,
                 };
-                let context = with(context.clone(), json!({"page": count, "offset": count}));
+                let cursor = match at {
+                    Some(Next::Token(token)) => json!(token),
+                    _ => Value::Null,
+                };
+                let context = with(context.clone(), json!({"page": count, "offset": count, "cursor": cursor}));
                 let context = self.wire.prepare(&operation.before, context).await?;
                 self.wire.run(operation, &context, Effect::Read, Map::new()).await?
             }
@@ -119,6 +125,13 @@ impl Rest {
             Some(Paging::Page { first, .. }) => Some(Next::Offset(counted(*first) + 1)),
             Some(Paging::Offset { size, .. }) => Some(Next::Offset(counted(0) + size)),
             Some(Paging::Link { .. }) => here.answer.header("link").and_then(next_link).map(Next::Token),
+            Some(Paging::Cursor { at: pointer, more, .. }) => {
+                let said = |pointer: &str| super::place::pick(&here.body, pointer).first().and_then(|v| super::place::scalar(v));
+                let more = more.as_deref().is_none_or(|pointer| said(pointer).as_deref() == Some("true"));
+                // The same token again would be the same page for ever.
+                let again = |token: &String| matches!(at, Some(Next::Token(before)) if before == token);
+                said(pointer).filter(|token| more && !again(token)).map(Next::Token)
+            }
             Some(Paging::Next { at, .. }) => {
                 super::place::pick(&here.body, at).first().and_then(|v| super::place::scalar(v)).map(Next::Token)
             }

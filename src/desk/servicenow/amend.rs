@@ -6,7 +6,7 @@ use super::ServiceNow;
 use super::shape::{self, column};
 use crate::desk::render;
 use crate::http::CallError;
-use crate::model::ticket::{Change, TicketRef};
+use crate::model::ticket::{Category, Change, TicketRef};
 
 impl ServiceNow {
     pub(super) async fn change(&self, ticket: &TicketRef, change: &Change) -> Result<(), CallError> {
@@ -15,8 +15,12 @@ impl ServiceNow {
             Change::Comment { mark, body: markup } => {
                 body.insert(self.settings.comment_field.column().to_owned(), json!(marked(markup, mark)));
             }
-            // State and comment in one call: the mark then proves both.
+            // State and comment in one call: the mark then proves both. What an admin closed in the meantime stays as
+            // they closed it.
             Change::Close { mark, body: markup } => {
+                if self.is_closed(ticket).await? {
+                    return Ok(());
+                }
                 let Some(cancel) = self.settings.cancel_in_force() else {
                     let words = format!("how a ticket of {} is withdrawn is not configured: give [cancel]", self.wire.edge());
                     return Err(CallError::reject("E-TRANSITION", words));
@@ -41,6 +45,15 @@ impl ServiceNow {
             }
             _ => Ok(()),
         }
+    }
+
+    async fn is_closed(&self, ticket: &TicketRef) -> Result<bool, CallError> {
+        let call = self.record("GET", ticket)?.query("sysparm_fields", shape::COLUMNS);
+        let Some(reply) = self.wire.read_if_there(call).await? else {
+            return Err(CallError::reject("E-GONE", format!("{} is no longer on {}", ticket.number, self.wire.edge())));
+        };
+        let status = reply.body.get("result").and_then(|record| self.status_of(record));
+        Ok(status.is_some_and(|s| s.category == Category::Closed))
     }
 
     /// Whether the journal holds the mark. The raw columns are always empty; only their display shows the entries.

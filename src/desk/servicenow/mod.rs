@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use self::settings::{Settings, StateRule, Webhook};
 use self::shape::{COLUMNS, Meaning, column};
-use super::common::{Auth, Limits, Next, Page, Reply, Wire, our_key, secret, text, walk};
+use super::common::{Auth, Limits, Next, Page, Reply, Wire, no_witness, our_key, secret, text, walk};
 use super::{Changes, Desk, DeskInfo, Hint, Level, Preview, StatusAnswer};
 use crate::catalog::{ConfigFile, Problem, SecretRef};
 use crate::http::signature::{Encoding, HmacAlgorithm, Refusal, Scheme};
@@ -274,13 +274,18 @@ impl Desk for ServiceNow {
     }
 
     async fn find(&self, key: &Key) -> Result<Vec<TicketStatus>, CallError> {
-        // An instance ignores a condition on a column it does not know and answers with everything: each row is checked.
+        // An instance ignores a condition on a column it does not know, or that we may not read, and answers with
+        // everything: then nothing found means nothing.
         let rows = self.query(&format!("correlation_id={key}"), FIND_LIMIT).await?;
         let ours = |s: &TicketStatus| match (&self.account, &s.created_by) {
             (Some(me), Some(by)) => me.eq_ignore_ascii_case(by),
             _ => true,
         };
-        Ok(rows.iter().filter_map(|r| self.status_of(r)).filter(|s| s.key.as_ref() == Some(key)).filter(ours).collect())
+        let carries = |r: &&Value| column(r, "correlation_id") == Some(key.as_str());
+        if !rows.iter().all(|r| carries(&r)) {
+            return Err(no_witness(self.wire.edge(), "correlation_id"));
+        }
+        Ok(rows.iter().filter_map(|r| self.status_of(r)).filter(ours).collect())
     }
 
     async fn create(&self, draft: &Draft) -> Result<Created, CallError> {
@@ -324,14 +329,14 @@ impl Desk for ServiceNow {
     }
 
     async fn read(&self, ticket: &TicketRef) -> Result<TicketReading, CallError> {
-        let columns = format!("{COLUMNS},closed_by,resolved_by,close_notes,comments,work_start");
+        let columns = format!("{COLUMNS},{}", shape::READING_COLUMNS);
         let call = self.record("GET", ticket)?.query("sysparm_fields", columns).query("sysparm_display_value", "all");
         let Some(reply) = self.wire.read_if_there(call).await? else {
             return Err(CallError::reject("E-GONE", format!("{} is no longer on {}", ticket.number, self.wire.edge())));
         };
         let record = reply.body.get("result").unwrap_or(&Value::Null);
         match self.status_of(record) {
-            Some(status) => Ok(shape::reading(status, record)),
+            Some(status) => Ok(shape::reading(status, record, self.account.as_deref())),
             None => Err(CallError::retry("E-SHAPE", format!("{} answered without a record", self.wire.edge()))),
         }
     }

@@ -29,7 +29,8 @@ pub(super) fn error_words(body: &Value) -> String {
 /// `2024-03-09 19:53:49`, always UTC in raw values.
 pub(super) fn instant(value: &str) -> Option<Timestamp> {
     let naive = chrono::NaiveDateTime::parse_from_str(value, "%Y-%m-%d %H:%M:%S").ok()?;
-    Some(Timestamp(naive.and_utc().timestamp_millis()))
+    // A date before 1970 is a way to write "never" (1899-12-30).
+    Some(Timestamp(naive.and_utc().timestamp_millis())).filter(|at| at.0 > 0)
 }
 
 /// The same, written; the fraction of a second is cut off.
@@ -125,19 +126,27 @@ impl Meaning<'_> {
     }
 }
 
+/// What is read of a closed record besides [`COLUMNS`]; user names are read through the reference, since `closed_by`
+/// itself holds a `sys_id`.
+pub(super) const READING_COLUMNS: &str =
+    "closed_by,resolved_by,closed_by.user_name,resolved_by.user_name,close_notes,comments,work_start";
+
 /// Closer, words and start of work from a record read with `display_value=all`.
-pub(super) fn reading(status: TicketStatus, record: &Value) -> TicketReading {
+pub(super) fn reading(status: TicketStatus, record: &Value, account: Option<&str>) -> TicketReading {
     let closed = status.category == Category::Closed;
     let closer = ["closed_by", "resolved_by"].into_iter().find_map(|name| {
         let id = column(record, name)?.to_owned();
         Some(Person { id, name: shown(record, name).map(str::to_owned), email: None })
     });
+    let login = ["closed_by.user_name", "resolved_by.user_name"].into_iter().find_map(|name| column(record, name));
+    let closed_by_us = login.zip(account).map(|(by, me)| by.eq_ignore_ascii_case(me)).filter(|_| closed);
     let words = column(record, "close_notes").map(str::to_owned).or_else(|| last_entry(shown(record, "comments")?));
     TicketReading {
         status,
         closer: closer.filter(|_| closed),
         words: words.map(|w| render::clip(w.trim(), 4_000)).filter(|w| !w.is_empty()),
         first_work_at: column(record, "work_start").and_then(instant),
+        closed_by_us,
     }
 }
 
@@ -189,6 +198,7 @@ mod tests {
     fn last_words_lose_the_heading_with_the_name() {
         let journal = "2024-03-09 19:53:49 - Beth Anglin (Additional comments)\nDone as asked.\n\n2024-03-08 …\nold";
         assert_eq!(last_entry(journal).as_deref(), Some("Done as asked."));
+        assert_eq!((instant(""), instant("1899-12-30 00:00:00")), (None, None));
         assert_eq!(instant("2024-03-09 19:53:49").map(written).as_deref(), Some("2024-03-09 19:53:49"));
     }
 }

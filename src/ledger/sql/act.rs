@@ -11,6 +11,9 @@ use super::settle::{after, settle};
 use crate::model::ticket::{Change, Created, TicketRef};
 use crate::model::{Id, Key, Outcome, State, Timestamp};
 
+/// Code of a parked create that only a person can look for: its desk cannot be searched. Sending it again could double.
+const UNSEARCHABLE: &str = "E-UNSEARCHABLE";
+
 /// An operator's action.
 pub(in crate::ledger) async fn act(
     tx: &mut SqliteConnection,
@@ -48,9 +51,17 @@ pub(in crate::ledger) async fn act(
 }
 
 async fn retry(tx: &mut SqliteConnection, errand: Id, actor: &str, now: Timestamp) -> LedgerResult<Acted> {
-    let row: Option<(String, Option<i64>)> =
-        sqlx::query_as("SELECT state, assignment_id FROM errand WHERE id = $1").bind(errand.0).fetch_optional(&mut *tx).await?;
-    let Some((state, assignment)) = row else { return Ok(Acted::NotFound) };
+    let row: Option<(String, Option<i64>, Option<String>)> =
+        sqlx::query_as("SELECT state, assignment_id, code FROM errand WHERE id = $1")
+            .bind(errand.0)
+            .fetch_optional(&mut *tx)
+            .await?;
+    let Some((state, assignment, code)) = row else { return Ok(Acted::NotFound) };
+    if code.as_deref() == Some(UNSEARCHABLE) && state == "parked" {
+        return Ok(Acted::NotNow(
+            "its ticket may be there already: look for the key on the desk, and say what you found".to_owned(),
+        ));
+    }
     if !matches!(state.as_str(), "parked" | "ready") {
         return Ok(Acted::NotNow(format!("the errand is {state}")));
     }
@@ -105,12 +116,16 @@ async fn unpark(tx: &mut SqliteConnection, assignment: Id, actor: &str, now: Tim
         .bind(ticket)
         .execute(&mut *tx)
         .await?;
-        sqlx::query("UPDATE errand SET state = 'ready', due_at = $2, failures = 0 WHERE state = 'parked' AND (ticket_id = $1 OR assignment_id = $3)")
-            .bind(ticket)
-            .bind(now.0)
-            .bind(assignment.0)
-            .execute(&mut *tx)
-            .await?;
+        sqlx::query(
+            "UPDATE errand SET state = 'ready', due_at = $2, failures = 0
+             WHERE state = 'parked' AND (ticket_id = $1 OR assignment_id = $3) AND COALESCE(code, '') <> $4",
+        )
+        .bind(ticket)
+        .bind(now.0)
+        .bind(assignment.0)
+        .bind(UNSEARCHABLE)
+        .execute(&mut *tx)
+        .await?;
     }
     journal::apply(tx, &[Move::ours(assignment.0, to, "unparked", now).actor(actor).cause("an operator lifted the mark")], now)
         .await?;
@@ -126,16 +141,20 @@ async fn decide_create(
     actor: &str,
     now: Timestamp,
 ) -> LedgerResult<Acted> {
-    let row: Option<(String, String, i64, Option<i64>)> =
-        sqlx::query_as("SELECT kind, state, lease_no, assignment_id FROM errand WHERE id = $1")
+    let row: Option<(String, String, i64, Option<i64>, Option<String>)> =
+        sqlx::query_as("SELECT kind, state, lease_no, assignment_id, code FROM errand WHERE id = $1")
             .bind(errand.0)
             .fetch_optional(&mut *tx)
             .await?;
-    let Some((kind, state, lease_no, assignment)) = row else { return Ok(Acted::NotFound) };
-    if kind != "create" || state != "unclear" {
+    let Some((kind, state, lease_no, assignment, code)) = row else { return Ok(Acted::NotFound) };
+    let asks = state == "unclear" || (state == "parked" && code.as_deref() == Some(UNSEARCHABLE));
+    if kind != "create" || !asks {
         return Ok(Acted::NotNow(format!("it is a {kind} and {state}; only an unclear create can be decided")));
     }
     if let Some(assignment) = assignment {
+        if state == "parked" {
+            clear_mark(tx, assignment).await?;
+        }
         journal::apply(
             tx,
             &[Move::ours(assignment, None, "decided", now).actor(actor).cause("an operator said what became of the create")],
@@ -144,7 +163,10 @@ async fn decide_create(
         .await?;
     }
     // The lease number moves on, so that a witness under way cannot settle it too.
-    sqlx::query("UPDATE errand SET lease_no = lease_no + 1 WHERE id = $1").bind(errand.0).execute(&mut *tx).await?;
+    sqlx::query("UPDATE errand SET lease_no = lease_no + 1, state = 'unclear' WHERE id = $1")
+        .bind(errand.0)
+        .execute(&mut *tx)
+        .await?;
     settle(tx, shared, &[&Settlement { id: errand, lease_no: lease_no + 1, at: now, end }]).await?;
     Ok(Acted::Done)
 }

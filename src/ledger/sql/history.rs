@@ -21,6 +21,7 @@ pub(in crate::ledger) async fn load(tx: &mut SqliteConnection, shared: &Shared, 
             content: ReceiptContent::Order(Box::new(p.assignment.clone())),
         })
         .collect();
+    let shared = &shared.in_the_past();
     let results = record(tx, shared, &receipts.iter().collect::<Vec<_>>(), From::Push).await?;
     let (mut updates, mut tickets, mut loaded) = (Vec::new(), Vec::new(), 0);
     for (p, result) in past.iter().zip(results) {

@@ -79,7 +79,7 @@ pub(in crate::ledger) async fn expire(
     leased_before: Timestamp,
 ) -> LedgerResult<usize> {
     let found: Vec<(i64, String, Option<i64>, Option<i64>)> = sqlx::query_as(
-        "UPDATE errand SET state = CASE WHEN kind = 'report' THEN 'ready' ELSE 'unclear' END, lease_no = lease_no + 1, misses = 0,
+        "UPDATE errand SET state = CASE WHEN kind = 'report' AND $5 = 0 THEN 'ready' ELSE 'unclear' END, lease_no = lease_no + 1, misses = 0,
             due_at = $2, quiet_until = $3, code = 'E-ABANDONED', reason = 'the process that sent it stopped before it heard the answer'
          WHERE edge = $1 AND state IN ('sending', 'unclear') AND state = 'sending' AND lease_until < $4 RETURNING id, kind, assignment_id, ticket_id",
     )
@@ -87,6 +87,7 @@ pub(in crate::ledger) async fn expire(
     .bind(now.0)
     .bind(now.plus_ms(quiet_ms).0)
     .bind(leased_before.0)
+    .bind(quiet_ms)
     .fetch_all(&mut *tx)
     .await?;
     let creates: Vec<_> = found.iter().filter(|(_, kind, ..)| kind == "create").collect();

@@ -11,8 +11,11 @@ pub(super) mod planning;
 pub(super) mod pull;
 pub(super) mod record;
 pub(super) mod settle;
+pub(super) mod standing;
 pub(super) mod upkeep;
 pub(super) mod views;
+
+use std::sync::Arc;
 
 use serde::Serialize;
 use sqlx::SqliteConnection;
@@ -25,7 +28,9 @@ use crate::model::{Id, random};
 /// What every transaction needs besides its rows.
 #[derive(Debug)]
 pub(super) struct Shared {
-    pub(super) ids: IdMaker,
+    pub(super) ids: Arc<IdMaker>,
+    /// For rows of the past: their ids lie where they would have been made then, not behind those of today.
+    past_ids: Arc<IdMaker>,
     pub(super) instance: String,
     salt: String,
 }
@@ -42,7 +47,13 @@ impl Shared {
         let row: Option<(String,)> =
             sqlx::query_as("SELECT value FROM meta WHERE name = 'salt'").fetch_optional(connection).await?;
         let salt = row.map(|(salt,)| salt).ok_or_else(|| LedgerError::Corrupt("it has no salt".to_owned()))?;
-        Ok(Self { ids: IdMaker::default(), instance: instance.to_owned(), salt })
+        Ok(Self { ids: Arc::default(), past_ids: Arc::default(), instance: instance.to_owned(), salt })
+    }
+
+    /// The same for loading history.
+    pub(super) fn in_the_past(&self) -> Self {
+        let past_ids = Arc::clone(&self.past_ids);
+        Self { ids: Arc::clone(&past_ids), past_ids, instance: self.instance.clone(), salt: self.salt.clone() }
     }
 
     pub(super) fn person(&self, source: &str, external_id: &str) -> String {

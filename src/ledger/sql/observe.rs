@@ -10,11 +10,23 @@ use super::{Shared, planning, rows};
 use crate::model::ticket::{Category, TicketReading, TicketRef, TicketStatus};
 use crate::model::{Id, Key, Outcome, State, Timestamp};
 
-type HeldRow = (i64, String, String, String, Option<i64>, i64, String, i64);
+type HeldRow = (i64, String, String, String, Option<i64>, i64, bool, String, i64);
+
+/// Selects [`HeldRow`]s. A closing of ours counts from its first byte on: the desk may show it before it answers.
+macro_rules! select_held {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, ref_id, ref_number, key, desk_updated_at, key_confirmed,
+                EXISTS (SELECT 1 FROM errand AS e WHERE e.ticket_id = ticket.id AND e.kind = 'close' AND e.attempts > 0
+                    AND e.state <> 'dropped'), state, checked_at FROM ticket ",
+            $rest
+        )
+    };
+}
 
 fn held_of(rows: Vec<HeldRow>) -> Vec<Held> {
     rows.into_iter()
-        .map(|(id, ref_id, number, key, updated, confirmed, state, checked)| Held {
+        .map(|(id, ref_id, number, key, updated, confirmed, close_sent, state, checked)| Held {
             id: Id(id),
             ticket: TicketRef { id: ref_id, number },
             key: Key(key),
@@ -22,6 +34,7 @@ fn held_of(rows: Vec<HeldRow>) -> Vec<Held> {
             key_confirmed: confirmed == 1,
             closed: state == "closed",
             checked_at: Timestamp(checked),
+            close_sent,
         })
         .collect()
 }
@@ -33,10 +46,9 @@ pub(in crate::ledger) async fn tickets_to_check(
     before: Timestamp,
     limit: usize,
 ) -> LedgerResult<Vec<Held>> {
-    let found: Vec<HeldRow> = sqlx::query_as(
-        "SELECT id, ref_id, ref_number, key, desk_updated_at, key_confirmed, state, checked_at FROM ticket
-         WHERE desk = $1 AND state = 'open' AND checked_at < $2 AND ref_id IS NOT NULL ORDER BY checked_at LIMIT $3",
-    )
+    let found: Vec<HeldRow> = sqlx::query_as(select_held!(
+        "WHERE desk = $1 AND state = 'open' AND checked_at < $2 AND ref_id IS NOT NULL ORDER BY checked_at LIMIT $3"
+    ))
     .bind(desk)
     .bind(before.0)
     .bind(i64::try_from(limit).unwrap_or(i64::MAX))
@@ -54,14 +66,12 @@ pub(in crate::ledger) async fn open_tickets(pool: &SqlitePool, desk: &str) -> Le
 
 /// Those of the references that are ours.
 pub(in crate::ledger) async fn held(pool: &SqlitePool, desk: &str, ref_ids: &[String]) -> LedgerResult<Vec<Held>> {
-    let found: Vec<HeldRow> = sqlx::query_as(
-        "SELECT id, ref_id, ref_number, key, desk_updated_at, key_confirmed, state, checked_at FROM ticket
-         WHERE desk = $1 AND ref_id IN (SELECT value FROM json_each($2)) AND shape <> 'double'",
-    )
-    .bind(desk)
-    .bind(rows(ref_ids)?)
-    .fetch_all(pool)
-    .await?;
+    let found: Vec<HeldRow> =
+        sqlx::query_as(select_held!("WHERE desk = $1 AND ref_id IN (SELECT value FROM json_each($2)) AND shape <> 'double'"))
+            .bind(desk)
+            .bind(rows(ref_ids)?)
+            .fetch_all(pool)
+            .await?;
     Ok(held_of(found))
 }
 
@@ -72,10 +82,9 @@ pub(in crate::ledger) async fn risky_tickets(
     since: Timestamp,
     limit: usize,
 ) -> LedgerResult<Vec<Held>> {
-    let found: Vec<HeldRow> = sqlx::query_as(
-        "SELECT id, ref_id, ref_number, key, desk_updated_at, key_confirmed, state, checked_at FROM ticket
-         WHERE desk = $1 AND risky = 1 AND filed_at >= $2 AND ref_id IS NOT NULL ORDER BY filed_at LIMIT $3",
-    )
+    let found: Vec<HeldRow> = sqlx::query_as(select_held!(
+        "WHERE desk = $1 AND risky = 1 AND filed_at >= $2 AND ref_id IS NOT NULL ORDER BY filed_at LIMIT $3"
+    ))
     .bind(desk)
     .bind(since.0)
     .bind(i64::try_from(limit).unwrap_or(i64::MAX))

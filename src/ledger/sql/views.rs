@@ -42,8 +42,9 @@ const ASSIGNMENT_COLUMNS: &str = "a.id, a.source, a.external_id, a.operation, a.
 
 /// Columns of an [`ErrandRow`], for `errand AS e`; the first assignment of its ticket stands for the others.
 const ERRAND_COLUMNS: &str = "e.id, e.kind, e.edge, e.state, e.attempts, e.due_at, e.quiet_until, e.code, e.reason, e.made_at,
-    a.id AS assignment_id, a.application_name
+    a.id AS assignment_id, a.application_name, k.key
   FROM errand AS e
+  LEFT JOIN ticket AS k ON k.id = e.ticket_id
   LEFT JOIN assignment AS a ON a.id = COALESCE(e.assignment_id,
     (SELECT MIN(i.assignment_id) FROM ticket_item AS i WHERE i.ticket_id = e.ticket_id))";
 
@@ -118,6 +119,7 @@ fn errand_row(row: &SqliteRow, names: bool) -> LedgerResult<ErrandRow> {
         state: row.try_get("state")?,
         assignment: row.try_get::<Option<i64>, _>("assignment_id")?.map(Id),
         application: text(row, "application_name")?,
+        key: text(row, "key")?,
         attempts: row.try_get("attempts")?,
         due_at: Timestamp(row.try_get("due_at")?),
         quiet_until: time(row, "quiet_until")?,

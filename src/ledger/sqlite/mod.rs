@@ -1,6 +1,9 @@
 //! The embedded ledger: one serving process, one writer with `BEGIN IMMEDIATE`, readers beside it.
 
+mod inspect;
+
 use std::fs::{File, TryLockError};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -20,10 +23,17 @@ use super::views::{
 };
 use super::{
     Acted, Action, Decision, Held, LeaseRequest, Leased, Ledger, LedgerError, LedgerResult, Observation, Past, Pull, Pulled,
-    QuietOf, Receipt, Recorded, Settlement, Stray, ToPlan, Trouble, Views,
+    QuietOf, Receipt, Recorded, Settlement, StandingRound, Stood, Stray, ToPlan, Trouble, Views,
 };
 use crate::model::ticket::TicketRef;
 use crate::model::{Id, Key, Timestamp};
+
+pub use inspect::{Holder, Inspection};
+use inspect::{lock_name, told_by};
+
+/// A lock that is only looked at is free again within this.
+const LOCK_TRIES: u32 = 4;
+const LOCK_PAUSE: Duration = Duration::from_millis(25);
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 
@@ -145,25 +155,32 @@ impl SqliteLedger {
     }
 }
 
-/// The lock lies beside the database, so that copying the database copies no lock.
+/// Takes the lock and writes our process id into it, for people who look for the holder.
 fn take_lock(path: &Path) -> LedgerResult<File> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    let name = PathBuf::from(name);
+    let name = lock_name(path);
+    let away = |e: std::io::Error| LedgerError::Unavailable(format!("{}: {e}", name.display()));
     if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder).map_err(|e| LedgerError::Unavailable(format!("{}: {e}", folder.display())))?;
     }
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&name)
-        .map_err(|e| LedgerError::Unavailable(format!("{}: {e}", name.display())))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(LedgerError::Busy(name.display().to_string())),
-        Err(TryLockError::Error(e)) => Err(LedgerError::Unavailable(format!("{}: {e}", name.display()))),
+    let mut file = File::options().create(true).truncate(false).write(true).open(&name).map_err(away)?;
+    let mut tries = 0;
+    loop {
+        match file.try_lock() {
+            Ok(()) => break,
+            // Somebody who only looks holds it for a moment.
+            Err(TryLockError::WouldBlock) if tries < LOCK_TRIES => {
+                tries += 1;
+                std::thread::sleep(LOCK_PAUSE);
+            }
+            Err(TryLockError::WouldBlock) => {
+                let holder = told_by(&name).map(|id| format!(", held by process {id}")).unwrap_or_default();
+                return Err(LedgerError::Busy(format!("{}{holder}", name.display())));
+            }
+            Err(TryLockError::Error(e)) => return Err(away(e)),
+        }
     }
+    file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(away)?;
+    Ok(file)
 }
 
 async fn refuse_newer(connection: &mut SqliteConnection) -> LedgerResult<()> {
@@ -197,6 +214,20 @@ impl Ledger for SqliteLedger {
             Box::pin(async move { sql::pull::record_pull(tx, &shared, &pull).await })
         })
         .await
+    }
+
+    async fn record_standing(&self, round: StandingRound) -> LedgerResult<Stood> {
+        let shared = Arc::clone(&self.shared);
+        let round = Arc::new(round);
+        self.write(move |tx| {
+            let (shared, round) = (Arc::clone(&shared), Arc::clone(&round));
+            Box::pin(async move { sql::standing::record_standing(tx, &shared, &round).await })
+        })
+        .await
+    }
+
+    async fn awaited(&self, source: &str) -> LedgerResult<Vec<String>> {
+        sql::standing::awaited(&self.readers, source).await
     }
 
     async fn cursor(&self, name: &str) -> LedgerResult<Option<String>> {
@@ -260,7 +291,9 @@ impl Ledger for SqliteLedger {
 
     async fn recover(&self, now: Timestamp, quiet_ms: &dyn QuietOf) -> LedgerResult<usize> {
         let rows: Vec<(String,)> =
-            sqlx::query_as("SELECT DISTINCT edge FROM errand WHERE state IN ('sending', 'unclear') AND state = 'sending'").fetch_all(&self.readers).await?;
+            sqlx::query_as("SELECT DISTINCT edge FROM errand WHERE state IN ('sending', 'unclear') AND state = 'sending'")
+                .fetch_all(&self.readers)
+                .await?;
         let edges: Arc<Vec<(String, i64)>> =
             Arc::new(rows.into_iter().map(|(edge,)| (edge.clone(), quiet_ms.quiet_ms(&edge))).collect());
         let shared = Arc::clone(&self.shared);

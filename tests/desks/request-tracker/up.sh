@@ -2,6 +2,7 @@
 # Starts Request Tracker 5 (Debian packages) with a PostgreSQL of its own, both on loopback, both out of DIR. Root only.
 #   RT_PORT, RT_PGPORT           ports (needed)
 #   RT_WEBHOOK_URL               where its scrips send, RT_WEBHOOK_SECRET their key (optional)
+#   RT_OWNER                     process id: when it is gone, everything is stopped and DIR is removed (optional)
 #   RT_WORKERS, RT_BCRYPT_COST   4 and 4 (RT itself: 12, a quarter of a second of CPU for every call)
 # Exit 3: it cannot be installed here; the last line says why. Logins: itsm-bridge (its token in DIR/token), alice / alice-pass-1.
 set -euo pipefail
@@ -26,8 +27,18 @@ install_packages() {
     cannot "request-tracker5 cannot be installed: $(tail -1 "$DIR/apt.log")"
 }
 
+# Whatever way the owner ends, also by a signal, nothing of this stays behind.
+watch_owner() {
+  [ -n "${RT_OWNER:-}" ] || return 0
+  [ -f "$DIR/run/watch.pid" ] && kill -0 "$(cat "$DIR/run/watch.pid")" 2>/dev/null && return 0
+  (cd / && exec setsid bash -c 'while kill -0 "$1" 2>/dev/null; do sleep 1; done; bash "$2" "$3" --wipe; rm -rf "$3"' \
+    watch "$RT_OWNER" "$HERE/down.sh" "$DIR" >/dev/null 2>&1 </dev/null) &
+  echo $! >"$DIR/run/watch.pid"
+}
+
 [ "$(id -u)" = 0 ] || cannot "Request Tracker is started as root only"
 install_packages
+watch_owner
 PGBIN=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -1)
 [ -x "$PGBIN/initdb" ] || cannot "no PostgreSQL beside request-tracker5"
 id postgres >/dev/null 2>&1 || useradd -r -M postgres

@@ -19,6 +19,8 @@ pub enum Kind {
     JiraV2DataCenter,
     JiraV3Cloud,
     ServiceNow,
+    /// Declared in examples/desks/zammad.toml.
+    Zammad,
 }
 
 pub const HOOK_SECRET: &str = "hook-secret-of-the-test";
@@ -39,6 +41,7 @@ impl Bench {
             Kind::JiraV2DataCenter => DeskKind::JiraDataCenter,
             Kind::JiraV3Cloud => DeskKind::JiraCloud,
             Kind::ServiceNow => DeskKind::ServiceNow,
+            Kind::Zammad => DeskKind::Zammad,
         };
         let anywhere: SocketAddr = "127.0.0.1:0".parse().unwrap();
         let faults = Arc::new(Faults::seeded(1));
@@ -98,6 +101,21 @@ fn desk_from(text: &str, folder: &Path) -> Result<Arc<dyn Desk>, Vec<Problem>> {
     build("it", &edge(text), folder)
 }
 
+/// The shipped declaration with the address and secrets of the fake.
+fn zammad(url: &str) -> String {
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/desks/zammad.toml");
+    let text = std::fs::read_to_string(shipped).unwrap();
+    text.lines()
+        .skip_while(|line| !line.starts_with("kind"))
+        .map(|line| format!("{line}\n"))
+        .collect::<String>()
+        .replace("https://zammad.example.com", url)
+        .replace("lastmile@example.com", USER)
+        .replace("{ env = \"ZAMMAD_TOKEN\" }", "{ file = \"token\" }")
+        .replace("{ env = \"ZAMMAD_WEBHOOK_TOKEN\" }", "{ file = \"hook\" }")
+        .replace("timeout = \"30s\"", "timeout = \"1s\"")
+}
+
 pub fn settings(kind: Kind, url: &str) -> String {
     let own = match kind {
         Kind::JiraV2DataCenter => {
@@ -109,6 +127,7 @@ pub fn settings(kind: Kind, url: &str) -> String {
              auth = { basic = { user = \"bridge\", password = { file = \"token\" } } }\n\
              webhook = { signature = [{ file = \"hook\" }] }\n"
         }
+        Kind::Zammad => return zammad(url),
         Kind::ServiceNow => {
             "kind = \"servicenow\"\nauth = { basic = { user = \"bridge\", password = { file = \"token\" } } }\n\
              webhook = { hmac = { secrets = [{ file = \"hook\" }] } }\n"

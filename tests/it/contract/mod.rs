@@ -5,3 +5,5 @@ mod desk;
 mod desk_bench;
 mod poll;
 mod source;
+mod source_bench;
+mod source_promises;

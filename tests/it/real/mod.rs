@@ -1,8 +1,12 @@
 //! Real components, started on loopback. Where one cannot be installed its test says "skipped: why"; with
 //! `LASTMILE_CI=1` that is a failure.
 
+mod browser;
+mod chromium;
 pub mod rt;
 mod rt_desk;
+mod rt_journey;
+mod standard_webhooks;
 
 /// A component that is not there: a failure in CI, words elsewhere.
 pub fn skipped(why: &str) {

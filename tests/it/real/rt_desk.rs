@@ -36,18 +36,20 @@ async fn status_of(desk: &dyn Desk, ticket: &TicketRef) -> TicketStatus {
 
 #[tokio::test]
 async fn a_ticket_lives_its_life_in_request_tracker() {
-    let rt = match Rt::start(None).await {
+    let mut rt = match Rt::shared().await {
         Ok(rt) => rt,
-        Err(why) => return super::skipped(&why),
+        Err(why) => return super::skipped(why),
     };
+    let before = rt.tickets_of_the_bridge().await.len();
     let desk = rt.desk();
     assert_eq!(desk.info().level, Level::D2);
     desk.probe().await.unwrap();
     let mark = SystemClock.now();
     let ticket = created_and_found(&rt, &*desk).await;
-    closed_by_alice(&rt, &*desk, &ticket, mark).await;
+    closed_by_alice(&mut rt, &*desk, &ticket, mark).await;
     amended_and_withdrawn(&*desk).await;
     oddities(&rt, &*desk, &ticket).await;
+    assert_eq!(rt.tickets_of_the_bridge().await.len(), before + 3);
     let findings = desk.check(&["SAP".to_owned(), "Nowhere".to_owned()]).await;
     let bad: Vec<_> = findings.iter().filter(|f| f.grade == Grade::Bad).map(|f| f.what.as_str()).collect();
     assert_eq!(bad, ["queue Nowhere"]);
@@ -76,7 +78,7 @@ async fn created_and_found(rt: &Rt, desk: &dyn Desk) -> TicketRef {
     created.ticket
 }
 
-async fn closed_by_alice(rt: &Rt, desk: &dyn Desk, ticket: &TicketRef, mark: lastmile::model::Timestamp) {
+async fn closed_by_alice(rt: &mut Rt, desk: &dyn Desk, ticket: &TicketRef, mark: lastmile::model::Timestamp) {
     rt.alice("PUT", &format!("/ticket/{}", ticket.id), json!({"Status": "open", "Owner": "alice"})).await;
     let status = status_of(desk, ticket).await;
     assert_eq!((status.category, status.assigned), (Category::InProgress, true));
@@ -129,5 +131,4 @@ async fn oddities(rt: &Rt, desk: &dyn Desk, ticket: &TicketRef) {
     rt.alice("PUT", &format!("/ticket/{}", ticket.id), strip).await;
     assert_eq!(status_of(desk, ticket).await.key, None);
     assert!(desk.find(&key("a")).await.unwrap().is_empty());
-    assert_eq!(rt.tickets_of_the_bridge().await, 3);
 }

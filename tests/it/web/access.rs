@@ -8,7 +8,16 @@ async fn without_access_this_machine_is_served_and_no_name_that_points_to_it() {
     for host in ["127.0.0.1:8480", "localhost:8480", "localhost", "LocalHost", "[::1]:8480", "[::1]", "127.0.0.2"] {
         assert_eq!(bed.call(Ask::get("/").with("host", host)).await.status, 200, "{host}");
     }
-    let foreign = ["evil.example", "evil.example:8480", "localhost.evil.example", "127.0.0.1.evil.example", "", "192.0.2.1", "::1", "a@b@c"];
+    let foreign = [
+        "evil.example",
+        "evil.example:8480",
+        "localhost.evil.example",
+        "127.0.0.1.evil.example",
+        "",
+        "192.0.2.1",
+        "::1",
+        "a@b@c",
+    ];
     for host in foreign {
         for path in ["/", "/assignments", "/api/v1/overview", "/metrics", "/operations"] {
             assert_eq!(bed.call(Ask::get(path).with("host", host)).await.code(), "host", "{host} {path}");
@@ -119,7 +128,9 @@ async fn a_trusted_proxy_names_the_person_and_nobody_else_may() {
     }
     let smuggled = ask("10.0.0.5:1", "root", "iam").also("x-forwarded-user", "kim");
     assert_eq!(bed.call(smuggled).await.code(), "sign-in", "a header that the client sent beside the proxy's");
-    let page = bed.call(Ask::get("/operations").with("x-forwarded-user", "kim").with("x-forwarded-groups", "iam").from("10.0.0.5:1")).await;
+    let page = bed
+        .call(Ask::get("/operations").with("x-forwarded-user", "kim").with("x-forwarded-groups", "iam").from("10.0.0.5:1"))
+        .await;
     let fields = [("csrf", page.csrf()), ("action", "unpark".to_owned()), ("id", filled.lims.parked.assignment.to_string())];
     let fields: Vec<(&str, &str)> = fields.iter().map(|(k, v)| (*k, v.as_str())).collect();
     let form = |user: &str| {
@@ -153,7 +164,11 @@ async fn a_session_is_opened_with_a_token_and_ends() {
     assert_eq!(unsigned.code(), "form");
     let out = bed.call(Ask::form("/sign-out", &[("csrf", &page.csrf())]).with("cookie", &session)).await;
     assert_eq!((out.status.as_u16(), out.cookie("lastmile").as_deref()), (303, Some("")));
-    assert_eq!(bed.call(Ask::get("/operations").with("cookie", &session)).await.code(), "sign-in", "a copied cookie is worthless");
+    assert_eq!(
+        bed.call(Ask::get("/operations").with("cookie", &session)).await.code(),
+        "sign-in",
+        "a copied cookie is worthless"
+    );
     let next = sign_in(&bed, OPERATOR, "192.0.2.1:1").await;
     bed.clock.advance_ms(8 * 3_600_000 - 1);
     assert_eq!(bed.call(Ask::get("/").with("cookie", &next)).await.status, 200);
@@ -197,7 +212,10 @@ async fn with_https_cookies_are_the_browsers_guarded_ones() {
     let bed = Bed::with_public_url("https://lastmile.example.org", &tokens()).await;
     let page = bed.call(Ask::get("/sign-in")).await;
     let cookie = page.headers.get("set-cookie").unwrap().to_str().unwrap();
-    assert!(cookie.starts_with("__Host-lastmile-form=") && cookie.ends_with("; Secure") && cookie.contains("; Path=/;"), "{cookie}");
+    assert!(
+        cookie.starts_with("__Host-lastmile-form=") && cookie.ends_with("; Secure") && cookie.contains("; Path=/;"),
+        "{cookie}"
+    );
     let bound = format!("__Host-lastmile-form={}", page.cookie("__Host-lastmile-form").unwrap());
     let form = Ask::form("/sign-in", &[("csrf", &page.csrf()), ("token", VIEWER)]).with("origin", "https://lastmile.example.org");
     let session = bed.call(form.with("cookie", &bound)).await.cookie("__Host-lastmile").unwrap();
@@ -209,7 +227,9 @@ async fn every_answer_carries_the_headers_and_no_page_needs_script() {
     let bed = Bed::new("", true).await;
     let filled = bed.filled().await;
     let one = format!("/assignments/{}", filled.sales.open.assignment);
-    for path in ["/", "/assignments", &one, "/operations", "/kpi", "/sign-in", "/docs/errors", "/docs/errors/E-KEY", "/nowhere", "/livez"] {
+    for path in
+        ["/", "/assignments", &one, "/operations", "/kpi", "/sign-in", "/docs/errors", "/docs/errors/E-KEY", "/nowhere", "/livez"]
+    {
         let answer = bed.call(Ask::get(path).with("accept", "text/html")).await;
         let policy = answer.header("content-security-policy");
         assert!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe"), "{path}");

@@ -47,7 +47,12 @@ async fn the_last_page_says_so_and_a_cursor_belongs_to_its_filter() {
     let last = get(&format!("limit=2&application=lims&cursor={cursor}")).await.json();
     assert_eq!((ids(&last).len(), &last["next"]), (2, &Value::Null), "a full last page has no next one");
     assert_eq!(get(&format!("limit=4&application=lims&cursor={cursor}")).await.status, 200, "another length is no other list");
-    for other in [format!("cursor={cursor}"), format!("application=salesforce&cursor={cursor}"), "cursor=AAAA".to_owned(), "cursor=".to_owned()] {
+    for other in [
+        format!("cursor={cursor}"),
+        format!("application=salesforce&cursor={cursor}"),
+        "cursor=AAAA".to_owned(),
+        "cursor=".to_owned(),
+    ] {
         assert_eq!(get(&other).await.code(), "cursor", "{other}");
     }
     for wrong in ["limit=0", "limit=501", "limit=x", "limit=-1", "state=opne", "parked=maybe", "statte=open"] {
@@ -77,7 +82,11 @@ async fn operators_act_through_the_api() {
     assert_eq!(bed.state(lims.open.assignment).await, "closed");
     for (path, body, code) in [
         (format!("assignments/{}/decide", sales.open.assignment), json!({"outcome": "done", "reason": "x"}), "unprocessable"),
-        (format!("assignments/{}/decide", sales.open.assignment), json!({"outcome": "rejected", "reason": "  "}), "unprocessable"),
+        (
+            format!("assignments/{}/decide", sales.open.assignment),
+            json!({"outcome": "rejected", "reason": "  "}),
+            "unprocessable",
+        ),
         (format!("assignments/{}/decide", sales.open.assignment), json!({"outcome": "rejected"}), "unprocessable"),
         (format!("errands/{}/ticket", sales.open.errand), json!({"id": ""}), "unprocessable"),
         (format!("errands/{}/retry", sales.open.errand), json!({"force": true}), "unprocessable"),
@@ -101,7 +110,7 @@ async fn a_quarantined_event_is_replayed_once_its_mapping_fits() {
     let id = bed.held().await;
     let replay = || Ask::json(&format!("/api/v1/quarantine/{id}/replay"), &json!({}));
     assert_eq!(bed.call(replay()).await.code(), "not-now");
-    bed.mend();
+    bed.mend().await;
     let taken = bed.call(replay()).await.json();
     assert_eq!(taken["result"], "new");
     let one = bed.call(Ask::get(&format!("/api/v1/assignments/{}", taken["assignment"].as_str().unwrap()))).await.json();
@@ -141,7 +150,10 @@ async fn every_refusal_is_a_problem_document_with_a_page_behind_it() {
         }
         assert_eq!(answer.code(), code);
         let document = answer.json();
-        assert!(!document["title"].as_str().unwrap().is_empty() && !document["detail"].as_str().unwrap().is_empty(), "{document}");
+        assert!(
+            !document["title"].as_str().unwrap().is_empty() && !document["detail"].as_str().unwrap().is_empty(),
+            "{document}"
+        );
         let page = bed.call(Ask::get(document["type"].as_str().unwrap())).await;
         assert!(page.status == 200 && page.body.contains("Can a ticket be lost or doubled?"), "{code}");
     }
@@ -163,12 +175,17 @@ async fn people_are_refused_with_a_page() {
 async fn health_and_metrics_say_what_the_ledger_holds() {
     let bed = Bed::new("", true).await;
     let value = |text: &str, name: &str| -> f64 {
-        let line = text.lines().find(|l| l.strip_prefix(name).is_some_and(|r| r.starts_with(' '))).unwrap_or_else(|| panic!("no {name} in {text}"));
+        let line = text
+            .lines()
+            .find(|l| l.strip_prefix(name).is_some_and(|r| r.starts_with(' ')))
+            .unwrap_or_else(|| panic!("no {name} in {text}"));
         line.rsplit(' ').next().unwrap().parse().unwrap()
     };
     let empty = bed.call(Ask::get("/metrics")).await;
     assert!(empty.header("content-type").starts_with("text/plain; version=0.0.4"));
-    for name in ["lastmile_oldest_unfulfilled_age_seconds", "lastmile_intake_lag_seconds", "lastmile_strays_found{kind=\"double\"}"] {
+    for name in
+        ["lastmile_oldest_unfulfilled_age_seconds", "lastmile_intake_lag_seconds", "lastmile_strays_found{kind=\"double\"}"]
+    {
         assert!(value(&empty.body, name).abs() < f64::EPSILON, "{name}");
     }
     bed.filled().await;
@@ -179,7 +196,11 @@ async fn health_and_metrics_say_what_the_ledger_holds() {
     let text = bed.call(Ask::get("/metrics")).await.body;
     let (jira, snow) = ("{edge=\"desk/jira\"}", "{edge=\"desk/servicenow\"}");
     let over_edges = |name: &str| -> Vec<f64> {
-        [jira, snow].iter().filter(|e| text.contains(&format!("{name}{e}"))).map(|e| value(&text, &format!("{name}{e}"))).collect()
+        [jira, snow]
+            .iter()
+            .filter(|e| text.contains(&format!("{name}{e}")))
+            .map(|e| value(&text, &format!("{name}{e}")))
+            .collect()
     };
     for (name, wanted) in [
         ("lastmile_oldest_unfulfilled_age_seconds", 100.0),

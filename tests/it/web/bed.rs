@@ -281,12 +281,12 @@ impl Bed {
     }
 
     /// Somebody mends the mapping, so that the event of [`Bed::held`] fits.
-    pub fn mend(&self) {
+    pub async fn mend(&self) {
         let mut catalog = (*self.bridge.setup.load_full().catalog).clone();
         let edge = catalog.sources.get_mut("iga").unwrap();
         let text = edge.file.text().replace("remove = \"revoke\"", "remove = \"revoke\", remove_all = \"revoke\"");
         edge.file = lastmile::catalog::ConfigFile::from_text(edge.file.path(), &text);
-        self.bridge.swap(bridge::setup(catalog, &self.bridge.clock).unwrap());
+        self.bridge.swap(bridge::setup(catalog, &self.bridge.clock).unwrap()).await.unwrap();
     }
 
     pub async fn state(&self, id: Id) -> String {

@@ -13,7 +13,9 @@ async fn the_local_operator_acts_with_the_page_s_form_and_not_without() {
     assert!(forms >= 5 && page.body.matches("name=\"csrf\" value=\"").count() >= forms, "every form carries a token: {forms}");
     assert_eq!(page.body.matches("name=\"csrf\" value=\"\"").count(), 0);
     let csrf = page.csrf();
-    let fields = |csrf: &str| vec![("csrf".to_owned(), csrf.to_owned()), ("action".to_owned(), "unpark".to_owned()), ("id".to_owned(), parked.clone())];
+    let fields = |csrf: &str| {
+        vec![("csrf".to_owned(), csrf.to_owned()), ("action".to_owned(), "unpark".to_owned()), ("id".to_owned(), parked.clone())]
+    };
     let form = |csrf: &str| {
         let fields = fields(csrf);
         let fields: Vec<(&str, &str)> = fields.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
@@ -44,7 +46,9 @@ async fn a_form_of_one_session_is_none_of_another_nor_of_a_restarted_process() {
     let csrf = bed.call(Ask::get("/operations").with("cookie", &mine)).await.csrf();
     let id = filled.lims.parked.assignment.to_string();
     let form = |csrf: &str, cookie: &str| {
-        Ask::form("/operations", &[("csrf", csrf), ("action", "unpark"), ("id", &id)]).with("cookie", cookie).with("accept", "*/*")
+        Ask::form("/operations", &[("csrf", csrf), ("action", "unpark"), ("id", &id)])
+            .with("cookie", cookie)
+            .with("accept", "*/*")
     };
     assert_eq!(bed.call(form(&csrf, &other)).await.code(), "form");
     assert_eq!(bed.call(form(&csrf, "x=y")).await.code(), "sign-in");

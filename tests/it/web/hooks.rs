@@ -51,7 +51,8 @@ async fn hooks_are_answered_over_the_listener_while_connections_idle_and_a_stop_
         String::from_utf8(answer).unwrap()
     };
     assert!(exchange(ask("/readyz")).await.starts_with("HTTP/1.1 200"));
-    let refused = exchange("POST /hooks/iga HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}".to_owned()).await;
+    let refused =
+        exchange("POST /hooks/iga HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}".to_owned()).await;
     assert!(refused.starts_with("HTTP/1.1 401") && refused.contains("not-authentic"), "{refused}");
     let huge = format!("GET / HTTP/1.1\r\nhost: {address}\r\nx: {}\r\n\r\n", "x".repeat(1_000_000));
     let answer = exchange(huge).await;
@@ -71,7 +72,10 @@ async fn hooks_are_answered_over_the_listener_while_connections_idle_and_a_stop_
 async fn a_body_that_does_not_come_is_given_up() {
     let bed = Bed::limited(Limits { body_within: Duration::from_millis(20), ..Limits::default() }).await;
     let never = || axum::body::Body::from_stream(futures_util::stream::pending::<Result<axum::body::Bytes, std::io::Error>>());
-    for ask in [Ask::post("/hooks/iga", never()), Ask::post("/api/v1/errands/0000000000000/retry", never()).with("content-type", "application/json")] {
+    for ask in [
+        Ask::post("/hooks/iga", never()),
+        Ask::post("/api/v1/errands/0000000000000/retry", never()).with("content-type", "application/json"),
+    ] {
         let answer = bed.call(ask).await;
         assert_eq!((answer.status.as_u16(), answer.code().as_str()), (408, "slow"));
     }

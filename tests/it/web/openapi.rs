@@ -114,7 +114,7 @@ fn calls(filled: &Filled, replayable: &str) -> Vec<(&'static str, String, Value)
 async fn what_is_answered_fits_the_document_and_what_is_documented_is_answered() {
     let bed = Bed::new("", true).await;
     let (filled, held) = (bed.filled().await, bed.held().await);
-    bed.mend();
+    bed.mend().await;
     let document = document();
     let served = bed.call(Ask::get("/api/v1/openapi.json")).await;
     assert_eq!(served.json(), document);
@@ -147,7 +147,8 @@ async fn what_is_answered_fits_the_document_and_what_is_documented_is_answered()
 async fn nothing_that_is_sent_makes_the_server_fail() {
     let bed = Bed::new("", true).await;
     bed.filled().await;
-    let strange = ["", "0", "-1", "99999999999999999999", "%00", "%FF", "null", "true", "zzzzzzzzzzzzz", "%27%20OR%201=1", "☃%E2%98%83"];
+    let strange =
+        ["", "0", "-1", "99999999999999999999", "%00", "%FF", "null", "true", "zzzzzzzzzzzzz", "%27%20OR%201=1", "☃%E2%98%83"];
     for (method, path, operation) in operations(&document()) {
         for value in strange.iter().filter(|v| v.is_ascii()) {
             let at = path.split('/').map(|p| if p.starts_with('{') { *value } else { p }).collect::<Vec<_>>().join("/");
@@ -157,7 +158,8 @@ async fn nothing_that_is_sent_makes_the_server_fail() {
             }
             for path in asked {
                 let bodies = [json!({}), json!([]), json!({"id": value, "reason": value, "outcome": value}), json!(value)];
-                let asks = if method == "GET" { vec![Ask::get(&path)] } else { bodies.iter().map(|b| Ask::json(&path, b)).collect() };
+                let asks =
+                    if method == "GET" { vec![Ask::get(&path)] } else { bodies.iter().map(|b| Ask::json(&path, b)).collect() };
                 for ask in asks {
                     let answer = bed.call(ask).await;
                     assert!(answer.status.as_u16() < 500, "{method} {path}: {}", answer.body);

@@ -7,10 +7,16 @@ use super::bed::{Ask, Bed, Filled, LIMS_OPERATOR, LIMS_VIEWER, OPERATOR, PRIVATE
 
 /// Every address that shows something, as its reader would ask for it or try to.
 fn everything(filled: &Filled) -> Vec<String> {
-    let mut paths: Vec<String> = ["/", "/assignments", "/operations", "/kpi", "/kpi?days=366", "/metrics"].map(str::to_owned).to_vec();
+    let mut paths: Vec<String> =
+        ["/", "/assignments", "/operations", "/kpi", "/kpi?days=366", "/metrics"].map(str::to_owned).to_vec();
     for base in ["/assignments?", "/api/v1/assignments?limit=500&"] {
-        for query in ["", "state=open", "application=salesforce", "application=lims", "q=REQ-salesforce-1", "q=REQ-lims-11", "parked=true"] {
-            paths.push(format!("{base}{query}").replace("parked=true", if base.starts_with("/api") { "parked=true" } else { "parked=yes" }));
+        for query in
+            ["", "state=open", "application=salesforce", "application=lims", "q=REQ-salesforce-1", "q=REQ-lims-11", "parked=true"]
+        {
+            paths.push(
+                format!("{base}{query}")
+                    .replace("parked=true", if base.starts_with("/api") { "parked=true" } else { "parked=yes" }),
+            );
         }
     }
     paths.extend(["overview", "operations", "kpi?days=366", "kpi?application=salesforce"].map(|p| format!("/api/v1/{p}")));
@@ -46,7 +52,10 @@ async fn nothing_of_another_application_is_shown_anywhere() {
         }
         assert_eq!(bed.call(Ask::get("/metrics").bearer(token)).await.code(), "scope");
         let overview = bed.call(Ask::get("/api/v1/overview").bearer(token)).await.json();
-        assert_eq!((&overview["parked_errands"], &overview["unclear"], &overview["quarantined"]), (&json!(1), &json!(1), &json!(0)));
+        assert_eq!(
+            (&overview["parked_errands"], &overview["unclear"], &overview["quarantined"]),
+            (&json!(1), &json!(1), &json!(0))
+        );
     }
     let all = bed.call(Ask::get("/api/v1/overview").bearer(VIEWER)).await.json();
     assert_eq!((&all["parked_errands"], &all["unclear"], &all["quarantined"]), (&json!(2), &json!(2), &json!(1)));

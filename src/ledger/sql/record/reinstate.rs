@@ -25,8 +25,11 @@ pub(in crate::ledger) async fn reinstate(
 ) -> LedgerResult<Option<usize>> {
     let (from, to) = range_of(source, external_id);
     let found: Vec<Taken> = sqlx::query_as(
-        "SELECT id, state, ticket_id, outcome FROM assignment
-         WHERE natural_key >= $1 AND natural_key < $2 AND external_id = $3 AND source = $4 AND withdrawn_at = $5",
+        // One that came back as a new generation is an order of its own, and has been recorded.
+        "SELECT id, state, ticket_id, outcome FROM assignment AS a
+         WHERE natural_key >= $1 AND natural_key < $2 AND external_id = $3 AND source = $4 AND withdrawn_at = $5
+            AND NOT EXISTS (SELECT 1 FROM assignment AS n WHERE n.natural_key >= $1 AND n.natural_key < $2 AND n.external_id = $3
+                AND n.source = $4 AND n.operation = a.operation AND n.generation > a.generation)",
     )
     .bind(from)
     .bind(to)

@@ -6,10 +6,13 @@ use serde::Deserialize;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite, SqlitePool};
 
-use super::{ASSIGNMENT_COLUMNS, ERRAND_COLUMNS, assignment_row, errand_row, push_scope, text};
-use crate::ledger::views::{AssignmentDetail, ErrandRow, JournalRow, Scope, TicketRow};
+use super::{ASSIGNMENT_COLUMNS, ERRAND_COLUMNS, assignment_row, errand_row, push_scope, text, time};
+use crate::ledger::views::{AssignmentDetail, AttemptRow, ErrandRow, JournalRow, Scope, TicketRow};
 use crate::ledger::{Action, BRIDGE, LedgerError, LedgerResult};
 use crate::model::{Id, Timestamp};
+
+/// Calls shown of one errand.
+const MAX_CALLS: i64 = 50;
 
 /// Events whose cause is always in our own words; other causes may quote a desk or a person.
 const OWN_WORDS: [&str; 12] = [
@@ -66,7 +69,9 @@ pub(in crate::ledger) async fn assignment(
         tickets: tickets(pool, id, names).await?,
         journal: journal(pool, id, names).await?,
         errands: errands(pool, id, names).await?,
+        attempts: Vec::new(),
     };
+    detail.attempts = attempts(pool, &detail.errands).await?;
     if names {
         add_persons(pool, &found, &mut detail).await?;
     }
@@ -174,6 +179,34 @@ async fn errands(pool: &SqlitePool, id: Id, names: bool) -> LedgerResult<Vec<Err
         .push_bind(id.0)
         .push(") ORDER BY e.id");
     query.build().fetch_all(pool).await?.iter().map(|row| errand_row(row, names)).collect()
+}
+
+/// Calls of these errands: the newest of each, should one have failed for weeks.
+async fn attempts(pool: &SqlitePool, errands: &[ErrandRow]) -> LedgerResult<Vec<AttemptRow>> {
+    let mut calls = Vec::new();
+    for errand in errands {
+        let rows = sqlx::query(
+            "SELECT lease_no, what, started_at, ended_at, verdict, code FROM attempt WHERE errand_id = $1
+             ORDER BY lease_no DESC LIMIT $2",
+        )
+        .bind(errand.id.0)
+        .bind(MAX_CALLS)
+        .fetch_all(pool)
+        .await?;
+        for row in rows.iter().rev() {
+            calls.push(AttemptRow {
+                errand: errand.id,
+                number: row.try_get("lease_no")?,
+                what: row.try_get("what")?,
+                started_at: Timestamp(row.try_get("started_at")?),
+                ended_at: time(row, "ended_at")?,
+                verdict: text(row, "verdict")?,
+                code: text(row, "code")?,
+            });
+        }
+    }
+    calls.sort_by_key(|c| (c.started_at, c.errand, c.number));
+    Ok(calls)
 }
 
 /// Applications that an action would touch: all that share the errand's ticket.

@@ -10,6 +10,17 @@ use crate::model::{Id, Timestamp};
 /// A search that fits more rows than this is no search for one thing.
 const MAX_FOUND: i64 = 500;
 
+/// Natural keys begin with the source and the external id, and are indexed: sources are leapt through, one by one.
+/// What lies between `id/` and `id0` (the character after the slash) begins with `id/`.
+const BY_EXTERNAL_ID: &str = "WITH RECURSIVE place(source) AS (
+    SELECT (SELECT source FROM assignment ORDER BY natural_key LIMIT 1)
+    UNION ALL
+    SELECT (SELECT source FROM assignment WHERE natural_key > p.source || '0' ORDER BY natural_key LIMIT 1)
+    FROM place AS p WHERE p.source IS NOT NULL)
+  SELECT a.id FROM place AS p CROSS JOIN assignment AS a ON a.natural_key > p.source || '/' || $1 || '/'
+    AND a.natural_key < p.source || '/' || $1 || '0'
+  WHERE p.source IS NOT NULL AND a.external_id = $1 LIMIT $2";
+
 /// A page of assignments, newest first.
 pub(in crate::ledger) async fn assignments(
     pool: &SqlitePool,
@@ -75,14 +86,12 @@ async fn search(pool: &SqlitePool, words: &str) -> LedgerResult<Vec<i64>> {
     if let Ok(id) = words.parse::<Id>() {
         return Ok(vec![id.0]);
     }
-    let mut ids: Vec<i64> = sqlx::query_scalar("SELECT id FROM assignment WHERE external_id = $1 LIMIT $2")
-        .bind(words)
-        .bind(MAX_FOUND)
-        .fetch_all(pool)
-        .await?;
+    let mut ids: Vec<i64> = sqlx::query_scalar(BY_EXTERNAL_ID).bind(words).bind(MAX_FOUND).fetch_all(pool).await?;
     let by_ticket: Vec<i64> = sqlx::query_scalar(
         "SELECT i.assignment_id FROM ticket AS t JOIN ticket_item AS i ON i.ticket_id = t.id
-         WHERE t.ref_number = $1 OR (t.key = $1 AND t.shape <> 'double') LIMIT $2",
+         WHERE t.ref_number = $1
+         UNION SELECT i.assignment_id FROM ticket AS t JOIN ticket_item AS i ON i.ticket_id = t.id
+         WHERE t.key = $1 AND t.shape <> 'double' LIMIT $2",
     )
     .bind(words)
     .bind(MAX_FOUND)

@@ -1,0 +1,134 @@
+//! The server process, and the ledger as a file.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::Arguments;
+use crate::cli::findings::finding;
+use crate::cli::page;
+use crate::http::client::ClientSettings;
+use crate::http::{Call, HttpClient};
+use crate::ledger::{Holder, Inspection, Ledger as _, SqliteLedger};
+use crate::model::finding::{Finding, Grade};
+
+/// A server on this machine answers within this or not at all.
+const NEAR: Duration = Duration::from_secs(3);
+/// Less free disk than this is too little for a busy day.
+const LOW_BYTES: u64 = 1 << 30;
+/// Less than this and writes will fail soon.
+const OUT_BYTES: u64 = 100 << 20;
+
+/// Who holds the lock and whether that process answers.
+pub(super) async fn server(ledger: &SqliteLedger, address: &str) -> Vec<Finding> {
+    let holder = SqliteLedger::holder(ledger.path());
+    let held = match holder {
+        Holder::Nobody => finding(Grade::Warning, "process", "none serves this ledger: start `lastmile serve`"),
+        Holder::Process(Some(id)) => finding(Grade::Good, "process", format!("{id} serves this ledger")),
+        Holder::Process(None) => finding(Grade::Good, "process", "one serves this ledger"),
+    };
+    let client = HttpClient::new(ClientSettings { timeout: NEAR, ..ClientSettings::for_edge("the server") });
+    let answer = match client {
+        Ok(client) => client.send(Call::new("GET", format!("{address}/readyz"))).await.ok(),
+        Err(_) => None,
+    };
+    let answers = match (holder, answer.map(|a| a.status)) {
+        (Holder::Process(_), Some(200)) => finding(Grade::Good, "readiness", "ready: a write would succeed now"),
+        (Holder::Process(_), Some(status)) => finding(
+            Grade::Bad,
+            "readiness",
+            format!("not ready ({status}): it cannot write its ledger; see {}", page("ledger-away")),
+        ),
+        (Holder::Process(_), None) => {
+            finding(Grade::Bad, "readiness", "it does not answer: it hangs, or listens elsewhere than [server] listen says now")
+        }
+        (Holder::Nobody, Some(_)) => {
+            finding(Grade::Bad, "readiness", "something answers there, but it does not serve this ledger: two installations?")
+        }
+        (Holder::Nobody, None) => return vec![held],
+    };
+    vec![held, answers]
+}
+
+/// The file: schema, safety, size, damage; the disk under it.
+pub(super) async fn ledger(ledger: &SqliteLedger, arguments: &Arguments) -> Vec<Finding> {
+    let mut findings = match ledger.inspect(arguments.integrity).await {
+        Ok(inspection) => of_file(&inspection, arguments.integrity),
+        Err(error) => vec![finding(Grade::Bad, "file", error.to_string())],
+    };
+    findings.push(disk(ledger.path()));
+    if arguments.chains {
+        findings.push(match ledger.verify_chains().await {
+            Ok(broken) if broken.is_empty() => finding(Grade::Good, "journal", "every hash chain holds"),
+            Ok(broken) => {
+                let ids: Vec<String> = broken.iter().take(5).map(ToString::to_string).collect();
+                let words = format!(
+                    "{} chains do not hold, as of {}: rows were changed from outside; compare with a backup",
+                    broken.len(),
+                    ids.join(", ")
+                );
+                finding(Grade::Bad, "journal", words)
+            }
+            Err(error) => finding(Grade::Bad, "journal", error.to_string()),
+        });
+    }
+    findings
+}
+
+fn of_file(found: &Inspection, thorough: bool) -> Vec<Finding> {
+    let schema = match found.schema.cmp(&found.known_schema) {
+        std::cmp::Ordering::Less => finding(
+            Grade::Warning,
+            "schema",
+            format!("{}, this lastmile knows {}: it is migrated when `serve` starts", found.schema, found.known_schema),
+        ),
+        _ => finding(Grade::Good, "schema", found.schema.to_string()),
+    };
+    let safe = found.synchronous >= 2 && found.journal_mode == "wal";
+    let level = match found.synchronous {
+        0 => "OFF",
+        1 => "NORMAL",
+        2 => "FULL",
+        _ => "EXTRA",
+    };
+    let durable = format!("synchronous {level}, journal {}", found.journal_mode);
+    let safety = if safe {
+        finding(Grade::Good, "durability", format!("{durable}: what was answered survives a power cut"))
+    } else {
+        finding(Grade::Bad, "durability", format!("{durable}: a power cut could lose what was answered"))
+    };
+    let size = format!("{}, and {} not merged into it yet", bytes(found.bytes), bytes(found.log_bytes));
+    let damage = if found.damage.is_empty() {
+        let words = if thorough { "no damage, indexes included" } else { "no damage (--integrity also compares the indexes)" };
+        finding(Grade::Good, "check", words)
+    } else {
+        let words = format!("damaged: {}; stop the server, keep the file, restore a backup", found.damage.join("; "));
+        finding(Grade::Bad, "check", words)
+    };
+    vec![schema, safety, finding(Grade::Good, "size", size), damage]
+}
+
+fn disk(path: &Path) -> Finding {
+    let folder = path.parent().filter(|f| !f.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match rustix::fs::statvfs(folder) {
+        Err(error) => finding(Grade::Warning, "disk", format!("its free space cannot be read: {error}")),
+        Ok(disk) => {
+            let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+            let (grade, words) = match free {
+                0..OUT_BYTES => (Grade::Bad, "writes will fail soon: make room"),
+                OUT_BYTES..LOW_BYTES => (Grade::Warning, "little: make room"),
+                _ => (Grade::Good, "enough"),
+            };
+            finding(grade, "disk", format!("{} free: {words}", bytes(free)))
+        }
+    }
+}
+
+/// Sizes as people say them.
+fn bytes(n: u64) -> String {
+    match n {
+        0..1_024 => format!("{n} bytes"),
+        1_024..1_048_576 => format!("{} KiB", n >> 10),
+        1_048_576..1_073_741_824 => format!("{} MiB", n >> 20),
+        _ => format!("{} GiB", n >> 30),
+    }
+}

@@ -1,0 +1,100 @@
+//! What waits, for whom, and why.
+
+use std::collections::BTreeMap;
+
+use crate::cli::findings::finding;
+use crate::cli::page;
+use crate::flow::Setup;
+use crate::ledger::views::{Operations, Overview, Owed};
+use crate::ledger::{LedgerResult, SqliteLedger, Views as _};
+use crate::model::Timestamp;
+use crate::model::finding::{Finding, Grade};
+use crate::runtime::orphans;
+
+/// Rows whose codes are counted.
+const MOST: usize = 1_000;
+/// A call that is due for longer than this has stopped moving.
+const LATE_MS: i64 = 15 * 60_000;
+
+/// Counts, the oldest of each, and where each code is explained.
+pub(super) async fn findings(ledger: &SqliteLedger, setup: &Setup, now: Timestamp) -> LedgerResult<Vec<Finding>> {
+    let overview = ledger.overview(&None, now).await?;
+    let lists = ledger.operations(&None, false, MOST).await?;
+    let owed = ledger.owed(now).await?;
+    let mut findings = vec![states(&overview)];
+    findings.extend(for_people(&overview, &lists));
+    findings.extend(orphans(setup, &owed).into_iter().map(|words| finding(Grade::Bad, "edge", words)));
+    findings.extend(owed.iter().filter_map(|owed| late(owed, now)));
+    findings.extend(failing(&overview, &lists));
+    Ok(findings)
+}
+
+fn states(overview: &Overview) -> Finding {
+    let states: Vec<String> = overview.by_state.iter().map(|c| format!("{} {}", c.count, c.name)).collect();
+    let words = if states.is_empty() { "no order yet".to_owned() } else { states.join(", ") };
+    let future = if overview.future > 0 { format!("; {} wait for their date", overview.future) } else { String::new() };
+    finding(Grade::Good, "orders", format!("{words}{future}"))
+}
+
+fn for_people(overview: &Overview, lists: &Operations) -> Vec<Finding> {
+    let parked: Vec<Option<&str>> = lists.parked.iter().map(|row| row.parked_code.as_deref()).collect();
+    let parked_calls: Vec<Option<&str>> = lists.parked_errands.iter().map(|row| row.code.as_deref()).collect();
+    let unclear: Vec<Option<&str>> = lists.unclear.iter().map(|row| row.code.as_deref()).collect();
+    let act = "see the operations page, or `lastmile act`";
+    let mut findings = Vec::new();
+    let mut add = |what: &str, n: i64, grade: Grade, codes: &[Option<&str>], mend: &str| {
+        if n > 0 {
+            findings.push(finding(grade, what, format!("{n}{}: {mend}", explained(codes))));
+        } else {
+            findings.push(finding(Grade::Good, what, "none"));
+        }
+    };
+    add("parked orders", overview.parked, Grade::Warning, &parked, act);
+    add("parked calls", overview.parked_errands, Grade::Warning, &parked_calls, act);
+    add("unclear calls", overview.unclear, Grade::Warning, &unclear, "they clear up by themselves: the desk is asked");
+    add("quarantined events", overview.quarantined, Grade::Warning, &[], "see `lastmile replay`");
+    add("tickets too many", overview.strays, Grade::Warning, &[], "see the operations page");
+    findings
+}
+
+/// How often each code stands there and where it is explained.
+fn explained(codes: &[Option<&str>]) -> String {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for code in codes.iter().flatten() {
+        *counts.entry(code).or_default() += 1;
+    }
+    if counts.is_empty() {
+        return String::new();
+    }
+    let each: Vec<String> = counts.iter().map(|(code, n)| format!("{n} {code}, {}", page(code))).collect();
+    format!(" ({})", each.join("; "))
+}
+
+fn late(owed: &Owed, now: Timestamp) -> Option<Finding> {
+    let oldest = owed.oldest_due?;
+    let waited = now.ms_since(oldest);
+    let words = format!("{} calls wait; the oldest was due {} ago", owed.errands, span(waited));
+    let grade = if waited > LATE_MS { Grade::Bad } else { Grade::Good };
+    Some(finding(grade, &owed.edge, words))
+}
+
+fn failing(overview: &Overview, lists: &Operations) -> Vec<Finding> {
+    let each = overview.failing_by_edge.iter().map(|edge| {
+        let codes: Vec<Option<&str>> =
+            lists.failing.iter().filter(|row| row.edge == edge.id).map(|row| row.code.as_deref()).collect();
+        let words = format!("{} calls fail and are tried again{}", edge.count, explained(&codes));
+        finding(Grade::Warning, &edge.id, words)
+    });
+    each.collect()
+}
+
+/// A span as people say it.
+fn span(ms: i64) -> String {
+    let minutes = ms.max(0) / 60_000;
+    match minutes {
+        0 => "less than a minute".to_owned(),
+        1..120 => format!("{minutes} min"),
+        120..2_880 => format!("{} h", minutes / 60),
+        _ => format!("{} days", minutes / 1_440),
+    }
+}

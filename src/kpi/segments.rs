@@ -1,0 +1,164 @@
+//! Whose time it was: the life of one assignment cut into spans that each have one owner, without gap or overlap.
+
+use serde::Serialize;
+
+use crate::model::Timestamp;
+
+/// What a span of time was spent on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    /// Asked for, not approved yet.
+    Approval,
+    /// Approved for a later date: nobody's time.
+    FutureDate,
+    /// The ticket is to be filed.
+    Filing,
+    /// The ticket waits for somebody to begin.
+    Queue,
+    /// Somebody works on the ticket, or it is not known when they began.
+    Work,
+    /// Closed; the platform is being told.
+    Reporting,
+}
+
+/// A span of an assignment's life.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Segment {
+    /// Spent on.
+    pub part: Part,
+    /// From when.
+    pub from: Timestamp,
+    /// Until when (now, while it runs).
+    pub to: Timestamp,
+    /// It still runs.
+    pub running: bool,
+}
+
+/// The instants that cut a life.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Instants {
+    /// Asked for.
+    pub requested: Option<Timestamp>,
+    /// Last approval.
+    pub approved: Option<Timestamp>,
+    /// Arrived here.
+    pub received: Timestamp,
+    /// The admin group's clock started.
+    pub eligible: Option<Timestamp>,
+    /// Ticket created.
+    pub filed: Option<Timestamp>,
+    /// Work began.
+    pub first_work: Option<Timestamp>,
+    /// Ticket closed.
+    pub closed: Option<Timestamp>,
+    /// The platform has the outcome.
+    pub reported: Option<Timestamp>,
+    /// Nothing more will happen.
+    pub finished: bool,
+}
+
+/// The spans in order. Clocks of several parties meet here: what lies before its predecessor counts as no time at all.
+#[must_use]
+pub fn segments(of: &Instants, now: Timestamp) -> Vec<Segment> {
+    let approved = of.approved.unwrap_or(of.received);
+    let eligible = of.eligible.unwrap_or(approved);
+    // A ticket filed ahead of its date changes nothing for the admin group's clock.
+    let began = of.first_work.or(of.closed);
+    let ends = [
+        (Part::Approval, Some(approved)),
+        (Part::FutureDate, Some(eligible)),
+        (Part::Filing, of.filed.or(of.closed)),
+        (Part::Queue, if of.first_work.is_some() { began } else { of.filed.or(of.closed).filter(|_| of.closed.is_some()) }),
+        (Part::Work, of.closed),
+        (Part::Reporting, of.reported),
+    ];
+    let mut at = of.requested.unwrap_or(approved);
+    let mut spans = Vec::new();
+    for (part, end) in ends {
+        let until = match (part, end, of.closed) {
+            (Part::Reporting, end, _) => end,
+            (_, Some(end), Some(closed)) => Some(end.min(closed)),
+            (_, end, _) => end,
+        };
+        match until {
+            Some(until) if until <= now => {
+                if until > at {
+                    spans.push(Segment { part, from: at, to: until, running: false });
+                    at = until;
+                }
+            }
+            // still running, or ending in the future as far as is known
+            _ => {
+                if !of.finished && now > at {
+                    spans.push(Segment { part, from: at, to: now, running: true });
+                }
+                return spans;
+            }
+        }
+    }
+    spans
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const T: fn(i64) -> Timestamp = Timestamp;
+
+    fn parts(of: &Instants, now: i64) -> Vec<(Part, i64, bool)> {
+        segments(of, T(now)).into_iter().map(|s| (s.part, s.to.ms_since(s.from), s.running)).collect()
+    }
+
+    #[test]
+    fn each_span_has_one_owner() {
+        let whole = Instants {
+            requested: Some(T(0)),
+            approved: Some(T(10)),
+            received: T(11),
+            eligible: Some(T(30)),
+            filed: Some(T(32)),
+            first_work: Some(T(40)),
+            closed: Some(T(70)),
+            reported: Some(T(75)),
+            finished: true,
+        };
+        let told = [
+            (Part::Approval, 10, false),
+            (Part::FutureDate, 20, false),
+            (Part::Filing, 2, false),
+            (Part::Queue, 8, false),
+            (Part::Work, 30, false),
+            (Part::Reporting, 5, false),
+        ];
+        assert_eq!(parts(&whole, 100), told);
+        let open = Instants { first_work: None, closed: None, reported: None, finished: false, ..whole };
+        assert_eq!(parts(&open, 60).last(), Some(&(Part::Queue, 28, true)));
+        assert_eq!(parts(&Instants { filed: Some(T(12)), ..open }, 20).last(), Some(&(Part::FutureDate, 10, true)));
+        let begun = Instants { first_work: Some(T(40)), ..open };
+        assert_eq!(parts(&begun, 60).last(), Some(&(Part::Work, 20, true)));
+        let unknown_start = Instants { first_work: None, ..whole };
+        assert_eq!(parts(&unknown_start, 100)[3], (Part::Work, 38, false));
+    }
+
+    proptest! {
+        #[test]
+        fn spans_touch_and_never_overlap(
+            requested in proptest::option::of(0i64..100), approved in proptest::option::of(0i64..100), received in 0i64..100,
+            eligible in proptest::option::of(0i64..100), filed in proptest::option::of(0i64..100),
+            first_work in proptest::option::of(0i64..100), closed in proptest::option::of(0i64..100),
+            reported in proptest::option::of(0i64..100), finished: bool, now in 0i64..120,
+        ) {
+            let t = |v: Option<i64>| v.map(Timestamp);
+            let of = Instants {
+                requested: t(requested), approved: t(approved), received: T(received), eligible: t(eligible), filed: t(filed),
+                first_work: t(first_work), closed: t(closed), reported: t(reported), finished,
+            };
+            let spans = segments(&of, T(now));
+            prop_assert!(spans.windows(2).all(|w| w[0].to == w[1].from));
+            prop_assert!(spans.iter().all(|s| s.from < s.to && s.to <= T(now)));
+            prop_assert!(spans.iter().rev().skip(1).all(|s| !s.running));
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! A standing list: what is new is ordered, what is gone is ordered away, in one transaction with the cursor.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use sqlx::{SqliteConnection, SqlitePool};
+
+use super::super::{LedgerError, LedgerResult, Receipt, ReceiptContent, Recorded, StandingRound, Stood};
+use super::pull::{cursor_name, move_cursor};
+use super::record::{From, record, withdraw};
+use super::{Shared, document, rows};
+use crate::model::key::stable_id;
+use crate::model::{Assignment, State, Timestamp};
+
+/// Rows written by one statement.
+const CHUNK: usize = 2_000;
+
+/// Records a round, or nothing when the cursor has moved.
+pub(in crate::ledger) async fn record_standing(
+    tx: &mut SqliteConnection,
+    shared: &Shared,
+    round: &StandingRound,
+) -> LedgerResult<Stood> {
+    if !move_cursor(tx, &cursor_name(&round.source), round.from.as_deref(), &round.to, round.at).await? {
+        return Ok(Stood::CursorMoved);
+    }
+    let known: HashMap<String, String> =
+        sqlx::query_as::<_, (String, String)>("SELECT external_id, digest FROM standing WHERE source = $1")
+            .bind(&round.source)
+            .fetch_all(&mut *tx)
+            .await?
+            .into_iter()
+            .collect();
+    // A row that several pages showed counts once, as it was seen last.
+    let present: BTreeMap<&str, &Receipt> = round.rows.iter().map(|(id, receipt)| (id.as_str(), receipt)).collect();
+    let new: Vec<&Receipt> = present.iter().filter(|(id, _)| !known.contains_key(**id)).map(|(_, receipt)| *receipt).collect();
+    let results = if round.baseline || new.is_empty() { Vec::new() } else { record(tx, shared, &new, From::List).await? };
+    keep(tx, round, &present, &known).await?;
+    let seen: HashSet<&str> = present.keys().copied().collect();
+    let gone: Vec<&str> = known.keys().map(String::as_str).filter(|id| !seen.contains(id)).collect();
+    let mut stood = Stood::Recorded { results, removed: 0, not_believed: 0 };
+    let Stood::Recorded { results, removed, not_believed } = &mut stood else { return Ok(stood) };
+    if round.complete && gone.len() > round.most_gone {
+        *not_believed = gone.len();
+    } else if round.complete {
+        for id in gone {
+            if let Some(result) = take_away(tx, shared, round, id).await? {
+                results.push(result);
+                *removed += 1;
+            }
+        }
+    }
+    Ok(stood)
+}
+
+/// Remembers what each row means, where that is new or has changed.
+async fn keep(
+    tx: &mut SqliteConnection,
+    round: &StandingRound,
+    present: &BTreeMap<&str, &Receipt>,
+    known: &HashMap<String, String>,
+) -> LedgerResult<()> {
+    let mut changed: Vec<Value> = Vec::new();
+    for (id, receipt) in present.iter().filter(|(id, r)| known.get(**id) != Some(&r.digest)) {
+        let order = match &receipt.content {
+            ReceiptContent::Order(order) => Some(serde_json::to_string(order).map_err(|e| LedgerError::Corrupt(e.to_string()))?),
+            _ => None,
+        };
+        changed.push(json!({"x": id, "g": receipt.digest, "d": order}));
+    }
+    for chunk in changed.chunks(CHUNK) {
+        sqlx::query(
+            "INSERT INTO standing (source, external_id, digest, document, since)
+             SELECT $2, value->>'x', value->>'g', value->>'d', $3 FROM json_each($1) WHERE true
+             ON CONFLICT (source, external_id) DO UPDATE SET digest = excluded.digest, document = excluded.document",
+        )
+        .bind(rows(chunk)?)
+        .bind(&round.source)
+        .bind(round.at.0)
+        .execute(&mut *tx)
+        .await?;
+    }
+    Ok(())
+}
+
+/// A row is gone. What was not sent yet is dropped and needs no undoing; everything else is ordered away, also what
+/// stood from the beginning.
+async fn take_away(
+    tx: &mut SqliteConnection,
+    shared: &Shared,
+    round: &StandingRound,
+    external_id: &str,
+) -> LedgerResult<Option<Recorded>> {
+    let (text,): (Option<String>,) =
+        sqlx::query_as("DELETE FROM standing WHERE source = $1 AND external_id = $2 RETURNING document")
+            .bind(&round.source)
+            .bind(external_id)
+            .fetch_one(&mut *tx)
+            .await?;
+    let Some(text) = text else {
+        tracing::warn!(source = round.source, "an assignment that never mapped is gone; nothing can be ordered for it");
+        return Ok(None);
+    };
+    let order: Assignment = document(&text)?;
+    if dropped(tx, shared, &order, round.at).await? {
+        return Ok(None);
+    }
+    let Some(operation) = order.operation.undone_by() else { return Ok(None) };
+    let away = Assignment {
+        operation,
+        approvals: Vec::new(),
+        requester: None,
+        reason: None,
+        requested_at: Some(round.at),
+        approved_at: Some(round.at),
+        valid_from: None,
+        valid_until: None,
+        ..order
+    };
+    let digest = hex::encode(Sha256::digest(serde_json::to_string(&away).unwrap_or_default()));
+    let event_id = format!("gone-{}", stable_id(&[&away.external_id, &away.generation.to_string(), operation.as_str()]));
+    let content = ReceiptContent::Order(Box::new(away));
+    let receipt = Receipt { source: round.source.clone(), event_id, digest, received_at: round.at, content };
+    Ok(record(tx, shared, &[&receipt], From::List).await?.pop())
+}
+
+/// Whether the order that the row stood for ended here without anything having been sent.
+async fn dropped(tx: &mut SqliteConnection, shared: &Shared, order: &Assignment, at: Timestamp) -> LedgerResult<bool> {
+    let key = order.natural_key();
+    let state_of = "SELECT state FROM assignment WHERE natural_key = $1";
+    let before: Option<(String,)> = sqlx::query_as(state_of).bind(&key).fetch_optional(&mut *tx).await?;
+    if !before.and_then(|(state,)| State::parse(&state)).is_some_and(State::is_unsent) {
+        return Ok(false);
+    }
+    let cause = "the platform no longer assigns it";
+    withdraw(tx, shared, &order.source, &order.external_id, Some(order.operation), at, cause).await?;
+    let (after,): (String,) = sqlx::query_as(state_of).bind(&key).fetch_one(tx).await?;
+    Ok(State::parse(&after) == Some(State::Closed))
+}
+
+/// External ids that a snapshot has shown and whose orders are not finished.
+pub(in crate::ledger) async fn awaited(pool: &SqlitePool, source: &str) -> LedgerResult<Vec<String>> {
+    let found: Vec<(String,)> = sqlx::query_as(
+        "SELECT DISTINCT l.external_id FROM listed AS l
+         JOIN assignment AS a ON a.natural_key >= l.source || '/' || l.external_id || '/'
+            AND a.natural_key < l.source || '/' || l.external_id || '0' AND a.external_id = l.external_id AND a.source = l.source
+         WHERE l.source = $1 AND l.gone_at IS NULL AND a.withdrawn_at IS NULL
+            AND a.state IN ('received', 'planned', 'due', 'sending', 'unclear', 'open', 'rework') ORDER BY l.external_id",
+    )
+    .bind(source)
+    .fetch_all(pool)
+    .await?;
+    Ok(found.into_iter().map(|(id,)| id).collect())
+}

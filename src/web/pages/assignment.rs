@@ -1,0 +1,156 @@
+//! One assignment: its life on one page.
+
+use axum::extract::{Path, State};
+use axum::response::Response;
+use serde_json::{Value, json};
+
+use super::{render, to_value};
+use crate::kpi::segments::{Instants, Part, segments};
+use crate::ledger::views::{AssignmentDetail, AssignmentRow, JournalRow};
+use crate::model::{Id, State as Stage, Timestamp};
+use crate::web::WebState;
+use crate::web::access::Reader;
+use crate::web::problem::{Code, problem, unavailable};
+
+/// Times of one event that are closer than this are one time for people.
+const SAME_MS: i64 = 1_000;
+
+/// One assignment from request to completion.
+pub(in crate::web) async fn assignment(State(state): State<WebState>, reader: Reader, Path(id): Path<String>) -> Response {
+    let Ok(id) = id.parse::<Id>() else {
+        return problem(Code::NoSuchAssignment, "there is no such assignment");
+    };
+    match state.ledger.assignment(id, &reader.scope, reader.sees_names()).await {
+        Ok(Some(detail)) => {
+            let title = format!("{} on {}", what(&detail.row), detail.row.application_name);
+            let data = shown(&detail, state.clock.now());
+            render(&state, &reader, "assignment", &title, data)
+        }
+        Ok(None) => problem(Code::NoSuchAssignment, "there is no such assignment"),
+        Err(error) => unavailable(error),
+    }
+}
+
+fn what(row: &AssignmentRow) -> String {
+    let words = row.operation.replace('_', " ");
+    row.entitlement.as_ref().map_or_else(|| words.clone(), |e| format!("{words} {e}"))
+}
+
+fn shown(detail: &AssignmentDetail, now: Timestamp) -> Value {
+    let row = &detail.row;
+    let stage = Stage::parse(&row.state);
+    let spans = segments(
+        &Instants {
+            requested: row.requested_at,
+            approved: row.approved_at,
+            received: row.received_at,
+            eligible: row.eligible_at,
+            filed: row.filed_at,
+            first_work: row.first_work_at,
+            closed: row.closed_at,
+            reported: row.reported_at,
+            finished: stage.is_none_or(|s| s.is_finished() || s == Stage::Superseded),
+        },
+        now,
+    );
+    let spans: Vec<Value> = spans
+        .iter()
+        .map(|s| {
+            let (what, whose) = told(s.part);
+            json!({"part": s.part, "what": what, "whose": whose, "from": s.from, "to": s.to, "running": s.running, "ms": s.to.ms_since(s.from)})
+        })
+        .collect();
+    // Approval time, and provisioning time as the KPI page counts it: the figures of both pages agree.
+    let approval = row.approved_at.zip(row.requested_at).map(|(a, r)| a.ms_since(r).max(0));
+    let end = row.closed_at.unwrap_or(now);
+    let not_yet = row.eligible_at.is_some_and(|e| e > now) && row.closed_at.is_none();
+    let provisioning = row.eligible_at.filter(|_| !not_yet).map(|e| end.ms_since(e).max(0));
+    let mut data = to_value(detail);
+    data["approval_ms"] = json!(approval);
+    data["provisioning_ms"] = json!(provisioning);
+    data["not_yet"] = json!(not_yet);
+    data["segments"] = json!(spans);
+    data["what"] = json!(what(row));
+    data["sentence"] = json!(sentence(row, stage, now));
+    data["events"] = detail.journal.iter().map(event).collect();
+    for errand in data["errands"].as_array_mut().into_iter().flatten() {
+        let calls: Vec<Value> = detail.attempts.iter().filter(|a| json!(a.errand) == errand["id"]).map(to_value).collect();
+        errand["calls"] = json!(calls);
+    }
+    data
+}
+
+fn told(part: Part) -> (&'static str, &'static str) {
+    match part {
+        Part::Approval => ("Waiting for approval", "approvers"),
+        Part::FutureDate => ("Waiting for its date", "nobody"),
+        Part::Filing => ("Filing the ticket", "lastmile and the desk"),
+        Part::Queue => ("Waiting for somebody to begin", "admin group"),
+        Part::Work => ("With the admins", "admin group"),
+        Part::Reporting => ("Telling the platform", "lastmile and the platform"),
+    }
+}
+
+/// Where it stands, in one sentence.
+fn sentence(row: &AssignmentRow, stage: Option<Stage>, now: Timestamp) -> String {
+    let group = row.admin_group.as_deref().unwrap_or("an admin group");
+    let outcome = row.outcome.as_deref().unwrap_or("no outcome").replace('_', " ");
+    let on = |at: Option<Timestamp>| at.map_or_else(String::new, |t| format!(" on {}", t.human()));
+    match stage {
+        Some(Stage::Received) => "It has arrived and will be planned in a moment.".to_owned(),
+        Some(Stage::Planned) => match row.due_at.filter(|due| *due > now) {
+            Some(due) => format!("Its ticket will be filed on {}.", due.human()),
+            None => "It waits for an earlier order of the same access.".to_owned(),
+        },
+        Some(Stage::Due | Stage::Sending) => format!("Its ticket for {group} is being filed."),
+        Some(Stage::Unclear) => {
+            "A call to the desk broke off: the ticket may be there. The desk is searched for it; nothing is sent twice."
+                .to_owned()
+        }
+        Some(Stage::Open) => format!("Its ticket is with {group}."),
+        Some(Stage::Rework) => format!("Its ticket was opened again and is with {group}."),
+        Some(Stage::Closed) => format!("Closed as {outcome}{}; the platform is being told.", on(row.closed_at)),
+        Some(Stage::Reported | Stage::Proven) => format!("Closed as {outcome}{}; the platform knows.", on(row.closed_at)),
+        Some(Stage::Superseded) => "A later order of the same access overtook it before a ticket was filed.".to_owned(),
+        Some(Stage::Duplicate) => "It is the same order as another assignment.".to_owned(),
+        None => format!("State {}.", row.state),
+    }
+}
+
+fn event(row: &JournalRow) -> Value {
+    let late = row.seen_at.ms_since(row.happened_at);
+    let words = match row.event.as_str() {
+        "received" => "Order arrived",
+        "planned" => "Ticket planned for later",
+        "due" => "Ticket drafted",
+        "sending" => "Ticket being sent",
+        "filed" => "Ticket filed",
+        "told" => "Ticket was told of a change",
+        "work_began" => "Work began",
+        "status" => "Ticket's status changed",
+        "moved" => "Ticket moved to another group",
+        "closed" => "Closed",
+        "reopened" => "Opened again",
+        "reported" => "Platform has the outcome",
+        "unclear" => "Call broke off: unclear",
+        "cleared" => "Certainly no ticket: sent again",
+        "parked" => "Parked: needs a person",
+        "unparked" => "No longer parked",
+        "retried" => "Tried again by a person",
+        "decided" => "Decided by a person",
+        "withdrawn" => "Taken back by the platform",
+        "superseded" => "Overtaken by a later order",
+        "double_found" => "A double of the ticket was found",
+        "retry" => "Call failed, tried again",
+        _ => "",
+    };
+    let words = if words.is_empty() { row.event.replace('_', " ") } else { words.to_owned() };
+    let mut data = to_value(row);
+    data["words"] = json!(words);
+    // Clocks of others may be ahead of ours: then it was learned "before" it happened, which is worth seeing, too.
+    data["apart"] = json!(late.abs() >= SAME_MS);
+    data["late_ms"] = json!((late >= SAME_MS).then_some(late));
+    data["early_ms"] = json!((late <= -SAME_MS).then_some(-late));
+    data["ticket"] = row.detail.get("ticket").cloned().unwrap_or_default();
+    data
+}

@@ -1,0 +1,425 @@
+//! Every kind of source between the fake of its platform and a ledger of its own.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use lastmile::catalog::{ConfigFile, EdgeFile};
+use lastmile::flow::intake::{self, PollError};
+use lastmile::http::{CallError, Inbound};
+use lastmile::ledger::views::{AssignmentRow, Filter};
+use lastmile::ledger::{Ledger, Mode, SqliteLedger, Views};
+use lastmile::model::clock::FakeClock;
+use lastmile::model::completion::Completion;
+use lastmile::model::{Clock, Operation, Outcome, Timestamp};
+use lastmile::sandbox::config::{MAPPING, files};
+use lastmile::sandbox::one_identity::{PASSWORD, SandboxOneIdentity, USER};
+use lastmile::sandbox::{PlatformFaults, SandboxPlatform, company};
+use lastmile::source::{self, Source};
+use serde_json::json;
+
+pub(super) const NOW: Timestamp = Timestamp(1_764_000_000_000);
+
+/// Every kind of source that there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Webhook,
+    Cursor,
+    Snapshot,
+    /// One Identity, as the approval step, decided by its method.
+    ByMethod,
+    /// The same, decided by an event that a process answers.
+    ByEvent,
+    Queue,
+    Assignments,
+}
+
+pub(super) const ALL: [Kind; 7] =
+    [Kind::Webhook, Kind::Cursor, Kind::Snapshot, Kind::ByMethod, Kind::ByEvent, Kind::Queue, Kind::Assignments];
+
+impl Kind {
+    pub(super) fn is_one_identity(self) -> bool {
+        !matches!(self, Self::Webhook | Self::Cursor | Self::Snapshot)
+    }
+}
+
+enum Platform {
+    Declared(SandboxPlatform),
+    OneIdentity(SandboxOneIdentity),
+}
+
+/// One source in its world.
+pub(super) struct Bench {
+    pub(super) kind: Kind,
+    pub(super) clock: Arc<FakeClock>,
+    pub(super) ledger: SqliteLedger,
+    pub(super) source: Arc<dyn Source>,
+    platform: Platform,
+    placed: std::sync::Mutex<u64>,
+    _folder: tempfile::TempDir,
+}
+
+impl Bench {
+    pub(super) async fn new(kind: Kind) -> Self {
+        let clock = Arc::new(FakeClock::at(NOW));
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("secrets")).unwrap();
+        let listen = "127.0.0.1:0".parse().unwrap();
+        let (platform, word, text) = if kind.is_one_identity() {
+            std::fs::write(folder.path().join("secrets/oim"), PASSWORD).unwrap();
+            let fake = SandboxOneIdentity::start(clock.clone(), listen).await.unwrap();
+            let text = one_identity(kind, fake.url());
+            (Platform::OneIdentity(fake), "one_identity", text)
+        } else {
+            let faults = Arc::new(PlatformFaults::default());
+            let fake = SandboxPlatform::start(clock.clone(), None, listen, faults, 11).await.unwrap();
+            for (path, text) in files(fake.url(), "", "", "").into_iter().filter(|(p, _)| p.starts_with("secrets/")) {
+                std::fs::write(folder.path().join(path), text).unwrap();
+            }
+            let word = if kind == Kind::Webhook { "webhook" } else { "poll" };
+            let text = declared(kind, fake.url());
+            (Platform::Declared(fake), word, text)
+        };
+        let file = ConfigFile::from_text(Path::new("sources/iga.toml"), &text);
+        let source = source::build("iga", &EdgeFile { kind: word.to_owned(), file }, folder.path(), clock.clone())
+            .unwrap_or_else(|problems| panic!("{problems:?}"));
+        let url = format!("sqlite:{}", folder.path().join("ledger.db").display());
+        let ledger = SqliteLedger::open(&url, "contract", Mode::Serve).await.unwrap();
+        let bench = Self { kind, clock, ledger, source, platform, placed: std::sync::Mutex::default(), _folder: folder };
+        // What stands in the first round of a standing list is its beginning.
+        bench.round().await.unwrap();
+        bench
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// The fake, where it is One Identity's.
+    pub(super) fn oim(&self) -> Option<&SandboxOneIdentity> {
+        match &self.platform {
+            Platform::OneIdentity(fake) => Some(fake),
+            Platform::Declared(_) => None,
+        }
+    }
+
+    fn platform(&self) -> &SandboxPlatform {
+        match &self.platform {
+            Platform::Declared(fake) => fake,
+            Platform::OneIdentity(_) => panic!("no declared platform"),
+        }
+    }
+
+    /// One round of intake: a poll, or every message that waits.
+    pub(super) async fn round(&self) -> Result<(), CallError> {
+        self.clock.advance_ms(60_000);
+        if self.kind != Kind::Webhook {
+            return match intake::poll(&self.ledger, &*self.source, &*self.clock).await {
+                Ok(_) => Ok(()),
+                Err(PollError::Call(error)) => Err(error),
+                Err(error) => panic!("{error}"),
+            };
+        }
+        if self.platform().faults().gone.load(Ordering::SeqCst) {
+            return Err(CallError::retry("E-CONNECT", "nobody sends"));
+        }
+        for ((headers, body), message) in self.platform().messages().into_iter().zip(self.platform().state().waiting()) {
+            let inbound = Inbound {
+                method: "POST".to_owned(),
+                path: "/hooks/iga".to_owned(),
+                query: BTreeMap::new(),
+                headers,
+                body,
+                peer: None,
+                client_certificate: None,
+                received_at: self.now(),
+            };
+            intake::take(&self.ledger, &*self.source, inbound, self.now()).await.unwrap();
+            self.platform().state().delivered(&message.id);
+        }
+        Ok(())
+    }
+
+    /// Places so many orders of different objects; gives their external ids.
+    pub(super) fn place(&self, n: u64) -> Vec<String> {
+        let first = {
+            let mut placed = self.placed.lock().unwrap();
+            let first = *placed;
+            *placed += n;
+            first
+        };
+        (first..first + n).map(|n| self.place_one(n)).collect()
+    }
+
+    fn place_one(&self, n: u64) -> String {
+        let Some(fake) = self.oim() else {
+            let mut document = company::order(11, n + 1, self.now());
+            document["operation"] = json!("add");
+            document["entitlement"] = json!({"id": format!("R{n}"), "name": format!("Role {n}")});
+            return self.platform().state().place(document, self.now());
+        };
+        let (one, other) = (n % 30 + 1, n / 30 % 3 + 1);
+        match self.kind {
+            Kind::Queue => {
+                let key = format!("<Key><T>UNSAccountB</T><P>object-{n}</P></Key>");
+                let (change, steps) = fake.state().pend(&key, ("root-1", "Mainframe"), &[("Insert", "a")]);
+                format!("{change}/{}", steps[0])
+            }
+            Kind::Assignments => {
+                fake.state().assign(one, other);
+                format!("account-{one}+group-{other}")
+            }
+            _ => fake.state().order_approved(one, other, None),
+        }
+    }
+
+    /// Three orders of one object, in this order; gives operation and external id of each.
+    pub(super) async fn place_three_of_one(&self) -> Vec<(Operation, String)> {
+        use Operation::{CreateAccount, Grant, Modify, Revoke};
+        let Some(fake) = self.oim() else {
+            let mut ids = Vec::new();
+            for n in 900..903 {
+                self.clock.advance_ms(1_000);
+                let mut document = company::order(11, n, self.now());
+                document["operation"] = json!("change");
+                document["application"] = json!({"id": "sap-erp", "name": "SAP"});
+                document["entitlement"] = json!({"id": "R", "name": "R"});
+                document["beneficiary"] = json!({"id": "P", "name": "P"});
+                ids.push((Modify, self.platform().state().place(document, self.now())));
+            }
+            return ids;
+        };
+        match self.kind {
+            Kind::Queue => {
+                let steps = [("Insert", "a"), ("Update", "b"), ("Update", "c")];
+                let key = "<Key><T>UNSAccountB</T><P>one</P></Key>";
+                let (change, ids) = fake.state().pend(key, ("root-1", "Mainframe"), &steps);
+                let id = |step: &String| format!("{change}/{step}");
+                vec![(CreateAccount, id(&ids[0])), (Modify, id(&ids[1])), (Modify, id(&ids[2]))]
+            }
+            Kind::Assignments => {
+                let id = "account-1+group-1".to_owned();
+                for _ in 0..2 {
+                    let key = fake.state().assign(1, 1);
+                    self.round().await.unwrap();
+                    // Somebody works on it: a removal is then more than the end of an order that nobody saw.
+                    self.begin_work(&id).await;
+                    fake.state().unassign(&key);
+                    self.round().await.unwrap();
+                }
+                vec![(Grant, id.clone()), (Revoke, id.clone()), (Grant, id.clone()), (Revoke, id)]
+            }
+            _ => {
+                let mut ids = Vec::new();
+                for _ in 0..3 {
+                    self.clock.advance_ms(1_000);
+                    ids.push((Grant, fake.state().order_approved(1, 1, None)));
+                }
+                ids
+            }
+        }
+    }
+
+    /// Gives every unfinished order of an object an outcome by hand.
+    pub(super) async fn begin_work(&self, id: &str) {
+        for row in self.rows().await.into_iter().filter(|r| r.external_id == id && r.outcome.is_none()) {
+            let decide = lastmile::ledger::Action::Decide {
+                assignment: row.id,
+                outcome: Outcome::Fulfilled,
+                reason: "done by hand".to_owned(),
+            };
+            self.park(row.id).await;
+            let acted = self.ledger.act(decide, "operator", self.now()).await.unwrap();
+            assert_eq!(acted, lastmile::ledger::Acted::Done, "{id}");
+        }
+    }
+
+    async fn park(&self, id: lastmile::model::Id) {
+        let waiting = self.ledger.to_plan(self.now(), 1_000).await.unwrap();
+        let Some(order) = waiting.into_iter().find(|o| o.id == id) else { return };
+        let decision = lastmile::ledger::Decision {
+            id,
+            revision: order.revision,
+            eligible_at: self.now(),
+            action: lastmile::ledger::PlanAction::Park { code: "E-TEST", reason: "parked by the test".to_owned() },
+            catalog_version: "test".to_owned(),
+            persons: Vec::new(),
+        };
+        self.ledger.plan(vec![decision], self.now()).await.unwrap();
+    }
+
+    /// The platform takes an order back.
+    pub(super) fn take_back(&self, id: &str) {
+        let Some(fake) = self.oim() else {
+            assert!(self.platform().state().withdraw(id, self.now()));
+            return;
+        };
+        match self.kind {
+            Kind::Queue => fake.state().settle(id.split('/').next().unwrap()),
+            Kind::Assignments => {
+                let (account, group) = id.split_once('+').unwrap();
+                let key = format!("<Key><T>ADSAccountInADSGroup</T><P>{account}</P><P>{group}</P></Key>");
+                assert!(fake.state().unassign(&key));
+            }
+            _ => fake.state().abort(id),
+        }
+    }
+
+    /// The platform is away, or back.
+    pub(super) fn set_away(&self, away: bool) {
+        match &self.platform {
+            Platform::OneIdentity(fake) => fake.faults().away.store(away, Ordering::SeqCst),
+            Platform::Declared(fake) => {
+                fake.faults().gone.store(away, Ordering::SeqCst);
+                fake.faults().cut_page.store(u64::from(away), Ordering::SeqCst);
+            }
+        }
+    }
+
+    /// From now on this list page (from 1) is half written; 0: none.
+    pub(super) fn cut(&self, page: u64) {
+        match &self.platform {
+            Platform::OneIdentity(fake) => fake.faults().cut(page),
+            Platform::Declared(fake) => fake.faults().cut_page.store(page, Ordering::SeqCst),
+        }
+    }
+
+    /// The next report is refused, without effect; false where a platform of this kind cannot.
+    pub(super) fn refuse_once(&self) {
+        match &self.platform {
+            Platform::OneIdentity(fake) => fake.faults().refuse.store(1, Ordering::SeqCst),
+            Platform::Declared(fake) => fake.faults().gone.store(true, Ordering::SeqCst),
+        }
+    }
+
+    /// The next report is taken and its answer is lost.
+    pub(super) fn forget_once(&self) {
+        match &self.platform {
+            Platform::OneIdentity(fake) => fake.faults().forget_answers.store(1, Ordering::SeqCst),
+            Platform::Declared(fake) => fake.faults().forget_answers.store(1, Ordering::SeqCst),
+        }
+    }
+
+    /// Everything that the ledger has.
+    pub(super) async fn rows(&self) -> Vec<AssignmentRow> {
+        let filter = Filter::default();
+        let mut rows = self.ledger.assignments(&filter, true, 1_000).await.unwrap();
+        rows.sort_by_key(|row| row.id);
+        rows
+    }
+
+    /// External ids of the orders that are neither taken back nor settled.
+    pub(super) async fn live(&self) -> BTreeSet<String> {
+        self.rows().await.into_iter().filter(|r| r.withdrawn_at.is_none()).map(|r| r.external_id).collect()
+    }
+
+    /// The completion of an order that the ledger has.
+    pub(super) async fn completion(&self, id: &str, outcome: Outcome) -> Completion {
+        let row = self.rows().await.into_iter().rfind(|r| r.external_id == id).unwrap();
+        let operation = Operation::parse(&row.operation).unwrap();
+        let order = self.ledger.to_plan(self.now().plus_secs(900 * 86_400), 1_000).await.unwrap();
+        let generation = order.iter().find(|o| o.id == row.id).map_or(1, |o| o.assignment.generation);
+        Completion {
+            id: format!("lmr-{}", lastmile::model::key::stable_id(&[id, outcome.as_str()])),
+            external_id: id.to_owned(),
+            natural_key: lastmile::model::assignment::natural_key("iga", id, operation, generation),
+            operation,
+            application: row.application_id,
+            outcome,
+            success: outcome.is_success(),
+            reason: None,
+            words: Some("It is \"done\".\nReally.".to_owned()),
+            closed_by: None,
+            ticket: Some("IAM-1".to_owned()),
+            ticket_url: Some("https://desk.example/IAM-1".to_owned()),
+            desk: Some("jira".to_owned()),
+            closed_at: Some(self.now()),
+            seen_at: self.now(),
+            closed_at_iso: Some(self.now().iso()),
+            seen_at_iso: self.now().iso(),
+        }
+    }
+
+    /// Tells an outcome as the completion stage does: unclear reports are asked about before they are repeated.
+    pub(super) async fn tell(&self, completion: &Completion) -> Result<(), CallError> {
+        let mut asking = false;
+        for _ in 0..6 {
+            let result = if asking {
+                self.source.confirm(completion).await.map(|held| held.then_some(()))
+            } else {
+                self.source.report(completion).await.map(Some)
+            };
+            match result {
+                Ok(Some(())) => return Ok(()),
+                Ok(None) => {}
+                Err(CallError::Unclear { .. }) => asking = self.source.info().confirm_quiet_ms.is_some(),
+                Err(CallError::Retry { .. }) => {}
+                Err(error) => return Err(error),
+            }
+            if let Some(fake) = self.oim() {
+                fake.state().run_processes();
+            }
+        }
+        Err(CallError::retry("E-TEST", "it was not taken"))
+    }
+
+    /// How often the platform took an outcome of this order, and with what.
+    pub(super) fn held(&self, id: &str) -> Vec<bool> {
+        let Some(fake) = self.oim() else {
+            let told = self.platform().state().completions_of(id);
+            return told.iter().map(|c| c["success"] == json!(true)).collect();
+        };
+        match self.kind {
+            Kind::Queue => {
+                let step = id.split_once('/').unwrap().1;
+                fake.state().answers().into_iter().filter(|(s, _)| s == step).map(|(_, success)| success).collect()
+            }
+            Kind::Assignments => {
+                let raised = fake.state().raised().into_iter().filter(|r| r.parameters["Assignment"] == json!(id));
+                let by_id: BTreeMap<String, bool> =
+                    raised.map(|r| (r.parameters["ReportId"].to_string(), r.parameters["Success"] == json!("true"))).collect();
+                by_id.into_values().collect()
+            }
+            _ => fake.state().decisions().into_iter().filter(|d| d.request == id).map(|d| d.granted).collect(),
+        }
+    }
+}
+
+fn declared(kind: Kind, url: &str) -> String {
+    let tables = match kind {
+        Kind::Webhook => {
+            "[webhook]\nverify = { scheme = \"standard-webhooks\", secrets = [{ file = \"secrets/platform-hook\" }] }\nevents = \"/data\""
+                .to_owned()
+        }
+        Kind::Cursor => format!(
+            "[poll]\nurl = \"{url}/orders?limit=7\"\nschedule = \"1m\"\nauth = {{ bearer = {{ file = \"secrets/platform-list\" }} }}\n\
+             list = \"cursor\"\nitems = \"/items\"\npaging = {{ by = \"next_pointer\", pointer = \"/next\" }}\n\
+             cursor = {{ field = \"/updatedAt\", parameter = \"since\", overlap = \"10m\", ascending = true }}"
+        ),
+        _ => format!(
+            "[poll]\nurl = \"{url}/pending\"\nschedule = \"1m\"\nauth = {{ bearer = {{ file = \"secrets/platform-list\" }} }}\n\
+             list = \"snapshot\"\nitems = \"/items\"\npaging = {{ by = \"offset\", limit = 7, total = \"/total\" }}"
+        ),
+    };
+    let word = if kind == Kind::Webhook { "webhook" } else { "poll" };
+    format!(
+        "kind = \"{word}\"\n{tables}\n[report]\nurl = \"{url}/completions\"\nsigning = {{ file = \"secrets/platform-report\" }}\n{MAPPING}"
+    )
+}
+
+fn one_identity(kind: Kind, url: &str) -> String {
+    let server = |table: &str, path: &str| {
+        format!("[{table}]\nurl = \"{url}/{path}\"\nuser = \"{USER}\"\npassword = {{ file = \"secrets/oim\" }}\n")
+    };
+    let way = match kind {
+        Kind::ByMethod => "[approval]\npage = 7\n",
+        Kind::ByEvent => "[approval]\npage = 7\ndecide = { by = \"event\" }\n",
+        Kind::Queue => "[queue]\npage = 7\n",
+        _ => {
+            "[assignments]\ntable = \"ADSAccountInADSGroup\"\npage = 7\nreport = { event = \"LASTMILE_DONE\", table = \"ADSAccount\" }\n"
+        }
+    };
+    let server = if kind == Kind::Queue { server("api_server", "ApiServer") } else { server("application_server", "AppServer") };
+    format!("kind = \"one_identity\"\n{server}{way}")
+}

@@ -1,0 +1,191 @@
+//! Old databases upgrade, proven on rows: each migration owns a file of rows as its schema leaves them; every step is
+//! applied to the rows of all steps before it, and today's code opens what comes out and works on with it.
+
+use std::path::{Path, PathBuf};
+
+use lastmile::ledger::{
+    Ledger, LedgerError, Mode, Observation, Pull, Pulled, Receipt, ReceiptContent, Recorded, Snapshot, SqliteLedger, Views,
+};
+use lastmile::model::ticket::{Category, TicketReading, TicketRef, TicketStatus};
+use lastmile::model::{Key, Operation, Outcome, Timestamp};
+use sqlx::migrate::Migrator;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Row, SqliteConnection};
+
+const NOW: Timestamp = Timestamp(1_795_000_600_000);
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
+}
+
+fn names(folder: &str) -> Vec<String> {
+    let entries = std::fs::read_dir(root().join(folder)).unwrap();
+    let mut found: Vec<String> = entries.map(|e| e.unwrap().file_name().to_string_lossy().into_owned()).collect();
+    found.sort();
+    found
+}
+
+struct Old {
+    folder: tempfile::TempDir,
+    connection: SqliteConnection,
+}
+
+impl Old {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let options = SqliteConnectOptions::new().filename(folder.path().join("ledger.db")).create_if_missing(true);
+        std::fs::create_dir(folder.path().join("migrations")).unwrap();
+        Self { connection: options.connect().await.unwrap(), folder }
+    }
+
+    fn url(&self) -> String {
+        format!("sqlite:{}", self.folder.path().join("ledger.db").display())
+    }
+
+    /// One more migration, then the rows that a ledger of that schema holds.
+    async fn step(&mut self, name: &str) {
+        let known = self.folder.path().join("migrations");
+        std::fs::copy(root().join("migrations/sqlite").join(name), known.join(name)).unwrap();
+        Migrator::new(known).await.unwrap().run(&mut self.connection).await.unwrap_or_else(|e| panic!("{name}: {e}"));
+        let rows = std::fs::read_to_string(root().join("tests/data/migrations/sqlite").join(name)).unwrap();
+        sqlx::raw_sql(sqlx::AssertSqlSafe(rows)).execute(&mut self.connection).await.unwrap_or_else(|e| panic!("{name}: {e}"));
+    }
+
+    async fn count(&mut self, table: &str) -> i64 {
+        let query = sqlx::AssertSqlSafe(format!("SELECT COUNT(*) FROM {table}"));
+        sqlx::query(query).fetch_one(&mut self.connection).await.unwrap().get(0)
+    }
+
+    async fn tables(&mut self) -> Vec<String> {
+        sqlx::query_scalar(
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE '\\_%' ESCAPE '\\' ORDER BY name",
+        )
+        .fetch_all(&mut self.connection)
+        .await
+        .unwrap()
+    }
+}
+
+#[test]
+fn every_migration_has_its_rows() {
+    assert_eq!(names("migrations/sqlite"), names("tests/data/migrations/sqlite"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_every_step_survive_and_todays_code_works_on_with_them() {
+    let mut old = Old::new().await;
+    for name in names("migrations/sqlite") {
+        let mut before = Vec::new();
+        for table in old.tables().await {
+            before.push((table.clone(), old.count(&table).await));
+        }
+        old.step(&name).await;
+        for (table, rows) in before {
+            assert!(old.count(&table).await >= rows, "{name} loses rows of {table}");
+        }
+    }
+    for table in old.tables().await {
+        assert!(old.count(&table).await > 0, "no row proves anything about {table}");
+    }
+    let ledger = SqliteLedger::open(&old.url(), "test", Mode::Serve).await.unwrap();
+    assert_eq!(ledger.verify_chains().await.unwrap(), []);
+    assert_eq!(ledger.cursor("pull/idm").await.unwrap().as_deref(), Some("1795000000000"));
+    let todo = ledger.operations(&None, true, 10).await.unwrap();
+    assert_eq!((todo.quarantined.len(), todo.strays.len(), todo.edges.len()), (1, 1, 1));
+
+    // An old event is still a repeat, an old early withdrawal still meets its order, an old open ticket still closes.
+    let order = |id: &str, operation| -> ReceiptContent {
+        let json = serde_json::json!({"source": "idm", "external_id": id, "generation": 1, "operation": operation,
+            "application": {"id": "sap", "name": "SAP"}, "beneficiary": {"id": "p-1"}, "priority": 1});
+        ReceiptContent::Order(serde_json::from_value(json).unwrap())
+    };
+    let receipt = |event: &str, digest: &str, content| Receipt {
+        source: "idm".to_owned(),
+        event_id: event.to_owned(),
+        digest: digest.to_owned(),
+        received_at: NOW,
+        content,
+    };
+    let results = ledger
+        .record(vec![
+            receipt("e-1", "d-1", order("A-1", Operation::Grant)),
+            receipt("n-9", "d", order("A-9", Operation::Modify)),
+            receipt("n-8", "d", order("A-8", Operation::Grant)),
+            receipt("n-8b", "d", order("A-8", Operation::Modify)),
+        ])
+        .await
+        .unwrap();
+    assert!(matches!(results[0], Recorded::Repeat { id: Some(_) }));
+    let mut states = Vec::new();
+    for result in &results[1..] {
+        let Recorded::New { id } = result else { panic!("{result:?}") };
+        states.push(ledger.assignment(*id, &None, true).await.unwrap().unwrap().row.state.clone());
+    }
+    assert_eq!(states, ["closed", "closed", "received"]);
+    let ticket = ledger.held("desk", &["id-T-1".to_owned()]).await.unwrap().remove(0);
+    let status = TicketStatus {
+        ticket: TicketRef { id: "id-T-1".to_owned(), number: "T-1".to_owned() },
+        key: Some(Key("lm-old-key".to_owned())),
+        category: Category::Closed,
+        outcome: Some(Outcome::Fulfilled),
+        status: "Closed".to_owned(),
+        resolution: None,
+        group: None,
+        assigned: false,
+        created_by: None,
+        updated_at: None,
+        closed_at: Some(NOW),
+    };
+    let reading = TicketReading { status, closer: None, words: None, first_work_at: None, closed_by_us: None };
+    let closed = Observation::Closed { ticket_id: ticket.id, reading: Box::new(reading) };
+    assert_eq!(ledger.observe(vec![closed], NOW).await.unwrap(), 1);
+    // A list goes on where it was: A-3 is missed for the second time.
+    let pull = Pull {
+        source: "idm".to_owned(),
+        from: Some("1795000000000".to_owned()),
+        to: "next".to_owned(),
+        receipts: Vec::new(),
+        snapshot: Some(Snapshot { present: vec!["A-1".to_owned()], one_page: false }),
+        started_at: NOW,
+    };
+    assert!(matches!(ledger.record_pull(pull).await.unwrap(), Pulled::Recorded { .. }));
+    assert_eq!(ledger.verify_chains().await.unwrap(), []);
+    ledger.close().await;
+    let gone: Option<i64> =
+        sqlx::query_scalar("SELECT gone_at FROM listed WHERE external_id = 'A-3'").fetch_one(&mut old.connection).await.unwrap();
+    assert_eq!(gone, Some(NOW.0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_of_any_older_schema_is_opened_and_upgraded() {
+    let all = names("migrations/sqlite");
+    for reached in 1..=all.len() {
+        let mut old = Old::new().await;
+        for name in &all[..reached] {
+            old.step(name).await;
+        }
+        let ledger =
+            SqliteLedger::open(&old.url(), "test", Mode::Serve).await.unwrap_or_else(|e| panic!("{}: {e}", all[reached - 1]));
+        assert_eq!(ledger.assignments(&lastmile::ledger::views::Filter::default(), true, 10).await.unwrap().len(), 2);
+        ledger.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newer_schema_refuses_an_older_binary() {
+    let mut old = Old::new().await;
+    for name in names("migrations/sqlite") {
+        old.step(&name).await;
+    }
+    let known = names("migrations/sqlite").len();
+    sqlx::query("INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (9999, 'later', 1, x'00', 0)")
+        .execute(&mut old.connection)
+        .await
+        .unwrap();
+    for mode in [Mode::Serve, Mode::Read] {
+        let error = SqliteLedger::open(&old.url(), "test", mode).await.unwrap_err();
+        assert!(matches!(error, LedgerError::NewerSchema { found: 9999, .. }), "{error}");
+        assert_eq!(error.to_string(), format!("the ledger has schema 9999, this lastmile knows {known}: use the newer lastmile"));
+    }
+    assert_eq!(old.count("assignment").await, 2, "nothing was touched");
+}
