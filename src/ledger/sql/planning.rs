@@ -73,8 +73,8 @@ pub(in crate::ledger) async fn plan(
         "SELECT a.id, a.source, a.revision, EXISTS (SELECT 1 FROM assignment AS p
             WHERE p.lane = a.lane AND p.state IN ('received', 'planned', 'due', 'sending', 'unclear', 'open', 'rework')
               AND p.parked_at IS NULL AND (p.lane_at, p.id) < (a.lane_at, a.id)
-              AND (a.revocation = 0 OR p.revocation = 1 OR p.state IN ('sending', 'unclear'))) FROM assignment AS a
-         WHERE a.id IN (SELECT value FROM json_each($1)) AND a.state IN ('received', 'planned') AND a.parked_at IS NULL",
+              AND (a.revocation = 0 OR p.revocation = 1 OR p.state IN ('sending', 'unclear')))
+         FROM json_each($1) AS j CROSS JOIN assignment AS a WHERE a.id = j.value AND a.state IN ('received', 'planned') AND a.parked_at IS NULL",
     )
     .bind(rows(&ids)?)
     .fetch_all(&mut *tx)
@@ -223,10 +223,10 @@ async fn supersede(tx: &mut SqliteConnection, shared: &Shared, decisions: &[Deci
     if filing.is_empty() {
         return Ok(());
     }
+    // In this order, whatever the engine thinks: few are filed, and many may wait for their day.
     let overtaken: Vec<(i64, String, i64)> = sqlx::query_as(
-        "SELECT p.id, p.state, a.id FROM json_each($1) AS j JOIN assignment AS a ON a.id = j.value
-         JOIN assignment AS p ON p.lane = a.lane AND (p.lane_at, p.id) < (a.lane_at, a.id)
-         WHERE a.revocation = 1 AND a.state IN ('received', 'planned') AND p.revocation = 0
+        "SELECT p.id, p.state, a.id FROM json_each($1) AS j CROSS JOIN assignment AS a CROSS JOIN assignment AS p
+         WHERE a.id = j.value AND p.lane = a.lane AND (p.lane_at, p.id) < (a.lane_at, a.id) AND a.revocation = 1 AND a.state IN ('received', 'planned') AND p.revocation = 0
            AND p.state IN ('received', 'planned', 'due', 'sending', 'unclear', 'open', 'rework')
            AND p.state IN ('received', 'planned', 'due')",
     )
