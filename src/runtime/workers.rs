@@ -19,6 +19,8 @@ use crate::model::{Clock, Timestamp};
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// The same in milliseconds.
 const LOOK_EVERY_MS: i64 = 500;
+/// Batches of fresh tickets read back in one round.
+const READ_BACKS: usize = 8;
 /// How often open tickets are counted to pace the full pass.
 const COUNT_EVERY_MS: i64 = 600_000;
 /// After a failure of the ledger.
@@ -372,6 +374,11 @@ impl SyncTimes {
     }
 }
 
+/// When a desk was last asked with success: an alarm on its age notices a loop that hangs, too.
+fn succeeded(series: &'static str, desk: &str, now: Timestamp) {
+    metrics::gauge!(series, "desk" => desk.to_owned()).set(now.0 as f64 / 1000.0);
+}
+
 /// Changes when due, a batch of the full pass, the sweep when due. A desk that is away is asked again later.
 async fn sync_round(hands: &Hands, desk: &str, times: &mut SyncTimes) -> LedgerResult<bool> {
     let setup = hands.setup.load_full();
@@ -392,12 +399,18 @@ async fn sync_round(hands: &Hands, desk: &str, times: &mut SyncTimes) -> LedgerR
                 hands.wake.all();
             }
         }
-        // Fresh tickets at once: their keys are read back. A full batch means that more wait.
-        busy |= sync::read_back(ledger, &**desk, clock).await? >= desk.info().status_batch;
+        // Fresh tickets soon: their keys are read back. A full batch means that more wait; bounded, because a desk that
+        // says nothing of a ticket leaves it fresh.
+        for _ in 0..READ_BACKS {
+            if sync::read_back(ledger, &**desk, clock).await? < desk.info().status_batch {
+                break;
+            }
+        }
         times.pass(ledger, &**desk, work.full_pass.ms(), clock).await?;
         if times.sweep.is_none_or(|at| now >= at) {
             times.sweep = Some(now.plus_ms(work.sweep_every.ms()));
             sync::sweep(ledger, &**desk, now.plus_secs(-7 * 86_400), clock).await?;
+            succeeded("lastmile_sweep_last_success_timestamp_seconds", &desk.info().name, clock.now());
         }
         Ok::<(bool, bool), sync::SyncError>((busy, asked))
     }
@@ -406,6 +419,7 @@ async fn sync_round(hands: &Hands, desk: &str, times: &mut SyncTimes) -> LedgerR
     match outcome {
         Ok((busy, asked)) => {
             if asked {
+                succeeded("lastmile_sync_last_success_timestamp_seconds", &desk.info().name, clock.now());
                 edge_answers(ledger, &edge, Work::Changes, clock.now()).await?;
             }
             Ok(busy)
