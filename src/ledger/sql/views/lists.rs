@@ -24,7 +24,8 @@ pub(super) const APPLICATIONS_IN: &str = "WITH RECURSIVE place(application) AS (
     FROM place AS p WHERE p.application IS NOT NULL)
   SELECT application FROM place WHERE application IS NOT NULL";
 
-/// `UNION` ends the leaps, whatever the keys are. Natural keys begin with the source and the external id, and are indexed: sources are leapt through, one by one.
+/// Natural keys begin with the source and the external id, and are indexed: sources are leapt through, one by one.
+/// `UNION` ends the leaps, whatever the keys are.
 /// What lies between `id/` and `id0` (the character after the slash) begins with `id/`.
 pub(super) const BY_EXTERNAL_ID: &str = "WITH RECURSIVE place(source) AS (
     SELECT (SELECT source FROM assignment ORDER BY natural_key LIMIT 1)
