@@ -11,6 +11,7 @@ mod replay;
 mod schema;
 mod serve;
 mod signals;
+mod source;
 mod token;
 
 use std::path::PathBuf;
@@ -55,6 +56,8 @@ enum Command {
     Plan(plan::Arguments),
     /// Everything an operator asks when something is wrong. Reads beside a running server.
     Doctor(doctor::Arguments),
+    /// Try a source's set-up against its platform. Nothing is recorded, filed or told.
+    Source(source::Arguments),
     /// List events that did not map, map them afresh, or throw them away.
     Replay(replay::Arguments),
     /// Act on what is parked or unclear, as on the operations page.
@@ -89,6 +92,7 @@ pub fn run() -> ExitCode {
             Command::Check { online } => check::run(&arguments.config, online).await,
             Command::Plan(what) => plan::run(&arguments.config, &what),
             Command::Doctor(what) => doctor::run(&arguments.config, &what).await,
+            Command::Source(what) => source::run(&arguments.config, &what).await,
             Command::Replay(what) => replay::run(&arguments.config, &what).await,
             Command::Act(what) => act::run(&arguments.config, &what).await,
             Command::Schema => schema::run(),

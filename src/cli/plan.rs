@@ -59,7 +59,7 @@ pub(super) fn run(folder: &Path, arguments: &Arguments) -> anyhow::Result<ExitCo
     Ok(if wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn choose<'a>(setup: &'a Setup, wanted: Option<&str>) -> Result<&'a dyn Source, String> {
+pub(super) fn choose<'a>(setup: &'a Setup, wanted: Option<&str>) -> Result<&'a dyn Source, String> {
     let names = || setup.sources.keys().cloned().collect::<Vec<_>>().join(", ");
     match wanted {
         _ if setup.sources.is_empty() => Err("no source is configured: describe one in sources/NAME.toml".to_owned()),
@@ -100,18 +100,19 @@ fn documents(text: &str) -> anyhow::Result<Vec<Value>> {
         .collect()
 }
 
-struct Plan<'a> {
-    setup: &'a Setup,
-    now: Timestamp,
+/// What events become, as words.
+pub(super) struct Plan<'a> {
+    pub(super) setup: &'a Setup,
+    pub(super) now: Timestamp,
 }
 
 impl Plan<'_> {
     /// Adds what becomes of one event; false when a person would be needed.
-    fn show(&self, content: &EventContent, out: &mut String) -> bool {
+    pub(super) fn show(&self, content: &EventContent, out: &mut String) -> bool {
         match content {
             EventContent::Unmappable { problem, .. } => {
-                let _ = writeln!(out, "  WRONG E-MAPPING: {problem}");
-                let _ = writeln!(out, "  It would be kept in quarantine. Mend the source's [mapping]; see {}", page("E-MAPPING"));
+                let _ = writeln!(out, "  WRONG mapping: {problem}");
+                let _ = writeln!(out, "  It would be kept in quarantine. Mend the [mapping] of the source, then try again.");
                 false
             }
             EventContent::Withdrawn { external_id, operation, .. } => {

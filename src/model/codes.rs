@@ -2,7 +2,7 @@
 //! ticket can be lost or doubled; a test compares this list with the pages and with what the code uses.
 
 /// All of them, in order.
-pub const CODES: [&str; 30] = [
+pub const CODES: [&str; 31] = [
     "E-ABANDONED",
     "E-AUTH",
     "E-BROKEN",
@@ -13,6 +13,7 @@ pub const CODES: [&str; 30] = [
     "E-GONE",
     "E-GROUP",
     "E-KEY",
+    "E-MAPPING",
     "E-NOT-JSON",
     "E-ORDER",
     "E-OUTCOME",

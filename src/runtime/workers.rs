@@ -287,6 +287,11 @@ struct SyncTimes {
     sweep: Option<Timestamp>,
 }
 
+/// When a desk was last asked with success: an alarm on its age notices a loop that hangs, too.
+fn succeeded(series: &'static str, desk: &str, now: Timestamp) {
+    metrics::gauge!(series, "desk" => desk.to_owned()).set(now.0 as f64 / 1000.0);
+}
+
 /// Changes when due, a batch of the full pass, the sweep when due. A desk that is away is asked again later.
 async fn sync_round(hands: &Hands, desk: &str, times: &mut SyncTimes) -> LedgerResult<bool> {
     let setup = hands.setup.load_full();
@@ -311,6 +316,7 @@ async fn sync_round(hands: &Hands, desk: &str, times: &mut SyncTimes) -> LedgerR
         if times.sweep.is_none_or(|at| now >= at) {
             times.sweep = Some(now.plus_ms(work.sweep_every.ms()));
             sync::sweep(ledger, &**desk, now.plus_secs(-7 * 86_400), clock).await?;
+            succeeded("lastmile_sweep_last_success_timestamp_seconds", &desk.info().name, clock.now());
         }
         Ok::<(bool, bool), sync::SyncError>((busy, asked))
     }
@@ -319,6 +325,7 @@ async fn sync_round(hands: &Hands, desk: &str, times: &mut SyncTimes) -> LedgerR
     match outcome {
         Ok((busy, asked)) => {
             if asked {
+                succeeded("lastmile_sync_last_success_timestamp_seconds", &desk.info().name, clock.now());
                 edge_answers(ledger, &edge, Work::Changes, clock.now()).await?;
             }
             Ok(busy)

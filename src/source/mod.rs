@@ -185,9 +185,7 @@ pub trait Source: Send + Sync + std::fmt::Debug {
     }
 
     /// The events of the first page only, as [`Source::pull`] would give them: to try a set-up.
-    async fn first_page(&self, now: Timestamp) -> Result<Vec<SourceEvent>, CallError> {
-        self.pull(None, now).await.map(|pulled| pulled.events)
-    }
+    async fn first_page(&self, now: Timestamp) -> Result<Vec<SourceEvent>, CallError>;
 
     /// Reads a message or row as if the platform had sent it, unverified: for trying a mapping. Nothing is recorded.
     fn sample(&self, document: &serde_json::Value) -> Vec<EventContent>;

@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use lastmile::bridge::{self, Bridge};
 use lastmile::catalog::Catalog;
@@ -185,85 +184,6 @@ async fn a_platform_that_forgets_its_answer_hears_the_same_report_again() {
     assert_eq!((bed.platform.state().completions_of(&id).len(), counts.further), (1, 0));
     assert!(counts.repeats >= 1, "it was told again with the same id");
     bed.chains_hold().await;
-}
-
-/// The demo is one command; a stranger sees an order become a completion.
-#[test]
-fn the_demo_carries_one_order_through() {
-    let out = std::process::Command::new(env!("CARGO_BIN_EXE_lastmile")).args(["demo", "--once"]).output().unwrap();
-    let said = String::from_utf8_lossy(&out.stdout);
-    assert!(
-        out.status.success() && said.contains("the platform heard: fulfilled"),
-        "{said}{}",
-        String::from_utf8_lossy(&out.stderr)
-    );
-}
-
-/// Killed in the middle and started again: every order has one ticket.
-#[test]
-fn the_demo_survives_kill_9() {
-    let folder = tempfile::tempdir().unwrap();
-    let port = free_ports();
-    let start = || {
-        std::process::Command::new(env!("CARGO_BIN_EXE_lastmile"))
-            .args(["demo", "--port", &port.to_string(), "--state"])
-            .arg(folder.path())
-            .stdout(std::process::Stdio::null())
-            .stderr(std::process::Stdio::null())
-            .spawn()
-            .unwrap()
-    };
-    let mut orders = 0;
-    for _ in 0..3 {
-        let mut child = start();
-        let want = orders + 1;
-        let deadline = std::time::Instant::now() + Duration::from_secs(60);
-        while orders < want && std::time::Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(100));
-            orders = tickets(port).map_or(orders, |(n, _)| n);
-        }
-        assert!(orders >= want, "no further ticket within a minute");
-        child.kill().unwrap();
-        child.wait().unwrap();
-    }
-    let mut child = start();
-    let deadline = std::time::Instant::now() + Duration::from_secs(30);
-    let mut last = None;
-    while last.is_none() && std::time::Instant::now() < deadline {
-        std::thread::sleep(Duration::from_millis(100));
-        last = tickets(port);
-    }
-    child.kill().unwrap();
-    child.wait().unwrap();
-    let (count, doubled) = last.expect("it starts again");
-    assert!(count >= orders, "nothing is lost");
-    assert_eq!(doubled, 0, "nothing is doubled");
-}
-
-/// A port with three free ones after it.
-pub fn free_ports() -> u16 {
-    loop {
-        let first = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = first.local_addr().unwrap().port();
-        let others: Vec<_> =
-            (1..=3).filter_map(|n| std::net::TcpListener::bind(("127.0.0.1", port.checked_add(n)?)).ok()).collect();
-        if others.len() == 3 {
-            return port;
-        }
-    }
-}
-
-/// Tickets on both sandbox desks: all that the bridge's account made, and how many keys were used more than once.
-fn tickets(port: u16) -> Option<(u64, u64)> {
-    let mut sum = (0, 0);
-    for desk in [port + 2, port + 3] {
-        let out =
-            std::process::Command::new("curl").args(["-fs", &format!("http://127.0.0.1:{desk}/sandbox/count")]).output().ok()?;
-        let counts: serde_json::Value = serde_json::from_slice(&out.stdout).ok()?;
-        sum.0 += counts["created"].as_u64()?;
-        sum.1 += counts["keys_twice"].as_u64()?;
-    }
-    Some(sum)
 }
 
 /// What is told of a withdrawal is the truth on every desk, whatever its word for the closing: the fakes close with

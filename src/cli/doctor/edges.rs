@@ -34,6 +34,7 @@ pub(super) async fn findings(setup: &Setup, online: bool, clock: &dyn Clock) -> 
         for (name, source) in &setup.sources {
             let mut findings = vec![reached(source.probe().await)];
             findings.extend(clock_of(setup.catalog.sources.get(name), clock).await);
+            source.close().await;
             all.push((format!("source {name}"), findings));
         }
     }

@@ -19,7 +19,8 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use super::batch::{FnJob, Job, Writer};
 use super::sql::{self, Shared};
 use super::views::{
-    AssignmentDetail, AssignmentRow, BacklogRow, Fact, FactFilter, Filter, Gauge, Operations, Overview, Owed, Scope,
+    AssignmentDetail, AssignmentRow, BacklogRow, ErrandRow, Fact, FactFilter, Filter, Gauge, Operations, Overview, Owed,
+    QuarantineRow, Scope, Troubled,
 };
 use super::{
     Acted, Action, Decision, Held, LeaseRequest, Leased, Ledger, LedgerError, LedgerResult, Observation, Past, Pull, Pulled,
@@ -445,6 +446,21 @@ impl Views for SqliteLedger {
 
     async fn operations(&self, scope: &Scope, names: bool, limit: usize) -> LedgerResult<Operations> {
         sql::views::operations(&self.readers, scope, names, limit).await
+    }
+
+    async fn errands(
+        &self,
+        which: Troubled,
+        scope: &Scope,
+        names: bool,
+        after: Option<Id>,
+        limit: usize,
+    ) -> LedgerResult<Vec<ErrandRow>> {
+        sql::views::errands(&self.readers, which, scope, names, after, limit).await
+    }
+
+    async fn quarantine(&self, scope: &Scope, names: bool, after: Option<Id>, limit: usize) -> LedgerResult<Vec<QuarantineRow>> {
+        sql::views::quarantined(&self.readers, scope, names, after, limit).await
     }
 
     async fn facts(&self, filter: &FactFilter) -> LedgerResult<Vec<Fact>> {

@@ -50,6 +50,8 @@ account = ["/account/values/AccountName", "/account/display", "/change/display"]
 beneficiary = { id = ["/account/values/UID_Person", "/object/keys/0"], name = ["/beneficiary/values/InternalName", "/change/display"], email = "/beneficiary/values/DefaultEmailAddress" }
 requested_at = ["/detail/values/CreationDate", "/change/values/XDateInserted"]
 approved_at = ["/detail/values/CreationDate", "/change/values/XDateInserted"]
+# What is to be changed is what the admin needs to read.
+reason = "/changes"
 [attributes]
 changes = "/changes"
 object_table = "/object/table"

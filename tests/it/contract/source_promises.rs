@@ -249,6 +249,8 @@ async fn what_is_taken_back_is_noticed_and_nothing_else() {
         let ids = bench.place(10);
         bench.round().await.unwrap();
         bench.take_back(&ids[4]);
+        // A list read in several pages must miss it twice, unless the platform can be asked.
+        bench.round().await.unwrap();
         bench.round().await.unwrap();
         let withdrawn: Vec<String> =
             bench.rows().await.into_iter().filter(|r| r.withdrawn_at.is_some()).map(|r| r.external_id).collect();

@@ -6,6 +6,7 @@ use super::super::super::{LedgerError, LedgerResult};
 use super::super::{Shared, document, rows};
 use crate::model::ticket::Change;
 use crate::model::{Assignment, Outcome, Timestamp};
+use crate::plan::markup::escape;
 
 /// After filing: what happened to the order while its ticket was on its way is told now.
 pub(in crate::ledger) async fn follow(
@@ -56,9 +57,9 @@ pub(in crate::ledger) async fn tell_change(
     let body = format!(
         "**The order was changed.** It now says:\n\n- {} of {} on {} for {}\n- valid from: {}\n- valid until: {}\n",
         order.operation.human(),
-        markup_safe(order.subject()),
-        markup_safe(&order.application.name),
-        markup_safe(order.beneficiary.name.as_deref().unwrap_or(&order.beneficiary.id)),
+        escape(order.subject()),
+        escape(&order.application.name),
+        escape(order.beneficiary.name.as_deref().unwrap_or(&order.beneficiary.id)),
         day(order.valid_from),
         day(order.valid_until)
     );
@@ -125,14 +126,6 @@ pub(in crate::ledger) async fn tell_reinstated(
     let body = "**The order stands after all.** Please carry it out.\n".to_owned();
     errand(tx, shared, "comment", ticket, assignment, &Change::Comment { mark, body }, at).await?;
     Ok(true)
-}
-
-/// Text of a platform cannot become markup.
-fn markup_safe(text: &str) -> String {
-    text.chars()
-        .filter(|c| !c.is_control())
-        .map(|c| if matches!(c, '*' | '_' | '`' | '[' | ']' | '<' | '>' | '#' | '|') { ' ' } else { c })
-        .collect()
 }
 
 async fn errand(

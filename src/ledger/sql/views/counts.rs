@@ -41,7 +41,7 @@ pub(in crate::ledger) async fn overview(pool: &SqlitePool, scope: &Scope, now: T
         strays: if everything { count(pool, "SELECT COUNT(*) FROM stray WHERE settled_at IS NULL").await? } else { 0 },
         waiting_by_edge: by_edge(pool, "e.state = 'ready' AND e.due_at <= ", now.0, scope).await?,
         failing_by_edge: by_edge(pool, "e.state = 'ready' AND e.failures > ", 0, scope).await?,
-        edges: if everything { crate::ledger::sql::edges::failing(pool).await? } else { Vec::new() },
+        edges: if everything { crate::ledger::sql::edges::failing(pool, false).await? } else { Vec::new() },
         future: of("a.state = 'planned' AND a.parked_at IS NULL AND a.due_at > $", &[now.0]).await?,
     })
 }

@@ -4,7 +4,7 @@ use sqlx::{QueryBuilder, Row, Sqlite, SqlitePool};
 
 use super::{ASSIGNMENT_COLUMNS, ERRAND_COLUMNS, assignment_row, errand_row, limit_of, push_scope, text};
 use crate::ledger::LedgerResult;
-use crate::ledger::views::{AssignmentRow, ErrandRow, Filter, Operations, QuarantineRow, Scope, StrayRow};
+use crate::ledger::views::{AssignmentRow, ErrandRow, Filter, Operations, QuarantineRow, Scope, StrayRow, Troubled};
 use crate::model::{Id, State, Timestamp};
 
 /// A search that fits more rows than this is no search for one thing.
@@ -184,40 +184,60 @@ pub(in crate::ledger) async fn operations(
     push_scope(&mut parked, "a.application_id", scope);
     parked.push(" ORDER BY a.parked_at LIMIT ").push_bind(limit_of(limit));
     let parked = parked.build().fetch_all(pool).await?.iter().map(|r| assignment_row(r, names)).collect::<LedgerResult<_>>()?;
-    let errands = |condition: &'static str, order: &'static str| errands(pool, condition, order, scope, names, limit);
+    let errands = |which| errands(pool, which, scope, names, None, limit);
     Ok(Operations {
         parked,
-        parked_errands: errands("e.state = 'parked'", "e.id").await?,
-        unclear: errands(super::UNCLEAR, "e.id").await?,
-        failing: errands("e.state = 'ready' AND e.failures > 0", "e.failures DESC, e.id").await?,
-        edges: if scope.is_none() { crate::ledger::sql::edges::failing(pool).await? } else { Vec::new() },
-        quarantined: if scope.is_none() { quarantined(pool, names, limit).await? } else { Vec::new() },
+        parked_errands: errands(Troubled::Parked).await?,
+        unclear: errands(Troubled::Unclear).await?,
+        failing: errands(Troubled::Failing).await?,
+        edges: if scope.is_none() { crate::ledger::sql::edges::failing(pool, names).await? } else { Vec::new() },
+        quarantined: quarantined(pool, scope, names, None, limit).await?,
         strays: if scope.is_none() { strays(pool, limit).await? } else { Vec::new() },
     })
 }
 
-async fn errands(
+/// A page of errands, oldest first, from above `after`.
+pub(in crate::ledger) async fn errands(
     pool: &SqlitePool,
-    condition: &'static str,
-    order: &'static str,
+    which: Troubled,
     scope: &Scope,
     names: bool,
+    after: Option<Id>,
     limit: usize,
 ) -> LedgerResult<Vec<ErrandRow>> {
+    let condition = match which {
+        Troubled::Parked => "e.state = 'parked'",
+        Troubled::Unclear => super::UNCLEAR,
+        Troubled::Failing => "e.state = 'ready' AND e.failures > 0",
+    };
     let mut query = QueryBuilder::<Sqlite>::new("SELECT ");
     query.push(ERRAND_COLUMNS).push(" WHERE ").push(condition);
+    if let Some(after) = after {
+        query.push(" AND e.id > ").push_bind(after.0);
+    }
     push_scope(&mut query, "a.application_id", scope);
-    query.push(" ORDER BY ").push(order).push(" LIMIT ").push_bind(limit_of(limit));
+    query.push(" ORDER BY e.id LIMIT ").push_bind(limit_of(limit));
     query.build().fetch_all(pool).await?.iter().map(|row| errand_row(row, names)).collect()
 }
 
-/// What is wrong with an event may quote it: only for readers who may see names.
-async fn quarantined(pool: &SqlitePool, names: bool, limit: usize) -> LedgerResult<Vec<QuarantineRow>> {
+/// A page of held events, oldest first, from above `after`. They belong to no application: none for scoped readers. What
+/// is wrong with an event may quote it: only for readers who may see names.
+pub(in crate::ledger) async fn quarantined(
+    pool: &SqlitePool,
+    scope: &Scope,
+    names: bool,
+    after: Option<Id>,
+    limit: usize,
+) -> LedgerResult<Vec<QuarantineRow>> {
+    if scope.is_some() {
+        return Ok(Vec::new());
+    }
     let rows = sqlx::query(
         "SELECT id, source, event_id, received_at, problem, COALESCE(LENGTH(CAST(body AS BLOB)), 0) AS bytes
-         FROM quarantine WHERE state = 'held' ORDER BY id LIMIT $1",
+         FROM quarantine WHERE state = 'held' AND id > $2 ORDER BY id LIMIT $1",
     )
     .bind(limit_of(limit))
+    .bind(after.map_or(i64::MIN, |id| id.0))
     .fetch_all(pool)
     .await?;
     rows.iter()
