@@ -144,11 +144,13 @@ async fn fill(desk: &LoopbackDesk, into: &Path, open: u64) -> anyhow::Result<()>
     Ok(())
 }
 
+/// A table: its name, columns that hold ids, instants, and texts that must stay unique.
+type Copied = (&'static str, &'static [&'static str], &'static [&'static str], &'static [&'static str]);
+
 /// `times - 1` copies of every row.
 async fn copy_rows(connection: &mut SqliteConnection, times: i64) -> anyhow::Result<()> {
     const HOUR_MS: i64 = 3_600_000;
-    let tables: [(&str, &[&str], &[&str], &[&str]); 7] = [
-        // Table, columns that hold ids, instants, and texts that must stay unique.
+    let tables: [Copied; 7] = [
         ("inbox", &["id", "assignment_id"], &["received_at"], &["event_id"]),
         (
             "assignment",
