@@ -53,7 +53,9 @@ pub(super) async fn run(folder: &Path, arguments: &Arguments) -> anyhow::Result<
     }
     let wrong = tally.bad + listed.unwrap_or(1);
     let _ = match wrong {
-        0 => writeln!(out, "\nThe set-up works as far as it can be tried without an effect. Nothing was recorded, filed or told."),
+        0 => {
+            writeln!(out, "\nThe set-up works as far as it can be tried without an effect. Nothing was recorded, filed or told.")
+        }
         n => writeln!(out, "\n{} would not work: see WRONG above. Nothing was recorded, filed or told.", count(n, "thing")),
     };
     say(&out);

@@ -89,7 +89,8 @@ impl Teller<'_> {
         let (code, reason) = (error.code().to_owned(), error.reason().to_owned());
         if !PATIENCE.contains(&error.code()) {
             self.worker.health.failed(self.ledger, self.edge, Work::Reports, &error, now).await?;
-            metrics::counter!("lastmile_call_failures_total", "edge" => self.edge.to_owned(), "code" => error.code()).increment(1);
+            metrics::counter!("lastmile_call_failures_total", "edge" => self.edge.to_owned(), "code" => error.code())
+                .increment(1);
         }
         Ok(match (error, self.source.info().confirm_quiet_ms) {
             // The platform can be asked what it holds, and is, before anything is said again.

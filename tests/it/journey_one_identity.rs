@@ -45,7 +45,8 @@ impl Bed {
         let time: Arc<dyn Clock> = clock.clone();
         let listen = "127.0.0.1:0".parse().unwrap();
         let oim = SandboxOneIdentity::start(time.clone(), listen).await.unwrap();
-        let jira = SandboxDesk::start(DeskKind::JiraCloud, time.clone(), Arc::new(Faults::seeded(1)), None, listen).await.unwrap();
+        let jira =
+            SandboxDesk::start(DeskKind::JiraCloud, time.clone(), Arc::new(Faults::seeded(1)), None, listen).await.unwrap();
         let server = |table: &str, path: &str| {
             format!("[{table}]\nurl = \"{}/{path}\"\nuser = \"{USER}\"\npassword = {{ file = \"secrets/oim\" }}\n", oim.url())
         };
@@ -291,7 +292,8 @@ async fn an_assignment_table_grants_what_is_new_and_takes_away_what_is_gone() {
     bed.close_all(Outcome::Fulfilled, "Out.");
     bed.rounds(4).await;
     let words: Vec<(String, Option<String>)> = bed.rows().await.into_iter().map(|r| (r.operation, r.entitlement)).collect();
-    let mut removed: Vec<Option<String>> = words[1..].iter().map(|(op, e)| (op == "revoke").then(|| e.clone()).flatten()).collect();
+    let mut removed: Vec<Option<String>> =
+        words[1..].iter().map(|(op, e)| (op == "revoke").then(|| e.clone()).flatten()).collect();
     removed.sort();
     assert_eq!(removed, [Some("Group 1".to_owned()), Some("Group 2".to_owned())], "{words:?}");
     let raised: Vec<String> = bed.oim.state().raised().iter().map(|r| r.object.1.clone()).collect();
@@ -317,6 +319,46 @@ async fn an_assignment_table_grants_what_is_new_and_takes_away_what_is_gone() {
     }
     assert_eq!(bed.poll().await.withdrawn, 2, "as many as may go at once");
     assert!(bed.oim.state().unassign(&again));
+    bed.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_vanishes_and_comes_back_unchanged_ends_as_it_stands() {
+    let way = "[assignments]\ntable = \"ADSAccountInADSGroup\"\nreport = { event = \"LASTMILE_DONE\", table = \"ADSAccount\" }\n";
+    let bed = Bed::new(way).await;
+    bed.poll().await;
+    let key = bed.oim.state().assign(1, 1);
+    bed.rounds(2).await;
+    bed.close_all(Outcome::Fulfilled, "In.");
+    bed.rounds(4).await;
+
+    // Back before the removal was sent: nothing is left to do.
+    let row = bed.oim.state().hide(&key).unwrap();
+    bed.poll().await;
+    bed.oim.state().show(&key, row);
+    bed.poll().await;
+    bed.rounds(3).await;
+    let words = |rows: Vec<AssignmentRow>| rows.into_iter().map(|r| (r.operation, r.outcome)).collect::<Vec<_>>();
+    let outcome = |operation: &str, outcome: &str| (operation.to_owned(), Some(outcome.to_owned()));
+    assert_eq!(words(bed.rows().await), [outcome("grant", "fulfilled"), outcome("revoke", "cancelled")]);
+    assert_eq!(bed.tickets(), 1);
+
+    // Twice more, each time long enough to be worked on: the platform's own dates never changed.
+    for _ in 0..2 {
+        let row = bed.oim.state().hide(&key).unwrap();
+        bed.rounds(2).await;
+        bed.close_all(Outcome::Fulfilled, "Out.");
+        bed.rounds(4).await;
+        bed.oim.state().show(&key, row);
+        bed.rounds(2).await;
+        bed.close_all(Outcome::Fulfilled, "In again.");
+        bed.rounds(4).await;
+    }
+    let done = words(bed.rows().await);
+    let later: Vec<&str> = done[2..].iter().map(|(operation, _)| operation.as_str()).collect();
+    assert_eq!(later, ["revoke", "grant", "revoke", "grant"]);
+    assert!(done[2..].iter().all(|(_, outcome)| outcome.as_deref() == Some("fulfilled")), "{done:?}");
+    assert_eq!(bed.tickets(), 5);
     bed.end().await;
 }
 
@@ -353,7 +395,8 @@ fn the_examples_are_understood() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("secrets")).unwrap();
     std::fs::write(folder.path().join("secrets/one-identity"), "secret").unwrap();
-    std::fs::write(folder.path().join("secrets/one-identity-hook"), "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=").unwrap();
+    std::fs::write(folder.path().join("secrets/one-identity-hook"), "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")
+        .unwrap();
     let folder_of = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/sources");
     let mut seen = 0;
     for entry in std::fs::read_dir(folder_of).unwrap() {
@@ -433,7 +476,9 @@ async fn a_source_is_tried_without_any_effect() {
     .unwrap();
     let said = String::from_utf8_lossy(&out.stdout);
     assert!(out.status.success(), "{said}{}", String::from_utf8_lossy(&out.stderr));
-    for words in ["PersonWantsOrg can be read", "The first page holds 1 event.", "grant role 1 on sap-erp", "Nothing was recorded"] {
+    for words in
+        ["PersonWantsOrg can be read", "The first page holds 1 event.", "grant role 1 on sap-erp", "Nothing was recorded"]
+    {
         assert!(said.to_lowercase().contains(&words.to_lowercase()), "`{words}` is missing in:\n{said}");
     }
     assert_eq!((bed.tickets(), bed.oim.state().decisions().len(), bed.rows().await.len()), (0, 0, 0));

@@ -62,11 +62,12 @@ async fn changes(State(app): State<App>, Query(query): Query<BTreeMap<String, St
     let mut pending: Vec<Change> = app.state.lock().changes.clone();
     pending.retain(|c| c.steps.iter().any(|s| s.answer.is_none()) && root.is_none_or(|root| *root == c.root.0));
     pending.sort_by_key(|c| c.inserted);
-    let page: Vec<Value> =
-        pending.iter().skip(number("StartIndex", 0)).take(number("PageSize", 20)).map(change_row).collect();
+    let page: Vec<Value> = pending.iter().skip(number("StartIndex", 0)).take(number("PageSize", 20)).map(change_row).collect();
     let bare = app.faults.bare_singles.load(Ordering::SeqCst) && page.len() == 1;
     let entities = if bare { page[0].clone() } else { Value::Array(page) };
-    app.page(&json!({"TotalCount": pending.len(), "TableName": "QBMPendingChange", "IsLimitReached": false, "Entities": entities}))
+    app.page(
+        &json!({"TotalCount": pending.len(), "TableName": "QBMPendingChange", "IsLimitReached": false, "Entities": entities}),
+    )
 }
 
 fn column(value: Value) -> Value {

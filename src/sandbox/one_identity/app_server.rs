@@ -60,15 +60,20 @@ async fn list(
         let written = body.as_object().and_then(|b| b.iter().find(|(k, _)| k.eq_ignore_ascii_case(name)).map(|(_, v)| v));
         query.get(name).cloned().or_else(|| written.map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned)))
     };
-    let condition =
-        if app.faults.ignore_conditions.load(std::sync::atomic::Ordering::SeqCst) { None } else { text("where") };
+    let condition = if app.faults.ignore_conditions.load(std::sync::atomic::Ordering::SeqCst) { None } else { text("where") };
     let order = text("orderBy").unwrap_or_default();
     let number = |name: &str, otherwise: usize| text(name).and_then(|t| t.parse().ok()).unwrap_or(otherwise);
     let columns: Vec<String> = text("displayColumns").unwrap_or_default().split(';').map(str::to_owned).collect();
     let (offset, limit) = (number("offset", 0), number("limit", 20));
     let rows: Vec<Map<String, Value>> = match app.state.lock().tables.get(&table) {
         Some(rows) => rows.values().cloned().collect(),
-        None => return if KNOWN.contains(&table.as_str()) { Json(json!([])).into_response() } else { StatusCode::NOT_FOUND.into_response() },
+        None => {
+            return if KNOWN.contains(&table.as_str()) {
+                Json(json!([])).into_response()
+            } else {
+                StatusCode::NOT_FOUND.into_response()
+            };
+        }
     };
     let mut found = Vec::new();
     for row in rows {
@@ -88,8 +93,7 @@ async fn list(
 const KNOWN: [&str; 3] = ["PersonWantsOrg", "PWODecisionHistory", "ADSAccountInADSGroup"];
 
 fn item(table: &str, row: &Map<String, Value>, columns: &[String]) -> Value {
-    let values: Map<String, Value> =
-        columns.iter().filter_map(|name| Some((name.clone(), row.get(name)?.clone()))).collect();
+    let values: Map<String, Value> = columns.iter().filter_map(|name| Some((name.clone(), row.get(name)?.clone()))).collect();
     let display = ["display", "InternalName", "Ident_AccProduct", "DisplayOrg"].iter().find_map(|name| row.get(*name));
     json!({"uri": format!("/api/entity/{table}"), "display": display, "values": values})
 }

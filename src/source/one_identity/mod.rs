@@ -32,7 +32,9 @@ use super::field::{as_text, lookup};
 use super::mapping::Mapping;
 use super::poll::polled;
 use super::timing::Timing;
-use super::{Capabilities, EventContent, HookRefusal, ListKind, Missing, Pulled, Source, SourceEvent, SourceInfo, Standing, digest};
+use super::{
+    Capabilities, EventContent, HookRefusal, ListKind, Missing, Pulled, Source, SourceEvent, SourceInfo, Standing, digest,
+};
 use crate::catalog::{ConfigFile, Problem};
 use crate::http::signature::Scheme;
 use crate::http::{CallError, Inbound};
@@ -133,7 +135,8 @@ fn mapping_of(settings: &OneIdentityFile, notes: &mut Notes<'_>) -> Option<Mappe
         }
         (None, None, Some(table)) => {
             if !table.table.ends_with("InADSGroup") && !settings.mapping.contains_key("application") {
-                let words = format!("of {} it is not built in where its application stands: say so in `application`", table.table);
+                let words =
+                    format!("of {} it is not built in where its application stands: say so in `application`", table.table);
                 notes.note(&["mapping"], words);
             }
             defaults::assignments(&table.table)
@@ -143,7 +146,8 @@ fn mapping_of(settings: &OneIdentityFile, notes: &mut Notes<'_>) -> Option<Mappe
             return None;
         }
     };
-    let (mapping, pointers) = defaults::mapping(&text, &settings.mapping).map_err(|words| notes.note(&["mapping"], words)).ok()?;
+    let (mapping, pointers) =
+        defaults::mapping(&text, &settings.mapping).map_err(|words| notes.note(&["mapping"], words)).ok()?;
     for (keys, message, help) in mapping.mistakes() {
         let path: Vec<&str> = std::iter::once("mapping").chain(keys.iter().map(String::as_str)).collect();
         notes.problems.push(notes.file.problem(&path, message, help));
@@ -237,6 +241,10 @@ impl Source for OneIdentity {
         }
         standing.complete = standing.broken.is_none();
         Ok(standing)
+    }
+
+    fn explains_absence(&self) -> bool {
+        true
     }
 
     async fn missing(&self, external_ids: &[String]) -> Result<Vec<Missing>, CallError> {

@@ -18,7 +18,8 @@ pub(super) async fn check(way: &Way) -> Vec<Finding> {
             findings.push(columns_of(&approval.server, &s.table, &s.key, approval.columns()).await);
             if s.history.read {
                 let columns = s.history.columns();
-                findings.push(columns_of(&approval.server, &s.history.table, &format!("UID_{}", s.history.table), &columns).await);
+                findings
+                    .push(columns_of(&approval.server, &s.history.table, &format!("UID_{}", s.history.table), &columns).await);
             } else {
                 let words = "the history of requests is not read: no times of approval, and a request that comes by a second \
                              time is not told from the first";

@@ -145,8 +145,7 @@ impl ServerSettings {
             ServerKind::Api { app: self.app.clone(), xsrf: self.xsrf, version: self.version.clone() }
         };
         let timeout = self.timeout.duration().max(std::time::Duration::from_millis(1));
-        let settings =
-            ClientSettings { timeout, max_in_flight: self.max_in_flight.max(1), ..ClientSettings::for_edge(edge) };
+        let settings = ClientSettings { timeout, max_in_flight: self.max_in_flight.max(1), ..ClientSettings::for_edge(edge) };
         let client = HttpClient::new(settings).map_err(|words| ("url", words))?;
         Ok(Server::new(client, base, kind, Login { module: self.module.clone(), user: self.user.clone(), password }))
     }

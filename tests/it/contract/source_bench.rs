@@ -86,8 +86,7 @@ impl Bench {
             .unwrap_or_else(|problems| panic!("{problems:?}"));
         let url = format!("sqlite:{}", folder.path().join("ledger.db").display());
         let ledger = SqliteLedger::open(&url, "contract", Mode::Serve).await.unwrap();
-        let bench =
-            Self { kind, clock, ledger, source, platform, placed: std::sync::Mutex::default(), _folder: folder };
+        let bench = Self { kind, clock, ledger, source, platform, placed: std::sync::Mutex::default(), _folder: folder };
         // What stands in the first round of a standing list is its beginning.
         bench.round().await.unwrap();
         bench
@@ -204,10 +203,11 @@ impl Bench {
                 for _ in 0..2 {
                     let key = fake.state().assign(1, 1);
                     self.round().await.unwrap();
-                    // Somebody works on it: a removal is then more than the end of an order that nobody saw.
-                    self.begin_work(&id).await;
+                    // Each is carried out before the next: what nobody saw would only be dropped.
+                    self.carry_out(&id).await;
                     fake.state().unassign(&key);
                     self.round().await.unwrap();
+                    self.carry_out(&id).await;
                 }
                 vec![(Grant, id.clone()), (Revoke, id.clone()), (Grant, id.clone()), (Revoke, id)]
             }
@@ -223,7 +223,7 @@ impl Bench {
     }
 
     /// Gives every unfinished order of an object an outcome by hand.
-    pub(super) async fn begin_work(&self, id: &str) {
+    async fn carry_out(&self, id: &str) {
         for row in self.rows().await.into_iter().filter(|r| r.external_id == id && r.outcome.is_none()) {
             let decide = lastmile::ledger::Action::Decide {
                 assignment: row.id,
@@ -378,9 +378,8 @@ impl Bench {
             }
             Kind::Assignments => {
                 let raised = fake.state().raised().into_iter().filter(|r| r.parameters["Assignment"] == json!(id));
-                let by_id: BTreeMap<String, bool> = raised
-                    .map(|r| (r.parameters["ReportId"].to_string(), r.parameters["Success"] == json!("true")))
-                    .collect();
+                let by_id: BTreeMap<String, bool> =
+                    raised.map(|r| (r.parameters["ReportId"].to_string(), r.parameters["Success"] == json!("true"))).collect();
                 by_id.into_values().collect()
             }
             _ => fake.state().decisions().into_iter().filter(|d| d.request == id).map(|d| d.granted).collect(),

@@ -100,7 +100,8 @@ async fn the_order_of_one_object_is_kept() {
         let came: Vec<(String, String)> = rows.iter().map(|r| (r.operation.clone(), r.external_id.clone())).collect();
         let expected: Vec<(String, String)> = placed.iter().map(|(op, id)| (op.as_str().to_owned(), id.clone())).collect();
         assert_eq!(came, expected, "{kind:?}");
-        let lanes: BTreeSet<String> = rows.iter().map(|r| format!("{}{:?}{:?}", r.application_id, r.entitlement, r.beneficiary)).collect();
+        let lanes: BTreeSet<String> =
+            rows.iter().map(|r| format!("{}{:?}{:?}", r.application_id, r.entitlement, r.beneficiary)).collect();
         assert_eq!(lanes.len(), 1, "{kind:?}: all in one lane");
     }
 }
