@@ -93,6 +93,16 @@ impl Bridge {
         Ok(Self { ledger, setup, clock, wake, runtime, started })
     }
 
+    /// After a restore from a backup: nothing is sent to a desk before its witnesses say that it was not sent already.
+    ///
+    /// # Errors
+    /// See [`LedgerError`].
+    pub async fn distrust(&self) -> Result<usize, LedgerError> {
+        let (setup, now) = (self.setup.load(), self.clock.now());
+        let quiet = setup.desks.values().map(|d| (format!("desk/{}", d.info().name), now.plus_ms(d.info().quiet_ms())));
+        self.ledger.distrust(quiet.collect(), now).await
+    }
+
     /// What the web needs.
     #[must_use]
     pub fn web(&self, metrics: metrics_exporter_prometheus::PrometheusHandle, loopback: bool, note: Option<String>) -> WebState {

@@ -17,7 +17,7 @@ pub(super) fn cross_check(catalog: &Catalog, files: &Files) -> Vec<Problem> {
         check.access(main);
         check.work(main);
         check.defaults(main);
-    } else {
+    } else if !files.main_is_broken {
         check.several_desks(&ConfigFile::from_text(&catalog.folder.join(super::load::MAIN), ""));
     }
     check.groups();
@@ -89,6 +89,18 @@ impl Check<'_> {
                 let help = "put the SHA-256 that `lastmile token` prints here, never the token itself";
                 self.say(file, &["access", "tokens", name, "sha256"], message, help);
             }
+        }
+        let mut seen = std::collections::BTreeMap::new();
+        for (name, token) in &access.tokens {
+            if let Some(other) = seen.insert(token.sha256.to_lowercase(), name) {
+                let message = format!("tokens `{other}` and `{name}` are the same token");
+                let help = "make one for each holder: `lastmile token NAME`";
+                self.say(file, &["access", "tokens", name, "sha256"], message, help);
+            }
+        }
+        if access.trusted_proxy.as_ref().is_some_and(|proxy| proxy.groups.is_empty()) {
+            let help = "say what a group may do, as in groups = [{ group = \"*\", role = \"viewer\" }]";
+            self.say(file, &["access", "trusted_proxy"], "the proxy may let in nobody: no group is named", help);
         }
         if access.trusted_proxy.as_ref().is_some_and(|proxy| proxy.from.is_empty()) {
             let help = "list the addresses the proxy connects from; a header is believed from nobody else";

@@ -39,6 +39,9 @@ impl fmt::Display for Problem {
 #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
 pub struct Problems(pub Vec<Problem>);
 
+/// Most problems told of one file.
+const MOST_PROBLEMS: usize = 20;
+
 /// A file's text and where it lies. Cheap to clone.
 #[derive(Clone)]
 pub struct ConfigFile {
@@ -102,6 +105,40 @@ impl ConfigFile {
             let help = suggestion_for(&message);
             Problem { file: self.path.clone(), line, message, help }
         })
+    }
+
+    /// As [`ConfigFile::parse`], with every problem that can be told from one reading: what is wrong is left out and the
+    /// rest read again.
+    ///
+    /// # Errors
+    /// Every problem found, each with its line.
+    pub fn parse_all<T: DeserializeOwned>(&self) -> Result<T, Vec<Problem>> {
+        let first = match self.parse() {
+            Ok(parsed) => return Ok(parsed),
+            Err(problem) => problem,
+        };
+        let mut lines: Vec<&str> = self.text.lines().collect();
+        let mut problems = vec![first];
+        while let Some(last) = problems.last().filter(|_| problems.len() < MOST_PROBLEMS) {
+            let Some(at) = last.line.checked_sub(1).filter(|at| *at < lines.len()) else { break };
+            // A table goes with all its keys, else they would be read as those of the table before.
+            let is_table = lines[at].trim_start().starts_with('[');
+            let until =
+                lines.iter().skip(at + 1).position(|l| l.trim_start().starts_with('[')).map_or(lines.len(), |n| at + 1 + n);
+            lines[at..if is_table { until } else { at + 1 }].fill("");
+            let rest = Self::from_text(&self.path, &lines.join("\n"));
+            if DeTable::parse(&rest.text).is_err() {
+                break;
+            }
+            match rest.parse::<T>() {
+                // What is missing may be what was left out.
+                Err(next) if !next.message.starts_with("missing field") && !problems.iter().any(|p| p.line == next.line) => {
+                    problems.push(next);
+                }
+                _ => break,
+            }
+        }
+        Err(problems)
     }
 
     /// A problem at a key, given as the path of table names and indexes (`["rules", "0", "admin_group"]`). Where the

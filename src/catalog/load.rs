@@ -31,6 +31,8 @@ const TEMPLATE_FOLDERS: [&str; 2] = ["templates/tickets", "templates/partials"];
 pub(super) struct Files {
     /// `admin-groups.toml`, where it was read.
     pub groups: Option<ConfigFile>,
+    /// The main file is there, but cannot be parsed: what it says is not known.
+    pub main_is_broken: bool,
     /// Names of desks, also of those whose file cannot be parsed.
     pub desk_names: Vec<String>,
 }
@@ -150,6 +152,8 @@ impl Reader {
             self.catalog.main = main;
             self.digested.insert(MAIN.to_owned(), file.text().to_owned());
             self.catalog.main_file = Some(file);
+        } else {
+            self.files.main_is_broken = true;
         }
     }
 
@@ -214,7 +218,7 @@ impl Reader {
     }
 
     fn parse<T: DeserializeOwned>(&mut self, file: &ConfigFile) -> Option<T> {
-        file.parse().map_err(|problem| self.problems.push(problem)).ok()
+        file.parse_all().map_err(|problems| self.problems.extend(problems)).ok()
     }
 
     fn finish(mut self) -> (Catalog, Files, Vec<Problem>) {

@@ -56,7 +56,7 @@ fn sources(setup: &Setup, now: Timestamp, out: &mut String) {
 
 /// The next times, so that a misread schedule is seen before it runs.
 fn fires(source: &dyn Source, now: Timestamp) -> Vec<String> {
-    std::iter::successors(source.next_poll(now), |at| source.next_poll(*at)).take(3).map(|at| seconds(at)).collect()
+    std::iter::successors(source.next_poll(now), |at| source.next_poll(*at)).take(3).map(seconds).collect()
 }
 
 fn seconds(at: Timestamp) -> String {

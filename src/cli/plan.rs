@@ -111,8 +111,8 @@ impl Plan<'_> {
     pub(super) fn show(&self, content: &EventContent, out: &mut String) -> bool {
         match content {
             EventContent::Unmappable { problem, .. } => {
-                let _ = writeln!(out, "  WRONG E-MAPPING: {problem}");
-                let _ = writeln!(out, "  It would be kept in quarantine. Mend the source's [mapping]; see {}", page("E-MAPPING"));
+                let _ = writeln!(out, "  WRONG mapping: {problem}");
+                let _ = writeln!(out, "  It would be kept in quarantine. Mend the [mapping] of the source, then try again.");
                 false
             }
             EventContent::Withdrawn { external_id, operation, .. } => {

@@ -16,9 +16,13 @@ use crate::model::clock::SystemClock;
 use crate::runtime::telemetry;
 use crate::web;
 
-/// What the service manager tells.
+/// How it serves.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
+    /// After a restore from a backup: before every create, comment and closing, the desk is asked whether it was made
+    /// already. Leave it on for as long as the platform may repeat what the backup does not know.
+    #[arg(long)]
+    recover: bool,
     /// Socket that hears when it is ready (set by systemd for `Type=notify`).
     #[arg(long, env = "NOTIFY_SOCKET", hide = true)]
     notify_socket: Option<std::ffi::OsString>,
@@ -35,6 +39,10 @@ pub(super) async fn run(folder: &Path, arguments: &Arguments) -> anyhow::Result<
         .await
         .with_context(|| format!("cannot listen on {listen} (another lastmile, or another program? change [server] listen)"))?;
     let bridge = Arc::new(Bridge::open(setup, clock, false).await?);
+    if arguments.recover {
+        let waiting = bridge.distrust().await?;
+        tracing::warn!(waiting, "recovering: every desk is asked for the ticket before one is made");
+    }
     bridge.runtime.start();
     say_ready(&bridge, listener.local_addr()?).await?;
     notify(arguments.notify_socket.as_deref(), "READY=1");

@@ -49,6 +49,17 @@ impl Level {
     }
 }
 
+/// What becomes of an unclear create on a desk that cannot be searched: the operator chooses, in these words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WhenUnclear {
+    /// It is sent again after the quiet period: the order surely gets a ticket, and maybe two.
+    MaybeTwice,
+    /// It waits for a person who looks on the desk: never two tickets, and maybe none until then.
+    #[default]
+    MaybeNever,
+}
+
 /// What a desk declares about itself.
 #[derive(Debug, Clone)]
 pub struct DeskInfo {
@@ -58,6 +69,8 @@ pub struct DeskInfo {
     pub kind: &'static str,
     /// See [`Level`].
     pub level: Level,
+    /// What becomes of an unclear create where there is no search ([`Level::D0`]).
+    pub when_unclear: WhenUnclear,
     /// Longest summary, characters.
     pub max_summary: usize,
     /// Longest body, characters, after rendering.

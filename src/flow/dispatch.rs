@@ -3,8 +3,8 @@
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
-use crate::desk::Desk;
-use crate::http::CallError;
+use crate::desk::{Desk, Level, WhenUnclear};
+use crate::http::{CallError, gate};
 use crate::ledger::{End, LeaseRequest, Leased, Ledger, LedgerResult, Load, Settlement, Step};
 use crate::model::errand::ErrandKind;
 use crate::model::ticket::Created;
@@ -48,10 +48,12 @@ pub async fn step(
     let good_until = leased_boot_ms + lease_ms - info.timeout_ms;
     let call = Calls { ledger, setup, desk, breakers, health: &worker.health, clock, edge: &edge, good_until };
     let mut running: FuturesUnordered<_> = leased.into_iter().map(|errand| call.carry_out(errand)).collect();
+    // One that could not be settled cuts off no call of the others.
+    let mut failed = None;
     while let Some(result) = running.next().await {
-        result?;
+        failed = failed.or(result.err());
     }
-    Ok(count)
+    failed.map_or(Ok(count), Err)
 }
 
 struct Calls<'a> {
@@ -68,20 +70,20 @@ struct Calls<'a> {
 
 impl Calls<'_> {
     async fn carry_out(&self, errand: Leased) -> LedgerResult<()> {
-        // A process that was stopped and woken may have lost its lease: it must not send.
-        if self.clock.boot_ms() > self.good_until {
-            return Ok(());
-        }
         let end = match (errand.step, &errand.load) {
-            (Step::Send, Load::Create { draft, .. }) => self.ended(&errand, self.desk.create(draft).await).await?,
+            (Step::Send, Load::Create { draft, .. }) => {
+                let result = gate::watched(|| self.may_send(), self.desk.create(draft)).await;
+                self.ended(&errand, result).await?
+            }
             (Step::Witness, Load::Create { draft, .. }) => self.look_for(&errand, &draft.key).await,
             (Step::Send, Load::Amend { ticket, change, .. }) => {
-                self.ended_plain(&errand, self.desk.amend(ticket, change).await).await?
+                let result = gate::watched(|| self.may_send(), self.desk.amend(ticket, change)).await;
+                self.ended_plain(&errand, result).await?
             }
             (Step::Witness, Load::Amend { ticket, .. }) => match self.desk.has_mark(ticket, &errand.mark).await {
                 Ok(true) => End::Done,
                 Ok(false) => self.missed(&errand),
-                Err(_) => End::Miss { ask_at: self.clock.now().plus_ms(self.wait_ms(&errand, None)) },
+                Err(error) => self.unheard(&errand, &error),
             },
             (_, Load::Report { .. }) => return Ok(()),
         };
@@ -91,6 +93,26 @@ impl Calls<'_> {
             tracing::warn!(errand = %errand.id, edge = self.edge, "the lease was gone when the call ended; its witnesses decide");
         }
         Ok(())
+    }
+
+    /// Asked immediately before the first byte, after every wait for a slot or a rate: a process that was stopped and
+    /// woken may have lost its lease, and a breaker that opened meanwhile holds back the rest of its queue.
+    fn may_send(&self) -> Result<(), String> {
+        if self.clock.boot_ms() > self.good_until {
+            return Err("its lease may have run out before it was sent; it is leased again".to_owned());
+        }
+        if self.breakers.is_open(self.edge) {
+            return Err("another call gave an unclear answer; it goes when the desk answers again".to_owned());
+        }
+        Ok(())
+    }
+
+    /// A witness that could not be asked has seen nothing, and has not missed anything either.
+    fn unheard(&self, errand: &Leased, error: &CallError) -> End {
+        match error {
+            CallError::Reject { code, reason } => End::Park { code: (*code).to_owned(), reason: reason.clone() },
+            _ => End::Unheard { ask_at: self.clock.now().plus_ms(self.wait_ms(errand, None)) },
+        }
     }
 
     async fn ended(&self, errand: &Leased, result: Result<Created, CallError>) -> LedgerResult<End> {
@@ -115,6 +137,10 @@ impl Calls<'_> {
     }
 
     async fn fails(&self, errand: &Leased, error: &CallError) -> LedgerResult<End> {
+        if let CallError::Retry { code: gate::HELD, reason, .. } = error {
+            let (at, code, reason) = (self.clock.now(), gate::HELD.to_owned(), reason.clone());
+            return Ok(End::Retry { at, code, reason, new_group: None });
+        }
         self.health.failed(self.ledger, self.edge, Work::Tickets, error, self.clock.now()).await?;
         Ok(self.failed(errand, error))
     }
@@ -164,23 +190,40 @@ impl Calls<'_> {
 
     /// Witness of an unclear create: is there a ticket with the key?
     async fn look_for(&self, errand: &Leased, key: &crate::model::Key) -> End {
-        if self.desk.info().level == crate::desk::Level::D0 {
-            let reason = "this desk cannot be searched: look there for the key and say what you found".to_owned();
-            return End::Park { code: "E-UNSEARCHABLE".to_owned(), reason };
+        if self.desk.info().level == Level::D0 {
+            return self.unsearchable(errand);
         }
         match self.desk.find(key).await {
             Ok(found) => match found.into_iter().min_by_key(|f| (f.updated_at, f.ticket.id.clone())) {
                 Some(row) => End::Filed(Created { ticket: row.ticket, url: None, key_confirmed: true, group_missed: false }),
                 None => self.missed(errand),
             },
-            Err(_) => End::Miss { ask_at: self.clock.now().plus_ms(self.wait_ms(errand, None)) },
+            // Repeating is harmless there, so that no witness is needed.
+            Err(CallError::Reject { .. }) if self.desk.info().level == Level::D3 => End::Clear,
+            Err(error) => self.unheard(errand, &error),
+        }
+    }
+
+    /// No search: the desk's own webhook may still tell during the quiet period, then the operator's choice decides.
+    fn unsearchable(&self, errand: &Leased) -> End {
+        let now = self.clock.now();
+        if let Some(until) = errand.quiet_until.filter(|until| now < *until) {
+            return End::Unheard { ask_at: until };
+        }
+        match self.desk.info().when_unclear {
+            WhenUnclear::MaybeTwice => End::Clear,
+            WhenUnclear::MaybeNever => End::Park {
+                code: "E-UNSEARCHABLE".to_owned(),
+                reason: "this desk cannot be searched: look there for the key and say what you found".to_owned(),
+            },
         }
     }
 
     fn missed(&self, errand: &Leased) -> End {
         let now = self.clock.now();
         let quiet_over = errand.quiet_until.is_none_or(|until| now >= until);
-        if quiet_over && errand.misses + 1 >= MISSES {
+        // Where repeating gives the same ticket, one look is enough.
+        if self.desk.info().level == Level::D3 || (quiet_over && errand.misses + 1 >= MISSES) {
             return End::Clear;
         }
         let ask_at = now.plus_ms(self.wait_ms(errand, None));

@@ -2,12 +2,18 @@
 
 use std::collections::HashMap;
 
-use crate::desk::{Desk, StatusAnswer};
+use crate::desk::{Desk, Level, StatusAnswer};
 use crate::http::signature::Refusal;
 use crate::http::{CallError, Inbound};
 use crate::ledger::{Held, Ledger, LedgerError, Observation, Stray};
 use crate::model::ticket::{Category, TicketReading, TicketStatus};
 use crate::model::{Clock, Outcome, Timestamp};
+
+/// Keys searched in one sweep.
+const SWEPT_AT_ONCE: usize = 50;
+
+/// How far back the first look at a desk reaches: its clock may be well behind ours.
+const FIRST_LOOK_MS: i64 = 3_600_000;
 
 /// Why a desk could not be synced this time.
 #[derive(Debug, thiserror::Error)]
@@ -51,7 +57,8 @@ pub async fn changes(ledger: &dyn Ledger, desk: &dyn Desk, clock: &dyn Clock) ->
     let mark_name = format!("sync/{name}");
     let stored = ledger.cursor(&mark_name).await?;
     let now = clock.now();
-    let mark = stored.as_deref().and_then(|t| t.parse().ok()).map_or(now.plus_ms(-desk.info().overlap_ms), Timestamp);
+    let mark =
+        stored.as_deref().and_then(|t| t.parse().ok()).map_or(now.plus_ms(-desk.info().overlap_ms - FIRST_LOOK_MS), Timestamp);
     let changes = desk.changed_since(mark).await.map_err(CallError::of_a_read)?;
     let rows = changes.rows.len();
     let changed = take_rows(ledger, desk, changes.rows, now).await?;
@@ -141,44 +148,68 @@ pub async fn full_pass(ledger: &dyn Ledger, desk: &dyn Desk, before: Timestamp, 
 async fn check(ledger: &dyn Ledger, desk: &dyn Desk, held: &[Held], clock: &dyn Clock) -> Result<(), SyncError> {
     let refs: Vec<_> = held.iter().map(|h| h.ticket.clone()).collect();
     let answers = desk.status(&refs).await.map_err(CallError::of_a_read)?;
-    let by_id: HashMap<&str, &Held> = held.iter().map(|h| (h.ticket.id.as_str(), h)).collect();
+    // Whatever the desk passes over in silence is left when all answers are taken.
+    let mut by_id: HashMap<&str, &Held> = held.iter().map(|h| (h.ticket.id.as_str(), h)).collect();
     let mut observations = Vec::with_capacity(answers.len());
     for answer in answers {
         match answer {
             StatusAnswer::Known(status) => {
-                if let Some(ours) = by_id.get(status.ticket.id.as_str()) {
+                if let Some(ours) = by_id.remove(status.ticket.id.as_str()) {
                     observations.push(observe(desk, ours, *status).await);
                 }
             }
             StatusAnswer::Gone(ticket) => {
-                observations.extend(by_id.get(ticket.id.as_str()).map(|h| Observation::Gone { ticket_id: h.id }))
+                observations.extend(by_id.remove(ticket.id.as_str()).map(|h| Observation::Gone { ticket_id: h.id }))
             }
             StatusAnswer::Unreadable(ticket, reason) => {
-                observations.extend(by_id.get(ticket.id.as_str()).map(|h| Observation::Unreadable { ticket_id: h.id, reason }));
+                observations
+                    .extend(by_id.remove(ticket.id.as_str()).map(|h| Observation::Unreadable { ticket_id: h.id, reason }));
             }
         }
     }
+    let reason = || "the desk's answer passes it over".to_owned();
+    observations.extend(by_id.into_values().map(|h| Observation::Unreadable { ticket_id: h.id, reason: reason() }));
     ledger.observe(observations, clock.now()).await?;
     Ok(())
 }
 
-/// Searches tickets whose create was ever unclear by their key: more than one is a double.
+/// Looks again at a batch of tickets that could not be read. Returns how many were looked at.
 ///
 /// # Errors
 /// See [`SyncError`].
-pub async fn sweep(ledger: &dyn Ledger, desk: &dyn Desk, since: Timestamp, clock: &dyn Clock) -> Result<usize, SyncError> {
-    let risky = ledger.risky_tickets(&desk.info().name, since, 50).await?;
-    let settled_by = clock.now().plus_ms(-desk.info().index_lag_ms - desk.info().max_processing_ms);
+pub async fn look_again(ledger: &dyn Ledger, desk: &dyn Desk, clock: &dyn Clock) -> Result<usize, SyncError> {
+    full_pass(ledger, desk, Timestamp(2), clock).await
+}
+
+/// Searches tickets whose create was ever unclear by their key: more than one is a double. Looks when the quiet period
+/// after their filing is over, so that whatever was still on its way has arrived and can be found.
+///
+/// # Errors
+/// See [`SyncError`].
+pub async fn sweep(ledger: &dyn Ledger, desk: &dyn Desk, clock: &dyn Clock) -> Result<usize, SyncError> {
+    let info = desk.info();
+    if info.level == Level::D0 {
+        return Ok(0);
+    }
+    let risky = ledger.risky_tickets(&info.name, clock.now().plus_ms(-info.quiet_ms()), SWEPT_AT_ONCE).await?;
     let mut swept = Vec::new();
     for held in &risky {
-        let found = desk.find(&held.key).await.map_err(CallError::of_a_read)?;
-        let seen_all = found.iter().all(|f| f.updated_at.is_none_or(|t| t < settled_by)) || desk.info().index_lag_ms == 0;
-        for row in found.into_iter().filter(|f| f.ticket.id != held.ticket.id) {
-            note_stray(ledger, desk, row, clock.now()).await?;
+        match desk.find(&held.key).await.map_err(CallError::of_a_read) {
+            Ok(found) => {
+                for row in found.into_iter().filter(|f| f.ticket.id != held.ticket.id) {
+                    note_stray(ledger, desk, row, clock.now()).await?;
+                }
+            }
+            // One that cannot be searched keeps no other from being swept.
+            Err(CallError::Reject { code, .. }) => {
+                tracing::warn!(desk = info.name, ticket = held.ticket.number, code, "its key cannot be searched for doubles");
+            }
+            Err(error) => {
+                ledger.swept(&swept).await?;
+                return Err(error.into());
+            }
         }
-        if seen_all {
-            swept.push(held.id);
-        }
+        swept.push(held.id);
     }
     ledger.swept(&swept).await?;
     Ok(risky.len())

@@ -241,6 +241,7 @@ impl HttpClient {
             Body::Form(pairs) => request.form(&pairs),
             Body::Raw(content_type, bytes) => request.header("content-type", content_type).body(bytes),
         };
+        super::gate::may_send()?;
         let response = request.send().await.map_err(|e| self.transport(&e))?;
         let status = response.status().as_u16();
         let headers = gathered(response.headers());

@@ -1,6 +1,7 @@
 //! The edge: one outbound client, verified inbound requests, the verdict of a call.
 
 pub mod client;
+pub mod gate;
 pub mod inbound;
 pub mod signature;
 pub mod verdict;

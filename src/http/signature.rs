@@ -16,6 +16,9 @@ use crate::model::Timestamp;
 /// Most signatures read from one header: a sender rotates between two or three secrets.
 const MAX_SIGNATURES: usize = 16;
 
+/// Shortest key of Standard Webhooks 1.0.0, bytes.
+const SHORTEST_KEY: usize = 24;
+
 /// How a sender proves who it is. Secrets are a list so that they can be rotated without a gap.
 #[derive(Clone)]
 pub enum Scheme {
@@ -143,7 +146,11 @@ impl Scheme {
         }
         if matches!(self, Self::StandardWebhooks { .. }) {
             for secret in secrets {
-                standard_key(secret)?;
+                let bytes = standard_key(secret)?.len();
+                if bytes < SHORTEST_KEY {
+                    let words = format!("it has {bytes} bytes; Standard Webhooks asks for {SHORTEST_KEY} to 64 random ones");
+                    return Err(Refusal::Secret(words));
+                }
             }
         }
         Ok(())
@@ -393,6 +400,8 @@ mod tests {
         let refusal = standard(&["whsec_not base64!"]).check().unwrap_err();
         assert!(matches!(&refusal, Refusal::Secret(words) if !words.contains("not base64")));
         assert!(standard(&[]).check().is_err());
+        let short = standard(&["whsec_c2hvcnQ="]).check().unwrap_err().to_string();
+        assert!(short.contains("5 bytes") && short.contains("24"), "{short}");
         assert!(standard(&[SECRET]).check().is_ok());
         assert!(!format!("{:?}", standard(&[SECRET])).contains("AAEC"));
     }

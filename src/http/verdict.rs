@@ -77,8 +77,8 @@ impl CallError {
 
 /// Verdicts by HTTP status, the same for every edge unless its own table says otherwise.
 ///
-/// 429 → retry after what it asks; 408/425 → retry; 5xx → unclear (it may have failed after the effect), but
-/// 503 with Retry-After → retry; other 4xx → reject. 401/403 are `Retry` with code `E-AUTH`: credentials are mended
+/// 429 → retry after what it asks; 425 and redirects (a login page) → retry; 5xx, 408 and 303 ("see the result
+/// elsewhere") → unclear: it may have had its effect; other 4xx → reject. 401/403 are `Retry` with code `E-AUTH`: credentials are mended
 /// by people, and the order is not at fault.
 #[must_use]
 pub fn by_status(status: u16, retry_after: Option<Duration>, edge: &str, words: &str) -> CallError {
@@ -87,10 +87,11 @@ pub fn by_status(status: u16, retry_after: Option<Duration>, edge: &str, words: 
         if words.is_empty() { format!("{edge} answered {status}") } else { format!("{edge} answered {status}: {words}") };
     match status {
         429 => CallError::Retry { code: "E-BUSY", reason, after: retry_after },
-        503 if retry_after.is_some() => CallError::Retry { code: "E-BUSY", reason, after: retry_after },
-        408 | 425 => CallError::Retry { code: "E-TIMEOUT", reason, after: retry_after },
+        425 => CallError::Retry { code: "E-TIMEOUT", reason, after: retry_after },
+        408 => CallError::Unclear { code: "E-TIMEOUT", reason },
         401 | 403 => CallError::Retry { code: "E-AUTH", reason, after: None },
         500..=599 => CallError::Unclear { code: "E-SERVER", reason },
+        303 => CallError::Unclear { code: "E-REDIRECT", reason },
         300..=399 => CallError::Retry { code: "E-REDIRECT", reason, after: None },
         _ => CallError::Reject { code: "E-REFUSED", reason },
     }

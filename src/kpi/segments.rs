@@ -12,6 +12,8 @@ pub enum Part {
     Approval,
     /// Approved for a later date: nobody's time.
     FutureDate,
+    /// The admins could begin, but the order had not arrived here.
+    Arrival,
     /// The ticket is to be filed.
     Filing,
     /// The ticket waits for somebody to begin.
@@ -68,6 +70,7 @@ pub fn segments(of: &Instants, now: Timestamp) -> Vec<Segment> {
     let ends = [
         (Part::Approval, Some(approved)),
         (Part::FutureDate, Some(eligible)),
+        (Part::Arrival, Some(of.received)),
         (Part::Filing, of.filed.or(of.closed)),
         (Part::Queue, if of.first_work.is_some() { began } else { of.filed.or(of.closed).filter(|_| of.closed.is_some()) }),
         (Part::Work, of.closed),
@@ -116,7 +119,7 @@ mod tests {
         let whole = Instants {
             requested: Some(T(0)),
             approved: Some(T(10)),
-            received: T(11),
+            received: T(31),
             eligible: Some(T(30)),
             filed: Some(T(32)),
             first_work: Some(T(40)),
@@ -127,7 +130,8 @@ mod tests {
         let told = [
             (Part::Approval, 10, false),
             (Part::FutureDate, 20, false),
-            (Part::Filing, 2, false),
+            (Part::Arrival, 1, false),
+            (Part::Filing, 1, false),
             (Part::Queue, 8, false),
             (Part::Work, 30, false),
             (Part::Reporting, 5, false),
@@ -139,7 +143,7 @@ mod tests {
         let begun = Instants { first_work: Some(T(40)), ..open };
         assert_eq!(parts(&begun, 60).last(), Some(&(Part::Work, 20, true)));
         let unknown_start = Instants { first_work: None, ..whole };
-        assert_eq!(parts(&unknown_start, 100)[3], (Part::Work, 38, false));
+        assert_eq!(parts(&unknown_start, 100)[4], (Part::Work, 38, false));
     }
 
     proptest! {

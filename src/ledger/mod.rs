@@ -6,6 +6,8 @@ mod sql;
 mod sqlite;
 pub mod views;
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
@@ -452,6 +454,11 @@ pub enum End {
         /// When.
         ask_at: Timestamp,
     },
+    /// The witness could not be asked: that says nothing. Again at that time.
+    Unheard {
+        /// When.
+        ask_at: Timestamp,
+    },
     /// Quiet period over, nothing seen: it may be sent again.
     Clear,
 }
@@ -612,14 +619,20 @@ pub trait Ledger: Views {
     /// At start of the only serving process: whatever is `sending` was left by a dead one and becomes unclear.
     async fn recover(&self, now: Timestamp, quiet_ms: &dyn QuietOf) -> LedgerResult<usize>;
 
-    /// Open tickets of a desk, longest unchecked first, not checked since `before`.
+    /// After a restore from a backup (or a lossy failover): every create, comment and closing that is not sent yet, and every
+    /// one to come while this process runs, may have been sent already, and asks its witnesses first. Until that time
+    /// of an edge a search may still miss what was made just before. Returns how many waited.
+    async fn distrust(&self, quiet_until: BTreeMap<String, Timestamp>, now: Timestamp) -> LedgerResult<usize>;
+
+    /// Open tickets of a desk not checked since `before`, longest unchecked first. New ones stand at 0 and those that
+    /// could not be read at 1, where only a `before` of at most 2 looks.
     async fn tickets_to_check(&self, desk: &str, before: Timestamp, limit: usize) -> LedgerResult<Vec<Held>>;
 
     /// Those of the desk's references that are tickets of ours still open (or closed: they may have been reopened).
     async fn held(&self, desk: &str, ref_ids: &[String]) -> LedgerResult<Vec<Held>>;
 
-    /// Tickets whose create was ever unclear or repeated, filed since `since`: the sweeper searches them by key.
-    async fn risky_tickets(&self, desk: &str, since: Timestamp, limit: usize) -> LedgerResult<Vec<Held>>;
+    /// Tickets whose create was ever unclear or repeated, filed before `before`: the sweeper searches them by key.
+    async fn risky_tickets(&self, desk: &str, before: Timestamp, limit: usize) -> LedgerResult<Vec<Held>>;
 
     /// A sweep has looked at these; no longer risky.
     async fn swept(&self, ticket_ids: &[Id]) -> LedgerResult<()>;

@@ -1,7 +1,7 @@
 //! What the ledger shows: read side, used by pages, API, metrics and commands.
 
 use async_trait::async_trait;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
@@ -272,8 +272,8 @@ pub struct EdgeRow {
     pub times: i64,
     /// Code of the last failure.
     pub code: String,
-    /// Words of the last failure.
-    pub reason: String,
+    /// Words of the last failure; none for readers who may not see names: the other side's words may hold one.
+    pub reason: Option<String>,
 }
 
 /// A stray ticket, for people.
@@ -352,6 +352,8 @@ pub struct Overview {
     pub parked: i64,
     /// Parked errands.
     pub parked_errands: i64,
+    /// Those of them whose assignment is not parked itself: counting both would count one trouble twice.
+    pub parked_errands_alone: i64,
     /// Unclear errands.
     pub unclear: i64,
     /// Quarantined events.
@@ -364,6 +366,8 @@ pub struct Overview {
     pub failing_by_edge: Vec<Count>,
     /// Future-dated, not filed yet.
     pub future: i64,
+    /// Desks and sources that fail as a whole, longest first; for readers of every application.
+    pub edges: Vec<EdgeRow>,
 }
 
 /// What a person must look at.
@@ -383,6 +387,18 @@ pub struct Operations {
     pub quarantined: Vec<QuarantineRow>,
     /// Strays.
     pub strays: Vec<StrayRow>,
+}
+
+/// Which errands to list, one after the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Troubled {
+    /// Parked: they wait for a person.
+    Parked,
+    /// Unclear: it is not known whether they happened.
+    Unclear,
+    /// They failed and are tried again.
+    Failing,
 }
 
 /// The times of one assignment, for measures.
@@ -510,6 +526,19 @@ pub trait Views: Send + Sync + std::fmt::Debug {
 
     /// The operations lists, each with at most `limit` rows.
     async fn operations(&self, scope: &Scope, names: bool, limit: usize) -> LedgerResult<Operations>;
+
+    /// A page of errands, oldest first, from above `after`.
+    async fn errands(
+        &self,
+        which: Troubled,
+        scope: &Scope,
+        names: bool,
+        after: Option<Id>,
+        limit: usize,
+    ) -> LedgerResult<Vec<ErrandRow>>;
+
+    /// A page of quarantined events, oldest first, from above `after`; none for a scoped reader.
+    async fn quarantine(&self, scope: &Scope, names: bool, after: Option<Id>, limit: usize) -> LedgerResult<Vec<QuarantineRow>>;
 
     /// Times of assignments closed in a period.
     async fn facts(&self, filter: &FactFilter) -> LedgerResult<Vec<Fact>>;

@@ -2,7 +2,7 @@
 //! ticket can be lost or doubled; a test compares this list with the pages and with what the code uses.
 
 /// All of them, in order.
-pub const CODES: [&str; 30] = [
+pub const CODES: [&str; 34] = [
     "E-ABANDONED",
     "E-AUTH",
     "E-BROKEN",
@@ -12,7 +12,10 @@ pub const CODES: [&str; 30] = [
     "E-DECIDED",
     "E-GONE",
     "E-GROUP",
+    "E-HELD",
     "E-KEY",
+    "E-LEDGER",
+    "E-MAPPING",
     "E-NOT-JSON",
     "E-ORDER",
     "E-OUTCOME",
@@ -21,6 +24,7 @@ pub const CODES: [&str; 30] = [
     "E-REDIRECT",
     "E-REFUSED",
     "E-REMOVALS",
+    "E-RESTORED",
     "E-RIGHTS",
     "E-ROUTE",
     "E-SERVER",

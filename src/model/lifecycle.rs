@@ -83,7 +83,9 @@ impl State {
         match self {
             // closed without a ticket: withdrawn before anything was sent
             Received | Planned => matches!(next, Planned | Due | Closed | Superseded | Duplicate),
-            Due => matches!(next, Sending | Planned | Closed | Superseded | Duplicate),
+            // open at once: a ticket that carries its key turned up before it was sent (again)
+            // unclear at once: the ledger was restored, and it may have been sent before
+            Due => matches!(next, Sending | Open | Unclear | Planned | Closed | Superseded | Duplicate),
             // a desk's webhook may report the ticket before the answer to the create arrives
             Sending => matches!(next, Open | Due | Unclear | Closed),
             Unclear => matches!(next, Open | Due | Closed),

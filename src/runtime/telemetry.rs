@@ -5,6 +5,9 @@ use std::io::IsTerminal as _;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
+/// Bounds of the buckets of `lastmile_http_request_seconds`.
+const ANSWER_SECONDS: [f64; 8] = [0.005, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0, 20.0];
+
 /// How logs are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
@@ -32,5 +35,10 @@ pub fn start_logs(filter: &str, format: LogFormat) {
 /// Installs the metrics recorder of this process; a second call gives a recorder of its own that shows nothing.
 #[must_use]
 pub fn metrics_handle() -> PrometheusHandle {
-    PrometheusBuilder::new().install_recorder().unwrap_or_else(|_| PrometheusBuilder::new().build_recorder().handle())
+    let builder = || {
+        let plain = PrometheusBuilder::new();
+        // Without buckets it would be quantiles of one process, which cannot be added up.
+        plain.set_buckets(&ANSWER_SECONDS).unwrap_or_else(|_| PrometheusBuilder::new())
+    };
+    builder().install_recorder().unwrap_or_else(|_| builder().build_recorder().handle())
 }

@@ -285,6 +285,13 @@ async fn poll_round(hands: &Hands, source: &str, times: &mut PollTimes) -> Ledge
 struct SyncTimes {
     changes: Option<Timestamp>,
     sweep: Option<Timestamp>,
+    /// Nothing is asked before: the desk did not answer.
+    rest: Option<Timestamp>,
+}
+
+/// When a desk was last asked with success: an alarm on its age notices a loop that hangs, too.
+fn succeeded(series: &'static str, desk: &str, now: Timestamp) {
+    metrics::gauge!(series, "desk" => desk.to_owned()).set(now.0 as f64 / 1000.0);
 }
 
 /// Changes when due, a batch of the full pass, the sweep when due. A desk that is away is asked again later.
@@ -294,6 +301,10 @@ async fn sync_round(hands: &Hands, desk: &str, times: &mut SyncTimes) -> LedgerR
     let (ledger, clock) = (&*hands.ledger, &*hands.clock);
     let work = &setup.catalog.main.work;
     let now = clock.now();
+    if times.rest.is_some_and(|until| now < until) {
+        return Ok(false);
+    }
+    times.rest = None;
     let outcome = async {
         let (mut busy, mut asked) = (false, false);
         if times.changes.is_none_or(|at| now >= at) {
@@ -303,6 +314,7 @@ async fn sync_round(hands: &Hands, desk: &str, times: &mut SyncTimes) -> LedgerR
                 times.changes = Some(now.plus_ms(work.sync_every.ms()));
             }
             busy |= synced.more;
+            sync::look_again(ledger, &**desk, clock).await?;
             if synced.changed > 0 {
                 hands.wake.wake();
             }
@@ -310,7 +322,8 @@ async fn sync_round(hands: &Hands, desk: &str, times: &mut SyncTimes) -> LedgerR
         sync::full_pass(ledger, &**desk, now.plus_ms(-work.full_pass.ms()), clock).await?;
         if times.sweep.is_none_or(|at| now >= at) {
             times.sweep = Some(now.plus_ms(work.sweep_every.ms()));
-            sync::sweep(ledger, &**desk, now.plus_secs(-7 * 86_400), clock).await?;
+            sync::sweep(ledger, &**desk, clock).await?;
+            succeeded("lastmile_sweep_last_success_timestamp_seconds", &desk.info().name, clock.now());
         }
         Ok::<(bool, bool), sync::SyncError>((busy, asked))
     }
@@ -319,6 +332,7 @@ async fn sync_round(hands: &Hands, desk: &str, times: &mut SyncTimes) -> LedgerR
     match outcome {
         Ok((busy, asked)) => {
             if asked {
+                succeeded("lastmile_sync_last_success_timestamp_seconds", &desk.info().name, clock.now());
                 edge_answers(ledger, &edge, Work::Changes, clock.now()).await?;
             }
             Ok(busy)
@@ -326,7 +340,7 @@ async fn sync_round(hands: &Hands, desk: &str, times: &mut SyncTimes) -> LedgerR
         Err(sync::SyncError::Ledger(error)) => Err(error),
         Err(sync::SyncError::Call(error)) => {
             edge_fails(ledger, &edge, Work::Changes, &error, clock.now()).await?;
-            times.changes = Some(now.plus_ms(work.sync_every.ms()));
+            times.rest = Some(now.plus_ms(work.sync_every.ms()));
             Ok(false)
         }
     }

@@ -143,7 +143,8 @@ async fn issue_types() -> Json<Value> {
 }
 
 async fn create_fields() -> Json<Value> {
-    let names = ["summary", "description", "labels", "components", "project", "priority", "duedate", "issuetype"];
+    let names =
+        ["summary", "description", "labels", "components", "project", "priority", "duedate", "issuetype", "customfield_10060"];
     Json(json!({"fields": names.map(|n| json!({"fieldId": n}))}))
 }
 
@@ -169,8 +170,10 @@ async fn create(State(app): State<App>, Path(v): Path<String>, body: Bytes) -> R
     if let Some(group) = group.as_ref().filter(|g| !app.state.knows_group(g)) {
         errors.push(("components", format!("Component name '{group}' is not valid")));
     }
-    if app.faults.key_field_hidden() && !labels.is_empty() {
-        errors.push(("labels", "Field 'labels' cannot be set. It is not on the appropriate screen, or unknown.".to_owned()));
+    let key_field = fields.iter().find(|(_, v)| v.as_str().is_some_and(|v| v.starts_with("lm-"))).map(|(name, _)| name.clone());
+    if app.faults.key_field_hidden() {
+        let name = key_field.as_deref().unwrap_or("labels");
+        errors.push((name, format!("Field '{name}' cannot be set. It is not on the appropriate screen, or unknown.")));
     }
     if labels.iter().any(|l| l.contains(' ')) {
         errors.push(("labels", "The label contains spaces which is invalid.".to_owned()));

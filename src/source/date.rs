@@ -3,7 +3,8 @@
 use chrono::{DateTime, Datelike, Days, LocalResult, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone};
 use chrono_tz::Tz;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use super::field::Field;
@@ -37,13 +38,26 @@ pub struct DateTable {
 }
 
 /// Where a date stands: as any field, or `{ at = …, day = "end_of_day", format = "…", zone = "…" }`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum DateField {
     /// With its own reading.
     Table(DateTable),
     /// As any field.
     Plain(Field),
+}
+
+impl<'de> Deserialize<'de> for DateField {
+    /// Which form it is shows by `at`; then a mistake is told in that form's own words.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let written = Value::deserialize(deserializer)?;
+        let table = ["at", "day", "format", "zone"].iter().any(|key| written.get(key).is_some());
+        if table {
+            DateTable::deserialize(written).map(Self::Table).map_err(D::Error::custom)
+        } else {
+            Field::deserialize(written).map(Self::Plain).map_err(D::Error::custom)
+        }
+    }
 }
 
 impl DateField {
@@ -187,6 +201,20 @@ mod tests {
         assert_eq!(iso(json!("2026-03-29 02:30"), berlin, DayEdge::StartOfDay).unwrap(), "2026-03-29T01:00:00.000Z");
         // In Santiago the change is at midnight: the day starts at 01:00.
         assert_eq!(iso(json!("2026-09-06"), Tz::America__Santiago, DayEdge::StartOfDay).unwrap(), "2026-09-06T04:00:00.000Z");
+    }
+
+    #[test]
+    fn a_mistake_in_a_date_is_told_in_words() {
+        #[derive(Debug, Deserialize)]
+        struct Holder {
+            #[expect(dead_code, reason = "only whether it can be read matters")]
+            at: DateField,
+        }
+        let refused = |text: &str| toml::from_str::<Holder>(&format!("at = {text}")).unwrap_err().message().to_owned();
+        assert!(refused("{ at = \"/from\", dya = \"end_of_day\" }").contains("unknown field `dya`"));
+        assert!(refused("{ at = \"/from\", day = \"noon\" }").contains("unknown variant `noon`"));
+        assert!(refused("\"from\"").contains("start with `/`"));
+        assert!(toml::from_str::<Holder>("at = { pointer = \"/a\", default = \"2026-01-01\" }").is_ok());
     }
 
     #[test]

@@ -58,7 +58,7 @@ impl Declared {
     /// # Errors
     /// Everything that is wrong, each with its line.
     pub fn build(name: &str, file: &ConfigFile, folder: &Path, clock: Arc<dyn Clock>) -> Result<Self, Vec<Problem>> {
-        let settings: SourceFile = file.parse().map_err(|problem| vec![problem])?;
+        let settings: SourceFile = file.parse_all()?;
         let mut problems = mapping_problems(file, "mapping", &settings.mapping);
         if let Some(mapping) = &settings.poll_mapping {
             problems.extend(mapping_problems(file, "poll_mapping", mapping));

@@ -18,6 +18,7 @@ use super::paging::{Next, Paging, with};
 use super::timing::Timing;
 use super::{ListKind, Pulled, SourceEvent, digest};
 use crate::catalog::Span;
+use crate::catalog::file::nearest;
 use crate::http::client::ClientSettings;
 use crate::http::verdict::by_status;
 use crate::http::{Answer, Call, CallError, HttpClient};
@@ -30,8 +31,11 @@ use crate::model::key::stable_id;
 pub struct PollSettings {
     /// Address of the list, with the query parameters that never change.
     pub url: String,
-    /// A span (`"30s"`) or five cron fields in UTC (`"*/5 * * * *"`).
+    /// A span (`"30s"`) or five cron fields (`"*/5 * * * *"`).
     pub schedule: String,
+    /// Zone of the cron fields (`Europe/Berlin`).
+    #[serde(default = "utc")]
+    pub zone: String,
     /// Credentials.
     #[serde(default)]
     pub auth: AuthSettings,
@@ -95,6 +99,10 @@ pub enum MarkFormat {
 
 fn whole() -> Pointer {
     Pointer::whole()
+}
+
+fn utc() -> String {
+    "UTC".to_owned()
 }
 
 fn max_pages() -> usize {
@@ -162,7 +170,12 @@ impl Poller {
             ));
         }
         let auth = settings.auth.resolve(folder).map_err(|words| ("auth", words))?;
-        let timing = Timing::parse(&settings.schedule).map_err(|words| ("schedule", words))?;
+        let zone: Tz = settings.zone.parse().map_err(|_| {
+            let meant = nearest(&settings.zone, chrono_tz::TZ_VARIANTS.iter().map(|z| z.name()));
+            let help = meant.map_or_else(String::new, |best| format!("; did you mean `{best}`?"));
+            ("zone", format!("there is no time zone `{}`{help}", settings.zone))
+        })?;
+        let timing = Timing::parse(&settings.schedule).map_err(|words| ("schedule", words))?.in_zone(zone);
         if matches!(settings.paging, Paging::Offset { limit: 0 | 1, .. }) {
             return Err((
                 "paging",

@@ -35,6 +35,15 @@ impl Timing {
         }
     }
 
+    /// The same times on the clocks of a zone; a span has none.
+    #[must_use]
+    pub fn in_zone(self, zone: chrono_tz::Tz) -> Self {
+        match self {
+            Self::At(schedule) => Self::At(Box::new(schedule.in_zone(zone))),
+            every @ Self::Every(_) => every,
+        }
+    }
+
     /// The next time after `now`; `None` when there is none any more.
     #[must_use]
     pub fn next(&self, now: Timestamp) -> Option<Timestamp> {

@@ -96,8 +96,12 @@ fn admit(parts: &Parts, state: &WebState, main: &MainFile) -> Result<Reader, Ref
     if let Some(reader) = by_bearer(parts, state, access)?.or_else(|| by_session(parts, state, access)) {
         return Ok(reader);
     }
-    by_proxy(parts, access)
-        .ok_or_else(|| Refused::new(Code::SignIn, "send a token as bearer, or sign in on the page /sign-in with one"))
+    let words = match (access.tokens.is_empty(), trusted(parts, access)) {
+        (true, Some(_)) => "the proxy named nobody, or nobody of a group in [access.trusted_proxy]",
+        (true, None) => "come through the proxy that lastmile trusts",
+        (false, _) => "send a token as bearer, or sign in with one on the page /sign-in",
+    };
+    by_proxy(parts, access).ok_or_else(|| Refused::new(Code::SignIn, words))
 }
 
 /// The only value of a header; none when it is missing, unreadable or sent more than once (a proxy that adds its own

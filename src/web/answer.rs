@@ -77,9 +77,9 @@ async fn told(response: Response) -> Response {
     }
     let words = to_bytes(body, 2048).await.unwrap_or_default();
     let words = String::from_utf8_lossy(&words);
-    let allowed = parts.headers.get(header::ALLOW).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let detail = match code {
-        Code::Method => format!("this address answers {allowed}"),
+        // The framework adds that header further out.
+        Code::Method => "the header Allow names the methods that this address answers".to_owned(),
         _ if words.trim().is_empty() => code.title().to_owned(),
         _ => words.trim().to_owned(),
     };

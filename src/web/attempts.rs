@@ -29,6 +29,7 @@ impl Attempts {
 
     /// This peer failed.
     pub(super) fn failed(&self, peer: IpAddr, now: Timestamp) {
+        metrics::counter!("lastmile_sign_in_failures_total").increment(1);
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut peer = key(peer);
         if !counts.contains_key(&peer) && counts.len() >= PEERS {

@@ -9,32 +9,36 @@ use serde_json::json;
 
 use super::WebState;
 use super::problem::{Code, problem};
+use crate::model::codes::CODES;
 
 #[derive(RustEmbed)]
 #[folder = "docs/errors/"]
 struct Pages;
 
-fn text(name: &str) -> Option<String> {
-    Pages::get(name).map(|file| String::from_utf8_lossy(&file.data).into_owned())
+/// Codes of calls first, then those of answers.
+fn codes() -> impl Iterator<Item = &'static str> {
+    CODES.into_iter().chain(Code::ALL.map(Code::as_str))
+}
+
+fn text(code: &str) -> Option<String> {
+    Pages::get(&format!("{code}.md")).map(|file| String::from_utf8_lossy(&file.data).into_owned())
 }
 
 /// One page.
 pub(super) async fn one(State(state): State<WebState>, Path(code): Path<String>) -> Response {
-    let Some(text) = text(&format!("{code}.md")) else {
-        return problem(Code::NotFound, "there is no page for such a code");
-    };
-    show(&state, &code, &text)
+    match codes().find(|known| *known == code).and_then(text) {
+        Some(text) => show(&state, &code, &text),
+        None => problem(Code::NotFound, "there is no page for such a code"),
+    }
 }
 
-/// All of them, by name.
+/// All of them.
 pub(super) async fn all(State(state): State<WebState>) -> Response {
     let mut list = "# Errors\n\nEvery page answers first whether a ticket can be lost or doubled.\n\n".to_owned();
-    let mut names: Vec<String> = Pages::iter().filter_map(|p| p.strip_suffix(".md").map(str::to_owned)).collect();
-    names.sort_by_key(|name| (!name.starts_with("E-"), name.clone()));
-    for name in names {
-        let page = text(&format!("{name}.md")).unwrap_or_default();
+    for name in codes() {
+        let page = text(name).unwrap_or_default();
         let title = page.lines().next().unwrap_or_default().trim_start_matches("# ");
-        let title = title.strip_prefix(&name).map_or(title, |rest| rest.trim_start_matches(':').trim());
+        let title = title.strip_prefix(name).map_or(title, |rest| rest.trim_start_matches(':').trim());
         list.push_str(&format!("- [{name}](/docs/errors/{name}) {title}\n"));
     }
     show(&state, "Errors", &list)

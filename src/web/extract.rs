@@ -7,9 +7,9 @@ use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use serde::de::DeserializeOwned;
 
-use super::WebState;
 use super::access::Reader;
 use super::problem::{Code, Refused};
+use super::{SMALL_BODY, WebState};
 use crate::model::Id;
 
 /// The raw body, within the limit of its route.
@@ -20,10 +20,17 @@ impl FromRequest<WebState> for Raw {
 
     async fn from_request(request: Request, state: &WebState) -> Result<Self, Refused> {
         let within = state.gate.limits.body_within;
+        let hook = request.uri().path().starts_with("/hooks/");
         match tokio::time::timeout(within, Bytes::from_request(request, state)).await {
             Ok(Ok(bytes)) => Ok(Self(bytes)),
             Ok(Err(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-                Err(Refused::new(Code::TooLarge, "the body is larger than this address takes"))
+                let most = state.setup.load().catalog.main.server.max_body_bytes;
+                let words = if hook {
+                    format!("at most {most} bytes are taken ([server] max_body_bytes)")
+                } else {
+                    format!("at most {SMALL_BODY} bytes are taken")
+                };
+                Err(Refused::new(Code::TooLarge, words))
             }
             Ok(Err(_)) => Err(Refused::new(Code::BadRequest, "the body broke off")),
             Err(_) => Err(Refused::new(Code::Slow, format!("the body did not arrive within {} s", within.as_secs()))),

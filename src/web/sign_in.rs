@@ -73,7 +73,6 @@ pub(super) async fn sign_in(State(state): State<WebState>, request: Request) -> 
         state.gate.attempts.failed(peer, now);
         return Ok(form(&state, &headers, &sent.to, Some("This token is not known here.")));
     };
-    tracing::info!(token = name, "signed in");
     let value = state.gate.sessions.open(name, token, now);
     Ok(with_cookie(&state, Redirect::to(own_page(&sent.to)).into_response(), COOKIES, &value, LASTS_SECS))
 }

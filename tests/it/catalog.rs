@@ -61,6 +61,12 @@ fn an_unknown_key_is_told_with_its_line_and_the_nearest() {
 }
 
 #[test]
+fn several_mistakes_of_one_file_are_told_together() {
+    let main = "[instance]\nnam = \"x\"\n[sever]\nlisten = \"y\"\n[work]\nsync_every = \"30 lightyears\"\nlease = \"2m\"\nsweep = \"1h\"\n";
+    insta::assert_snapshot!(complaints(&[("lastmile.toml", main)]));
+}
+
+#[test]
 fn what_nobody_may_reach_unasked_is_refused() {
     insta::assert_snapshot!(complaints(&[("lastmile.toml", "[server]\nlisten = \"0.0.0.0:8480\"\n")]), @r"
     cfg/lastmile.toml:2: `0.0.0.0:8480` can be reached from other machines, but nobody needs to log in
@@ -73,6 +79,19 @@ fn what_nobody_may_reach_unasked_is_refused() {
     cfg/lastmile.toml:3: the hash of token `x` is not 64 hex characters
         put the SHA-256 that `lastmile token` prints here, never the token itself
     ");
+    let twice = format!(
+        "[access.tokens]\na = {{ sha256 = \"{0}\", role = \"viewer\" }}\nb = {{ sha256 = \"{0}\", role = \"operator\" }}\n",
+        "ab".repeat(32)
+    );
+    insta::assert_snapshot!(complaints(&[("lastmile.toml", &twice)]), @r"
+    cfg/lastmile.toml:3: tokens `a` and `b` are the same token
+        make one for each holder: `lastmile token NAME`
+    ");
+    let proxy = "[access.trusted_proxy]\nfrom = [\"10.0.0.5\"]\nuser_header = \"X-Forwarded-User\"\n";
+    insta::assert_snapshot!(complaints(&[("lastmile.toml", proxy)]), @r#"
+    cfg/lastmile.toml:1: the proxy may let in nobody: no group is named
+        say what a group may do, as in groups = [{ group = "*", role = "viewer" }]
+    "#);
     insta::assert_snapshot!(complaints(&[("lastmile.toml", "[server]\nlisten = \"localhost\"\npublic_url = \"lastmile\"\n")]), @r#"
     cfg/lastmile.toml:2: `localhost` is not an address to listen on
         an IP address and a port, as in "127.0.0.1:8480"

@@ -1,9 +1,9 @@
 //! Journeys through the whole bridge against the stateful fakes: order → ticket → closing → completion.
 
+mod trials;
+
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use lastmile::bridge::{self, Bridge};
 use lastmile::catalog::Catalog;
@@ -21,7 +21,7 @@ const LOOPBACK: ([u8; 4], u16) = ([127, 0, 0, 1], 0);
 
 /// The bridge between its fakes, stepped by hand on a clock that stands still.
 struct Bed {
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
     clock: Arc<FakeClock>,
     platform: SandboxPlatform,
     jira: SandboxDesk,
@@ -33,6 +33,11 @@ struct Bed {
 
 impl Bed {
     async fn new() -> Self {
+        Self::with(|text| text).await
+    }
+
+    /// With the demo's configuration, edited.
+    async fn with(edit: impl Fn(String) -> String) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(FakeClock::at(Timestamp(1_795_000_000_000)));
         let time: Arc<dyn Clock> = clock.clone();
@@ -40,18 +45,13 @@ impl Bed {
         let platform = SandboxPlatform::start(time.clone(), None, listen, Arc::new(PlatformFaults::default()), 1).await.unwrap();
         let desk = |kind| SandboxDesk::start(kind, time.clone(), Arc::new(Faults::seeded(1)), None, listen);
         let (jira, servicenow) = (desk(DeskKind::JiraCloud).await.unwrap(), desk(DeskKind::ServiceNow).await.unwrap());
-        let mut files = Vec::new();
         for (path, text) in config::files(platform.url(), jira.url(), servicenow.url(), "127.0.0.1:0") {
             let place = folder.path().join(&path);
             std::fs::create_dir_all(place.parent().unwrap()).unwrap();
-            std::fs::write(place, &text).unwrap();
-            files.push((PathBuf::from(path), text));
+            std::fs::write(place, edit(text)).unwrap();
         }
-        let mut catalog = Catalog::load(folder.path()).unwrap();
-        catalog.main.ledger.url = format!("sqlite:{}", folder.path().join("ledger.db").display());
-        let setup = bridge::setup(catalog, &time).unwrap();
-        let bridge = Bridge::open(setup, time, false).await.unwrap();
-        Self { _folder: folder, clock, platform, jira, servicenow, bridge, worker: Worker::new(), breakers: Breakers::default() }
+        let bridge = open(folder.path(), time).await;
+        Self { folder, clock, platform, jira, servicenow, bridge, worker: Worker::new(), breakers: Breakers::default() }
     }
 
     /// An order of the sandbox's company for now, pushed as a signed webhook.
@@ -80,6 +80,25 @@ impl Bed {
         intake::take(&*self.bridge.ledger, &*setup.sources[config::SOURCE], inbound, self.clock.now()).await.unwrap().remove(0)
     }
 
+    /// The process dies in the middle of a round, at the so-many-th place where it waits, and another one starts.
+    async fn crash(&mut self, waits: usize) {
+        {
+            let mut round = std::pin::pin!(self.round());
+            let mut left = waits;
+            std::future::poll_fn(|context| {
+                if left == 0 {
+                    return std::task::Poll::Ready(());
+                }
+                left -= 1;
+                round.as_mut().poll(context)
+            })
+            .await;
+        }
+        self.bridge.close().await;
+        self.bridge = open(self.folder.path(), self.clock.clone()).await;
+        (self.worker, self.breakers) = (Worker::new(), Breakers::default());
+    }
+
     fn all_delivered(&self) {
         let state = self.platform.state();
         state.waiting().iter().for_each(|message| state.delivered(&message.id));
@@ -94,6 +113,8 @@ impl Bed {
             // A desk that is away is part of some journeys.
             let _ = sync::changes(ledger, &**desk, clock).await;
             let _ = sync::full_pass(ledger, &**desk, clock.now().plus_secs(-3600), clock).await;
+            let _ = sync::look_again(ledger, &**desk, clock).await;
+            let _ = sync::sweep(ledger, &**desk, clock).await;
         }
         for source in setup.sources.values() {
             complete::step(ledger, &setup, &**source, &self.worker, clock).await.unwrap();
@@ -123,6 +144,14 @@ impl Bed {
     async fn chains_hold(&self) {
         assert_eq!(self.bridge.ledger.verify_chains().await.unwrap(), []);
     }
+}
+
+/// A bridge on the folder's configuration and ledger.
+async fn open(folder: &std::path::Path, clock: Arc<dyn Clock>) -> Bridge {
+    let mut catalog = Catalog::load(folder).unwrap();
+    catalog.main.ledger.url = format!("sqlite:{}", folder.join("ledger.db").display());
+    let setup = bridge::setup(catalog, &clock).unwrap();
+    Bridge::open(setup, clock, false).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -185,85 +214,6 @@ async fn a_platform_that_forgets_its_answer_hears_the_same_report_again() {
     assert_eq!((bed.platform.state().completions_of(&id).len(), counts.further), (1, 0));
     assert!(counts.repeats >= 1, "it was told again with the same id");
     bed.chains_hold().await;
-}
-
-/// The demo is one command; a stranger sees an order become a completion.
-#[test]
-fn the_demo_carries_one_order_through() {
-    let out = std::process::Command::new(env!("CARGO_BIN_EXE_lastmile")).args(["demo", "--once"]).output().unwrap();
-    let said = String::from_utf8_lossy(&out.stdout);
-    assert!(
-        out.status.success() && said.contains("the platform heard: fulfilled"),
-        "{said}{}",
-        String::from_utf8_lossy(&out.stderr)
-    );
-}
-
-/// Killed in the middle and started again: every order has one ticket.
-#[test]
-fn the_demo_survives_kill_9() {
-    let folder = tempfile::tempdir().unwrap();
-    let port = free_ports();
-    let start = || {
-        std::process::Command::new(env!("CARGO_BIN_EXE_lastmile"))
-            .args(["demo", "--port", &port.to_string(), "--state"])
-            .arg(folder.path())
-            .stdout(std::process::Stdio::null())
-            .stderr(std::process::Stdio::null())
-            .spawn()
-            .unwrap()
-    };
-    let mut orders = 0;
-    for _ in 0..3 {
-        let mut child = start();
-        let want = orders + 1;
-        let deadline = std::time::Instant::now() + Duration::from_secs(60);
-        while orders < want && std::time::Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(100));
-            orders = tickets(port).map_or(orders, |(n, _)| n);
-        }
-        assert!(orders >= want, "no further ticket within a minute");
-        child.kill().unwrap();
-        child.wait().unwrap();
-    }
-    let mut child = start();
-    let deadline = std::time::Instant::now() + Duration::from_secs(30);
-    let mut last = None;
-    while last.is_none() && std::time::Instant::now() < deadline {
-        std::thread::sleep(Duration::from_millis(100));
-        last = tickets(port);
-    }
-    child.kill().unwrap();
-    child.wait().unwrap();
-    let (count, doubled) = last.expect("it starts again");
-    assert!(count >= orders, "nothing is lost");
-    assert_eq!(doubled, 0, "nothing is doubled");
-}
-
-/// A port with three free ones after it.
-pub fn free_ports() -> u16 {
-    loop {
-        let first = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = first.local_addr().unwrap().port();
-        let others: Vec<_> =
-            (1..=3).filter_map(|n| std::net::TcpListener::bind(("127.0.0.1", port.checked_add(n)?)).ok()).collect();
-        if others.len() == 3 {
-            return port;
-        }
-    }
-}
-
-/// Tickets on both sandbox desks: all that the bridge's account made, and how many keys were used more than once.
-fn tickets(port: u16) -> Option<(u64, u64)> {
-    let mut sum = (0, 0);
-    for desk in [port + 2, port + 3] {
-        let out =
-            std::process::Command::new("curl").args(["-fs", &format!("http://127.0.0.1:{desk}/sandbox/count")]).output().ok()?;
-        let counts: serde_json::Value = serde_json::from_slice(&out.stdout).ok()?;
-        sum.0 += counts["created"].as_u64()?;
-        sum.1 += counts["keys_twice"].as_u64()?;
-    }
-    Some(sum)
 }
 
 /// What is told of a withdrawal is the truth on every desk, whatever its word for the closing: the fakes close with

@@ -1,5 +1,7 @@
 //! The ledger's contract: intake, planning, errands, sync and operators, each as whole transactions.
 
+mod promise;
+
 use lastmile::ledger::{
     Acted, Action, Decision, End, LeaseRequest, Leased, Ledger, LedgerError, Load, Mode, Observation, PlanAction, Pull, Pulled,
     Receipt, ReceiptContent, Recorded, Settlement, Snapshot, SqliteLedger, Step, TicketPlan,
@@ -465,6 +467,38 @@ async fn operators_decide_what_no_machine_can() {
     assert_eq!(bed.ledger.act(decide, "olga", NOW.plus_secs(7)).await.unwrap(), Acted::Done);
     assert_eq!(bed.state(id).await, "closed");
     bed.chains_hold().await;
+}
+
+/// A desk that cannot be searched: its unclear create parks, and only what a person found there settles it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_create_that_nobody_can_search_for_is_never_simply_sent_again() {
+    for found in [Some("T-7"), None] {
+        let bed = bed().await;
+        let Recorded::New { id } = bed.record(vec![takes("e1", order("1", Operation::Grant))]).await[0] else { panic!() };
+        bed.plan_all(NOW).await;
+        let sent = bed.lease("desk/desk", NOW).await.remove(0);
+        let (code, reason) = ("E-TIMEOUT".to_owned(), "no answer".to_owned());
+        assert!(bed.settle(&sent, NOW, End::Unclear { ask_at: NOW, quiet_until: NOW, code, reason }).await);
+        let asked = bed.lease("desk/desk", NOW.plus_secs(1)).await.remove(0);
+        let park = End::Park { code: "E-UNSEARCHABLE".to_owned(), reason: "look there".to_owned() };
+        assert!(bed.settle(&asked, NOW.plus_secs(1), park).await);
+        let act = async |action| bed.ledger.act(action, "olga", NOW.plus_secs(60)).await.unwrap();
+        assert!(matches!(act(Action::RetryErrand { errand: sent.id }).await, Acted::NotNow(_)), "it could double");
+        // Lifting the mark changes nothing of the errand.
+        assert_eq!(act(Action::Unpark { assignment: id }).await, Acted::Done);
+        assert_eq!(bed.lease("desk/desk", NOW.plus_secs(61)).await.len(), 0, "nothing is sent unasked");
+        let (action, then, sent_again) = match found {
+            Some(number) => {
+                let (ref_id, ref_number) = ("7".to_owned(), number.to_owned());
+                (Action::TicketIs { errand: sent.id, ref_id, ref_number }, "open", 0)
+            }
+            None => (Action::NoTicket { errand: sent.id }, "due", 1),
+        };
+        assert_eq!(act(action).await, Acted::Done);
+        assert_eq!(bed.state(id).await, then);
+        assert_eq!(bed.lease("desk/desk", NOW.plus_secs(120)).await.len(), sent_again);
+        bed.chains_hold().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

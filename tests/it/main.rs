@@ -1,9 +1,14 @@
 //! One test binary: journeys through the bridge, contracts, real components, and what people read.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on shall fail where it stands")]
 
+mod adding_a_desk;
 mod architecture;
 mod catalog;
+mod commands;
 mod contract;
+mod demo;
+mod desk_reference;
+mod docs;
 mod generated;
 mod hooks;
 mod intake;
@@ -12,5 +17,6 @@ mod journey_one_identity;
 mod ledger;
 mod migrations;
 mod plan;
+mod program;
 mod real;
 mod web;

@@ -177,8 +177,8 @@ async fn a_newer_schema_refuses_an_older_binary() {
     for name in names("migrations/sqlite") {
         old.step(&name).await;
     }
-    let newest = names("migrations/sqlite").pop().unwrap();
-    let known: i64 = newest.split('_').next().unwrap().parse().unwrap();
+    let last = names("migrations/sqlite").pop().unwrap();
+    let known: u32 = last.split('_').next().unwrap().parse().unwrap();
     sqlx::query("INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (9999, 'later', 1, x'00', 0)")
         .execute(&mut old.connection)
         .await

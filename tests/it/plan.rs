@@ -6,7 +6,7 @@ use std::sync::Arc;
 use lastmile::catalog::Catalog;
 use lastmile::model::assignment::Named;
 use lastmile::model::{Assignment, Operation, Timestamp};
-use lastmile::plan::markup::{parse, to_plain};
+use lastmile::plan::markup::{parse, to_adf, to_html, to_plain, to_wiki};
 use lastmile::plan::{Moment, Planned, PlannedTicket, Planner, sample};
 use proptest::prelude::*;
 use serde_json::json;
@@ -306,6 +306,22 @@ proptest! {
         // A revocation goes first, but for what has waited a month longer: no stream of them starves anybody.
         let starving = b + high * step >= a + low * step + 3 * step + 30 * DAY;
         prop_assert_eq!(rank(Operation::Revoke, a, p) < rank(Operation::Grant, b, q), !starving);
+    }
+
+    #[test]
+    fn whatever_is_cut_off_the_key_stays_and_the_cut_shows(at in 0usize..12, long in 200usize..3_000, limit in 300usize..2_000) {
+        let key = "lm-qety6zibhrholphe3bzze7co";
+        let mut parts: Vec<String> = (0..11).map(|n| format!("{n} {}", "word ".repeat(long / 5))).collect();
+        parts.insert(at, format!("Key: {key}"));
+        let blocks = parse(&parts.join("\n\n"));
+        let plain = [to_plain(&blocks, limit), to_wiki(&blocks, limit), to_html(&blocks, limit)];
+        for text in plain {
+            prop_assert!(text.chars().count() <= limit);
+            prop_assert!(text.contains("shortened by lastmile"), "{text}");
+            prop_assert!(text.contains(key), "{text}");
+        }
+        let adf = to_adf(&blocks, limit).to_string();
+        prop_assert!(adf.chars().count() <= limit && adf.contains("shortened by lastmile") && adf.contains(key), "{adf}");
     }
 
     #[test]

@@ -127,6 +127,7 @@ fn info(name: &str, settings: &Settings) -> DeskInfo {
         name: name.to_owned(),
         kind: "jira",
         level: Level::D1,
+        when_unclear: crate::desk::WhenUnclear::MaybeNever,
         max_summary: shape::MAX_SUMMARY,
         max_body: shape::MAX_BODY,
         group_is: match &settings.admin_group_as {
@@ -256,19 +257,20 @@ impl Desk for Jira {
 
     async fn find(&self, key: &Key) -> Result<Vec<TicketStatus>, CallError> {
         let me = self.me().await?;
-        let (mut found, mut at) = (Vec::new(), None);
+        let (mut found, mut at, mut copies, mut others) = (Vec::new(), None, false, false);
         for _ in 0..MAX_FIND_PAGES {
             let (issues, next) = self.search(&self.settings.key_clause(key), at.as_ref()).await?;
             let rows: Vec<TicketStatus> = issues.iter().filter_map(|i| self.settings.status_of(i, Some(key))).collect();
-            // Text fields are searched by words, labels exactly: there, a row without the key is no answer.
-            if self.settings.key_as == settings::KeyAs::Label && rows.iter().any(|s| s.key.is_none()) {
-                return Err(no_witness(self.wire.edge(), "labels"));
-            }
+            others |= rows.iter().any(|s| s.key.is_none());
+            copies |= rows.iter().any(|s| s.key.is_some());
             found.extend(rows.into_iter().filter(|s| s.key.is_some() && s.created_by.as_deref().is_none_or(|by| by == me)));
             match next {
                 Some(next) => at = Some(next),
                 None => break,
             }
+        }
+        if others && !copies {
+            return Err(no_witness(self.wire.edge(), self.settings.key_field()));
         }
         if found.is_empty() {
             // Jira answers strangers with an empty list: "not found" counts only while we are known.

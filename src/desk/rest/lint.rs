@@ -253,6 +253,17 @@ impl Lint<'_> {
                 "put it into a field that can be searched",
             );
         }
+        let searchable = operations.find.is_some() || settings.create_is_idempotent;
+        if !searchable && settings.when_unclear.is_none() {
+            self.say(
+                &["operations"],
+                "this desk cannot be searched: what becomes of a create of which nobody knows whether it made a ticket?",
+                "declare `operations.find`, or choose: `when_unclear = \"maybe_twice\"` or `when_unclear = \"maybe_never\"`",
+            );
+        }
+        if searchable && settings.when_unclear.is_some() {
+            self.say(&["when_unclear"], "a desk that can be searched leaves nothing to choose", "take it out");
+        }
         if let Some(find) = &operations.find {
             if !uses(find, "key") {
                 self.say(&["operations", "find"], "`find` does not ask for `{{key}}`", "");

@@ -105,6 +105,7 @@ fn info(name: &str, settings: &Settings) -> DeskInfo {
         name: name.to_owned(),
         kind: "rest",
         level,
+        when_unclear: settings.when_unclear.unwrap_or_default(),
         max_summary: limits.summary,
         max_body: limits.body,
         group_is: settings.group_is.clone(),

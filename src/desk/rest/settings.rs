@@ -66,6 +66,10 @@ pub struct Settings {
     /// D2); not given: an index that may lag five minutes (D1).
     #[serde(default)]
     pub index_lag: Option<Span>,
+    /// Only for a desk without `operations.find` (level D0), and needed there: what becomes of a create of which nobody
+    /// knows whether it made a ticket. `maybe_twice` sends it again, `maybe_never` waits for a person.
+    #[serde(default)]
+    pub when_unclear: Option<crate::desk::WhenUnclear>,
     /// Repeating a create with the same key gives the same ticket and overwrites nothing (level D3).
     #[serde(default)]
     pub create_is_idempotent: bool,

@@ -140,6 +140,7 @@ fn info(name: &str, settings: &Settings) -> DeskInfo {
         name: name.to_owned(),
         kind: "servicenow",
         level: if settings.index_lag.ms() > 0 { Level::D1 } else { Level::D2 },
+        when_unclear: crate::desk::WhenUnclear::MaybeNever,
         max_summary: shape::MAX_SUMMARY,
         max_body: shape::MAX_BODY,
         group_is: "assignment group".to_owned(),

@@ -117,7 +117,7 @@ impl CommentField {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "snake_case")]
 pub enum Webhook {
-    /// Base 64 of HMAC-SHA-256 over `timestamp.body`, as the shipped script makes it.
+    /// Base 64 of HMAC-SHA-256 over `timestamp.body`, as `examples/desks/servicenow-webhook.js` makes it.
     Hmac {
         /// Header with the signature.
         #[serde(default = "signature_header")]

@@ -51,13 +51,13 @@ pub(in crate::ledger) async fn act(
 }
 
 async fn retry(tx: &mut SqliteConnection, errand: Id, actor: &str, now: Timestamp) -> LedgerResult<Acted> {
-    let row: Option<(String, Option<i64>, Option<String>)> =
-        sqlx::query_as("SELECT state, assignment_id, code FROM errand WHERE id = $1")
+    let row: Option<(String, String, Option<i64>, Option<String>)> =
+        sqlx::query_as("SELECT kind, state, assignment_id, code FROM errand WHERE id = $1")
             .bind(errand.0)
             .fetch_optional(&mut *tx)
             .await?;
-    let Some((state, assignment, code)) = row else { return Ok(Acted::NotFound) };
-    if code.as_deref() == Some(UNSEARCHABLE) && state == "parked" {
+    let Some((kind, state, assignment, code)) = row else { return Ok(Acted::NotFound) };
+    if kind == "create" && code.as_deref() == Some(UNSEARCHABLE) && state == "parked" {
         return Ok(Acted::NotNow(
             "its ticket may be there already: look for the key on the desk, and say what you found".to_owned(),
         ));
@@ -65,11 +65,7 @@ async fn retry(tx: &mut SqliteConnection, errand: Id, actor: &str, now: Timestam
     if !matches!(state.as_str(), "parked" | "ready") {
         return Ok(Acted::NotNow(format!("the errand is {state}")));
     }
-    sqlx::query("UPDATE errand SET state = 'ready', due_at = $2, failures = 0 WHERE id = $1")
-        .bind(errand.0)
-        .bind(now.0)
-        .execute(&mut *tx)
-        .await?;
+    try_again(tx, "id = $1", errand.0, now).await?;
     if let Some(assignment) = assignment {
         clear_mark(tx, assignment).await?;
         journal::apply(
@@ -82,6 +78,17 @@ async fn retry(tx: &mut SqliteConnection, errand: Id, actor: &str, now: Timestam
     Ok(Acted::Done)
 }
 
+/// Errands go again. A create that may have made a ticket goes to its witnesses, never straight to the desk.
+async fn try_again(tx: &mut SqliteConnection, which: &'static str, id: i64, now: Timestamp) -> LedgerResult<()> {
+    let sql = format!(
+        "UPDATE errand SET due_at = $2, failures = 0, misses = 0, state = CASE WHEN kind = 'create' AND EXISTS
+            (SELECT 1 FROM ticket AS t WHERE t.id = errand.ticket_id AND t.state = 'unclear') THEN 'unclear' ELSE 'ready' END
+         WHERE {which}"
+    );
+    sqlx::query(sqlx::AssertSqlSafe(sql)).bind(id).bind(now.0).execute(tx).await?;
+    Ok(())
+}
+
 async fn clear_mark(tx: &mut SqliteConnection, assignment: i64) -> LedgerResult<()> {
     sqlx::query("UPDATE assignment SET parked_at = NULL, parked_code = NULL, parked_reason = NULL WHERE id = $1")
         .bind(assignment)
@@ -90,13 +97,15 @@ async fn clear_mark(tx: &mut SqliteConnection, assignment: i64) -> LedgerResult<
     Ok(())
 }
 
+/// State, mark, ticket and code of the mark.
+type Marked = (String, Option<i64>, Option<i64>, Option<String>);
+
 async fn unpark(tx: &mut SqliteConnection, assignment: Id, actor: &str, now: Timestamp) -> LedgerResult<Acted> {
-    let row: Option<(String, Option<i64>, Option<i64>)> =
-        sqlx::query_as("SELECT state, parked_at, ticket_id FROM assignment WHERE id = $1")
-            .bind(assignment.0)
-            .fetch_optional(&mut *tx)
-            .await?;
-    let Some((state, parked, ticket)) = row else { return Ok(Acted::NotFound) };
+    let row: Option<Marked> = sqlx::query_as("SELECT state, parked_at, ticket_id, parked_code FROM assignment WHERE id = $1")
+        .bind(assignment.0)
+        .fetch_optional(&mut *tx)
+        .await?;
+    let Some((state, parked, ticket, code)) = row else { return Ok(Acted::NotFound) };
     if parked.is_none() {
         return Ok(Acted::NotNow("it is not parked".to_owned()));
     }
@@ -110,23 +119,17 @@ async fn unpark(tx: &mut SqliteConnection, assignment: Id, actor: &str, now: Tim
         .execute(&mut *tx)
         .await?;
     if let Some(ticket) = ticket.filter(|_| to.is_none()) {
+        // Whoever lifts a missing key has seen that it is the right ticket.
         sqlx::query(
-            "UPDATE ticket SET checked_at = 0, state = CASE WHEN state = 'gone' THEN 'open' ELSE state END WHERE id = $1",
+            "UPDATE ticket SET checked_at = 0, state = CASE WHEN state = 'gone' THEN 'open' ELSE state END,
+                key_confirmed = MAX(key_confirmed, $2) WHERE id = $1",
         )
         .bind(ticket)
-        .execute(&mut *tx)
-        .await?;
-        sqlx::query(
-            "UPDATE errand SET state = 'ready', due_at = $2, failures = 0
-             WHERE state = 'parked' AND (ticket_id = $1 OR assignment_id = $3) AND COALESCE(code, '') <> $4",
-        )
-        .bind(ticket)
-        .bind(now.0)
-        .bind(assignment.0)
-        .bind(UNSEARCHABLE)
+        .bind(i64::from(code.as_deref() == Some("E-KEY")))
         .execute(&mut *tx)
         .await?;
     }
+    try_again(tx, "state = 'parked' AND assignment_id = $1", assignment.0, now).await?;
     journal::apply(tx, &[Move::ours(assignment.0, to, "unparked", now).actor(actor).cause("an operator lifted the mark")], now)
         .await?;
     Ok(Acted::Done)
@@ -141,20 +144,33 @@ async fn decide_create(
     actor: &str,
     now: Timestamp,
 ) -> LedgerResult<Acted> {
-    let row: Option<(String, String, i64, Option<i64>, Option<String>)> =
-        sqlx::query_as("SELECT kind, state, lease_no, assignment_id, code FROM errand WHERE id = $1")
-            .bind(errand.0)
-            .fetch_optional(&mut *tx)
-            .await?;
-    let Some((kind, state, lease_no, assignment, code)) = row else { return Ok(Acted::NotFound) };
-    let asks = state == "unclear" || (state == "parked" && code.as_deref() == Some(UNSEARCHABLE));
-    if kind != "create" || !asks {
+    let row: Option<Deciding> = sqlx::query_as(
+        "SELECT e.kind, e.state, e.lease_no, e.assignment_id, COALESCE(t.state, '') AS ticket, COALESCE(t.desk, '') AS desk
+         FROM errand AS e LEFT JOIN ticket AS t ON t.id = e.ticket_id WHERE e.id = $1",
+    )
+    .bind(errand.0)
+    .fetch_optional(&mut *tx)
+    .await?;
+    let Some(Deciding { kind, state, lease_no, assignment_id: assignment, ticket, desk }) = row else {
+        return Ok(Acted::NotFound);
+    };
+    // A refused create may have been mended by hand on the desk; only a person knows.
+    let open = state == "unclear" || (state == "parked" && (ticket == "unclear" || matches!(end, End::Filed(_))));
+    if kind != "create" || !open {
         return Ok(Acted::NotNow(format!("it is a {kind} and {state}; only an unclear create can be decided")));
     }
-    if let Some(assignment) = assignment {
-        if state == "parked" {
-            clear_mark(tx, assignment).await?;
+    if let End::Filed(created) = &end {
+        let taken: Option<(i64,)> = sqlx::query_as("SELECT id FROM ticket WHERE desk = $1 AND ref_id = $2")
+            .bind(&desk)
+            .bind(&created.ticket.id)
+            .fetch_optional(&mut *tx)
+            .await?;
+        if taken.is_some() {
+            return Ok(Acted::NotNow(format!("{} is the ticket of another order", created.ticket.number)));
         }
+    }
+    if let Some(assignment) = assignment {
+        clear_mark(tx, assignment).await?;
         journal::apply(
             tx,
             &[Move::ours(assignment, None, "decided", now).actor(actor).cause("an operator said what became of the create")],
@@ -163,12 +179,35 @@ async fn decide_create(
         .await?;
     }
     // The lease number moves on, so that a witness under way cannot settle it too.
-    sqlx::query("UPDATE errand SET lease_no = lease_no + 1, state = 'unclear' WHERE id = $1")
+    settle_unleased(tx, shared, errand, lease_no, end, now).await?;
+    Ok(Acted::Done)
+}
+
+#[derive(sqlx::FromRow)]
+struct Deciding {
+    kind: String,
+    state: String,
+    lease_no: i64,
+    assignment_id: Option<i64>,
+    ticket: String,
+    desk: String,
+}
+
+/// Settles an errand from outside its lease; whoever holds that one can no longer.
+async fn settle_unleased(
+    tx: &mut SqliteConnection,
+    shared: &Shared,
+    errand: Id,
+    lease_no: i64,
+    end: End,
+    now: Timestamp,
+) -> LedgerResult<bool> {
+    sqlx::query("UPDATE errand SET state = 'unclear', lease_no = lease_no + 1 WHERE id = $1")
         .bind(errand.0)
         .execute(&mut *tx)
         .await?;
-    settle(tx, shared, &[&Settlement { id: errand, lease_no: lease_no + 1, at: now, end }]).await?;
-    Ok(Acted::Done)
+    let settled = settle(tx, shared, &[&Settlement { id: errand, lease_no: lease_no + 1, at: now, end }]).await?;
+    Ok(settled == [true])
 }
 
 async fn decide(
@@ -186,13 +225,13 @@ async fn decide(
         .await?;
     let Some((state, ticket)) = row else { return Ok(Acted::NotFound) };
     let known = State::parse(&state).ok_or_else(|| LedgerError::Corrupt(format!("state `{state}`")))?;
-    let unsent_is_gone = known != State::Due || drop_unsent(tx, assignment.0).await?;
-    if !known.may_become(State::Closed) || !unsent_is_gone {
+    let under_way = matches!(known, State::Sending | State::Unclear);
+    if under_way || !known.may_become(State::Closed) || (known == State::Due && !drop_unsent(tx, assignment.0).await?) {
         return Ok(Acted::NotNow(format!("it is {state}: decide its unclear call first")));
     }
     let step = Move::ours(assignment.0, Some(State::Closed), "closed", now)
         .actor(actor)
-        .cause(format!("an operator decided: {reason}"))
+        .cause("an operator decided")
         .detail(json!({"outcome": outcome}));
     journal::apply(tx, &[step], now).await?;
     if let Some(ticket) = ticket.filter(|_| known.has_open_ticket()) {
@@ -204,10 +243,17 @@ async fn decide(
             .await?;
     }
     after::close_without_ticket(tx, shared, assignment.0, outcome, now).await?;
+    // Free text of a person: it goes to the platform and is erasable, and never stands in the journal.
+    sqlx::query("UPDATE errand SET body = $2 WHERE kind = 'report' AND state = 'ready' AND assignment_id = $1")
+        .bind(assignment.0)
+        .bind(reason)
+        .execute(tx)
+        .await?;
     Ok(Acted::Done)
 }
 
-/// The desk's own hook carried our key: an unclear create is settled, one under way is told which ticket it is.
+/// A ticket that carries our key turned up: a create that waits (for its witnesses, for its next try, for a person) is
+/// settled, one under way is told which ticket it is.
 pub(in crate::ledger) async fn witness(
     tx: &mut SqliteConnection,
     shared: &Shared,
@@ -216,15 +262,17 @@ pub(in crate::ledger) async fn witness(
     ticket: &TicketRef,
     now: Timestamp,
 ) -> LedgerResult<bool> {
-    let row: Option<(i64, String, i64, i64)> = sqlx::query_as(
-        "SELECT e.id, e.state, e.lease_no, t.id FROM ticket AS t JOIN errand AS e ON e.ticket_id = t.id AND e.kind = 'create'
-         WHERE t.key = $1 AND t.desk = $2 AND t.shape <> 'double' AND t.ref_id IS NULL AND e.state IN ('sending', 'unclear')",
+    let row: Option<(i64, String, i64, i64, Option<i64>)> = sqlx::query_as(
+        "SELECT e.id, e.state, e.lease_no, t.id, e.assignment_id FROM ticket AS t
+         JOIN errand AS e ON e.ticket_id = t.id AND e.kind = 'create'
+         WHERE t.key = $1 AND t.desk = $2 AND t.shape <> 'double' AND t.ref_id IS NULL
+           AND e.state IN ('sending', 'unclear', 'ready', 'parked')",
     )
     .bind(key.as_str())
     .bind(desk)
     .fetch_optional(&mut *tx)
     .await?;
-    let Some((errand, state, lease_no, row)) = row else { return Ok(false) };
+    let Some((errand, state, lease_no, row, assignment)) = row else { return Ok(false) };
     if state == "sending" {
         sqlx::query("UPDATE ticket SET ref_id = $2, ref_number = $3 WHERE id = $1")
             .bind(row)
@@ -235,8 +283,12 @@ pub(in crate::ledger) async fn witness(
         return Ok(true);
     }
     let created = Created { ticket: ticket.clone(), url: None, key_confirmed: false, group_missed: false };
-    let settled = settle(tx, shared, &[&Settlement { id: Id(errand), lease_no, at: now, end: End::Filed(created) }]).await?;
-    Ok(settled == [true])
+    if let (true, Some(assignment)) = (state == "parked", assignment) {
+        clear_mark(tx, assignment).await?;
+    }
+    // Its witness may have seen one of two: the sweeper shall look.
+    sqlx::query("UPDATE ticket SET risky = 1 WHERE id = $1").bind(row).execute(&mut *tx).await?;
+    settle_unleased(tx, shared, Id(errand), lease_no, End::Filed(created), now).await
 }
 
 /// A ticket with a key of ours that is not the one we hold.
@@ -255,7 +307,9 @@ pub(in crate::ledger) async fn stray(
     .bind(key.as_str())
     .fetch_optional(&mut *tx)
     .await?;
-    if owner.as_ref().is_some_and(|(_, _, ref_id, _)| ref_id.as_deref().is_none_or(|r| r == status.ticket.id)) {
+    // A dropped draft has no ticket and wants none: what turns up late is one too many.
+    let is_that = |state: &str, ref_id: Option<&str>| ref_id.map_or(state != "dropped", |r| r == status.ticket.id);
+    if owner.as_ref().is_some_and(|(_, state, ref_id, _)| is_that(state, ref_id.as_deref())) {
         return Ok(false);
     }
     let closing = stray.untouched_ours && owner.is_some();
@@ -282,6 +336,7 @@ pub(in crate::ledger) async fn stray(
     if new.rows_affected() == 0 {
         return Ok(false);
     }
+    let is_double = owner.is_some();
     if let Some((real, _, _, Some(assignment))) = owner {
         let step = Move::ours(assignment, None, "double_found", now)
             .cause(action)
@@ -291,7 +346,8 @@ pub(in crate::ledger) async fn stray(
             close_double(tx, shared, stray, key, real, assignment, now).await?;
         }
     }
-    Ok(true)
+    // A key that no order of ours has (yet) is another installation's, or one of before a restore: no double.
+    Ok(is_double)
 }
 
 async fn close_double(

@@ -48,7 +48,7 @@ pub(in crate::ledger) async fn note(
 }
 
 /// All failing edges, longest first.
-pub(in crate::ledger) async fn failing(pool: &SqlitePool) -> LedgerResult<Vec<EdgeRow>> {
+pub(in crate::ledger) async fn failing(pool: &SqlitePool, names: bool) -> LedgerResult<Vec<EdgeRow>> {
     let rows: Vec<(String, String, i64, i64, i64, String, String)> =
         sqlx::query_as("SELECT edge, work, since, at, times, code, reason FROM edge_trouble ORDER BY since, edge, work")
             .fetch_all(pool)
@@ -60,7 +60,7 @@ pub(in crate::ledger) async fn failing(pool: &SqlitePool) -> LedgerResult<Vec<Ed
         at: Timestamp(at),
         times,
         code,
-        reason,
+        reason: names.then_some(reason),
     };
     Ok(rows.into_iter().map(row).collect())
 }

@@ -25,6 +25,8 @@ pub(in crate::ledger) struct Move {
     pub(in crate::ledger) detail: Value,
     pub(in crate::ledger) catalog_version: Option<String>,
     pub(in crate::ledger) template_version: Option<String>,
+    /// What others say may come late: where the life cycle does not allow the step, it is noted and the state stays.
+    pub(in crate::ledger) if_it_may: bool,
 }
 
 impl Move {
@@ -41,7 +43,14 @@ impl Move {
             detail: json!({}),
             catalog_version: None,
             template_version: None,
+            if_it_may: false,
         }
+    }
+
+    /// See [`Move::if_it_may`].
+    pub(in crate::ledger) fn if_it_may(mut self) -> Self {
+        self.if_it_may = true;
+        self
     }
 
     pub(in crate::ledger) fn cause(mut self, cause: impl Into<String>) -> Self {
@@ -187,10 +196,12 @@ pub(in crate::ledger) async fn apply(tx: &mut SqliteConnection, moves: &[Move], 
             return Err(LedgerError::Corrupt(format!("assignment {} is missing", step.assignment)));
         };
         if let Some(to) = step.to {
-            if !state.may_become(to) {
+            if !state.may_become(to) && !step.if_it_may {
                 return Err(LedgerError::Corrupt(format!("{} may not become {} ({})", state.as_str(), to.as_str(), step.event)));
             }
-            *state = to;
+            if state.may_become(to) {
+                *state = to;
+            }
         }
         *seq += 1;
         let line = JournalLine::chain(head, *seq, *state, step, seen_at);

@@ -7,6 +7,7 @@ use sqlx::{SqliteConnection, SqlitePool};
 
 use super::super::{LeaseRequest, Leased, LedgerError, LedgerResult, Load, Step};
 use super::journal::{self, Move};
+use super::settle::park;
 use super::{Shared, document, rows};
 use crate::model::completion::Completion;
 use crate::model::errand::ErrandKind;
@@ -44,13 +45,14 @@ pub(in crate::ledger) async fn lease(
         .iter()
         .filter(|c| c.kind == "create")
         .filter_map(|c| {
-            c.assignment.map(|a| Move::ours(a, Some(State::Sending), "sending", request.now).cause("the create call starts"))
+            c.assignment
+                .map(|a| Move::ours(a, Some(State::Sending), "sending", request.now).cause("the create call starts").if_it_may())
         })
         .collect();
     journal::apply(tx, &creates, request.now).await?;
     let mut out = Vec::with_capacity(asking.len() + sending.len());
     for (step, claims) in [(Step::Witness, asking), (Step::Send, sending)] {
-        let loads = loads(tx, shared, &claims, request.now).await?;
+        let loads = loads(tx, &claims, request.now).await?;
         for claim in claims {
             let Some(load) = loads.get(&claim.id) else { continue };
             out.push(Leased {
@@ -97,15 +99,19 @@ pub(in crate::ledger) async fn expire(
         .map(|a| {
             Move::ours(a, Some(State::Unclear), "unclear", now)
                 .cause("the process that sent it stopped before it heard the answer")
+                .if_it_may()
         })
         .collect();
     journal::apply(tx, &moves, now).await?;
     let tickets: Vec<i64> = creates.iter().filter_map(|(_, _, _, ticket)| *ticket).collect();
     if !tickets.is_empty() {
-        sqlx::query("UPDATE ticket SET state = 'unclear', risky = 1 WHERE id IN (SELECT value FROM json_each($1))")
-            .bind(rows(&tickets)?)
-            .execute(tx)
-            .await?;
+        sqlx::query(
+            "UPDATE ticket SET state = CASE WHEN state = 'sending' THEN 'unclear' ELSE state END, risky = 1
+             WHERE id IN (SELECT value FROM json_each($1))",
+        )
+        .bind(rows(&tickets)?)
+        .execute(tx)
+        .await?;
     }
     Ok(found.len())
 }
@@ -123,6 +129,7 @@ struct Claim {
     failures: i64,
     misses: i64,
     quiet_until: Option<i64>,
+    made_at: i64,
     rank: i64,
 }
 
@@ -134,7 +141,7 @@ async fn claim(tx: &mut SqliteConnection, request: &LeaseRequest, state: &str, l
             attempts = attempts + (CASE WHEN state = 'ready' THEN 1 ELSE 0 END),
             due_at = CASE WHEN state = 'ready' THEN due_at ELSE $4 END
          WHERE state = $5 AND id IN (SELECT id FROM errand WHERE edge = $1 AND state = $5 AND due_at <= $2 ORDER BY rank LIMIT $6)
-         RETURNING id, kind, ticket_id, assignment_id, mark, body, lease_no, failures, misses, quiet_until, rank",
+         RETURNING id, kind, ticket_id, assignment_id, mark, body, lease_no, failures, misses, quiet_until, made_at, rank",
     )
     .bind(&request.edge)
     .bind(request.now.0)
@@ -183,10 +190,17 @@ async fn write_attempts(
     Ok(())
 }
 
-/// Id, draft, reference and number of a ticket.
+/// An errand that the ledger itself cannot read.
+const E_LEDGER: &str = "E-LEDGER";
+
+/// Draft, reference and number of a ticket.
+type TicketText = (Option<String>, Option<String>, Option<String>);
+
+/// The same with its id.
 type TicketParts = (i64, Option<String>, Option<String>, Option<String>);
 
-async fn loads(tx: &mut SqliteConnection, shared: &Shared, claims: &[Claim], now: Timestamp) -> LedgerResult<HashMap<i64, Load>> {
+/// What the claims carry. One that cannot be read waits for a person and keeps nobody else from going.
+async fn loads(tx: &mut SqliteConnection, claims: &[Claim], now: Timestamp) -> LedgerResult<HashMap<i64, Load>> {
     let tickets: Vec<i64> = claims.iter().filter_map(|c| c.ticket_id).collect();
     let found: Vec<TicketParts> = if tickets.is_empty() {
         Vec::new()
@@ -196,34 +210,54 @@ async fn loads(tx: &mut SqliteConnection, shared: &Shared, claims: &[Claim], now
             .fetch_all(&mut *tx)
             .await?
     };
-    let tickets: HashMap<i64, _> = found.into_iter().map(|(id, draft, ref_id, number)| (id, (draft, ref_id, number))).collect();
+    let tickets: HashMap<i64, TicketText> =
+        found.into_iter().map(|(id, draft, ref_id, number)| (id, (draft, ref_id, number))).collect();
     let mut out = HashMap::with_capacity(claims.len());
     for claim in claims {
-        let load = match (claim.kind.as_str(), claim.ticket_id, claim.assignment) {
-            ("report", _, Some(assignment)) => Load::Report {
-                assignment_id: Id(assignment),
-                completion: Box::new(completion(tx, shared, assignment, &claim.mark, now).await?),
-            },
-            ("create", Some(ticket), _) => {
-                let draft = tickets
-                    .get(&ticket)
-                    .and_then(|t| t.0.as_deref())
-                    .ok_or_else(|| LedgerError::Corrupt("a draft is gone".to_owned()))?;
-                Load::Create { ticket_id: Id(ticket), draft: Box::new(document::<Draft>(draft)?) }
-            }
-            (_, Some(ticket), _) => {
-                let body = claim.body.as_deref().ok_or_else(|| LedgerError::Corrupt("a change is gone".to_owned()))?;
-                let (id, number) = tickets
-                    .get(&ticket)
-                    .and_then(|t| Some((t.1.clone()?, t.2.clone()?)))
-                    .ok_or_else(|| LedgerError::Corrupt("a change of a ticket that was never filed".to_owned()))?;
-                Load::Amend { ticket_id: Id(ticket), ticket: TicketRef { id, number }, change: document(body)? }
-            }
-            _ => return Err(LedgerError::Corrupt(format!("errand {} belongs to nothing", Id(claim.id)))),
-        };
-        out.insert(claim.id, load);
+        let ticket = claim.ticket_id.and_then(|id| tickets.get(&id));
+        match load(tx, claim, ticket).await {
+            Ok(load) => drop(out.insert(claim.id, load)),
+            Err(LedgerError::Corrupt(words)) => set_aside(tx, claim, &words, now).await?,
+            Err(other) => return Err(other),
+        }
     }
     Ok(out)
+}
+
+async fn load(tx: &mut SqliteConnection, claim: &Claim, ticket: Option<&TicketText>) -> LedgerResult<Load> {
+    match (claim.kind.as_str(), claim.ticket_id, claim.assignment) {
+        ("report", _, Some(assignment)) => {
+            Ok(Load::Report { assignment_id: Id(assignment), completion: Box::new(completion(tx, assignment, claim).await?) })
+        }
+        ("create", Some(ticket_id), _) => {
+            let draft =
+                ticket.and_then(|t| t.0.as_deref()).ok_or_else(|| LedgerError::Corrupt("its draft is gone".to_owned()))?;
+            Ok(Load::Create { ticket_id: Id(ticket_id), draft: Box::new(document::<Draft>(draft)?) })
+        }
+        (_, Some(ticket_id), _) => {
+            let body = claim.body.as_deref().ok_or_else(|| LedgerError::Corrupt("its text is gone".to_owned()))?;
+            let (id, number) = ticket
+                .and_then(|t| Some((t.1.clone()?, t.2.clone()?)))
+                .ok_or_else(|| LedgerError::Corrupt("its ticket was never filed".to_owned()))?;
+            Ok(Load::Amend { ticket_id: Id(ticket_id), ticket: TicketRef { id, number }, change: document(body)? })
+        }
+        _ => Err(LedgerError::Corrupt("it belongs to nothing".to_owned())),
+    }
+}
+
+async fn set_aside(tx: &mut SqliteConnection, claim: &Claim, words: &str, now: Timestamp) -> LedgerResult<()> {
+    tracing::error!(errand = %Id(claim.id), kind = claim.kind, reason = words, "an errand cannot be read; it waits for a person");
+    sqlx::query("UPDATE errand SET state = 'parked', lease_until = NULL, code = $2, reason = $3 WHERE id = $1")
+        .bind(claim.id)
+        .bind(E_LEDGER)
+        .bind(words)
+        .execute(&mut *tx)
+        .await?;
+    let Some(assignment) = claim.assignment else { return Ok(()) };
+    let step =
+        Move::ours(assignment, Some(State::Due), "parked", now).cause(format!("{E_LEDGER}: its {} cannot be read", claim.kind));
+    journal::apply(tx, &[step.if_it_may()], now).await?;
+    park(tx, &[json!({"id": assignment, "at": now, "code": E_LEDGER, "reason": words})]).await
 }
 
 #[derive(sqlx::FromRow)]
@@ -247,14 +281,8 @@ struct Told {
     closer_mail: Option<String>,
 }
 
-/// Everything to tell the platform, read when it is told.
-async fn completion(
-    tx: &mut SqliteConnection,
-    _shared: &Shared,
-    id: i64,
-    mark: &str,
-    now: Timestamp,
-) -> LedgerResult<Completion> {
+/// Everything to tell the platform, the same however often it is told.
+async fn completion(tx: &mut SqliteConnection, id: i64, claim: &Claim) -> LedgerResult<Completion> {
     let told: Told = sqlx::query_as(
         "SELECT a.external_id, a.natural_key, a.operation, a.application_id, a.outcome, a.state, a.closed_at, a.withdrawn_at, i.document,
                 t.desk, t.ref_number, t.url, t.words, t.resolution, p.external_id AS closer_id, p.name AS closer_name, p.email AS closer_mail
@@ -275,16 +303,21 @@ async fn completion(
     if let Some(text) = &told.document {
         document::<Assignment>(text)?;
     }
-    let reason = if told.state == "superseded" {
+    // An operator's reason stands with the errand itself.
+    let reason = if claim.body.is_some() {
+        claim.body.clone()
+    } else if told.state == "superseded" {
         Some("a later revocation overtook it before anything was sent".to_owned())
-    } else if told.withdrawn_at.is_some() {
+    } else if told.withdrawn_at.is_some() && outcome == Outcome::Cancelled {
         Some("the order was taken back".to_owned())
     } else {
         told.resolution.clone()
     };
+    // The report is owed from the moment we learned of the closing.
+    let seen_at = Timestamp(claim.made_at);
     let closed_at = told.closed_at.map(Timestamp);
     Ok(Completion {
-        id: mark.to_owned(),
+        id: claim.mark.clone(),
         external_id: told.external_id,
         natural_key: told.natural_key,
         operation,
@@ -298,9 +331,9 @@ async fn completion(
         ticket_url: told.url,
         desk: told.desk,
         closed_at,
-        seen_at: now,
+        seen_at,
         closed_at_iso: closed_at.map(Timestamp::iso),
-        seen_at_iso: now.iso(),
+        seen_at_iso: seen_at.iso(),
     })
 }
 

@@ -10,12 +10,14 @@ pub(super) mod observe;
 pub(super) mod planning;
 pub(super) mod pull;
 pub(super) mod record;
+pub(super) mod recovery;
 pub(super) mod settle;
 pub(super) mod standing;
 pub(super) mod upkeep;
 pub(super) mod views;
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
 
 use serde::Serialize;
 use sqlx::SqliteConnection;
@@ -23,7 +25,7 @@ use sqlx::SqliteConnection;
 use super::{LedgerError, LedgerResult};
 use crate::model::id::IdMaker;
 use crate::model::key::{person_hash, stable_id};
-use crate::model::{Id, random};
+use crate::model::{Id, Timestamp, random};
 
 /// What every transaction needs besides its rows.
 #[derive(Debug)]
@@ -33,6 +35,8 @@ pub(super) struct Shared {
     past_ids: Arc<IdMaker>,
     pub(super) instance: String,
     salt: String,
+    /// After a restore: by edge, until when a search may miss what was made just before.
+    distrusted: OnceLock<BTreeMap<String, Timestamp>>,
 }
 
 impl Shared {
@@ -47,13 +51,20 @@ impl Shared {
         let row: Option<(String,)> =
             sqlx::query_as("SELECT value FROM meta WHERE name = 'salt'").fetch_optional(connection).await?;
         let salt = row.map(|(salt,)| salt).ok_or_else(|| LedgerError::Corrupt("it has no salt".to_owned()))?;
-        Ok(Self { ids: Arc::default(), past_ids: Arc::default(), instance: instance.to_owned(), salt })
+        Ok(Self {
+            ids: Arc::default(),
+            past_ids: Arc::default(),
+            instance: instance.to_owned(),
+            salt,
+            distrusted: OnceLock::new(),
+        })
     }
 
     /// The same for loading history.
     pub(super) fn in_the_past(&self) -> Self {
         let past_ids = Arc::clone(&self.past_ids);
-        Self { ids: Arc::clone(&past_ids), past_ids, instance: self.instance.clone(), salt: self.salt.clone() }
+        let distrusted = OnceLock::new();
+        Self { ids: Arc::clone(&past_ids), past_ids, instance: self.instance.clone(), salt: self.salt.clone(), distrusted }
     }
 
     pub(super) fn person(&self, source: &str, external_id: &str) -> String {

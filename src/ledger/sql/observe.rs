@@ -10,6 +10,9 @@ use super::{Shared, planning, rows};
 use crate::model::ticket::{Category, TicketReading, TicketRef, TicketStatus};
 use crate::model::{Id, Key, Outcome, State, Timestamp};
 
+/// `checked_at` of a ticket that could not be read; 0 is one that nobody looked at yet.
+const UNREAD: i64 = 1;
+
 type HeldRow = (i64, String, String, String, Option<i64>, i64, bool);
 
 /// Selects [`HeldRow`]s. A closing of ours counts from its first byte on: the desk may show it before it answers.
@@ -45,7 +48,8 @@ pub(in crate::ledger) async fn tickets_to_check(
     limit: usize,
 ) -> LedgerResult<Vec<Held>> {
     let found: Vec<HeldRow> = sqlx::query_as(select_held!(
-        "WHERE desk = $1 AND state = 'open' AND checked_at < $2 AND ref_id IS NOT NULL ORDER BY checked_at LIMIT $3"
+        "WHERE desk = $1 AND state = 'open' AND checked_at < $2 AND (checked_at <> 1 OR $2 <= 2) AND ref_id IS NOT NULL
+         ORDER BY checked_at LIMIT $3"
     ))
     .bind(desk)
     .bind(before.0)
@@ -70,14 +74,14 @@ pub(in crate::ledger) async fn held(pool: &SqlitePool, desk: &str, ref_ids: &[St
 pub(in crate::ledger) async fn risky_tickets(
     pool: &SqlitePool,
     desk: &str,
-    since: Timestamp,
+    before: Timestamp,
     limit: usize,
 ) -> LedgerResult<Vec<Held>> {
     let found: Vec<HeldRow> = sqlx::query_as(select_held!(
-        "WHERE desk = $1 AND risky = 1 AND filed_at >= $2 AND ref_id IS NOT NULL ORDER BY filed_at LIMIT $3"
+        "WHERE desk = $1 AND risky = 1 AND filed_at < $2 AND ref_id IS NOT NULL ORDER BY filed_at LIMIT $3"
     ))
     .bind(desk)
-    .bind(since.0)
+    .bind(before.0)
     .bind(i64::try_from(limit).unwrap_or(i64::MAX))
     .fetch_all(pool)
     .await?;
@@ -139,7 +143,7 @@ pub(in crate::ledger) async fn observe(
             Observation::Seen { status, .. } => step.seen(tx, status).await?,
             Observation::Closed { reading, .. } => step.closed(tx, shared, reading).await?,
             Observation::Gone { .. } => step.gone(tx).await?,
-            Observation::Unreadable { .. } => step.checked(tx).await?,
+            Observation::Unreadable { .. } => step.unread(tx).await?,
         });
     }
     Ok(changed)
@@ -158,10 +162,19 @@ impl Observed {
         Ok(false)
     }
 
+    /// Looked at again soon, and ahead of the full pass: what is unreadable is neither lost nor in anybody's way.
+    async fn unread(&self, tx: &mut SqliteConnection) -> LedgerResult<bool> {
+        sqlx::query("UPDATE ticket SET checked_at = $2 WHERE id = $1").bind(self.ticket.id).bind(UNREAD).execute(tx).await?;
+        Ok(false)
+    }
+
     fn each(&mut self, to: Option<State>, event: &'static str, cause: &str, at: Timestamp, detail: &Value) {
         for item in &self.items {
-            let step =
-                Move::ours(item.id, to, event, self.now).by_clock_of(&self.ticket.desk, at).cause(cause).detail(detail.clone());
+            let step = Move::ours(item.id, to, event, self.now)
+                .by_clock_of(&self.ticket.desk, at)
+                .cause(cause)
+                .detail(detail.clone())
+                .if_it_may();
             self.moves.push(Move { actor: self.ticket.desk.clone(), ..step });
         }
     }
@@ -171,7 +184,8 @@ impl Observed {
         let at = status.updated_at.unwrap_or(self.now);
         let before = self.moves.len();
         let open_now = matches!(status.category, Category::Open | Category::InProgress | Category::Waiting);
-        let reopened = self.ticket.state == "closed" && open_now;
+        // What an operator closed here was never closed on the desk: its being open there is no news.
+        let reopened = self.ticket.state == "closed" && self.ticket.category.as_deref() == Some("closed") && open_now;
         if reopened {
             self.reopen(tx, at).await?;
         }
@@ -186,6 +200,7 @@ impl Observed {
         if moved {
             self.each(None, "moved", "it was given to another group", at, &json!({"group": status.group}));
         }
+        self.renamed(tx, &status.ticket, at).await?;
         let trouble = self.trouble(status);
         self.marks(tx, trouble).await?;
         sqlx::query(
@@ -217,6 +232,22 @@ impl Observed {
         }
         journal::apply(tx, &self.moves, self.now).await?;
         Ok(self.moves.len() > before)
+    }
+
+    /// A ticket that was moved to another project or table has another number there; its id stays.
+    async fn renamed(&mut self, tx: &mut SqliteConnection, now: &TicketRef, at: Timestamp) -> LedgerResult<()> {
+        let Some(old) = self.ticket.ref_number.clone().filter(|old| *old != now.number && !now.number.is_empty()) else {
+            return Ok(());
+        };
+        self.each(None, "renumbered", "the desk gave it another number", at, &json!({"from": old, "to": now.number}));
+        sqlx::query("UPDATE ticket SET ref_number = $2, url = REPLACE(url, $3, $2) WHERE id = $1")
+            .bind(self.ticket.id)
+            .bind(&now.number)
+            .bind(&old)
+            .execute(tx)
+            .await?;
+        self.ticket.ref_number = Some(now.number.clone());
+        Ok(())
     }
 
     /// Something about the ticket that a person must look at: code and words.
@@ -278,7 +309,7 @@ impl Observed {
         // A report that was not sent yet would be untrue now.
         sqlx::query(
             "UPDATE errand SET state = 'dropped', reason = 'the ticket was opened again before it was sent'
-             WHERE kind = 'report' AND state = 'ready' AND assignment_id IN (SELECT value FROM json_each($1))",
+             WHERE kind = 'report' AND state IN ('ready', 'parked') AND assignment_id IN (SELECT value FROM json_each($1))",
         )
         .bind(rows(&ids)?)
         .execute(&mut *tx)
@@ -300,6 +331,9 @@ impl Observed {
         let Some(outcome) = status.outcome.filter(|_| status.category == Category::Closed) else {
             return self.seen(tx, status).await;
         };
+        if self.ticket.state == "closed" && self.ticket.category.as_deref() != Some("closed") {
+            return self.closed_at_last(tx, status, outcome).await;
+        }
         if self.ticket.state == "closed" && self.ticket.outcome.as_deref() == Some(outcome.as_str()) {
             return self.checked(tx).await;
         }
@@ -311,6 +345,7 @@ impl Observed {
             return self.seen(tx, status).await;
         }
         let at = status.closed_at.or(status.updated_at).unwrap_or(self.now);
+        self.renamed(tx, &status.ticket, at).await?;
         self.marks(tx, None).await?;
         let resolution = status.resolution.clone().unwrap_or_default();
         let cause = format!("the desk closed it: {} {resolution}", status.status);
@@ -327,6 +362,22 @@ impl Observed {
         for id in ids {
             after::owe_report(tx, shared, id, self.now).await?;
         }
+        Ok(true)
+    }
+
+    /// An operator had decided before the desk closed it: the decision stands, and the desk's word is noted.
+    async fn closed_at_last(&mut self, tx: &mut SqliteConnection, status: &TicketStatus, outcome: Outcome) -> LedgerResult<bool> {
+        let at = status.closed_at.or(status.updated_at).unwrap_or(self.now);
+        let cause = "the desk closed it after an operator had decided, which stands";
+        self.each(None, "closed_on_desk", cause, at, &json!({"outcome": outcome}));
+        sqlx::query("UPDATE ticket SET category = 'closed', status = $2, desk_updated_at = $3, checked_at = $4 WHERE id = $1")
+            .bind(self.ticket.id)
+            .bind(&status.status)
+            .bind(status.updated_at.map(|t| t.0))
+            .bind(self.now.0)
+            .execute(&mut *tx)
+            .await?;
+        journal::apply(tx, &self.moves, self.now).await?;
         Ok(true)
     }
 

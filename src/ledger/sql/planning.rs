@@ -9,7 +9,7 @@ use super::super::{Decision, LedgerError, LedgerResult, PlanAction, TicketPlan, 
 use super::journal::{self, Move};
 use super::record::drop_unsent;
 use super::settle::after;
-use super::{Shared, document, rows};
+use super::{Shared, document, recovery, rows};
 use crate::model::{Assignment, Id, Outcome, Person, State, Timestamp};
 
 /// First of their lanes; revocations before all else, and past unsent or open predecessors.
@@ -88,7 +88,7 @@ pub(in crate::ledger) async fn plan(
             writes.add(shared, decision, source, now);
         }
     }
-    let count = writes.moves.len();
+    let count = writes.updates.len();
     writes.write(tx, now).await?;
     Ok(count)
 }
@@ -124,19 +124,29 @@ impl Writes {
             PlanAction::File(plan) => self.file(shared, decision, plan, &mut update, now),
         };
         self.updates.push(update);
+        let files = step.to == Some(State::Due);
         self.moves.push(Move { catalog_version: Some(decision.catalog_version.clone()), ..step });
+        if files && shared.distrusted.get().is_some() {
+            self.moves.push(recovery::doubted(id, now));
+        }
     }
 
     fn file(&mut self, shared: &Shared, decision: &Decision, plan: &TicketPlan, update: &mut Value, now: Timestamp) -> Move {
         let ticket = shared.ids.next(now).0;
+        let edge = format!("desk/{}", plan.desk);
+        let doubt = shared.distrusted.get().map(|edges| edges.get(&edge).copied().unwrap_or(now));
         update["desk"] = json!(plan.desk);
         update["group"] = json!(plan.admin_group);
         update["ticket"] = json!(ticket);
-        self.tickets.push(json!({"id": ticket, "key": plan.draft.key, "cycle": plan.cycle, "desk": plan.desk, "group": plan.admin_group,
+        self.tickets.push(
+            json!({"id": ticket, "key": plan.draft.key, "cycle": plan.cycle, "desk": plan.desk, "group": plan.admin_group,
             "route": plan.route, "draft": serde_json::to_string(&plan.draft).unwrap_or_default(), "template": plan.template,
-            "tv": plan.template_version, "cv": decision.catalog_version, "at": now, "a": decision.id.0, "rev": decision.revision}));
-        self.errands.push(json!({"id": shared.ids.next(now).0, "edge": format!("desk/{}", plan.desk), "ticket": ticket,
-            "a": decision.id.0, "rank": plan.rank, "due": now, "mark": plan.draft.key}));
+            "tv": plan.template_version, "cv": decision.catalog_version, "at": now, "a": decision.id.0, "rev": decision.revision,
+            "state": if doubt.is_some() { "unclear" } else { "drafted" }, "risky": i64::from(doubt.is_some())}),
+        );
+        self.errands.push(json!({"id": shared.ids.next(now).0, "edge": edge, "ticket": ticket,
+            "a": decision.id.0, "rank": plan.rank, "due": now, "mark": plan.draft.key,
+            "state": if doubt.is_some() { "unclear" } else { "ready" }, "quiet": doubt}));
         let mut step = Move::ours(decision.id.0, Some(State::Due), "due", now)
             .cause(plan.route.clone())
             .detail(json!({"desk": plan.desk, "admin_group": plan.admin_group, "key": plan.draft.key}));
@@ -164,9 +174,9 @@ impl Writes {
         }
         insert_tickets(tx, &self.tickets).await?;
         sqlx::query(
-            "INSERT INTO errand (id, kind, edge, ticket_id, assignment_id, state, rank, due_at, mark, made_at)
-             SELECT value->>'id', 'create', value->>'edge', value->>'ticket', value->>'a', 'ready', value->>'rank', value->>'due',
-                    value->>'mark', value->>'due' FROM json_each($1) WHERE true",
+            "INSERT INTO errand (id, kind, edge, ticket_id, assignment_id, state, rank, due_at, mark, made_at, quiet_until)
+             SELECT value->>'id', 'create', value->>'edge', value->>'ticket', value->>'a', value->>'state', value->>'rank', value->>'due',
+                    value->>'mark', value->>'due', value->>'quiet' FROM json_each($1) WHERE true",
         )
         .bind(rows(&self.errands)?)
         .execute(tx)
@@ -178,9 +188,9 @@ impl Writes {
 async fn insert_tickets(tx: &mut SqliteConnection, tickets: &[Value]) -> LedgerResult<()> {
     let text = rows(tickets)?;
     sqlx::query(
-        "INSERT INTO ticket (id, key, cycle, desk, admin_group, route, state, draft, template, template_version, catalog_version, planned_at)
-         SELECT value->>'id', value->>'key', value->>'cycle', value->>'desk', value->>'group', value->>'route', 'drafted', value->>'draft',
-                value->>'template', value->>'tv', value->>'cv', value->>'at' FROM json_each($1) WHERE true",
+        "INSERT INTO ticket (id, key, cycle, desk, admin_group, route, state, draft, template, template_version, catalog_version, planned_at, risky)
+         SELECT value->>'id', value->>'key', value->>'cycle', value->>'desk', value->>'group', value->>'route', value->>'state', value->>'draft',
+                value->>'template', value->>'tv', value->>'cv', value->>'at', value->>'risky' FROM json_each($1) WHERE true",
     )
     .bind(&text)
     .execute(&mut *tx)

@@ -9,7 +9,7 @@ use super::super::{End, LedgerError, LedgerResult, Settlement};
 use super::journal::{self, Move};
 use super::{Shared, document, rows};
 use crate::model::ticket::{Created, Draft, TicketRef};
-use crate::model::{State, Timestamp};
+use crate::model::{Outcome, State, Timestamp};
 
 pub(in crate::ledger) mod after;
 
@@ -23,6 +23,30 @@ struct Row {
     assignment_id: Option<i64>,
     ref_id: Option<String>,
     ref_number: Option<String>,
+    shape: Option<String>,
+    life: Option<String>,
+    outcome: Option<String>,
+    withdrawn_at: Option<i64>,
+}
+
+impl Row {
+    fn is_create(&self) -> bool {
+        self.kind == "create"
+    }
+
+    /// The order was taken back, and no ticket came of it.
+    fn is_moot_create(&self) -> bool {
+        self.is_create() && self.withdrawn_at.is_some()
+    }
+
+    /// A report whose ticket was opened again while it was under way: it would be untrue now.
+    fn is_untrue_report(&self) -> bool {
+        self.kind == "report" && self.outcome.is_none()
+    }
+
+    fn lives(&self, state: State) -> bool {
+        self.life.as_deref() == Some(state.as_str())
+    }
 }
 
 /// Everything one batch of settlements will write.
@@ -38,6 +62,12 @@ struct Writes {
     parked: Vec<Value>,
     reported: Vec<Value>,
     regrouped: Vec<(i64, String)>,
+    /// Assignments that end without a ticket.
+    ended: Vec<(i64, Timestamp)>,
+    /// Doubles that are closed now: ticket rows.
+    undoubled: Vec<(i64, Timestamp)>,
+    /// Closings that the desk does not allow: (errand, ticket, assignment, at).
+    refused_closings: Vec<(i64, i64, i64, Timestamp)>,
 }
 
 /// Settles; `false` where the lease was no longer the caller's.
@@ -48,8 +78,10 @@ pub(in crate::ledger) async fn settle(
 ) -> LedgerResult<Vec<bool>> {
     let ids: Vec<i64> = ends.iter().map(|e| e.id.0).collect();
     let found: Vec<Row> = sqlx::query_as(
-        "SELECT e.id, e.kind, e.state, e.lease_no, e.ticket_id, e.assignment_id, t.ref_id, t.ref_number
-         FROM errand AS e LEFT JOIN ticket AS t ON t.id = e.ticket_id WHERE e.id IN (SELECT value FROM json_each($1))",
+        "SELECT e.id, e.kind, e.state, e.lease_no, e.ticket_id, e.assignment_id, t.ref_id, t.ref_number, t.shape,
+                a.state AS life, a.outcome, a.withdrawn_at
+         FROM errand AS e LEFT JOIN ticket AS t ON t.id = e.ticket_id LEFT JOIN assignment AS a ON a.id = e.assignment_id
+         WHERE e.id IN (SELECT value FROM json_each($1))",
     )
     .bind(rows(&ids)?)
     .fetch_all(&mut *tx)
@@ -77,26 +109,30 @@ pub(in crate::ledger) async fn settle(
 
 impl Writes {
     fn add(&mut self, row: &Row, end: &Settlement) -> LedgerResult<()> {
-        // The desk's own hook may have named the ticket before the call became unclear.
+        // The desk's own hook may have named the ticket already: then it is there, whatever the call's answer says.
         let witnessed = match (&end.end, &row.ref_id, &row.ref_number) {
-            (End::Unclear { .. } | End::Miss { .. } | End::Clear, Some(id), Some(number)) if row.kind == "create" => {
-                Some(End::Filed(Created {
-                    ticket: TicketRef { id: id.clone(), number: number.clone() },
-                    url: None,
-                    key_confirmed: true,
-                    group_missed: false,
-                }))
-            }
+            (End::Filed(_) | End::Done, ..) => None,
+            (_, Some(id), Some(number)) if row.is_create() => Some(End::Filed(Created {
+                ticket: TicketRef { id: id.clone(), number: number.clone() },
+                url: None,
+                key_confirmed: true,
+                group_missed: false,
+            })),
             _ => None,
         };
         let how = witnessed.as_ref().unwrap_or(&end.end);
         match how {
             End::Filed(created) => self.filed(row, created, end.at),
             End::Done => self.done(row, end.at),
+            End::Retry { .. } | End::Park { .. } | End::Clear if row.is_moot_create() => self.never_sent(row, end.at),
+            End::Retry { .. } | End::Park { .. } | End::Clear | End::Miss { .. } if row.is_untrue_report() => {
+                self.untrue(row, end.at)
+            }
             End::Retry { at, code, reason, new_group } => self.retry(row, end.at, *at, code, reason, new_group.as_deref()),
             End::Park { code, reason } => self.park(row, end.at, code, reason),
             End::Unclear { ask_at, quiet_until, code, reason } => self.unclear(row, end.at, *ask_at, *quiet_until, code, reason),
             End::Miss { ask_at } => self.errands.push(json!({"id": row.id, "state": "unclear", "due": ask_at, "miss": 1})),
+            End::Unheard { ask_at } => self.errands.push(json!({"id": row.id, "state": "unclear", "due": ask_at})),
             End::Clear => self.clear(row, end.at),
         }
         let (verdict, code, reason) = match how {
@@ -105,6 +141,7 @@ impl Writes {
             End::Park { code, reason } => ("reject", Some(code), Some(reason)),
             End::Unclear { code, reason, .. } => ("unclear", Some(code), Some(reason)),
             End::Miss { .. } => ("miss", None, None),
+            End::Unheard { .. } => ("unheard", None, None),
             End::Clear => ("clear", None, None),
         };
         self.attempts.push(json!({"e": row.id, "n": end.lease_no, "at": end.at, "v": verdict, "c": code, "r": reason}));
@@ -114,11 +151,16 @@ impl Writes {
     fn filed(&mut self, row: &Row, created: &Created, at: Timestamp) {
         self.errands.push(json!({"id": row.id, "state": "done", "due": at, "done": at}));
         let Some(ticket) = row.ticket_id else { return };
+        // A witness may have named the ticket, and the desk may even have closed it, before the answer to our call.
+        let moved_on = ![State::Due, State::Sending, State::Unclear].into_iter().any(|s| row.lives(s));
+        // Two tickets for one key: the sweeper shall look.
+        let another = row.ref_id.as_ref().is_some_and(|id| *id != created.ticket.id);
         self.filed
             .push(json!({"id": ticket, "ref": created.ticket.id, "num": created.ticket.number, "url": created.url, "at": at,
-            "key": i64::from(created.key_confirmed)}));
+            "key": i64::from(created.key_confirmed), "open": i64::from(!moved_on), "risky": i64::from(another)}));
         let Some(assignment) = row.assignment_id else { return };
         let step = Move::ours(assignment, Some(State::Open), "filed", at)
+            .if_it_may()
             .cause("the desk has the ticket")
             .detail(json!({"ticket": created.ticket.number, "found_by_key": row.state == "unclear"}));
         self.moves.push(step);
@@ -131,10 +173,17 @@ impl Writes {
     fn done(&mut self, row: &Row, at: Timestamp) {
         self.errands.push(json!({"id": row.id, "state": "done", "due": at, "done": at}));
         let Some(assignment) = row.assignment_id else { return };
-        if row.kind == "report" {
+        if row.kind == "report" && !(row.lives(State::Closed) || row.lives(State::Superseded)) {
+            // Opened again (or ordered anew) while the call was under way: another report follows its next closing.
+            let cause = "the platform has the outcome of an earlier closing";
+            self.moves.push(Move::ours(assignment, None, "reported", at).cause(cause));
+        } else if row.kind == "report" {
             self.moves.push(Move::ours(assignment, Some(State::Reported), "reported", at).cause("the platform has the outcome"));
             self.reported.push(json!({"id": assignment, "at": at}));
         } else {
+            if let Some(ticket) = row.ticket_id.filter(|_| row.shape.as_deref() == Some("double")) {
+                self.undoubled.push((ticket, at));
+            }
             self.moves.push(Move::ours(assignment, None, "told", at).cause(format!("{} reached the ticket", row.kind)));
         }
     }
@@ -151,20 +200,47 @@ impl Writes {
             if let Some(group) = new_group {
                 detail["admin_group"] = json!(group);
             }
-            self.moves.push(Move::ours(assignment, Some(State::Due), "retry", now).cause(reason).detail(detail));
+            // What a desk answers may name a person: the journal, which is kept for ever, holds the code alone.
+            self.moves.push(Move::ours(assignment, Some(State::Due), "retry", now).if_it_may().cause(code).detail(detail));
+        }
+    }
+
+    /// The order was taken back while its create was on its way, and it is certain that nothing came of it.
+    fn never_sent(&mut self, row: &Row, at: Timestamp) {
+        self.errands.push(json!({"id": row.id, "state": "dropped", "due": at, "done": at}));
+        if let Some(ticket) = row.ticket_id {
+            self.tickets.push(json!({"id": ticket, "state": "dropped"}));
+        }
+        let Some(assignment) = row.assignment_id else { return };
+        let cause = "it was taken back, and no ticket had been made";
+        self.moves.push(Move::ours(assignment, Some(State::Closed), "closed", at).cause(cause));
+        self.ended.push((assignment, at));
+    }
+
+    fn untrue(&mut self, row: &Row, at: Timestamp) {
+        self.errands.push(json!({"id": row.id, "state": "dropped", "due": at, "done": at}));
+        if let Some(assignment) = row.assignment_id {
+            let cause = "the report had not arrived when the ticket was opened again";
+            self.moves.push(Move::ours(assignment, None, "dropped", at).cause(cause));
         }
     }
 
     fn park(&mut self, row: &Row, at: Timestamp, code: &str, reason: &str) {
+        let closing = row.kind == "close" && row.shape.as_deref() != Some("double");
+        if let (true, Some(ticket), Some(assignment)) = (closing, row.ticket_id, row.assignment_id) {
+            self.errands.push(json!({"id": row.id, "state": "dropped", "due": at, "code": code, "reason": reason}));
+            let cause = "the desk does not let us close the ticket; its admins are told instead";
+            self.moves.push(Move::ours(assignment, None, "close_refused", at).cause(cause).detail(json!({"code": code})));
+            self.refused_closings.push((row.id, ticket, assignment, at));
+            return;
+        }
         self.errands.push(json!({"id": row.id, "state": "parked", "due": at, "fail": 1, "code": code, "reason": reason}));
         let Some(assignment) = row.assignment_id else { return };
         let back = (row.kind == "create" && row.state == "sending").then_some(State::Due);
         if let Some(ticket) = row.ticket_id.filter(|_| back.is_some()) {
             self.tickets.push(json!({"id": ticket, "state": "drafted"}));
         }
-        self.moves.push(
-            Move::ours(assignment, back, "parked", at).cause(format!("{code}: {reason}")).detail(json!({"errand": row.kind})),
-        );
+        self.moves.push(Move::ours(assignment, back, "parked", at).if_it_may().cause(code).detail(json!({"errand": row.kind})));
         self.parked.push(json!({"id": assignment, "at": at, "code": code, "reason": reason}));
     }
 
@@ -179,7 +255,7 @@ impl Writes {
         self.tickets.push(json!({"id": ticket, "state": "unclear", "risky": 1}));
         if let Some(assignment) = row.assignment_id.filter(|_| row.state == "sending") {
             let detail = json!({"code": code, "quiet_until": quiet_until});
-            self.moves.push(Move::ours(assignment, Some(State::Unclear), "unclear", at).cause(reason).detail(detail));
+            self.moves.push(Move::ours(assignment, Some(State::Unclear), "unclear", at).if_it_may().cause(code).detail(detail));
         }
     }
 
@@ -189,7 +265,7 @@ impl Writes {
         self.tickets.push(json!({"id": ticket, "state": "drafted", "risky": 1}));
         if let Some(assignment) = row.assignment_id {
             let cause = "the quiet period is over and no ticket carries the key: it is sent again";
-            self.moves.push(Move::ours(assignment, Some(State::Due), "cleared", at).cause(cause));
+            self.moves.push(Move::ours(assignment, Some(State::Due), "cleared", at).if_it_may().cause(cause));
         }
     }
 
@@ -215,6 +291,15 @@ impl Writes {
         journal::apply(tx, &self.moves, now).await?;
         self.write_tickets(tx).await?;
         park(tx, &self.parked).await?;
+        for (assignment, at) in &self.ended {
+            after::close_without_ticket(tx, shared, *assignment, Outcome::Cancelled, *at).await?;
+        }
+        for (ticket, at) in &self.undoubled {
+            undouble(tx, *ticket, *at).await?;
+        }
+        for (errand, ticket, assignment, at) in &self.refused_closings {
+            after::say_instead(tx, shared, *errand, (*ticket, *assignment), *at).await?;
+        }
         after::follow(tx, shared, &self.followed).await
     }
 
@@ -222,8 +307,11 @@ impl Writes {
         if !self.filed.is_empty() {
             let text = rows(&self.filed)?;
             sqlx::query(
-                "UPDATE ticket SET state = 'open', ref_id = j.value->>'ref', ref_number = j.value->>'num', category = 'open',
-                    url = COALESCE(j.value->>'url', url), filed_at = j.value->>'at', key_confirmed = j.value->>'key', checked_at = 0
+                "UPDATE ticket SET state = CASE WHEN j.value->>'open' = 1 THEN 'open' ELSE state END,
+                    category = CASE WHEN j.value->>'open' = 1 THEN COALESCE(category, 'open') ELSE category END,
+                    ref_id = j.value->>'ref', ref_number = j.value->>'num', url = COALESCE(j.value->>'url', url),
+                    filed_at = j.value->>'at', key_confirmed = MAX(key_confirmed, j.value->>'key'),
+                    risky = MAX(risky, j.value->>'risky'), checked_at = 0
                  FROM json_each($1) AS j WHERE ticket.id = CAST(j.value->>'id' AS BIGINT)",
             )
             .bind(&text)
@@ -260,6 +348,18 @@ impl Writes {
         }
         Ok(())
     }
+}
+
+/// A double is closed on its desk: nothing is left to do about it.
+async fn undouble(tx: &mut SqliteConnection, ticket: i64, at: Timestamp) -> LedgerResult<()> {
+    sqlx::query(
+        "UPDATE stray SET settled_at = $2 FROM ticket AS t WHERE t.id = $1 AND stray.desk = t.desk AND stray.ref_id = t.ref_id",
+    )
+    .bind(ticket)
+    .bind(at.0)
+    .execute(tx)
+    .await?;
+    Ok(())
 }
 
 /// The draft goes to another group next time.

@@ -16,7 +16,8 @@ pub(in crate::ledger) async fn erase(
     let mut touched = 0;
     touched += sqlx::query(
         "UPDATE inbox SET document = NULL WHERE document IS NOT NULL AND received_at < $1 AND NOT EXISTS
-            (SELECT 1 FROM assignment AS a WHERE a.document_id = inbox.id AND (a.reported_at IS NULL OR a.reported_at >= $2))",
+            (SELECT 1 FROM assignment AS a WHERE a.document_id = inbox.id
+                AND (COALESCE(a.reported_at, a.closed_at) IS NULL OR COALESCE(a.reported_at, a.closed_at) >= $2))",
     )
     .bind(bodies_before.0)
     .bind(persons_before.0)
@@ -34,8 +35,20 @@ pub(in crate::ledger) async fn erase(
         .await?
         .rows_affected();
     touched += sqlx::query(
+        "UPDATE errand SET body = NULL, reason = NULL WHERE done_at < $1 AND (body IS NOT NULL OR reason IS NOT NULL)",
+    )
+    .bind(persons_before.0)
+    .execute(&mut *tx)
+    .await?
+    .rows_affected();
+    touched += sqlx::query("UPDATE attempt SET reason = NULL WHERE ended_at < $1 AND reason IS NOT NULL")
+        .bind(persons_before.0)
+        .execute(&mut *tx)
+        .await?
+        .rows_affected();
+    touched += sqlx::query(
         "UPDATE person SET external_id = NULL, name = NULL, email = NULL, erased_at = $1 WHERE erased_at IS NULL AND seen_at < $1 AND NOT EXISTS
-            (SELECT 1 FROM assignment AS a WHERE a.beneficiary = person.hash AND a.reported_at IS NULL)",
+            (SELECT 1 FROM assignment AS a WHERE a.beneficiary = person.hash AND COALESCE(a.reported_at, a.closed_at) IS NULL)",
     )
     .bind(persons_before.0)
     .execute(tx)

@@ -13,7 +13,7 @@ mod owed;
 pub(in crate::ledger) use counts::overview;
 pub(in crate::ledger) use detail::{assignment, concerns};
 pub(in crate::ledger) use gauges::gauges;
-pub(in crate::ledger) use lists::{assignments, operations, quarantine_body};
+pub(in crate::ledger) use lists::{assignments, errands, operations, quarantine_body, quarantined};
 pub(in crate::ledger) use measures::{backlog, dump, facts};
 pub(in crate::ledger) use owed::owed;
 

@@ -2,6 +2,7 @@
 
 mod inspect;
 
+use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -19,7 +20,8 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use super::batch::{FnJob, Job, Writer};
 use super::sql::{self, Shared};
 use super::views::{
-    AssignmentDetail, AssignmentRow, BacklogRow, Fact, FactFilter, Filter, Gauge, Operations, Overview, Owed, Scope,
+    AssignmentDetail, AssignmentRow, BacklogRow, ErrandRow, Fact, FactFilter, Filter, Gauge, Operations, Overview, Owed,
+    QuarantineRow, Scope, Troubled,
 };
 use super::{
     Acted, Action, Decision, Held, LeaseRequest, Leased, Ledger, LedgerError, LedgerResult, Observation, Past, Pull, Pulled,
@@ -310,6 +312,15 @@ impl Ledger for SqliteLedger {
         .await
     }
 
+    async fn distrust(&self, quiet_until: BTreeMap<String, Timestamp>, now: Timestamp) -> LedgerResult<usize> {
+        let shared = Arc::clone(&self.shared);
+        self.write(move |tx| {
+            let (shared, quiet_until) = (Arc::clone(&shared), quiet_until.clone());
+            Box::pin(async move { sql::recovery::distrust(tx, &shared, quiet_until, now).await })
+        })
+        .await
+    }
+
     async fn tickets_to_check(&self, desk: &str, before: Timestamp, limit: usize) -> LedgerResult<Vec<Held>> {
         sql::observe::tickets_to_check(&self.readers, desk, before, limit).await
     }
@@ -318,8 +329,8 @@ impl Ledger for SqliteLedger {
         sql::observe::held(&self.readers, desk, ref_ids).await
     }
 
-    async fn risky_tickets(&self, desk: &str, since: Timestamp, limit: usize) -> LedgerResult<Vec<Held>> {
-        sql::observe::risky_tickets(&self.readers, desk, since, limit).await
+    async fn risky_tickets(&self, desk: &str, before: Timestamp, limit: usize) -> LedgerResult<Vec<Held>> {
+        sql::observe::risky_tickets(&self.readers, desk, before, limit).await
     }
 
     async fn swept(&self, ticket_ids: &[Id]) -> LedgerResult<()> {
@@ -445,6 +456,21 @@ impl Views for SqliteLedger {
 
     async fn operations(&self, scope: &Scope, names: bool, limit: usize) -> LedgerResult<Operations> {
         sql::views::operations(&self.readers, scope, names, limit).await
+    }
+
+    async fn errands(
+        &self,
+        which: Troubled,
+        scope: &Scope,
+        names: bool,
+        after: Option<Id>,
+        limit: usize,
+    ) -> LedgerResult<Vec<ErrandRow>> {
+        sql::views::errands(&self.readers, which, scope, names, after, limit).await
+    }
+
+    async fn quarantine(&self, scope: &Scope, names: bool, after: Option<Id>, limit: usize) -> LedgerResult<Vec<QuarantineRow>> {
+        sql::views::quarantined(&self.readers, scope, names, after, limit).await
     }
 
     async fn facts(&self, filter: &FactFilter) -> LedgerResult<Vec<Fact>> {

@@ -1,5 +1,5 @@
-//! Makes blocks fit a desk's longest text: cut at a block, then at a character, with a visible mark; the last block
-//! stays where it is short, since it carries the key.
+//! Makes blocks fit a desk's longest text: cut at a block, then at a character, with a visible mark. The block with the
+//! key stays, wherever it stands, and so does the last one where it is short.
 
 use super::{Block, Inline};
 
@@ -14,9 +14,14 @@ pub(super) fn fit(blocks: &[Block], fits: impl Fn(&[Block]) -> bool) -> Vec<Bloc
         return blocks.to_vec();
     }
     let mark = Block::Paragraph(vec![Inline::Text(SHORTENED.to_owned())]);
-    let tail = blocks.last().filter(|last| blocks.len() > 1 && letters_of(last) <= SHORT_TAIL);
-    for tail in [tail, None] {
-        let with = |head: &[Block]| -> Vec<Block> { head.iter().chain([&mark]).chain(tail).cloned().collect() };
+    let last = blocks.last().filter(|last| blocks.len() > 1 && letters_of(last) <= SHORT_TAIL);
+    let whole_body = blocks.len() - usize::from(last.is_some());
+    let keyed = (0..whole_body).rev().find(|n| letters_of(&blocks[*n]) <= SHORT_TAIL && carries_key(&blocks[*n]));
+    for (keyed, tail) in [(keyed, last), (keyed, None), (None, last), (None, None)] {
+        let with = |head: &[Block]| -> Vec<Block> {
+            let key = keyed.filter(|n| *n >= head.len()).map(|n| &blocks[n]);
+            head.iter().chain([&mark]).chain(key).chain(tail).cloned().collect()
+        };
         if !fits(&with(&[])) {
             continue;
         }
@@ -31,6 +36,12 @@ pub(super) fn fit(blocks: &[Block], fits: impl Fn(&[Block]) -> bool) -> Vec<Bloc
         return with(&head);
     }
     Vec::new()
+}
+
+/// Whether a block shows a correlation key, `lm-` and 24 letters.
+fn carries_key(block: &Block) -> bool {
+    let text = super::to_plain(std::slice::from_ref(block), usize::MAX);
+    text.match_indices("lm-").any(|(at, _)| text[at + 3..].bytes().take_while(u8::is_ascii_alphanumeric).count() >= 24)
 }
 
 /// The largest `n` up to `max` that is good, where all smaller ones are good too; 0 is taken to be good.

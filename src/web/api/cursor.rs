@@ -13,7 +13,7 @@ fn mark(filter: &str) -> [u8; 4] {
     [digest[0], digest[1], digest[2], digest[3]]
 }
 
-/// Goes on below this id.
+/// Goes on from this id.
 pub(super) fn after(id: Id, filter: &str) -> String {
     let mut bytes = vec![VERSION];
     bytes.extend(id.0.to_be_bytes());
@@ -21,7 +21,7 @@ pub(super) fn after(id: Id, filter: &str) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// The id it goes on below; none when this list did not give it out.
+/// The id it goes on from; none when this list did not give it out.
 pub(super) fn read(cursor: &str, filter: &str) -> Option<Id> {
     let bytes = URL_SAFE_NO_PAD.decode(cursor).ok()?;
     let (version, rest) = bytes.split_first()?;

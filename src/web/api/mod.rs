@@ -22,6 +22,8 @@ pub(super) fn routes() -> Router<WebState> {
         .route(&read::__path_assignments::path(), get(read::assignments))
         .route(&read::__path_assignment::path(), get(read::assignment))
         .route(&read::__path_operations::path(), get(read::operations))
+        .route(&read::__path_errands::path(), get(read::errands))
+        .route(&read::__path_quarantine::path(), get(read::quarantine))
         .route(&read::__path_kpi::path(), get(read::kpi))
         .route(&act::__path_unpark::path(), post(act::unpark))
         .route(&act::__path_decide::path(), post(act::decide))
@@ -45,6 +47,8 @@ pub(super) fn routes() -> Router<WebState> {
         read::assignments,
         read::assignment,
         read::operations,
+        read::errands,
+        read::quarantine,
         read::kpi,
         act::unpark,
         act::decide,

@@ -7,8 +7,8 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::cursor;
 use crate::kpi::report::{Asked as KpiAsked, Report};
-use crate::ledger::views::{AssignmentDetail, AssignmentRow, Filter, Operations, Overview};
-use crate::model::State as Stage;
+use crate::ledger::views::{AssignmentDetail, AssignmentRow, ErrandRow, Filter, Operations, Overview, QuarantineRow, Troubled};
+use crate::model::{Id, State as Stage};
 use crate::web::WebState;
 use crate::web::access::Reader;
 use crate::web::extract::{Asked, IdIn};
@@ -54,14 +54,10 @@ pub(in crate::web) struct ListAsked {
 impl ListAsked {
     /// The filter, and how many rows.
     fn filter(self, reader: &Reader) -> Result<(Filter, String, usize), Refused> {
-        let bad = |words: &str| Refused::new(Code::BadRequest, words);
-        let limit = self.limit.unwrap_or(PAGE);
-        if !(1..=MOST).contains(&limit) {
-            return Err(bad("limit: a number from 1 to 500"));
-        }
+        let limit = page_of(self.limit)?;
         if self.state.as_deref().is_some_and(|s| Stage::parse(s).is_none()) {
             let known = Stage::ALL.map(Stage::as_str).join(", ");
-            return Err(bad(&format!("state: one of {known}")));
+            return Err(Refused::new(Code::BadRequest, format!("state: one of {known}")));
         }
         let filter = Filter {
             states: self.state.into_iter().collect(),
@@ -73,15 +69,30 @@ impl ListAsked {
             ..Filter::default()
         };
         let name = format!("{filter:?}");
-        let before = match &self.cursor {
-            None => None,
-            Some(text) => {
-                let words = "the cursor is not one that this list, with this filter, gave out";
-                Some(cursor::read(text, &name).ok_or_else(|| Refused::new(Code::Cursor, words))?)
-            }
-        };
+        let before = place_of(self.cursor.as_deref(), &name)?;
         Ok((Filter { before, scope: reader.scope.clone(), ..filter }, name, limit))
     }
+}
+
+/// How many rows a page shall have.
+fn page_of(limit: Option<usize>) -> Result<usize, Refused> {
+    let limit = limit.unwrap_or(PAGE);
+    let fits = (1..=MOST).contains(&limit);
+    fits.then_some(limit).ok_or_else(|| Refused::new(Code::BadRequest, "limit: a number from 1 to 500"))
+}
+
+/// Where a list goes on.
+fn place_of(cursor: Option<&str>, filter: &str) -> Result<Option<Id>, Refused> {
+    let words = "the cursor is not one that this list, with this filter, gave out";
+    let read = |text| cursor::read(text, filter).ok_or_else(|| Refused::new(Code::Cursor, words));
+    cursor.map(read).transpose()
+}
+
+/// Cuts a page of one row more than asked for; the cursor of the next page, where there is one.
+fn cut<T>(rows: &mut Vec<T>, limit: usize, filter: &str, id_of: impl Fn(&T) -> Id) -> Option<String> {
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    rows.last().filter(|_| more).map(|last| cursor::after(id_of(last), filter))
 }
 
 /// A page of assignments.
@@ -103,11 +114,8 @@ pub(in crate::web) async fn assignments(
     Asked(asked): Asked<ListAsked>,
 ) -> Answer<AssignmentPage> {
     let (filter, name, limit) = asked.filter(&reader)?;
-    // One more than asked for tells whether there is a next page.
     let mut rows = state.ledger.assignments(&filter, reader.sees_names(), limit + 1).await?;
-    let more = rows.len() > limit;
-    rows.truncate(limit);
-    let next = rows.last().filter(|_| more).map(|last| cursor::after(last.id, &name));
+    let next = cut(&mut rows, limit, &name, |row| row.id);
     Ok(Json(AssignmentPage { assignments: rows, next }))
 }
 
@@ -123,10 +131,86 @@ pub(in crate::web) async fn assignment(
     found.map(Json).ok_or_else(|| Refused::new(Code::NoSuchAssignment, "there is no such assignment"))
 }
 
-/// What a person must look at: the longest waiting first, at most 100 of each kind (the overview counts all).
+/// What a person must look at: the longest waiting first, at most 100 of each kind; `/api/v1/errands`,
+/// `/api/v1/quarantine` and `/api/v1/assignments?parked=true` page through all.
 #[utoipa::path(get, path = "/api/v1/operations", tag = "read", responses((status = 200, description = "Lists", body = Operations)))]
 pub(in crate::web) async fn operations(State(state): State<WebState>, reader: Reader) -> Answer<Operations> {
     Ok(Json(state.ledger.operations(&reader.scope, reader.sees_names(), PAGE).await?))
+}
+
+/// Which errands.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(in crate::web) struct ErrandsAsked {
+    /// Parked, unclear, or failing and tried again.
+    #[param(inline)]
+    which: Troubled,
+    /// `next` of the page before, of the same list.
+    cursor: Option<String>,
+    /// Most rows of this page: 1 to 500, else 100.
+    #[param(minimum = 1, maximum = 500)]
+    limit: Option<usize>,
+}
+
+/// A page of errands.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::web) struct ErrandPage {
+    /// Oldest first.
+    errands: Vec<ErrandRow>,
+    /// Cursor of the next page; none at the end.
+    next: Option<String>,
+}
+
+/// Calls that wait for a person, are unclear, or fail and are tried again: oldest first.
+#[utoipa::path(get, path = "/api/v1/errands", tag = "read", params(ErrandsAsked),
+    responses((status = 200, description = "A page", body = ErrandPage)))]
+pub(in crate::web) async fn errands(
+    State(state): State<WebState>,
+    reader: Reader,
+    Asked(asked): Asked<ErrandsAsked>,
+) -> Answer<ErrandPage> {
+    let (limit, name) = (page_of(asked.limit)?, format!("errands {:?}", asked.which));
+    let after = place_of(asked.cursor.as_deref(), &name)?;
+    let mut errands = state.ledger.errands(asked.which, &reader.scope, reader.sees_names(), after, limit + 1).await?;
+    let next = cut(&mut errands, limit, &name, |row| row.id);
+    Ok(Json(ErrandPage { errands, next }))
+}
+
+/// How far a list is read.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(in crate::web) struct PageAsked {
+    /// `next` of the page before.
+    cursor: Option<String>,
+    /// Most rows of this page: 1 to 500, else 100.
+    #[param(minimum = 1, maximum = 500)]
+    limit: Option<usize>,
+}
+
+/// A page of quarantined events.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::web) struct QuarantinePage {
+    /// Oldest first.
+    quarantined: Vec<QuarantineRow>,
+    /// Cursor of the next page; none at the end.
+    next: Option<String>,
+}
+
+/// Events that no mapping understood: oldest first. They belong to no application, so readers of some see none.
+#[utoipa::path(get, path = "/api/v1/quarantine", tag = "read", params(PageAsked),
+    responses((status = 200, description = "A page", body = QuarantinePage)))]
+pub(in crate::web) async fn quarantine(
+    State(state): State<WebState>,
+    reader: Reader,
+    Asked(asked): Asked<PageAsked>,
+) -> Answer<QuarantinePage> {
+    let (limit, name) = (page_of(asked.limit)?, "quarantine");
+    let after = place_of(asked.cursor.as_deref(), name)?;
+    let mut quarantined = state.ledger.quarantine(&reader.scope, reader.sees_names(), after, limit + 1).await?;
+    let next = cut(&mut quarantined, limit, name, |row| row.id);
+    Ok(Json(QuarantinePage { quarantined, next }))
 }
 
 /// Approval time and provisioning time, apart, of what was closed in the last days; and the backlog by age.

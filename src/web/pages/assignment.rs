@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{render, to_value};
 use crate::kpi::segments::{Instants, Part, segments};
-use crate::ledger::views::{AssignmentDetail, AssignmentRow, JournalRow};
+use crate::ledger::views::{AssignmentDetail, AssignmentRow, AttemptRow, JournalRow};
 use crate::model::{Id, State as Stage, Timestamp};
 use crate::web::WebState;
 use crate::web::access::Reader;
@@ -74,9 +74,24 @@ fn shown(detail: &AssignmentDetail, now: Timestamp) -> Value {
     data["sentence"] = json!(sentence(row, stage, now));
     data["events"] = detail.journal.iter().map(event).collect();
     for errand in data["errands"].as_array_mut().into_iter().flatten() {
-        let calls: Vec<Value> = detail.attempts.iter().filter(|a| json!(a.errand) == errand["id"]).map(to_value).collect();
+        let calls: Vec<Value> = detail.attempts.iter().filter(|a| json!(a.errand) == errand["id"]).map(call).collect();
         errand["calls"] = json!(calls);
     }
+    data
+}
+
+fn call(attempt: &AttemptRow) -> Value {
+    let mut data = to_value(attempt);
+    let what = if attempt.what == "ask" { "looked for its ticket" } else { attempt.what.as_str() };
+    let ended = match attempt.verdict.as_deref() {
+        Some("retry") => "failed without effect",
+        Some("reject") => "refused",
+        Some("miss") => "none found",
+        Some("clear") => "certainly none",
+        Some(other) => other,
+        None => "no end known",
+    };
+    data["words"] = json!(format!("{what}: {ended}"));
     data
 }
 
@@ -84,6 +99,7 @@ fn told(part: Part) -> (&'static str, &'static str) {
     match part {
         Part::Approval => ("Waiting for approval", "approvers"),
         Part::FutureDate => ("Waiting for its date", "nobody"),
+        Part::Arrival => ("Reaching lastmile", "the platform"),
         Part::Filing => ("Filing the ticket", "lastmile and the desk"),
         Part::Queue => ("Waiting for somebody to begin", "admin group"),
         Part::Work => ("With the admins", "admin group"),
@@ -96,6 +112,9 @@ fn sentence(row: &AssignmentRow, stage: Option<Stage>, now: Timestamp) -> String
     let group = row.admin_group.as_deref().unwrap_or("an admin group");
     let outcome = row.outcome.as_deref().unwrap_or("no outcome").replace('_', " ");
     let on = |at: Option<Timestamp>| at.map_or_else(String::new, |t| format!(" on {}", t.human()));
+    if row.parked_code.is_some() && stage.is_some_and(Stage::is_unsent) {
+        return "No ticket is filed: a person must decide first.".to_owned();
+    }
     match stage {
         Some(Stage::Received) => "It has arrived and will be planned in a moment.".to_owned(),
         Some(Stage::Planned) => match row.due_at.filter(|due| *due > now) {

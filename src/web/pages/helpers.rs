@@ -22,6 +22,7 @@ pub(super) fn register(engine: &mut Handlebars<'static>) {
     engine.register_helper("since", Box::new(since));
     engine.register_helper("span", Box::new(span));
     engine.register_helper("words", Box::new(words));
+    engine.register_helper("work_words", Box::new(work_words));
     engine.register_helper("code", Box::new(code));
     engine.register_helper("strip", Box::new(strip));
     engine.register_helper("share", Box::new(share));
@@ -66,6 +67,18 @@ fn span(h: &Helper<'_>, _: &Handlebars<'_>, _: &Context, _: &mut RenderContext<'
 /// A stored word for people.
 fn words(h: &Helper<'_>, _: &Handlebars<'_>, _: &Context, _: &mut RenderContext<'_, '_>, out: Out<'_>) -> HelperResult {
     Ok(out.write(&html_escape(&text(h, 0).replace('_', " ")))?)
+}
+
+/// What an edge fails to do.
+fn work_words(h: &Helper<'_>, _: &Handlebars<'_>, _: &Context, _: &mut RenderContext<'_, '_>, out: Out<'_>) -> HelperResult {
+    let words = match text(h, 0) {
+        "tickets" => "Tickets cannot be filed or changed",
+        "changes" => "Tickets cannot be read",
+        "poll" => "Its list cannot be read",
+        "reports" => "Outcomes cannot be reported",
+        _ => "It fails",
+    };
+    Ok(out.write(words)?)
 }
 
 /// A code of trouble, as a link to its page where there is one.

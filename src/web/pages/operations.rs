@@ -5,7 +5,7 @@ use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::overview::edges;
+use super::overview::{edges, troubles};
 use super::{PAGE, render, to_value};
 use crate::ledger::views::Overview;
 use crate::model::Outcome;
@@ -56,9 +56,8 @@ fn numbers(counts: &Overview, data: &Value) -> Value {
     ];
     // The two were counted a moment apart: never say fewer than are shown.
     let number = |(list, n): (&str, i64)| (list.to_owned(), json!({"all": n.max(shown(list)), "more": (n - shown(list)).max(0)}));
-    let trouble: i64 = all[..5].iter().map(|(list, n)| (*n).max(shown(list))).sum();
     let mut numbers: serde_json::Map<String, Value> = all.into_iter().map(number).collect();
-    numbers.insert("trouble".to_owned(), json!(trouble));
+    numbers.insert("trouble".to_owned(), json!(troubles(counts)));
     Value::Object(numbers)
 }
 

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{render, to_value};
 use crate::desk::Level;
-use crate::ledger::views::{Count, Overview};
+use crate::ledger::views::{Count, EdgeRow, Overview};
 use crate::model::{State as Stage, Timestamp};
 use crate::web::WebState;
 use crate::web::access::Reader;
@@ -23,6 +23,8 @@ pub(super) struct Edge {
     promise: &'static str,
     /// Nothing is sent since then, until it answers a probe.
     held_since: Option<Timestamp>,
+    /// What fails as a whole, each since its time.
+    troubles: Vec<EdgeRow>,
     /// Calls that failed and are tried again.
     failing: i64,
     failing_since: Option<Timestamp>,
@@ -34,7 +36,7 @@ pub(super) struct Edge {
     schedule: Option<String>,
 }
 
-/// Every configured desk and platform, and those that still have calls though no file describes them any more.
+/// Every configured desk, and every platform.
 pub(super) fn edges(state: &WebState, overview: &Overview) -> (Vec<Edge>, Vec<Edge>) {
     let setup = state.setup.load();
     let of = |kind: &str, name: &str, what: String, promise| {
@@ -45,6 +47,7 @@ pub(super) fn edges(state: &WebState, overview: &Overview) -> (Vec<Edge>, Vec<Ed
             name: name.to_owned(),
             kind: what,
             promise,
+            troubles: overview.edges.iter().filter(|row| row.edge == edge).cloned().collect(),
             held_since: state.breakers.open_since(&edge),
             failing: failing.as_ref().map_or(0, |c| c.count),
             failing_since: failing.and_then(|c| c.oldest),
@@ -62,6 +65,11 @@ pub(super) fn edges(state: &WebState, overview: &Overview) -> (Vec<Edge>, Vec<Ed
         edge
     });
     (desks.collect(), platforms.collect())
+}
+
+/// What needs a person, each once. Unclear calls do not: they are looked for, and park when that cannot be done.
+pub(super) fn troubles(overview: &Overview) -> i64 {
+    overview.parked + overview.parked_errands_alone + overview.quarantined + overview.strays
 }
 
 fn promise(level: Level) -> &'static str {
@@ -84,7 +92,7 @@ pub(in crate::web) async fn overview(State(state): State<WebState>, reader: Read
         Ok(overview) => overview,
         Err(error) => return unavailable(error),
     };
-    let trouble = overview.parked + overview.parked_errands + overview.unclear + overview.quarantined + overview.strays;
+    let trouble = troubles(&overview);
     let (open, oldest) = sum(&overview, Stage::has_open_ticket);
     // Future-dated ones are planned, too, but wait for nobody.
     let (way, _) =

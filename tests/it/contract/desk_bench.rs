@@ -18,6 +18,8 @@ use lastmile::sandbox::{DeskKind, DeskState, Faults, SandboxDesk};
 pub enum Kind {
     JiraV2DataCenter,
     JiraV3Cloud,
+    /// The key in a text field instead of a label.
+    JiraKeyInField,
     ServiceNow,
     /// Declared in examples/desks/zammad.toml.
     Zammad,
@@ -39,7 +41,7 @@ impl Bench {
         let clock = Arc::new(FakeClock::at(Timestamp(1_795_000_000_000)));
         let played = match kind {
             Kind::JiraV2DataCenter => DeskKind::JiraDataCenter,
-            Kind::JiraV3Cloud => DeskKind::JiraCloud,
+            Kind::JiraV3Cloud | Kind::JiraKeyInField => DeskKind::JiraCloud,
             Kind::ServiceNow => DeskKind::ServiceNow,
             Kind::Zammad => DeskKind::Zammad,
         };
@@ -126,6 +128,11 @@ pub fn settings(kind: Kind, url: &str) -> String {
             "kind = \"jira\"\napi = \"v3\"\nproject = \"IAM\"\ncancelled_resolution = \"Cancelled\"\n\
              auth = { basic = { user = \"bridge\", password = { file = \"token\" } } }\n\
              webhook = { signature = [{ file = \"hook\" }] }\n"
+        }
+        Kind::JiraKeyInField => {
+            "kind = \"jira\"\nproject = \"IAM\"\ncancelled_resolution = \"Cancelled\"\n\
+             auth = { basic = { user = \"bridge\", password = { file = \"token\" } } }\n\
+             key_as = { field = \"customfield_10060\" }\nwebhook = { signature = [{ file = \"hook\" }] }\n"
         }
         Kind::Zammad => return zammad(url),
         Kind::ServiceNow => {

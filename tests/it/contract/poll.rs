@@ -138,7 +138,7 @@ impl World {
 
     async fn failing(&self) -> Vec<String> {
         let edges = self.ledger.operations(&None, true, 10).await.unwrap().edges;
-        edges.into_iter().map(|e| format!("{} {} {}", e.edge, e.code, e.reason)).collect()
+        edges.into_iter().map(|e| format!("{} {} {}", e.edge, e.code, e.reason.unwrap_or_default())).collect()
     }
 }
 

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::chromium::{Browser, Visit};
 use super::skipped;
-use crate::journey::free_ports;
+use crate::program::free_ports;
 
 /// Where tests/run puts it.
 const AXE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/npm/node_modules/axe-core/axe.min.js");
@@ -41,7 +41,7 @@ impl Drop for Demo {
 impl Demo {
     fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let port = free_ports();
+        let port = free_ports(4);
         let child = Command::new(env!("CARGO_BIN_EXE_lastmile"))
             .args(["demo", "--port", &port.to_string(), "--state"])
             .arg(folder.path())

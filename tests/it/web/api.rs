@@ -64,6 +64,27 @@ async fn the_last_page_says_so_and_a_cursor_belongs_to_its_filter() {
 }
 
 #[tokio::test]
+async fn lists_of_trouble_are_paged_too() {
+    let bed = Bed::new("", true).await;
+    let filled = bed.filled().await;
+    let get = async |path: String| bed.call(Ask::get(&format!("/api/v1/{path}"))).await;
+    let first = get("errands?which=parked&limit=1".to_owned()).await.json();
+    assert_eq!(first["errands"][0]["id"], filled.sales.parked.errand.to_string(), "oldest first");
+    let cursor = first["next"].as_str().unwrap();
+    let second = get(format!("errands?which=parked&limit=1&cursor={cursor}")).await.json();
+    assert_eq!((&second["errands"][0]["id"], &second["next"]), (&json!(filled.lims.parked.errand.to_string()), &Value::Null));
+    assert_eq!(get(format!("errands?which=unclear&cursor={cursor}")).await.code(), "cursor");
+    assert_eq!(get(format!("quarantine?cursor={cursor}")).await.code(), "cursor");
+    for wrong in ["errands", "errands?which=done"] {
+        assert_eq!(get(wrong.to_owned()).await.code(), "bad-request", "{wrong}");
+    }
+    bed.held().await;
+    let first = get("quarantine?limit=1".to_owned()).await.json();
+    let rest = get(format!("quarantine?cursor={}", first["next"].as_str().unwrap())).await.json();
+    assert_eq!((&first["quarantined"][0]["id"], rest["quarantined"].as_array().unwrap().len()), (&json!(filled.quarantined), 1));
+}
+
+#[tokio::test]
 async fn operators_act_through_the_api() {
     let bed = Bed::guarded().await;
     let filled = bed.filled().await;
@@ -127,6 +148,8 @@ async fn every_refusal_is_a_problem_document_with_a_page_behind_it() {
     for (ask, status, code) in [
         (Ask::get("/api/v1/nothing").bearer(VIEWER), 404, "not-found"),
         (Ask::get("/nothing"), 404, "not-found"),
+        (Ask::get("/docs/errors/E-NOTHING"), 404, "not-found"),
+        (Ask::get("/docs/errors/..%2Fapi"), 404, "not-found"),
         (Ask::get("/api/v1/assignments/nonsense").bearer(VIEWER), 404, "not-found"),
         (Ask::method("DELETE", "/api/v1/assignments").bearer(VIEWER), 405, "method"),
         (Ask::method("PUT", "/hooks/iga"), 405, "method"),

@@ -7,4 +7,5 @@ mod codes;
 mod forms;
 mod hooks;
 mod openapi;
+mod pages;
 mod scope;

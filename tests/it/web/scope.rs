@@ -19,7 +19,19 @@ fn everything(filled: &Filled) -> Vec<String> {
             );
         }
     }
-    paths.extend(["overview", "operations", "kpi?days=366", "kpi?application=salesforce"].map(|p| format!("/api/v1/{p}")));
+    paths.extend(
+        [
+            "overview",
+            "operations",
+            "errands?which=parked",
+            "errands?which=unclear",
+            "errands?which=failing",
+            "quarantine",
+            "kpi?days=366",
+            "kpi?application=salesforce",
+        ]
+        .map(|p| format!("/api/v1/{p}")),
+    );
     for three in [&filled.sales, &filled.lims] {
         for sent in [&three.open, &three.parked, &three.unclear] {
             paths.push(format!("/assignments/{}", sent.assignment));

@@ -105,11 +105,13 @@ async fn plan_again(tx: &mut SqliteConnection, id: i64) -> LedgerResult<()> {
     Ok(())
 }
 
-/// Deletes draft and errand of an assignment whose ticket was certainly never sent; false where it may have been.
+/// Deletes draft and errand of an assignment that certainly has no ticket (never sent, or refused each time); false where
+/// a ticket may still turn up.
 pub(in crate::ledger) async fn drop_unsent(tx: &mut SqliteConnection, assignment: i64) -> LedgerResult<bool> {
     let row: Option<(i64, i64)> = sqlx::query_as(
-        "SELECT e.id, e.ticket_id FROM assignment AS a JOIN errand AS e ON e.ticket_id = a.ticket_id AND e.kind = 'create'
-         WHERE a.id = $1 AND e.state IN ('ready', 'parked') AND e.attempts = 0",
+        "SELECT e.id, e.ticket_id FROM assignment AS a JOIN ticket AS t ON t.id = a.ticket_id
+         JOIN errand AS e ON e.ticket_id = t.id AND e.kind = 'create'
+         WHERE a.id = $1 AND e.state IN ('ready', 'parked') AND t.state = 'drafted' AND t.risky = 0 AND t.ref_id IS NULL",
     )
     .bind(assignment)
     .fetch_optional(&mut *tx)

@@ -42,7 +42,9 @@ pub(in crate::ledger) async fn reinstate(
     for (id, state, ticket, outcome) in found {
         let cancelled = outcome.as_deref() == Some(Outcome::Cancelled.as_str());
         match State::parse(&state) {
-            Some(State::Closed | State::Reported) if cancelled => order_again(tx, id, at).await?,
+            Some(State::Closed | State::Reported) if cancelled => {
+                order_again(tx, id, "reinstated", "it is in the platform's list again; it is planned anew", at).await?;
+            }
             // Carried out all the same: nothing is owed.
             Some(State::Closed | State::Reported | State::Proven | State::Superseded | State::Duplicate) | None => continue,
             Some(State::Open | State::Rework) => {
@@ -73,12 +75,18 @@ async fn lift(tx: &mut SqliteConnection, id: i64) -> LedgerResult<()> {
     Ok(())
 }
 
-/// Nothing is left of it on the desk: it is planned anew, with a ticket of the next cycle where there had been one.
-async fn order_again(tx: &mut SqliteConnection, id: i64, at: Timestamp) -> LedgerResult<()> {
+/// Nothing is open of it on the desk: it is planned anew, with a ticket of the next cycle where there had been one.
+pub(super) async fn order_again(
+    tx: &mut SqliteConnection,
+    id: i64,
+    event: &'static str,
+    cause: &str,
+    at: Timestamp,
+) -> LedgerResult<()> {
     // A report that was not sent yet would be untrue now.
     sqlx::query(
-        "UPDATE errand SET state = 'dropped', reason = 'the order was in the list again before it was sent'
-         WHERE kind = 'report' AND state = 'ready' AND assignment_id = $1",
+        "UPDATE errand SET state = 'dropped', reason = 'the order was planned anew before it was sent'
+         WHERE kind = 'report' AND state IN ('ready', 'parked') AND assignment_id = $1",
     )
     .bind(id)
     .execute(&mut *tx)
@@ -90,5 +98,5 @@ async fn order_again(tx: &mut SqliteConnection, id: i64, at: Timestamp) -> Ledge
     .bind(id)
     .execute(&mut *tx)
     .await?;
-    journal::apply(tx, &[step(id, Some(State::Planned), at, "it is in the platform's list again; it is planned anew")], at).await
+    journal::apply(tx, &[Move::ours(id, Some(State::Planned), event, at).cause(cause)], at).await
 }

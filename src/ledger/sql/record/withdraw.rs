@@ -126,7 +126,8 @@ async fn take_back(
 ) -> LedgerResult<()> {
     let state = State::parse(state);
     if state.is_none_or(|s| matches!(s, State::Closed | State::Reported | State::Proven | State::Superseded | State::Duplicate)) {
-        return Ok(());
+        let late = format!("{cause}; it had already ended, which stands");
+        return journal::apply(tx, &[Move::ours(id, None, "withdrawn_late", at).cause(late)], at).await;
     }
     sqlx::query("UPDATE assignment SET withdrawn_at = $2 WHERE id = $1").bind(id).bind(at.0).execute(&mut *tx).await?;
     let unsent = match state {

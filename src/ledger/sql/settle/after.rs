@@ -6,6 +6,7 @@ use super::super::super::{LedgerError, LedgerResult};
 use super::super::{Shared, document, rows};
 use crate::model::ticket::Change;
 use crate::model::{Assignment, Outcome, Timestamp};
+use crate::plan::markup::escape;
 
 /// After filing: what happened to the order while its ticket was on its way is told now.
 pub(in crate::ledger) async fn follow(
@@ -56,9 +57,9 @@ pub(in crate::ledger) async fn tell_change(
     let body = format!(
         "**The order was changed.** It now says:\n\n- {} of {} on {} for {}\n- valid from: {}\n- valid until: {}\n",
         order.operation.human(),
-        markup_safe(order.subject()),
-        markup_safe(&order.application.name),
-        markup_safe(order.beneficiary.name.as_deref().unwrap_or(&order.beneficiary.id)),
+        escape(order.subject()),
+        escape(&order.application.name),
+        escape(order.beneficiary.name.as_deref().unwrap_or(&order.beneficiary.id)),
         day(order.valid_from),
         day(order.valid_until)
     );
@@ -127,12 +128,19 @@ pub(in crate::ledger) async fn tell_reinstated(
     Ok(true)
 }
 
-/// Text of a platform cannot become markup.
-fn markup_safe(text: &str) -> String {
-    text.chars()
-        .filter(|c| !c.is_control())
-        .map(|c| if matches!(c, '*' | '_' | '`' | '[' | ']' | '<' | '>' | '#' | '|') { ' ' } else { c })
-        .collect()
+/// The desk does not let us close: the same words as a comment. The closing's own text says what it is about.
+pub(in crate::ledger) async fn say_instead(
+    tx: &mut SqliteConnection,
+    shared: &Shared,
+    closing: i64,
+    (ticket, assignment): (i64, i64),
+    at: Timestamp,
+) -> LedgerResult<()> {
+    let (text,): (Option<String>,) =
+        sqlx::query_as("SELECT body FROM errand WHERE id = $1").bind(closing).fetch_one(&mut *tx).await?;
+    let Some(Change::Close { mark, body }) = text.as_deref().map(document::<Change>).transpose()? else { return Ok(()) };
+    let body = format!("{body}\nWe may not close this ticket: please close it as cancelled.\n");
+    errand(tx, shared, "comment", ticket, assignment, &Change::Comment { mark, body }, at).await
 }
 
 async fn errand(

@@ -13,6 +13,12 @@ const DAY_MS: i64 = 86_400_000;
 /// Reports later than this after the closing are not looked for when counting yesterday's reports.
 const LATE_REPORT_MS: i64 = 30 * DAY_MS;
 
+/// Parked errands of which no assignment is parked.
+const ALONE: &str = "e.state = 'parked'
+    AND NOT EXISTS (SELECT 1 FROM assignment AS p WHERE p.id = e.assignment_id AND p.parked_at IS NOT NULL)
+    AND NOT EXISTS (SELECT 1 FROM ticket_item AS n JOIN assignment AS p ON p.id = n.assignment_id
+      WHERE n.ticket_id = e.ticket_id AND p.parked_at IS NOT NULL)";
+
 /// What came in, what is open, what waits for whom.
 pub(in crate::ledger) async fn overview(pool: &SqlitePool, scope: &Scope, now: Timestamp) -> LedgerResult<Overview> {
     let since = now.plus_ms(-DAY_MS);
@@ -29,11 +35,13 @@ pub(in crate::ledger) async fn overview(pool: &SqlitePool, scope: &Scope, now: T
         open_by_application,
         parked: of("a.parked_at IS NOT NULL", &[]).await?,
         parked_errands: errands_where(pool, "e.state = 'parked'", scope).await?,
+        parked_errands_alone: errands_where(pool, ALONE, scope).await?,
         unclear: errands_where(pool, UNCLEAR, scope).await?,
         quarantined: if everything { count(pool, "SELECT COUNT(*) FROM quarantine WHERE state = 'held'").await? } else { 0 },
         strays: if everything { count(pool, "SELECT COUNT(*) FROM stray WHERE settled_at IS NULL").await? } else { 0 },
         waiting_by_edge: by_edge(pool, "e.state = 'ready' AND e.due_at <= ", now.0, scope).await?,
         failing_by_edge: by_edge(pool, "e.state = 'ready' AND e.failures > ", 0, scope).await?,
+        edges: if everything { crate::ledger::sql::edges::failing(pool, false).await? } else { Vec::new() },
         future: of("a.state = 'planned' AND a.parked_at IS NULL AND a.due_at > $", &[now.0]).await?,
     })
 }

@@ -33,6 +33,12 @@ const NEXT_READY: &str = "WITH RECURSIVE place(edge) AS (
   SELECT p.edge, (SELECT e.made_at FROM errand AS e WHERE e.state = 'ready' AND e.edge = p.edge ORDER BY e.rank LIMIT 1)
   FROM place AS p WHERE p.edge IS NOT NULL";
 
+/// The first half of the condition names the partial index that holds them.
+const UNCLEAR_BY_EDGE: &str = "SELECT edge, COUNT(*), MIN(made_at) FROM errand
+  WHERE state IN ('sending', 'unclear') AND state = 'unclear' GROUP BY edge";
+const PARKED_ASSIGNMENTS: &str = "SELECT COUNT(*) FROM assignment WHERE parked_at IS NOT NULL";
+const PARKED_ERRANDS: &str = "SELECT COUNT(*) FROM errand WHERE state = 'parked'";
+
 /// Values for metrics.
 pub(in crate::ledger) async fn gauges(pool: &SqlitePool, now: Timestamp) -> LedgerResult<Vec<Gauge>> {
     let mut found = Vec::new();
@@ -43,18 +49,14 @@ pub(in crate::ledger) async fn gauges(pool: &SqlitePool, now: Timestamp) -> Ledg
     push(&mut found, Measured::OldestUnplanned, unplanned.map_or(0, |id| age(Id(id).made_at().0)));
     let ready: Vec<(String, i64)> = sqlx::query_as(NEXT_READY).fetch_all(pool).await?;
     found.extend(ready.into_iter().map(|(edge, made)| of(Measured::NextErrand, edge, age(made))));
-    let unclear: Vec<(String, i64, i64)> = sqlx::query_as(
-        "SELECT edge, COUNT(*), MIN(made_at) FROM errand WHERE state IN ('sending', 'unclear') AND state = 'unclear' GROUP BY edge",
-    )
-    .fetch_all(pool)
-    .await?;
+    let unclear: Vec<(String, i64, i64)> = sqlx::query_as(UNCLEAR_BY_EDGE).fetch_all(pool).await?;
     for (edge, count, made) in unclear {
         found.push(of(Measured::Unclear, edge.clone(), count));
         found.push(of(Measured::OldestUnclear, edge, age(made)));
     }
     for (what, query) in [
-        (Measured::ParkedAssignments, "SELECT COUNT(*) FROM assignment WHERE parked_at IS NOT NULL"),
-        (Measured::ParkedErrands, "SELECT COUNT(*) FROM errand WHERE state = 'parked'"),
+        (Measured::ParkedAssignments, PARKED_ASSIGNMENTS),
+        (Measured::ParkedErrands, PARKED_ERRANDS),
         (Measured::Quarantined, "SELECT COUNT(*) FROM quarantine WHERE state = 'held'"),
     ] {
         push(&mut found, what, sqlx::query_scalar(query).fetch_one(pool).await?);
@@ -77,4 +79,28 @@ fn push(found: &mut Vec<Gauge>, what: Measured, value: i64) {
 
 fn of(what: Measured, of: String, value: i64) -> Gauge {
     Gauge { what, of: Some(of), value }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sqlx::Row;
+
+    /// Every step of a plan over the large tables goes through an index that holds what is asked for.
+    #[tokio::test]
+    async fn no_table_is_scanned() {
+        let pool = sqlx::sqlite::SqlitePoolOptions::new().max_connections(1).connect("sqlite::memory:").await.unwrap();
+        sqlx::raw_sql(include_str!("../../../../migrations/sqlite/0001_ground.sql")).execute(&pool).await.unwrap();
+        for query in [OLDEST_OWED, UNPLANNED, NEXT_READY, UNCLEAR_BY_EDGE, PARKED_ASSIGNMENTS, PARKED_ERRANDS] {
+            let plan = sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {query}"))).fetch_all(&pool).await.unwrap();
+            let steps: Vec<String> = plan.iter().map(|row| row.get("detail")).collect();
+            let scanned = |step: &&String| step.starts_with("SCAN ") && !step.contains(" INDEX ");
+            let ours = |step: &&String| ["assignment", "errand", "a", "e"].contains(&step.split(' ').nth(1).unwrap_or_default());
+            let bad: Vec<&String> = steps.iter().filter(scanned).filter(ours).collect();
+            assert!(bad.is_empty(), "{query}\n{steps:#?}");
+            let partial =
+                ["assignment_state", "assignment_to_plan", "errand_ready", "errand_held", "assignment_parked", "errand_parked"];
+            assert!(steps.iter().any(|step| partial.iter().any(|index| step.contains(index))), "{query}\n{steps:#?}");
+        }
+    }
 }

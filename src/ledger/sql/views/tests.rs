@@ -210,3 +210,64 @@ async fn counts_and_ages_add_up() {
     let closed = facts(&pool, &FactFilter { from: Timestamp(NOW.0 - DAY), to: NOW, ..FactFilter::default() }).await.unwrap();
     assert_eq!(closed.len(), 1);
 }
+
+#[tokio::test]
+async fn lists_and_searches_read_indexes_and_never_sort_what_may_be_a_million() {
+    let folder = tempfile::tempdir().unwrap();
+    let (pool, made) = filled(&folder).await;
+    let grouped = Filter { admin_group: Some("sap-admins".to_owned()), before: Some(made[4]), ..Filter::default() };
+    let parked = Filter { parked: Some(true), ..Filter::default() };
+    let queries = [
+        ("an external id", lists::BY_EXTERNAL_ID.to_owned()),
+        ("a ticket", lists::BY_TICKET.to_owned()),
+        ("applications in a state", lists::APPLICATIONS_IN.to_owned()),
+        ("one state of one application", lists::pair_query(&grouped, "open", "sap", 50).sql().as_str().to_owned()),
+        ("an admin group", lists::list_query(&grouped, None, 50).sql().as_str().to_owned()),
+        ("parked ones", lists::list_query(&parked, None, 50).sql().as_str().to_owned()),
+    ];
+    for (what, query) in queries {
+        let explained = format!("EXPLAIN QUERY PLAN {query}");
+        let steps: Vec<(i64, i64, i64, String)> = sqlx::query_as(sqlx::AssertSqlSafe(explained))
+            .bind("1")
+            .bind("1")
+            .bind("1")
+            .bind("1")
+            .bind("1")
+            .fetch_all(&pool)
+            .await
+            .unwrap();
+        for (.., step) in steps {
+            let scans = step.starts_with("SCAN assignment") || step.starts_with("SCAN a") || step.starts_with("SCAN t");
+            let by_order = step.contains("USING COVERING INDEX") || step.contains("USING INDEX");
+            assert!(!scans || by_order, "{what}: {step}");
+            assert!(what == "parked ones" || what == "a ticket" || !step.contains("TEMP B-TREE FOR ORDER BY"), "{what}: {step}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn filters_page_through_everything_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (pool, made) = filled(&folder).await;
+    let everything = |filter: Filter| {
+        let pool = pool.clone();
+        async move {
+            let (mut seen, mut before) = (Vec::new(), None);
+            loop {
+                let page = assignments(&pool, &Filter { before, ..filter.clone() }, false, 2).await.unwrap();
+                let Some(last) = page.last() else { return seen };
+                before = Some(last.id);
+                seen.extend(page.iter().map(|r| r.id));
+            }
+        }
+    };
+    let newest_first: Vec<Id> = made.iter().rev().copied().collect();
+    assert_eq!(everything(Filter::default()).await, newest_first);
+    let both: Scope = Some(vec!["crm".to_owned(), "sap".to_owned()]);
+    assert_eq!(everything(Filter { scope: both.clone(), ..Filter::default() }).await, newest_first);
+    let open = everything(Filter { states: vec!["open".to_owned()], ..Filter::default() }).await;
+    assert_eq!(everything(Filter { states: vec!["open".to_owned()], scope: both.clone(), ..Filter::default() }).await, open);
+    assert!(open.len() >= 2 && open.windows(2).all(|w| w[0] > w[1]));
+    let outside = Filter { application: Some("crm".to_owned()), scope: Some(vec!["sap".to_owned()]), ..Filter::default() };
+    assert_eq!(everything(outside).await, []);
+}

@@ -1,0 +1,289 @@
+//! What others do at the worst moment: closings before answers, reopenings under a report, withdrawals on the way.
+
+use super::*;
+
+fn unclear(at: Timestamp) -> End {
+    End::Unclear { ask_at: at, quiet_until: at.plus_ms(QUIET_MS), code: "E-BROKEN".to_owned(), reason: "cut".to_owned() }
+}
+
+fn parked(code: &str) -> End {
+    End::Park { code: code.to_owned(), reason: "Pat Example may not".to_owned() }
+}
+
+fn again(at: Timestamp) -> End {
+    End::Retry { at, code: "E-CONNECT".to_owned(), reason: "away".to_owned(), new_group: None }
+}
+
+fn taken_back(event: &str, x: &str) -> Receipt {
+    receipt(event, ReceiptContent::Withdrawn { external_id: x.to_owned(), operation: None })
+}
+
+impl Bed {
+    /// A create under way.
+    async fn sending(&self, event: &str, assignment: Assignment) -> (Id, Leased) {
+        let Recorded::New { id } = self.record(vec![takes(event, assignment)]).await[0] else { panic!("not new") };
+        assert_eq!(self.plan_all(NOW).await, 1);
+        (id, self.lease("desk/desk", NOW).await.remove(0))
+    }
+
+    async fn tells(&self, at: Timestamp) -> Vec<(Leased, Outcome, Option<String>)> {
+        let told = self.lease("source/idm", at).await;
+        told.into_iter()
+            .map(|l| {
+                let Load::Report { completion, .. } = l.load.clone() else { panic!("no report") };
+                (l, completion.outcome, completion.reason)
+            })
+            .collect()
+    }
+
+    async fn acts(&self, action: Action) -> Acted {
+        self.ledger.act(action, "olga", NOW.plus_secs(100)).await.unwrap()
+    }
+
+    fn run_sql(&self, sql: &str) {
+        let script = "import sqlite3,sys; c=sqlite3.connect(sys.argv[1]); c.execute(sys.argv[2]); c.commit()";
+        let out = std::process::Command::new("python3").args(["-c", script]).arg(self.ledger.path()).arg(sql).status().unwrap();
+        assert!(out.success());
+    }
+}
+
+fn ticket_of(leased: &Leased) -> Id {
+    let Load::Create { ticket_id, .. } = leased.load else { panic!("no create") };
+    ticket_id
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ticket_closed_before_its_create_was_answered_stays_closed() {
+    for answered in [true, false] {
+        let bed = bed().await;
+        let grant = order("1", Operation::Grant);
+        let key = key_of(&grant);
+        let (id, sent) = bed.sending("e1", grant).await;
+        assert!(bed.ledger.witness("desk", &key, &ticket("IAM-1"), NOW).await.unwrap());
+        bed.ledger.observe(vec![closed(ticket_of(&sent), "IAM-1", &key, Outcome::Fulfilled)], NOW.plus_secs(1)).await.unwrap();
+        assert_eq!(bed.state(id).await, "closed");
+        if answered {
+            assert!(bed.settle(&sent, NOW.plus_secs(2), filed("IAM-1")).await);
+        } else {
+            let asked = bed.lease("desk/desk", NOW.plus_secs(60)).await;
+            assert!(bed.settle(&asked[0], NOW.plus_secs(61), End::Miss { ask_at: NOW.plus_secs(62) }).await);
+        }
+        assert_eq!(bed.state(id).await, "closed");
+        assert_eq!(bed.text("SELECT state FROM ticket").await, "closed");
+        let told = bed.tells(NOW.plus_secs(70)).await;
+        assert_eq!((told.len(), told[0].1), (1, Outcome::Fulfilled));
+        assert!(bed.lease("desk/desk", NOW.plus_secs(900)).await.is_empty());
+        bed.chains_hold().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reopening_under_a_report_never_stops_the_others() {
+    let bed = bed().await;
+    let grant = order("1", Operation::Grant);
+    let key = key_of(&grant);
+    let (id, row) = bed.opened("e1", grant, "IAM-1").await;
+    let reopened = || Observation::Seen { ticket_id: row, status: Box::new(status("IAM-1", &key, Category::Open, None)) };
+    let mut ids = Vec::new();
+    for (n, end) in [End::Done, again(NOW), parked("E-REFUSED")].into_iter().enumerate() {
+        let at = NOW.plus_secs(10 * n as i64);
+        bed.ledger.observe(vec![closed(row, "IAM-1", &key, Outcome::Fulfilled)], at).await.unwrap();
+        let told = bed.tells(at).await;
+        assert_eq!(told.len(), 1);
+        ids.push(told[0].0.mark.clone());
+        bed.ledger.observe(vec![reopened()], at.plus_secs(1)).await.unwrap();
+        assert!(bed.settle(&told[0].0, at.plus_secs(2), end).await);
+        assert_eq!(bed.state(id).await, "rework");
+        assert!(bed.tells(at.plus_secs(3)).await.is_empty(), "what would be untrue is not told");
+    }
+    ids.dedup();
+    assert_eq!(ids.len(), 3, "each closing has a report of its own");
+    bed.chains_hold().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unclear_create_that_waits_for_a_person_is_never_just_sent_again() {
+    let bed = bed().await;
+    let (id, sent) = bed.sending("e1", order("1", Operation::Grant)).await;
+    assert!(bed.settle(&sent, NOW, unclear(NOW)).await);
+    let asked = bed.lease("desk/desk", NOW.plus_secs(1)).await;
+    assert!(bed.settle(&asked[0], NOW.plus_secs(1), parked("E-UNSEARCHABLE")).await);
+    assert!(matches!(bed.acts(Action::RetryErrand { errand: sent.id }).await, Acted::NotNow(_)));
+    assert_eq!(bed.acts(Action::Unpark { assignment: id }).await, Acted::Done);
+    let asked = bed.lease("desk/desk", NOW.plus_secs(102)).await;
+    assert_eq!(asked[0].step, Step::Witness);
+    assert!(bed.settle(&asked[0], NOW.plus_secs(102), parked("E-UNSEARCHABLE")).await);
+    let decide = Action::Decide { assignment: id, outcome: Outcome::Fulfilled, reason: "seen".to_owned() };
+    assert!(matches!(bed.acts(decide).await, Acted::NotNow(_)));
+    let is = Action::TicketIs { errand: sent.id, ref_id: "7".to_owned(), ref_number: "IAM-7".to_owned() };
+    assert_eq!(bed.acts(is).await, Acted::Done);
+    assert_eq!(bed.state(id).await, "open");
+    assert_eq!(bed.text("SELECT COUNT(*) FROM assignment WHERE parked_at IS NOT NULL").await, "0");
+
+    let mut other = order("2", Operation::Grant);
+    other.beneficiary.id = "p2".to_owned();
+    let (_, sent) = bed.sending("e2", other).await;
+    assert!(bed.settle(&sent, NOW, unclear(NOW)).await);
+    let asked = bed.lease("desk/desk", NOW.plus_secs(103)).await;
+    assert!(bed.settle(&asked[0], NOW.plus_secs(103), parked("E-UNSEARCHABLE")).await);
+    let is = Action::TicketIs { errand: sent.id, ref_id: "7".to_owned(), ref_number: "IAM-7".to_owned() };
+    assert!(matches!(bed.acts(is).await, Acted::NotNow(_)), "one ticket is not two orders'");
+    assert_eq!(bed.acts(Action::NoTicket { errand: sent.id }).await, Acted::Done);
+    assert_eq!(bed.lease("desk/desk", NOW.plus_secs(104)).await[0].step, Step::Send);
+    bed.chains_hold().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_taken_back_on_its_way_makes_no_ticket() {
+    for end in [again(NOW.plus_secs(5)), parked("E-REFUSED"), unclear(NOW)] {
+        for back_first in [true, false] {
+            let bed = bed().await;
+            let (id, sent) = bed.sending("e1", order("1", Operation::Grant)).await;
+            if back_first {
+                bed.record(vec![taken_back("w1", "1")]).await;
+            }
+            assert!(bed.settle(&sent, NOW, end.clone()).await);
+            if !back_first {
+                bed.record(vec![taken_back("w1", "1")]).await;
+            }
+            if matches!(end, End::Unclear { .. }) {
+                let asked = bed.lease("desk/desk", NOW.plus_secs(61)).await;
+                assert!(bed.settle(&asked[0], NOW.plus_secs(61), End::Clear).await);
+            }
+            assert_eq!(bed.state(id).await, "closed", "{end:?}");
+            assert!(bed.lease("desk/desk", NOW.plus_secs(900)).await.is_empty(), "{end:?}");
+            let told = bed.tells(NOW.plus_secs(900)).await;
+            assert_eq!((told.len(), told[0].1), (1, Outcome::Cancelled), "{end:?}");
+            bed.chains_hold().await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ticket_that_lands_late_is_taken_before_another_is_made() {
+    let bed = bed().await;
+    let grant = order("1", Operation::Grant);
+    let (id, sent) = bed.sending("e1", grant.clone()).await;
+    assert!(bed.settle(&sent, NOW, unclear(NOW)).await);
+    let asked = bed.lease("desk/desk", NOW.plus_secs(61)).await;
+    assert!(bed.settle(&asked[0], NOW.plus_secs(61), End::Clear).await);
+    assert!(bed.ledger.witness("desk", &key_of(&grant), &ticket("IAM-1"), NOW.plus_secs(62)).await.unwrap());
+    assert_eq!(bed.state(id).await, "open");
+    assert!(bed.lease("desk/desk", NOW.plus_secs(63)).await.is_empty(), "no second one");
+    assert_eq!(bed.ledger.risky_tickets("desk", NOW.plus_secs(900), 9).await.unwrap().len(), 1, "the sweeper looks");
+    bed.chains_hold().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_witness_that_could_not_be_asked_has_missed_nothing() {
+    let bed = bed().await;
+    let (_, sent) = bed.sending("e1", order("1", Operation::Grant)).await;
+    assert!(bed.settle(&sent, NOW, unclear(NOW)).await);
+    let asked = bed.lease("desk/desk", NOW.plus_secs(1)).await;
+    assert!(bed.settle(&asked[0], NOW.plus_secs(1), End::Unheard { ask_at: NOW.plus_secs(2) }).await);
+    assert_eq!(bed.lease("desk/desk", NOW.plus_secs(3)).await[0].misses, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operators_decision_stands_and_its_reason_reaches_the_platform_only() {
+    let bed = bed().await;
+    let grant = order("1", Operation::Grant);
+    let key = key_of(&grant);
+    let (id, row) = bed.opened("e1", grant, "IAM-1").await;
+    let decide = Action::Decide { assignment: id, outcome: Outcome::NotPossible, reason: "Pat Example has left".to_owned() };
+    assert_eq!(bed.acts(decide).await, Acted::Done);
+    let told = bed.tells(NOW.plus_secs(101)).await;
+    assert_eq!((told[0].1, told[0].2.as_deref()), (Outcome::NotPossible, Some("Pat Example has left")));
+    let still = Observation::Seen { ticket_id: row, status: Box::new(status("IAM-1", &key, Category::InProgress, None)) };
+    bed.ledger.observe(vec![still, closed(row, "IAM-1", &key, Outcome::Fulfilled)], NOW.plus_secs(102)).await.unwrap();
+    assert_eq!(bed.state(id).await, "closed");
+    assert_eq!(bed.text("SELECT COUNT(*) FROM journal WHERE cause || detail LIKE '%Pat%'").await, "0");
+    bed.chains_hold().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_a_ticket_may_not_be_closed_its_admins_are_told() {
+    let bed = bed().await;
+    let (id, _) = bed.opened("e1", order("1", Operation::Grant), "IAM-1").await;
+    bed.record(vec![taken_back("w1", "1")]).await;
+    let closing = bed.lease("desk/desk", NOW.plus_secs(1)).await;
+    assert!(bed.settle(&closing[0], NOW.plus_secs(1), parked("E-TRANSITION")).await);
+    let comment = bed.lease("desk/desk", NOW.plus_secs(2)).await;
+    let Load::Amend { change: lastmile::model::ticket::Change::Comment { body, .. }, .. } = &comment[0].load else { panic!() };
+    assert!(body.contains("taken back") && body.contains("close"), "{body}");
+    assert_eq!(bed.text("SELECT COUNT(*) FROM assignment WHERE parked_at IS NOT NULL").await, "0");
+    assert_eq!(bed.text("SELECT COUNT(*) FROM journal WHERE cause || detail LIKE '%Pat%'").await, "0");
+    assert_eq!(bed.state(id).await, "open");
+    bed.chains_hold().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_moved_ticket_keeps_its_order_and_an_unreadable_one_is_looked_at_soon() {
+    let bed = bed().await;
+    let grant = order("1", Operation::Grant);
+    let key = key_of(&grant);
+    let (_, row) = bed.opened("e1", grant, "IAM-1").await;
+    let mut moved = status("IAM-1", &key, Category::Open, None);
+    moved.ticket.number = "OPS-9".to_owned();
+    bed.ledger.observe(vec![Observation::Seen { ticket_id: row, status: Box::new(moved) }], NOW.plus_secs(5)).await.unwrap();
+    assert_eq!(bed.text("SELECT ref_number FROM ticket").await, "OPS-9");
+    let unread = Observation::Unreadable { ticket_id: row, reason: "odd".to_owned() };
+    bed.ledger.observe(vec![unread], NOW.plus_secs(6)).await.unwrap();
+    assert!(bed.ledger.tickets_to_check("desk", NOW.plus_secs(900), 9).await.unwrap().is_empty(), "in nobody's way");
+    assert_eq!(bed.ledger.tickets_to_check("desk", Timestamp(2), 9).await.unwrap().len(), 1);
+    bed.chains_hold().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restored_ledger_asks_before_it_sends() {
+    let bed = bed().await;
+    bed.record(vec![takes("e1", order("1", Operation::Grant))]).await;
+    bed.plan_all(NOW).await;
+    let until = std::collections::BTreeMap::from([("desk/desk".to_owned(), NOW.plus_ms(QUIET_MS))]);
+    assert_eq!(bed.ledger.distrust(until, NOW).await.unwrap(), 1);
+    let mut other = order("2", Operation::Grant);
+    other.beneficiary.id = "p2".to_owned();
+    bed.record(vec![takes("e2", other)]).await;
+    bed.plan_all(NOW).await;
+    let asked = bed.lease("desk/desk", NOW.plus_secs(1)).await;
+    assert!(asked.len() == 2 && asked.iter().all(|l| l.step == Step::Witness && l.quiet_until == Some(NOW.plus_ms(QUIET_MS))));
+    assert!(bed.settle(&asked[0], NOW.plus_secs(1), filed("IAM-1")).await);
+    assert!(bed.settle(&asked[1], NOW.plus_secs(61), End::Clear).await);
+    let sent = bed.lease("desk/desk", NOW.plus_secs(62)).await;
+    assert_eq!((sent.len(), sent[0].step), (1, Step::Send));
+    assert!(bed.settle(&sent[0], NOW.plus_secs(62), filed("IAM-2")).await);
+    bed.chains_hold().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_errand_that_cannot_be_read_keeps_no_other_from_going() {
+    let bed = bed().await;
+    bed.record(vec![takes("e1", order("1", Operation::Grant))]).await;
+    bed.plan_all(NOW).await;
+    bed.run_sql("UPDATE ticket SET draft = NULL");
+    let mut other = order("2", Operation::Grant);
+    other.beneficiary.id = "p2".to_owned();
+    bed.record(vec![takes("e2", other)]).await;
+    bed.plan_all(NOW).await;
+    assert_eq!(bed.lease("desk/desk", NOW.plus_secs(1)).await.len(), 1);
+    assert_eq!(bed.text("SELECT parked_code FROM assignment WHERE external_id = '1'").await, "E-LEDGER");
+    bed.chains_hold().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repeated_report_says_the_very_same() {
+    let bed = bed().await;
+    let grant = order("1", Operation::Grant);
+    let key = key_of(&grant);
+    let (id, row) = bed.opened("e1", grant, "IAM-1").await;
+    bed.ledger.observe(vec![closed(row, "IAM-1", &key, Outcome::Fulfilled)], NOW.plus_secs(5)).await.unwrap();
+    let told = bed.tells(NOW.plus_secs(6)).await;
+    let Load::Report { completion: first, .. } = &told[0].0.load else { panic!() };
+    assert!(bed.settle(&told[0].0, NOW.plus_secs(6), again(NOW.plus_secs(7))).await);
+    let told = bed.tells(NOW.plus_secs(8)).await;
+    let Load::Report { completion: second, .. } = &told[0].0.load else { panic!() };
+    assert_eq!(first, second, "a repeated report says the very same");
+    assert!(bed.settle(&told[0].0, NOW.plus_secs(8), End::Done).await);
+    assert_eq!(bed.state(id).await, "reported");
+    bed.chains_hold().await;
+}

@@ -1,0 +1,124 @@
+//! What people read on the pages, as text.
+
+use insta::assert_snapshot;
+use lastmile::ledger::Past;
+use lastmile::sandbox::history;
+
+use super::bed::{Ask, Bed, LIMS_OPERATOR, NOW, VIEWER};
+
+/// The text of a page's main part, as a person reads it: one line per block, cells apart.
+fn read(html: &str) -> String {
+    let (_, main) = html.split_once("<main").unwrap_or_else(|| panic!("no page: {html}"));
+    let (main, _) = main.split_once("</main>").unwrap();
+    let mut text = String::new();
+    for part in main.split('<').skip(1) {
+        let (tag, words) = part.split_once('>').unwrap();
+        let name = tag.split([' ', '/']).find(|n| !n.is_empty()).unwrap_or_default();
+        let cell = tag.starts_with("/td") || tag.starts_with("/th") && name == "th" || tag == "/dt";
+        text.push_str(if cell {
+            " | "
+        } else if matches!(name, "span" | "a" | "small" | "strong" | "time" | "code" | "option" | "td" | "th" | "rect" | "label")
+        {
+            if name == "option" { " " } else { "" }
+        } else {
+            "\n"
+        });
+        text.push_str(&words.replace('\n', " "));
+    }
+    for (entity, plain) in
+        [("&#x27;", "'"), ("&#x60;", "`"), ("&#x3D;", "="), ("&quot;", "\""), ("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&")]
+    {
+        text = text.replace(entity, plain);
+    }
+    let lines = text.lines().map(|l| l.split_whitespace().collect::<Vec<_>>().join(" "));
+    lines.map(|l| l.trim_end_matches(" |").to_owned()).filter(|l| !l.is_empty()).collect::<Vec<_>>().join("\n")
+}
+
+async fn page(bed: &Bed, path: &str) -> String {
+    let answer = bed.call(Ask::get(path).with("accept", "text/html")).await;
+    assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+    read(&answer.body)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fresh_install_says_what_to_do_next() {
+    let bed = Bed::new("", true).await;
+    assert_snapshot!("fresh_overview", page(&bed, "/").await);
+    assert_snapshot!("fresh_assignments", page(&bed, "/assignments").await);
+    assert_snapshot!("fresh_operations", page(&bed, "/operations").await);
+    assert_snapshot!("fresh_kpi", page(&bed, "/kpi").await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn trouble_is_said_first_and_actions_say_what_they_do() {
+    let bed = Bed::new("", true).await;
+    let filled = bed.filled().await;
+    bed.clock.advance_ms(3 * 3_600_000);
+    assert_snapshot!("overview", page(&bed, "/").await);
+    assert_snapshot!("operations", page(&bed, "/operations").await);
+    assert_snapshot!("assignments", page(&bed, "/assignments?application=lims").await);
+    assert_snapshot!("assignment_open", page(&bed, &format!("/assignments/{}", filled.sales.open.assignment)).await);
+    assert_snapshot!("assignment_parked", page(&bed, &format!("/assignments/{}", filled.sales.parked.assignment)).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_of_many_is_paged_and_keeps_its_filter() {
+    let bed = Bed::new("", true).await;
+    for n in 0..55 {
+        bed.order(n, "lims").await;
+    }
+    let first = bed.call(Ask::get("/assignments?application=lims&state=received").with("accept", "text/html")).await.body;
+    assert_eq!(first.matches("<th scope=\"row\">").count(), 50);
+    let (_, rest) =
+        first.split_once("rel=\"next\"").map(|(before, rest)| (before.rsplit_once("href=\"").unwrap().1, rest)).unwrap();
+    assert!(rest.contains("Older"));
+    let older = first.split("rel=\"next\"").next().unwrap().rsplit_once("href=\"").unwrap().1.split('"').next().unwrap();
+    let older = older.replace("&amp;", "&").replace("&#x3D;", "=");
+    assert!(older.contains("application=lims") && older.contains("state=received") && older.contains("before="), "{older}");
+    let second = bed.call(Ask::get(&older).with("accept", "text/html")).await.body;
+    assert_eq!(second.matches("<th scope=\"row\">").count(), 5);
+    assert!(second.contains("These are the oldest.") && !second.contains("rel=\"next\""));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn percentiles_need_twenty_cases_and_both_times_stay_apart() {
+    let bed = Bed::new("", true).await;
+    let past = history::history(7, NOW, 3, 12).unwrap();
+    let finished: Vec<Past> = past
+        .into_iter()
+        .enumerate()
+        .filter_map(|(n, p)| {
+            Some(Past {
+                received_at: p.approved,
+                eligible_at: p.approved,
+                filed_at: p.filed,
+                first_work_at: p.first_work,
+                closed_at: p.closed?,
+                reported_at: p.reported?,
+                outcome: p.outcome?,
+                desk: p.desk.to_owned(),
+                admin_group: p.group,
+                number: format!("OLD-{n}"),
+                assignment: p.assignment,
+            })
+        })
+        .collect();
+    bed.bridge.ledger.load_history(finished).await.unwrap();
+    let text = page(&bed, "/kpi?days=30").await;
+    assert!(text.contains("n is too small"), "{text}");
+    assert_snapshot!("kpi", text);
+    assert_snapshot!("kpi_of_one_application", page(&bed, "/kpi?days=30&application=sap-erp").await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn viewers_see_no_form_and_no_person_and_scopes_no_quarantine() {
+    let bed = Bed::guarded().await;
+    let filled = bed.filled().await;
+    let ask = |path: String, token: &str| Ask::get(&path).bearer(token).with("accept", "text/html");
+    let seen = bed.call(ask("/operations".to_owned(), VIEWER)).await.body;
+    assert!(!seen.contains("<form method=\"post\" action=\"/operations\"") && seen.contains("acting is for operators"), "{seen}");
+    let one = bed.call(ask(format!("/assignments/{}", filled.sales.open.assignment), VIEWER)).await.body;
+    assert!(one.contains("Names of persons") && !one.contains("Bea Neff"), "{one}");
+    let scoped = bed.call(ask("/operations".to_owned(), LIMS_OPERATOR)).await.body;
+    assert!(scoped.contains("Look at it again") && !scoped.contains("Quarantined") && !scoped.contains("salesforce"), "{scoped}");
+}
