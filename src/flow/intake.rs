@@ -171,6 +171,9 @@ pub fn next_round(
 
 /// Absence from a list means what the platform says it means: what it only forgot stays. False where it cannot be asked.
 async fn still_there(ledger: &dyn Ledger, source: &dyn Source, present: &mut Vec<String>) -> Result<bool, PollError> {
+    if !source.explains_absence() {
+        return Ok(true);
+    }
     let shown: HashSet<&String> = present.iter().collect();
     let awaited = ledger.awaited(&source.info().name).await?;
     let gone: Vec<String> = awaited.into_iter().filter(|id| !shown.contains(id)).collect();
@@ -212,13 +215,13 @@ async fn poll_standing(
     let broken = standing.broken;
     let baseline = from.as_deref().is_none_or(|cursor| cursor == BEGINNING);
     let to = if baseline && !standing.complete { BEGINNING.to_owned() } else { format!("round-{}", at.0) };
-    let events = standing.rows.len();
     let rows = standing.rows.into_iter().map(|(id, event)| (id, receipt(name, event, at))).collect();
     let (complete, most_gone) = (standing.complete, standing.most_gone);
     let round = StandingRound { source: name.clone(), from, to, rows, complete, baseline, most_gone, at };
-    let mut polled = Polled { events, broken, ..Polled::default() };
+    let mut polled = Polled { broken, ..Polled::default() };
     if let Stood::Recorded { results, removed, not_believed } = ledger.record_standing(round).await? {
         count(name, &results);
+        polled.events = results.len();
         polled.new = results.iter().filter(|r| matches!(r, Recorded::New { .. })).count();
         polled.withdrawn = removed;
         if not_believed > 0 {

@@ -174,6 +174,11 @@ pub trait Source: Send + Sync + std::fmt::Debug {
         Err(CallError::reject("E-CONFIG", format!("source `{}` has no list of what is assigned", self.info().name)))
     }
 
+    /// Absence from its snapshot may mean several things: [`Source::missing`] says which.
+    fn explains_absence(&self) -> bool {
+        false
+    }
+
     /// What became of pending orders that a complete snapshot no longer shows, in the order asked.
     async fn missing(&self, external_ids: &[String]) -> Result<Vec<Missing>, CallError> {
         Ok(vec![Missing::Withdrawn; external_ids.len()])

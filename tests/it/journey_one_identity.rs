@@ -323,6 +323,46 @@ async fn an_assignment_table_grants_what_is_new_and_takes_away_what_is_gone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_vanishes_and_comes_back_unchanged_ends_as_it_stands() {
+    let way = "[assignments]\ntable = \"ADSAccountInADSGroup\"\nreport = { event = \"LASTMILE_DONE\", table = \"ADSAccount\" }\n";
+    let bed = Bed::new(way).await;
+    bed.poll().await;
+    let key = bed.oim.state().assign(1, 1);
+    bed.rounds(2).await;
+    bed.close_all(Outcome::Fulfilled, "In.");
+    bed.rounds(4).await;
+
+    // Back before the removal was sent: nothing is left to do.
+    let row = bed.oim.state().hide(&key).unwrap();
+    bed.poll().await;
+    bed.oim.state().show(&key, row);
+    bed.poll().await;
+    bed.rounds(3).await;
+    let words = |rows: Vec<AssignmentRow>| rows.into_iter().map(|r| (r.operation, r.outcome)).collect::<Vec<_>>();
+    let outcome = |operation: &str, outcome: &str| (operation.to_owned(), Some(outcome.to_owned()));
+    assert_eq!(words(bed.rows().await), [outcome("grant", "fulfilled"), outcome("revoke", "cancelled")]);
+    assert_eq!(bed.tickets(), 1);
+
+    // Twice more, each time long enough to be worked on: the platform's own dates never changed.
+    for _ in 0..2 {
+        let row = bed.oim.state().hide(&key).unwrap();
+        bed.rounds(2).await;
+        bed.close_all(Outcome::Fulfilled, "Out.");
+        bed.rounds(4).await;
+        bed.oim.state().show(&key, row);
+        bed.rounds(2).await;
+        bed.close_all(Outcome::Fulfilled, "In again.");
+        bed.rounds(4).await;
+    }
+    let done = words(bed.rows().await);
+    let later: Vec<&str> = done[2..].iter().map(|(operation, _)| operation.as_str()).collect();
+    assert_eq!(later, ["revoke", "grant", "revoke", "grant"]);
+    assert!(done[2..].iter().all(|(_, outcome)| outcome.as_deref() == Some("fulfilled")), "{done:?}");
+    assert_eq!(bed.tickets(), 5);
+    bed.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_message_of_the_platform_makes_us_look_at_once() {
     let bed = Bed::new("[approval]\n").await;
     let setup = bed.bridge.setup.load_full();

@@ -11,7 +11,7 @@ use super::pull::{cursor_name, move_cursor};
 use super::record::{From, record, withdraw};
 use super::{Shared, document, rows};
 use crate::model::key::stable_id;
-use crate::model::{Assignment, State, Timestamp};
+use crate::model::{Assignment, Operation, State, Timestamp};
 
 /// Rows written by one statement.
 const CHUNK: usize = 2_000;
@@ -34,8 +34,18 @@ pub(in crate::ledger) async fn record_standing(
             .collect();
     // A row that several pages showed counts once, as it was seen last.
     let present: BTreeMap<&str, &Receipt> = round.rows.iter().map(|(id, receipt)| (id.as_str(), receipt)).collect();
-    let new: Vec<&Receipt> = present.iter().filter(|(id, _)| !known.contains_key(**id)).map(|(_, receipt)| *receipt).collect();
-    let results = if round.baseline || new.is_empty() { Vec::new() } else { record(tx, shared, &new, From::List).await? };
+    let mut new = Vec::new();
+    for (id, receipt) in present.iter().filter(|(id, receipt)| is_news(known.get(**id), receipt)) {
+        match &receipt.content {
+            ReceiptContent::Order(order) if !round.baseline => {
+                new.extend(begins(tx, shared, round, receipt, order).await?);
+            }
+            _ if !round.baseline && !known.contains_key(*id) => new.push((*receipt).clone()),
+            _ => {}
+        }
+    }
+    let borrowed: Vec<&Receipt> = new.iter().collect();
+    let results = if new.is_empty() { Vec::new() } else { record(tx, shared, &borrowed, From::List).await? };
     keep(tx, round, &present, &known).await?;
     let seen: HashSet<&str> = present.keys().copied().collect();
     let gone: Vec<&str> = known.keys().map(String::as_str).filter(|id| !seen.contains(id)).collect();
@@ -54,6 +64,55 @@ pub(in crate::ledger) async fn record_standing(
     Ok(stood)
 }
 
+/// Instead of a digest: a row that does not map yet and is ordered once it does.
+const HELD: &str = "?";
+/// Instead of a digest: a row that stood at the beginning and does not map: it is never ordered.
+const STOOD: &str = "-";
+
+/// A row that was not there, or that maps at last.
+fn is_news(known: Option<&String>, receipt: &Receipt) -> bool {
+    known.is_none_or(|digest| digest == HELD && matches!(receipt.content, ReceiptContent::Order(_)))
+}
+
+/// A row begins to stand. Where its removal was not sent yet, that is dropped and everything is as before. Where the
+/// platform's own number does not tell it from the row before, the moment does.
+async fn begins(
+    tx: &mut SqliteConnection,
+    shared: &Shared,
+    round: &StandingRound,
+    receipt: &Receipt,
+    order: &Assignment,
+) -> LedgerResult<Option<Receipt>> {
+    if let Some(away) = order.operation.undone_by()
+        && dropped(tx, shared, order, away, "the platform assigns it again", round.at).await?
+    {
+        return Ok(None);
+    }
+    let fresh = fresh(tx, order.clone(), round.at).await?;
+    if fresh.generation == order.generation {
+        return Ok(Some(receipt.clone()));
+    }
+    Ok(Some(receipt_of(round, "back", fresh)))
+}
+
+/// With a generation that no order of this kind has yet.
+async fn fresh(tx: &mut SqliteConnection, mut order: Assignment, at: Timestamp) -> LedgerResult<Assignment> {
+    let taken: Option<(i64,)> =
+        sqlx::query_as("SELECT 1 FROM assignment WHERE natural_key = $1").bind(order.natural_key()).fetch_optional(tx).await?;
+    if taken.is_some() {
+        order.generation = at.0.div_euclid(1000).max(order.generation + 1);
+    }
+    Ok(order)
+}
+
+fn receipt_of(round: &StandingRound, what: &str, order: Assignment) -> Receipt {
+    let digest = hex::encode(Sha256::digest(serde_json::to_string(&order).unwrap_or_default()));
+    let generation = order.generation.to_string();
+    let event_id = format!("{what}-{}", stable_id(&[&order.external_id, &generation, order.operation.as_str()]));
+    let content = ReceiptContent::Order(Box::new(order));
+    Receipt { source: round.source.clone(), event_id, digest, received_at: round.at, content }
+}
+
 /// Remembers what each row means, where that is new or has changed.
 async fn keep(
     tx: &mut SqliteConnection,
@@ -62,12 +121,21 @@ async fn keep(
     known: &HashMap<String, String>,
 ) -> LedgerResult<()> {
     let mut changed: Vec<Value> = Vec::new();
-    for (id, receipt) in present.iter().filter(|(id, r)| known.get(**id) != Some(&r.digest)) {
-        let order = match &receipt.content {
-            ReceiptContent::Order(order) => Some(serde_json::to_string(order).map_err(|e| LedgerError::Corrupt(e.to_string()))?),
-            _ => None,
+    for (id, receipt) in present {
+        let before = known.get(*id);
+        let (digest, order) = match &receipt.content {
+            ReceiptContent::Order(order) => {
+                let text = serde_json::to_string(order).map_err(|e| LedgerError::Corrupt(e.to_string()))?;
+                (receipt.digest.as_str(), Some(text))
+            }
+            _ if round.baseline => (STOOD, None),
+            // What a row meant while it could be read is not forgotten because it cannot be read now.
+            _ if before.is_some() => continue,
+            _ => (HELD, None),
         };
-        changed.push(json!({"x": id, "g": receipt.digest, "d": order}));
+        if before.is_none_or(|before| before != digest) {
+            changed.push(json!({"x": id, "g": digest, "d": order}));
+        }
     }
     for chunk in changed.chunks(CHUNK) {
         sqlx::query(
@@ -103,7 +171,7 @@ async fn take_away(
         return Ok(None);
     };
     let order: Assignment = document(&text)?;
-    if dropped(tx, shared, &order, round.at).await? {
+    if dropped(tx, shared, &order, order.operation, "the platform no longer assigns it", round.at).await? {
         return Ok(None);
     }
     let Some(operation) = order.operation.undone_by() else { return Ok(None) };
@@ -118,24 +186,34 @@ async fn take_away(
         valid_until: None,
         ..order
     };
-    let digest = hex::encode(Sha256::digest(serde_json::to_string(&away).unwrap_or_default()));
-    let event_id = format!("gone-{}", stable_id(&[&away.external_id, &away.generation.to_string(), operation.as_str()]));
-    let content = ReceiptContent::Order(Box::new(away));
-    let receipt = Receipt { source: round.source.clone(), event_id, digest, received_at: round.at, content };
+    let receipt = receipt_of(round, "gone", fresh(tx, away, round.at).await?);
     Ok(record(tx, shared, &[&receipt], From::List).await?.pop())
 }
 
-/// Whether the order that the row stood for ended here without anything having been sent.
-async fn dropped(tx: &mut SqliteConnection, shared: &Shared, order: &Assignment, at: Timestamp) -> LedgerResult<bool> {
-    let key = order.natural_key();
-    let state_of = "SELECT state FROM assignment WHERE natural_key = $1";
-    let before: Option<(String,)> = sqlx::query_as(state_of).bind(&key).fetch_optional(&mut *tx).await?;
-    if !before.and_then(|(state,)| State::parse(&state)).is_some_and(State::is_unsent) {
-        return Ok(false);
-    }
-    let cause = "the platform no longer assigns it";
-    withdraw(tx, shared, &order.source, &order.external_id, Some(order.operation), at, cause).await?;
-    let (after,): (String,) = sqlx::query_as(state_of).bind(&key).fetch_one(tx).await?;
+/// Whether an order of this operation ended here without anything having been sent.
+async fn dropped(
+    tx: &mut SqliteConnection,
+    shared: &Shared,
+    order: &Assignment,
+    operation: Operation,
+    cause: &str,
+    at: Timestamp,
+) -> LedgerResult<bool> {
+    let (source, external_id) = (&order.source, &order.external_id);
+    let unsent: Option<(i64,)> = sqlx::query_as(
+        "SELECT id FROM assignment WHERE natural_key >= $1 AND natural_key < $2 AND source = $3 AND external_id = $4 AND operation = $5
+            AND withdrawn_at IS NULL AND state IN ('received', 'planned', 'due') ORDER BY generation DESC LIMIT 1",
+    )
+    .bind(format!("{source}/{external_id}/"))
+    .bind(format!("{source}/{external_id}0"))
+    .bind(source)
+    .bind(external_id)
+    .bind(operation.as_str())
+    .fetch_optional(&mut *tx)
+    .await?;
+    let Some((id,)) = unsent else { return Ok(false) };
+    withdraw(tx, shared, source, external_id, Some(operation), at, cause).await?;
+    let (after,): (String,) = sqlx::query_as("SELECT state FROM assignment WHERE id = $1").bind(id).fetch_one(tx).await?;
     Ok(State::parse(&after) == Some(State::Closed))
 }
 

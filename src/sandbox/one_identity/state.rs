@@ -363,6 +363,16 @@ impl OneIdentityState {
         key
     }
 
+    /// A right is lost, or a row ceases to be in effect: it is not shown any more, and did not change.
+    pub fn hide(&self, key: &str) -> Option<Map<String, Value>> {
+        self.lock().tables.get_mut("ADSAccountInADSGroup")?.remove(key)
+    }
+
+    /// It is shown again as it was.
+    pub fn show(&self, key: &str, row: Map<String, Value>) {
+        self.lock().tables.entry("ADSAccountInADSGroup".to_owned()).or_default().insert(key.to_owned(), row);
+    }
+
     /// Takes the assignment away.
     pub fn unassign(&self, key: &str) -> bool {
         self.remove("ADSAccountInADSGroup", key)

@@ -222,3 +222,42 @@ fn capital(word: &str) -> String {
     let mut letters = word.chars();
     letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Operation;
+
+    fn completion(words: &str) -> Completion {
+        Completion {
+            id: "lmr-abc".to_owned(),
+            external_id: "r-1".to_owned(),
+            natural_key: "oim/r-1/grant/7".to_owned(),
+            operation: Operation::Grant,
+            application: "sap".to_owned(),
+            outcome: Outcome::PartlyFulfilled,
+            success: false,
+            reason: None,
+            words: Some(words.to_owned()),
+            closed_by: None,
+            ticket: Some("IAM-1".to_owned()),
+            ticket_url: Some("https://desk.example/IAM-1".to_owned()),
+            desk: None,
+            closed_at: None,
+            seen_at: Timestamp(0),
+            closed_at_iso: None,
+            seen_at_iso: String::new(),
+        }
+    }
+
+    #[test]
+    fn the_reason_keeps_its_mark_whatever_is_cut() {
+        let whole = reason(&completion("Only\nread."), 400);
+        assert_eq!(whole, "Partly fulfilled, ticket IAM-1: Only read. https://desk.example/IAM-1 [lmr-abc]");
+        for limit in [0, 5, 20, 40] {
+            let cut = reason(&completion(&"ä".repeat(500)), limit);
+            assert!(cut.ends_with(" [lmr-abc]"), "{cut}");
+            assert!(cut.chars().count() <= limit.max(10), "{limit}: {cut}");
+        }
+    }
+}

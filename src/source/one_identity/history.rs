@@ -91,3 +91,30 @@ impl Decisions {
         self.0.iter().any(|entry| entry.reason.contains(mark))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(kind: &str, second: i64, by: &str) -> Value {
+        json!({"values": {"UID_PersonWantsOrg": "r", "DecisionType": kind, "DateHead": Timestamp(second * 1000).iso(), "UID_PersonHead": by,
+            "DisplayPersonHead": format!("Name of {by}"), "ReasonHead": format!("because {second}")}})
+    }
+
+    #[test]
+    fn a_pass_begins_with_its_order_and_questions_do_not_move_it() {
+        let settings = HistorySettings::default();
+        let second = |n: i64| Value::String(Timestamp(n * 1000).iso());
+        let mut rows = vec![entry("Grant", 1_800_000_200, "boss"), entry("Order", 1_800_000_100, "me")];
+        let first = settings.decisions(&rows).document(&settings);
+        assert_eq!((&first["ordered_at"], &first["approved_at"]), (&second(1_800_000_100), &second(1_800_000_200)));
+        assert_eq!((&first["generation"], &first["approvals"][0]["id"]), (&json!(1_800_000_200), &json!("boss")));
+        rows.push(entry("Query", 1_800_000_300, "boss"));
+        assert_eq!(settings.decisions(&rows).document(&settings), first, "a question moves nothing");
+        rows.push(entry("Unsubscribe", 1_800_000_400, "me"));
+        let second_pass = settings.decisions(&rows).document(&settings);
+        assert_eq!((&second_pass["generation"], &second_pass["approvals"]), (&json!(1_800_000_400), &json!([])));
+        assert_eq!(second_pass["approved_at"], second(1_800_000_400), "nobody had to agree");
+        assert!(settings.decisions(&rows).holds("because 1800000300") && !settings.decisions(&rows).holds("lmr-"));
+    }
+}

@@ -243,6 +243,10 @@ impl Source for OneIdentity {
         Ok(standing)
     }
 
+    fn explains_absence(&self) -> bool {
+        true
+    }
+
     async fn missing(&self, external_ids: &[String]) -> Result<Vec<Missing>, CallError> {
         match &self.way {
             Way::Approval(approval) => approval.missing(external_ids).await,

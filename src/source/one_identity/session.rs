@@ -207,15 +207,19 @@ impl Server {
     pub(super) fn failure(&self, answer: &Answer, wrote: bool) -> CallError {
         let numbers = exceptions(answer);
         let words = match &numbers {
-            Some(numbers) if !numbers.is_empty() => format!("its error numbers: {}", numbers.join(", ")),
+            Some(numbers) if !numbers.is_empty() => format!("with its error numbers {}", numbers.join(", ")),
             Some(_) => "with an error of its own".to_owned(),
             None => String::new(),
         };
         match answer.status {
             // Its web server is starting again; nothing has reached the platform.
-            503 => by_status(429, answer.retry_after(), self.edge(), "it is starting again (503)"),
+            503 => CallError::Retry {
+                code: "E-BUSY",
+                reason: format!("{} is starting again (503)", self.edge()),
+                after: answer.retry_after(),
+            },
             // An exception of the platform's own undid what it was about to do.
-            500 if wrote && numbers.is_some() => by_status(422, None, self.edge(), &format!("it refused: {words}")),
+            500 if wrote && numbers.is_some() => CallError::reject("E-REFUSED", format!("{} refused, {words}", self.edge())),
             status => by_status(status, answer.retry_after(), self.edge(), &words),
         }
     }
@@ -227,4 +231,25 @@ fn exceptions(answer: &Answer) -> Option<Vec<String>> {
     let known = ["errorString", "exceptions", "responseStatus"].iter().any(|name| body.get(name).is_some());
     let listed = items(&body, "/exceptions").unwrap_or_default();
     known.then(|| listed.into_iter().filter_map(|e| lookup(e, "/number").and_then(as_text)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(cookies: &str) -> Answer {
+        Answer { status: 200, headers: [("set-cookie".to_owned(), cookies.to_owned())].into(), body: Vec::new() }
+    }
+
+    #[test]
+    fn cookies_are_kept_rotated_and_dropped_and_the_token_goes_with_writes_only() {
+        let mut session = Session { number: 1, cookies: BTreeMap::new() };
+        session.take(&answer("imx_sessiongroup=one; path=/; HttpOnly\nXSRF-TOKEN=a%3D; path=/\nold=1"));
+        session.take(&answer("imx_sessiongroup=two; path=/\nold=1; Max-Age=0"));
+        let header = |call: &Call, name: &str| call.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.clone());
+        let read = session.dress(Call::new("GET", "http://idm.example"));
+        let write = session.dress(Call::new("POST", "http://idm.example"));
+        assert_eq!(header(&read, "cookie").as_deref(), Some("XSRF-TOKEN=a%3D; imx_sessiongroup=two"));
+        assert_eq!((header(&read, "x-xsrf-token"), header(&write, "x-xsrf-token").as_deref()), (None, Some("a=")));
+    }
 }

@@ -203,10 +203,11 @@ impl Bench {
                 for _ in 0..2 {
                     let key = fake.state().assign(1, 1);
                     self.round().await.unwrap();
-                    // Somebody works on it: a removal is then more than the end of an order that nobody saw.
-                    self.begin_work(&id).await;
+                    // Each is carried out before the next: what nobody saw would only be dropped.
+                    self.carry_out(&id).await;
                     fake.state().unassign(&key);
                     self.round().await.unwrap();
+                    self.carry_out(&id).await;
                 }
                 vec![(Grant, id.clone()), (Revoke, id.clone()), (Grant, id.clone()), (Revoke, id)]
             }
@@ -222,7 +223,7 @@ impl Bench {
     }
 
     /// Gives every unfinished order of an object an outcome by hand.
-    pub(super) async fn begin_work(&self, id: &str) {
+    async fn carry_out(&self, id: &str) {
         for row in self.rows().await.into_iter().filter(|r| r.external_id == id && r.outcome.is_none()) {
             let decide = lastmile::ledger::Action::Decide {
                 assignment: row.id,
