@@ -6,6 +6,8 @@ pub mod date;
 pub mod declared;
 pub mod field;
 pub mod mapping;
+pub mod midpoint;
+mod native;
 pub mod one_identity;
 pub mod paging;
 pub mod poll;
@@ -62,7 +64,7 @@ pub enum ListKind {
 pub struct SourceInfo {
     /// Configured name; part of every natural key.
     pub name: String,
-    /// `webhook`, `poll`, `one_identity`.
+    /// One of [`KINDS`].
     pub kind: &'static str,
     /// What it can carry.
     pub capabilities: Capabilities,
@@ -228,7 +230,7 @@ pub enum HookRefusal {
 }
 
 /// The kinds of sources there are.
-pub const KINDS: [&str; 3] = ["webhook", "poll", "one_identity"];
+pub const KINDS: [&str; 4] = ["webhook", "poll", "one_identity", "midpoint"];
 
 /// Makes the source that a file of `sources/` declares. Relative secret files start at `folder`.
 ///
@@ -238,6 +240,7 @@ pub fn build(name: &str, edge: &EdgeFile, folder: &Path, clock: Arc<dyn Clock>) 
     match edge.kind.as_str() {
         "webhook" | "poll" => return Ok(Arc::new(declared::Declared::build(name, &edge.file, folder, clock)?)),
         "one_identity" => return Ok(Arc::new(one_identity::OneIdentity::build(name, &edge.file, folder)?)),
+        "midpoint" => return Ok(Arc::new(midpoint::Midpoint::build(name, &edge.file, folder)?)),
         _ => {}
     }
     let help = match nearest(&edge.kind, KINDS) {

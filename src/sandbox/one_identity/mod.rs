@@ -8,7 +8,7 @@ mod state;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use state::{Decision, OneIdentityState, Raised};
 
+use super::list_faults::ListFaults;
 use super::platform::take;
 use crate::model::{Clock, random};
 
@@ -28,46 +29,24 @@ pub const USER: &str = "lastmile";
 /// Its password.
 pub const PASSWORD: &str = "sandbox-password";
 
-/// Something that happens to the lists between two of their pages.
-type Between = Box<dyn FnOnce(&OneIdentityState) + Send>;
-
 /// Declared faults of the fake; switched while it runs.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct OneIdentityFaults {
-    /// Every call is answered 503, as while the platform is away.
-    pub away: AtomicBool,
-    /// The list page of this number (counted over all pages since it was set, from 1) is cut in the middle; 0: none.
-    pub cut_page: AtomicU64,
-    /// The next so many decisions and answers are refused with an error of the platform's own.
-    pub refuse: AtomicU64,
-    /// The next so many decisions and answers are taken, but answered 500 without a word.
-    pub forget_answers: AtomicU64,
+    /// Those of its lists and answers.
+    pub lists: ListFaults<OneIdentityState>,
     /// A session ends after so many calls; 0: never.
     pub calls_per_session: AtomicU64,
     /// A list of one row is that row.
     pub bare_singles: AtomicBool,
     /// Conditions are not kept to.
     pub ignore_conditions: AtomicBool,
-    pages: AtomicU64,
-    between: Mutex<Option<Between>>,
 }
 
-impl std::fmt::Debug for OneIdentityFaults {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("OneIdentityFaults")
-    }
-}
+impl std::ops::Deref for OneIdentityFaults {
+    type Target = ListFaults<OneIdentityState>;
 
-impl OneIdentityFaults {
-    /// Cuts the n-th list page from now on.
-    pub fn cut(&self, page: u64) {
-        self.pages.store(0, Ordering::SeqCst);
-        self.cut_page.store(page, Ordering::SeqCst);
-    }
-
-    /// This happens once, after the next list page was given.
-    pub fn after_next_page(&self, happens: impl FnOnce(&OneIdentityState) + Send + 'static) {
-        *self.between.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(happens));
+    fn deref(&self) -> &Self::Target {
+        &self.lists
     }
 }
 
@@ -183,18 +162,8 @@ impl App {
         true
     }
 
-    /// A list page, or the half of it; then whatever shall happen between two pages.
     fn page(&self, body: &Value) -> Response {
-        let number = self.faults.pages.fetch_add(1, Ordering::SeqCst) + 1;
-        let mut text = body.to_string();
-        if self.faults.cut_page.load(Ordering::SeqCst) == number {
-            text.truncate(text.floor_char_boundary(text.len() / 2));
-        }
-        let happens = self.faults.between.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(happens) = happens {
-            happens(&self.state);
-        }
-        json_text(text)
+        json_text(self.faults.page(body, &self.state))
     }
 
     /// How a call with an effect ends: refused, done, or done and forgotten.

@@ -14,6 +14,7 @@ use crate::model::completion::Completion;
 use crate::model::{Outcome, Timestamp};
 use crate::source::Missing;
 use crate::source::field::{as_text, lookup};
+use crate::source::native::words;
 
 /// The adapter of this way of working.
 #[derive(Debug)]
@@ -136,7 +137,7 @@ impl Approval {
             return Ok(());
         }
         let (s, d) = (&self.settings, &self.settings.decide);
-        let reason = reason(completion, d.reason_limit);
+        let reason = words(completion, d.reason_limit);
         let there = match d.by {
             DecideBy::Method => {
                 let parameters = json!([d.actor, completion.success, reason, d.standard_reason, d.sub_level]);
@@ -192,72 +193,3 @@ impl Approval {
 
 const AGAIN: &str = "the request went back and waits again: its new pass has an order of its own";
 const OTHERWISE: &str = "the platform holds another decision than the ticket's outcome: compare the two and decide here";
-
-/// The decision's reason: outcome, ticket, the admin's words, and our mark, which is never cut off.
-fn reason(completion: &Completion, limit: usize) -> String {
-    let mark = format!(" [{}]", completion.id);
-    let mut text = capital(completion.outcome.human());
-    if let Some(ticket) = &completion.ticket {
-        text.push_str(&format!(", ticket {ticket}"));
-    }
-    let words = completion.words.as_deref().or(completion.reason.as_deref()).map(str::trim).filter(|w| !w.is_empty());
-    if let Some(words) = words {
-        text.push_str(": ");
-        text.push_str(words);
-    }
-    if let Some(url) = &completion.ticket_url {
-        text.push(' ');
-        text.push_str(url);
-    }
-    let room = limit.saturating_sub(mark.chars().count());
-    let fits = text.chars().count() <= room;
-    let mut cut: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(room).collect();
-    if !fits && cut.pop().is_some() {
-        cut.push('…');
-    }
-    cut + &mark
-}
-
-fn capital(word: &str) -> String {
-    let mut letters = word.chars();
-    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::Operation;
-
-    fn completion(words: &str) -> Completion {
-        Completion {
-            id: "lmr-abc".to_owned(),
-            external_id: "r-1".to_owned(),
-            natural_key: "oim/r-1/grant/7".to_owned(),
-            operation: Operation::Grant,
-            application: "sap".to_owned(),
-            outcome: Outcome::PartlyFulfilled,
-            success: false,
-            reason: None,
-            words: Some(words.to_owned()),
-            closed_by: None,
-            ticket: Some("IAM-1".to_owned()),
-            ticket_url: Some("https://desk.example/IAM-1".to_owned()),
-            desk: None,
-            closed_at: None,
-            seen_at: Timestamp(0),
-            closed_at_iso: None,
-            seen_at_iso: String::new(),
-        }
-    }
-
-    #[test]
-    fn the_reason_keeps_its_mark_whatever_is_cut() {
-        let whole = reason(&completion("Only\nread."), 400);
-        assert_eq!(whole, "Partly fulfilled, ticket IAM-1: Only read. https://desk.example/IAM-1 [lmr-abc]");
-        for limit in [0, 5, 20, 40] {
-            let cut = reason(&completion(&"ä".repeat(500)), limit);
-            assert!(cut.ends_with(" [lmr-abc]"), "{cut}");
-            assert!(cut.chars().count() <= limit.max(10), "{limit}: {cut}");
-        }
-    }
-}

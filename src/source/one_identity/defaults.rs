@@ -6,7 +6,6 @@
 //! whether they hold there, and each can be overridden.
 
 use super::settings::Join;
-use crate::source::mapping::Mapping;
 
 /// Requests in their workflow whose present level is an external approval. A column that does not exist makes the
 /// platform refuse the question: the condition fails closed and never shows a request that waits for somebody else.
@@ -104,31 +103,4 @@ fn joins(list: &[(&str, &str, &str)]) -> Vec<Join> {
         name: (*name).to_owned(),
     };
     list.iter().map(join).collect()
-}
-
-/// The built-in mapping with the file's own fields in place of its own; attributes are added to.
-///
-/// # Errors
-/// Words for people.
-pub(super) fn mapping(built_in: &str, own: &toml::Table) -> Result<(Mapping, Vec<String>), String> {
-    let mut table: toml::Table = built_in.parse().map_err(|e: toml::de::Error| e.message().to_owned())?;
-    for (key, value) in own {
-        match (table.get_mut(key), value) {
-            (Some(toml::Value::Table(there)), toml::Value::Table(more)) if key == "attributes" => there.extend(more.clone()),
-            _ => drop(table.insert(key.clone(), value.clone())),
-        }
-    }
-    let mut pointers = Vec::new();
-    texts(&toml::Value::Table(table.clone()), &mut pointers);
-    let mapping = table.try_into().map_err(|e: toml::de::Error| e.message().to_owned())?;
-    Ok((mapping, pointers))
-}
-
-fn texts(value: &toml::Value, into: &mut Vec<String>) {
-    match value {
-        toml::Value::String(text) => into.push(text.clone()),
-        toml::Value::Array(list) => list.iter().for_each(|v| texts(v, into)),
-        toml::Value::Table(table) => table.values().for_each(|v| texts(v, into)),
-        _ => {}
-    }
 }

@@ -16,7 +16,6 @@ mod session;
 mod settings;
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use serde_json::Value;
@@ -30,13 +29,13 @@ use self::queue::Queue;
 use self::settings::{OneIdentityFile, ServerSettings};
 use super::field::{as_text, lookup};
 use super::mapping::Mapping;
+use super::native::{self, Hints};
 use super::poll::polled;
 use super::timing::Timing;
 use super::{
-    Capabilities, EventContent, HookRefusal, ListKind, Missing, Pulled, Source, SourceEvent, SourceInfo, Standing, digest,
+    Capabilities, EventContent, HookRefusal, ListKind, Missing, Pulled, Source, SourceEvent, SourceInfo, Standing,
 };
 use crate::catalog::{ConfigFile, Problem};
-use crate::http::signature::Scheme;
 use crate::http::{CallError, Inbound};
 use crate::model::Timestamp;
 use crate::model::completion::Completion;
@@ -57,8 +56,7 @@ pub struct OneIdentity {
     way: Way,
     mapping: Mapping,
     timing: Timing,
-    hook: Option<Scheme>,
-    hinted: AtomicBool,
+    hints: Hints,
 }
 
 /// Collects problems with their places.
@@ -91,8 +89,8 @@ impl OneIdentity {
         let mut settings: OneIdentityFile = file.parse().map_err(|problem| vec![problem])?;
         let mut notes = Notes { file, problems: Vec::new() };
         let timing = Timing::parse(&settings.schedule).map_err(|words| notes.note(&["schedule"], words)).ok();
-        let hook = settings.webhook.as_ref().map(|hint| hint.verify.resolve(folder));
-        let hook = hook.transpose().map_err(|words| notes.note(&["webhook", "verify"], words)).ok().flatten();
+        let hints = Hints::new(settings.webhook.as_ref(), folder).map_err(|words| notes.note(&["webhook", "verify"], words));
+        let hints = hints.unwrap_or_default();
         let mapping = mapping_of(&settings, &mut notes);
         let way = mapping.as_ref().and_then(|(_, pointers, joins)| {
             let joiner = Joiner::new(joins.clone(), pointers.clone());
@@ -100,8 +98,8 @@ impl OneIdentity {
         });
         match (way, mapping, timing) {
             (Some(way), Some((mapping, ..)), Some(timing)) if notes.problems.is_empty() => {
-                let info = info(name, &way, hook.is_some(), &settings.schedule);
-                Ok(Self { info, way, mapping, timing, hook, hinted: AtomicBool::new(false) })
+                let info = info(name, &way, hints.are_taken(), &settings.schedule);
+                Ok(Self { info, way, mapping, timing, hints })
             }
             _ => Err(notes.problems),
         }
@@ -147,11 +145,8 @@ fn mapping_of(settings: &OneIdentityFile, notes: &mut Notes<'_>) -> Option<Mappe
         }
     };
     let (mapping, pointers) =
-        defaults::mapping(&text, &settings.mapping).map_err(|words| notes.note(&["mapping"], words)).ok()?;
-    for (keys, message, help) in mapping.mistakes() {
-        let path: Vec<&str> = std::iter::once("mapping").chain(keys.iter().map(String::as_str)).collect();
-        notes.problems.push(notes.file.problem(&path, message, help));
-    }
+        native::mapping(&text, &settings.mapping).map_err(|words| notes.note(&["mapping"], words)).ok()?;
+    notes.problems.extend(native::mistakes(notes.file, &mapping));
     Some((mapping, pointers, settings.joins.clone().unwrap_or(joins)))
 }
 
@@ -256,7 +251,7 @@ impl Source for OneIdentity {
     }
 
     fn take_hint(&self) -> bool {
-        self.hinted.swap(false, Ordering::SeqCst)
+        self.hints.take()
     }
 
     async fn first_page(&self, now: Timestamp) -> Result<Vec<SourceEvent>, CallError> {
@@ -272,24 +267,12 @@ impl Source for OneIdentity {
         self.timing.next(now)
     }
 
-    /// A message is verified, and only a hint: the rows themselves are read, so that nothing depends on what it says.
     fn accept(&self, inbound: Inbound, now: Timestamp) -> Result<Vec<SourceEvent>, HookRefusal> {
-        let Some(scheme) = &self.hook else { return Err(HookRefusal::NoHook(self.info.name.clone())) };
-        scheme.verify(inbound, now)?;
-        self.hinted.store(true, Ordering::SeqCst);
-        Ok(Vec::new())
+        self.hints.accept(&self.info.name, inbound, now)
     }
 
     fn remap(&self, event_id: &str, body: &str) -> SourceEvent {
-        let unmappable = |problem: String| EventContent::Unmappable { problem, body: body.to_owned() };
-        let content = match serde_json::from_str::<Value>(body) {
-            Ok(document) => self
-                .mapping
-                .content(&self.info.name, &document, body)
-                .unwrap_or_else(|| unmappable("the mapping's `only` leaves it out: it can be discarded".to_owned())),
-            Err(e) => unmappable(format!("the body is not JSON: line {}, column {}", e.line(), e.column())),
-        };
-        SourceEvent { event_id: event_id.to_owned(), digest: digest(body.as_bytes()), content }
+        native::remap(&self.info.name, &self.mapping, event_id, body)
     }
 
     fn sample(&self, document: &Value) -> Vec<EventContent> {

@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::session::Server;
-use crate::catalog::scheme::SchemeSettings;
 use crate::catalog::{SecretRef, Span};
 use crate::http::HttpClient;
 use crate::http::client::ClientSettings;
+use crate::source::native::HintSettings;
 
 /// The file. Exactly one of `approval`, `queue` and `assignments` says how lastmile works with the platform.
 #[derive(Debug, Clone, Deserialize)]
@@ -44,13 +44,6 @@ pub(super) struct OneIdentityFile {
 
 fn schedule() -> String {
     "1m".to_owned()
-}
-
-/// A message that is verified, and only means "look now".
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct HintSettings {
-    pub(super) verify: SchemeSettings,
 }
 
 /// One of the platform's servers.

@@ -14,6 +14,7 @@ use lastmile::model::clock::FakeClock;
 use lastmile::model::completion::Completion;
 use lastmile::model::{Clock, Operation, Outcome, Timestamp};
 use lastmile::sandbox::config::{MAPPING, files};
+use lastmile::sandbox::midpoint::{self, SandboxMidpoint, state::membership};
 use lastmile::sandbox::one_identity::{PASSWORD, SandboxOneIdentity, USER};
 use lastmile::sandbox::{PlatformFaults, SandboxPlatform, company};
 use lastmile::source::{self, Source};
@@ -33,20 +34,35 @@ pub(super) enum Kind {
     ByEvent,
     Queue,
     Assignments,
+    Midpoint,
 }
 
-pub(super) const ALL: [Kind; 7] =
-    [Kind::Webhook, Kind::Cursor, Kind::Snapshot, Kind::ByMethod, Kind::ByEvent, Kind::Queue, Kind::Assignments];
+pub(super) const ALL: [Kind; 8] = [
+    Kind::Webhook,
+    Kind::Cursor,
+    Kind::Snapshot,
+    Kind::ByMethod,
+    Kind::ByEvent,
+    Kind::Queue,
+    Kind::Assignments,
+    Kind::Midpoint,
+];
 
 impl Kind {
     pub(super) fn is_one_identity(self) -> bool {
-        !matches!(self, Self::Webhook | Self::Cursor | Self::Snapshot)
+        matches!(self, Self::ByMethod | Self::ByEvent | Self::Queue | Self::Assignments)
+    }
+
+    /// Its platform has an interface of its own that is asked.
+    pub(super) fn is_asked(self) -> bool {
+        self.is_one_identity() || self == Self::Midpoint
     }
 }
 
 enum Platform {
     Declared(SandboxPlatform),
     OneIdentity(SandboxOneIdentity),
+    Midpoint(SandboxMidpoint),
 }
 
 /// One source in its world.
@@ -71,6 +87,11 @@ impl Bench {
             let fake = SandboxOneIdentity::start(clock.clone(), listen).await.unwrap();
             let text = one_identity(kind, fake.url());
             (Platform::OneIdentity(fake), "one_identity", text)
+        } else if kind == Kind::Midpoint {
+            std::fs::write(folder.path().join("secrets/midpoint"), midpoint::PASSWORD).unwrap();
+            let fake = SandboxMidpoint::start(clock.clone(), listen).await.unwrap();
+            let text = midpoint_file(fake.url());
+            (Platform::Midpoint(fake), "midpoint", text)
         } else {
             let faults = Arc::new(PlatformFaults::default());
             let fake = SandboxPlatform::start(clock.clone(), None, listen, faults, 11).await.unwrap();
@@ -100,14 +121,22 @@ impl Bench {
     pub(super) fn oim(&self) -> Option<&SandboxOneIdentity> {
         match &self.platform {
             Platform::OneIdentity(fake) => Some(fake),
-            Platform::Declared(_) => None,
+            Platform::Declared(_) | Platform::Midpoint(_) => None,
+        }
+    }
+
+    /// The fake, where it is midPoint's.
+    pub(super) fn midpoint(&self) -> Option<&SandboxMidpoint> {
+        match &self.platform {
+            Platform::Midpoint(fake) => Some(fake),
+            Platform::Declared(_) | Platform::OneIdentity(_) => None,
         }
     }
 
     fn platform(&self) -> &SandboxPlatform {
         match &self.platform {
             Platform::Declared(fake) => fake,
-            Platform::OneIdentity(_) => panic!("no declared platform"),
+            Platform::OneIdentity(_) | Platform::Midpoint(_) => panic!("no declared platform"),
         }
     }
 
@@ -153,6 +182,9 @@ impl Bench {
     }
 
     fn place_one(&self, n: u64) -> String {
+        if let Some(fake) = self.midpoint() {
+            return fake.state().grant(n + 1, n % 3);
+        }
         let Some(fake) = self.oim() else {
             let mut document = company::order(11, n + 1, self.now());
             document["operation"] = json!("add");
@@ -177,6 +209,15 @@ impl Bench {
     /// Three orders of one object, in this order; gives operation and external id of each.
     pub(super) async fn place_three_of_one(&self) -> Vec<(Operation, String)> {
         use Operation::{CreateAccount, Grant, Modify, Revoke};
+        if let Some(fake) = self.midpoint() {
+            fake.state().link("shadow-1", 1);
+            let mut ids = Vec::new();
+            for (operation, how) in [(Grant, "add"), (Revoke, "delete"), (Grant, "add")] {
+                self.clock.advance_ms(1_000);
+                ids.push((operation, fake.state().open("resource-1", "shadow-1", membership(how, 1))));
+            }
+            return ids;
+        }
         let Some(fake) = self.oim() else {
             let mut ids = Vec::new();
             for n in 900..903 {
@@ -252,6 +293,9 @@ impl Bench {
 
     /// The platform takes an order back.
     pub(super) fn take_back(&self, id: &str) {
+        if let Some(fake) = self.midpoint() {
+            return fake.state().close(id, None);
+        }
         let Some(fake) = self.oim() else {
             assert!(self.platform().state().withdraw(id, self.now()));
             return;
@@ -271,6 +315,7 @@ impl Bench {
     pub(super) fn set_away(&self, away: bool) {
         match &self.platform {
             Platform::OneIdentity(fake) => fake.faults().away.store(away, Ordering::SeqCst),
+            Platform::Midpoint(fake) => fake.faults().away.store(away, Ordering::SeqCst),
             Platform::Declared(fake) => {
                 fake.faults().gone.store(away, Ordering::SeqCst);
                 fake.faults().cut_page.store(u64::from(away), Ordering::SeqCst);
@@ -282,6 +327,7 @@ impl Bench {
     pub(super) fn cut(&self, page: u64) {
         match &self.platform {
             Platform::OneIdentity(fake) => fake.faults().cut(page),
+            Platform::Midpoint(fake) => fake.faults().cut(page),
             Platform::Declared(fake) => fake.faults().cut_page.store(page, Ordering::SeqCst),
         }
     }
@@ -290,6 +336,7 @@ impl Bench {
     pub(super) fn refuse_once(&self) {
         match &self.platform {
             Platform::OneIdentity(fake) => fake.faults().refuse.store(1, Ordering::SeqCst),
+            Platform::Midpoint(fake) => fake.faults().refuse.store(1, Ordering::SeqCst),
             Platform::Declared(fake) => fake.faults().gone.store(true, Ordering::SeqCst),
         }
     }
@@ -298,6 +345,7 @@ impl Bench {
     pub(super) fn forget_once(&self) {
         match &self.platform {
             Platform::OneIdentity(fake) => fake.faults().forget_answers.store(1, Ordering::SeqCst),
+            Platform::Midpoint(fake) => fake.faults().forget_answers.store(1, Ordering::SeqCst),
             Platform::Declared(fake) => fake.faults().forget_answers.store(1, Ordering::SeqCst),
         }
     }
@@ -367,6 +415,10 @@ impl Bench {
 
     /// How often the platform took an outcome of this order, and with what.
     pub(super) fn held(&self, id: &str) -> Vec<bool> {
+        if let Some(fake) = self.midpoint() {
+            let of_it = fake.state().completions().into_iter().filter(|(case, ..)| case == id);
+            return of_it.map(|(_, output, _)| output["outcome"] == json!("success")).collect();
+        }
         let Some(fake) = self.oim() else {
             let told = self.platform().state().completions_of(id);
             return told.iter().map(|c| c["success"] == json!(true)).collect();
@@ -423,4 +475,12 @@ fn one_identity(kind: Kind, url: &str) -> String {
     };
     let server = if kind == Kind::Queue { server("api_server", "ApiServer") } else { server("application_server", "AppServer") };
     format!("kind = \"one_identity\"\n{server}{way}")
+}
+
+fn midpoint_file(url: &str) -> String {
+    format!(
+        "kind = \"midpoint\"\nurl = \"{url}\"\nauth = {{ basic = {{ user = \"{}\", password = {{ file = \"secrets/midpoint\" }} }} }}\n\
+         [cases]\npage = 7\n",
+        midpoint::USER
+    )
 }
