@@ -28,7 +28,9 @@ pub async fn step(
     clock: &dyn Clock,
 ) -> LedgerResult<usize> {
     let edge = format!("source/{}", source.info().name);
-    if !source.info().capabilities.report {
+    let can = source.info().capabilities;
+    // A platform that asks is told when it asks.
+    if !can.report || can.asks {
         return Ok(0);
     }
     let lease_ms = setup.catalog.main.work.lease.ms();

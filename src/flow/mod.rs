@@ -1,5 +1,6 @@
 //! The stages. They meet only in the ledger; each is a step function that `runtime/` loops and tests call.
 
+pub mod answer;
 pub mod breaker;
 pub mod complete;
 pub mod dispatch;

@@ -620,6 +620,9 @@ pub trait Ledger: Views {
     /// Settles steps whose lease is still theirs; `false` where it was not. Many callers share one commit.
     async fn settle(&self, settlements: Vec<Settlement>) -> LedgerResult<Vec<bool>>;
 
+    /// The platform asked for an order's outcome and is being told: its reports are owed no more. Returns how many were.
+    async fn told(&self, source: &str, external_id: &str, now: Timestamp) -> LedgerResult<usize>;
+
     /// At start of the only serving process: whatever is `sending` was left by a dead one and becomes unclear.
     async fn recover(&self, now: Timestamp, quiet_ms: &dyn QuietOf) -> LedgerResult<usize>;
 

@@ -66,6 +66,12 @@ impl AuthSettings {
 }
 
 impl Auth {
+    /// The same, demanded of somebody who calls us; `None` where nothing is demanded.
+    #[must_use]
+    pub fn demanded(&self) -> Option<(String, SecretString)> {
+        self.0.clone()
+    }
+
     /// The call with our credentials.
     #[must_use]
     pub fn on(&self, call: Call) -> Call {

@@ -103,6 +103,7 @@ fn info(name: &str, kind: &'static str, hook: Option<&Hook>, poller: Option<&Pol
             reason: reporter.is_some_and(|r| r.tells(&["reason", "words"])),
             ticket_link: reporter.is_some_and(|r| r.tells(&["ticket", "ticket_url"])),
             report: reporter.is_some(),
+            asks: false,
         },
         list: poller.map(Poller::list),
         schedule: poller.map(|p| p.schedule().to_owned()),

@@ -140,6 +140,12 @@ impl<'de> Visitor<'de> for FieldVisitor {
 }
 
 impl Field {
+    /// What stands at one pointer.
+    #[must_use]
+    pub fn at(pointer: &str) -> Self {
+        Self { pointers: vec![pointer.to_owned()], ..Self::default() }
+    }
+
     /// The value, `None` where there is none: null and empty text count as absent.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ pub mod one_identity;
 pub mod paging;
 pub mod poll;
 pub mod report;
+pub mod sailpoint;
 pub mod timing;
 pub mod webhook;
 
@@ -28,6 +29,7 @@ use crate::model::Clock;
 
 use crate::http::signature::Refusal;
 use crate::http::{CallError, Inbound};
+use crate::ledger::views::AssignmentDetail;
 use crate::model::completion::Completion;
 use crate::model::{Assignment, Operation, Timestamp};
 
@@ -44,6 +46,37 @@ pub struct Capabilities {
     pub ticket_link: bool,
     /// Accepts a completion at all.
     pub report: bool,
+    /// Asks for the outcome by itself; nothing is sent to it.
+    pub asks: bool,
+}
+
+/// What a platform wants to be told, made by [`Source::question`] from a verified request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Question {
+    /// Its id of the order.
+    pub external_id: String,
+    /// It has just placed the order, and wants its number.
+    pub placed: bool,
+}
+
+/// What the ledger knows of the order that was asked about.
+#[derive(Debug, Clone, Default)]
+pub struct View {
+    /// Its assignments, oldest first; one for each item.
+    pub assignments: Vec<AssignmentDetail>,
+    /// It came, does not map, and waits for an operator.
+    pub held: bool,
+}
+
+/// An answer to a platform.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    /// HTTP status.
+    pub status: u16,
+    /// JSON body.
+    pub body: serde_json::Value,
+    /// It tells the outcome: nothing more is owed.
+    pub tells_outcome: bool,
 }
 
 /// What a polled list is.
@@ -168,6 +201,20 @@ pub trait Source: Send + Sync + std::fmt::Debug {
     /// The refusal, answered with 4xx.
     fn accept(&self, inbound: Inbound, now: Timestamp) -> Result<Vec<SourceEvent>, HookRefusal>;
 
+    /// What a request asks, verified: a status call, or a message whose sender wants more than "taken" in reply. `None`:
+    /// nothing.
+    ///
+    /// # Errors
+    /// The refusal, answered with 4xx.
+    fn question(&self, _inbound: Inbound, _now: Timestamp) -> Result<Option<Question>, HookRefusal> {
+        Ok(None)
+    }
+
+    /// The answer, from what the ledger holds after the commit. `None`: there is no such order.
+    fn answer(&self, _question: &Question, _view: &View) -> Option<Reply> {
+        None
+    }
+
     /// Maps a quarantined body afresh, after the mapping was mended.
     fn remap(&self, event_id: &str, body: &str) -> SourceEvent;
 
@@ -224,13 +271,16 @@ pub enum HookRefusal {
     /// Authentic, but not parseable at all.
     #[error("the body is not JSON: {0}")]
     NotParseable(String),
+    /// Authentic, but without what makes it a request.
+    #[error("the request cannot be used: {0}")]
+    Incomplete(String),
     /// This source takes no webhooks.
     #[error("source `{0}` takes no webhooks")]
     NoHook(String),
 }
 
 /// The kinds of sources there are.
-pub const KINDS: [&str; 4] = ["webhook", "poll", "one_identity", "midpoint"];
+pub const KINDS: [&str; 5] = ["webhook", "poll", "one_identity", "midpoint", "sailpoint"];
 
 /// Makes the source that a file of `sources/` declares. Relative secret files start at `folder`.
 ///
@@ -240,6 +290,7 @@ pub fn build(name: &str, edge: &EdgeFile, folder: &Path, clock: Arc<dyn Clock>) 
     match edge.kind.as_str() {
         "webhook" | "poll" => return Ok(Arc::new(declared::Declared::build(name, &edge.file, folder, clock)?)),
         "one_identity" => return Ok(Arc::new(one_identity::OneIdentity::build(name, &edge.file, folder)?)),
+        "sailpoint" => return Ok(Arc::new(sailpoint::SailPoint::build(name, &edge.file, folder)?)),
         "midpoint" => return Ok(Arc::new(midpoint::Midpoint::build(name, &edge.file, folder)?)),
         _ => {}
     }

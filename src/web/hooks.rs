@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{ConnectInfo, Extension, Path, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
@@ -18,12 +19,13 @@ use crate::flow::sync::HintError;
 use crate::http::Inbound;
 use crate::ledger::Recorded;
 use crate::model::Timestamp;
-use crate::source::HookRefusal;
+use crate::source::{HookRefusal, Question, Source};
 
 type Peer = Option<Extension<ConnectInfo<SocketAddr>>>;
 type Query = Asked<BTreeMap<String, String>>;
 
 fn inbound(
+    method: &str,
     path: String,
     query: BTreeMap<String, String>,
     headers: &HeaderMap,
@@ -32,7 +34,7 @@ fn inbound(
     now: Timestamp,
 ) -> Inbound {
     Inbound {
-        method: "POST".to_owned(),
+        method: method.to_owned(),
         path,
         query,
         headers: headers
@@ -55,31 +57,77 @@ pub(super) async fn source(
     headers: HeaderMap,
     Raw(body): Raw,
 ) -> Result<Response, Refused> {
+    let source = source_of(&state, &name)?;
+    let inbound = inbound("POST", format!("/hooks/{name}"), query, &headers, &body, peer, state.clock.now());
+    taken(&state, &*source, inbound).await
+}
+
+/// Below a source's address, for platforms that use us as a desk: a status is asked for, an order is taken back.
+pub(super) async fn below(
+    State(state): State<WebState>,
+    Path((name, rest)): Path<(String, String)>,
+    method: Method,
+    peer: Peer,
+    Asked(query): Query,
+    headers: HeaderMap,
+    Raw(body): Raw,
+) -> Result<Response, Refused> {
+    let source = source_of(&state, &name)?;
+    if !source.info().capabilities.asks {
+        return Err(Refused::new(Code::NotFound, "this source has nothing below its address"));
+    }
+    let inbound = inbound(method.as_str(), format!("/hooks/{name}/{rest}"), query, &headers, &body, peer, state.clock.now());
+    if method != Method::GET {
+        return taken(&state, &*source, inbound).await;
+    }
+    let question = source.question(inbound, state.clock.now()).map_err(|refusal| refused(&name, refusal))?;
+    told(&state, &*source, question).await
+}
+
+fn source_of(state: &WebState, name: &str) -> Result<Arc<dyn Source>, Refused> {
     let setup = state.setup.load_full();
-    let source = setup.sources.get(&name);
-    let source = source.ok_or_else(|| Refused::new(Code::NoSuchSource, "there is no source of that name"))?;
-    let now = state.clock.now();
-    let inbound = inbound(format!("/hooks/{name}"), query, &headers, &body, peer, now);
-    match crate::flow::intake::take(&*state.ledger, &**source, inbound, now).await {
-        Ok(results) => {
-            // A new order owes nobody a call yet.
-            let only_new = results.iter().all(|r| matches!(r, Recorded::New { .. } | Recorded::Repeat { .. }));
-            (state.wake)(if only_new { Woken::Orders } else { Woken::All });
-            if results.contains(&Recorded::Conflict) {
-                let words = "an event of this id came before with another body; it was not taken";
-                return Err(Refused::new(Code::EventConflict, words).with("results", results));
-            }
-            Ok((StatusCode::ACCEPTED, Json(json!({"results": results}))).into_response())
-        }
-        Err(IntakeError::Refused(HookRefusal::NotAuthentic(refusal))) => {
+    setup.sources.get(name).cloned().ok_or_else(|| Refused::new(Code::NoSuchSource, "there is no source of that name"))
+}
+
+async fn taken(state: &WebState, source: &dyn Source, inbound: Inbound) -> Result<Response, Refused> {
+    let (name, now) = (source.info().name.as_str(), state.clock.now());
+    let asked = source.info().capabilities.asks.then(|| inbound.clone());
+    let results = match crate::flow::intake::take(&*state.ledger, source, inbound, now).await {
+        Ok(results) => results,
+        Err(IntakeError::Refused(refusal)) => return Err(refused(name, refusal)),
+        Err(IntakeError::Ledger(error)) => return Err(error.into()),
+    };
+    // A new order owes nobody a call yet.
+    let only_new = results.iter().all(|r| matches!(r, Recorded::New { .. } | Recorded::Repeat { .. }));
+    (state.wake)(if only_new { Woken::Orders } else { Woken::All });
+    if results.contains(&Recorded::Conflict) {
+        let words = "an event of this id came before with another body; it was not taken";
+        return Err(Refused::new(Code::EventConflict, words).with("results", results));
+    }
+    match asked {
+        None => Ok((StatusCode::ACCEPTED, Json(json!({"results": results}))).into_response()),
+        Some(inbound) => told(state, source, source.question(inbound, now).map_err(|refusal| refused(name, refusal))?).await,
+    }
+}
+
+/// What a platform asked for, from the ledger as it stands now.
+async fn told(state: &WebState, source: &dyn Source, question: Option<Question>) -> Result<Response, Refused> {
+    let nothing = || Refused::new(Code::NotFound, "there is no order of that number");
+    let question = question.ok_or_else(nothing)?;
+    let reply = crate::flow::answer::answer(&*state.ledger, source, &question, state.clock.now()).await?;
+    let reply = reply.ok_or_else(nothing)?;
+    let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::OK);
+    Ok((status, Json(reply.body)).into_response())
+}
+
+fn refused(name: &str, refusal: HookRefusal) -> Refused {
+    match refusal {
+        HookRefusal::NotAuthentic(refusal) => {
             tracing::warn!(source = name, reason = %refusal, "a webhook was refused");
-            Err(Refused::new(Code::NotAuthentic, refusal.to_string()))
+            Refused::new(Code::NotAuthentic, refusal.to_string())
         }
-        Err(IntakeError::Refused(HookRefusal::NoHook(_))) => {
-            Err(Refused::new(Code::NotFound, "this source takes no webhooks: its file has no [webhook]"))
-        }
-        Err(IntakeError::Refused(refusal)) => Err(Refused::new(Code::NotReadable, refusal.to_string())),
-        Err(IntakeError::Ledger(error)) => Err(error.into()),
+        HookRefusal::NoHook(_) => Refused::new(Code::NotFound, "this source takes no webhooks: its file has no [webhook]"),
+        other => Refused::new(Code::NotReadable, other.to_string()),
     }
 }
 
@@ -94,7 +142,7 @@ pub(super) async fn desk(
 ) -> Result<Response, Refused> {
     let setup = state.setup.load_full();
     let desk = setup.desks.get(&name).ok_or_else(|| Refused::new(Code::NoSuchDesk, "there is no desk of that name"))?;
-    let inbound = inbound(format!("/hooks/desk/{name}"), query, &headers, &body, peer, state.clock.now());
+    let inbound = inbound("POST", format!("/hooks/desk/{name}"), query, &headers, &body, peer, state.clock.now());
     match crate::flow::sync::hint(&*state.ledger, &**desk, inbound, &*state.clock).await {
         Ok(tickets) => {
             (state.wake)(Woken::All);

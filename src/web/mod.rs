@@ -119,6 +119,7 @@ pub fn router(state: WebState) -> Router {
     let hooks = Router::new()
         .route("/hooks/{source}", post(hooks::source))
         .route("/hooks/desk/{desk}", post(hooks::desk))
+        .route("/hooks/{source}/{*rest}", get(hooks::below).post(hooks::below).delete(hooks::below))
         .layer(DefaultBodyLimit::max(limit));
     let read = Router::new()
         .route("/", get(pages::overview))

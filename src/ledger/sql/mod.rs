@@ -13,6 +13,7 @@ pub(super) mod record;
 pub(super) mod recovery;
 pub(super) mod settle;
 pub(super) mod standing;
+pub(super) mod told;
 pub(super) mod upkeep;
 pub(super) mod views;
 

@@ -18,7 +18,7 @@ mod withdraw;
 
 pub(in crate::ledger) use change::drop_unsent;
 pub(in crate::ledger) use reinstate::reinstate;
-pub(in crate::ledger) use withdraw::withdraw;
+pub(in crate::ledger) use withdraw::{range_of, withdraw};
 
 /// An order the ledger has, as far as intake needs to know it.
 #[derive(Debug, Clone)]

@@ -291,6 +291,16 @@ impl Ledger for SqliteLedger {
         self.send(Job::Settle(settlements, reply), answer).await
     }
 
+    async fn told(&self, source: &str, external_id: &str, now: Timestamp) -> LedgerResult<usize> {
+        let shared = Arc::clone(&self.shared);
+        let order = Arc::new((source.to_owned(), external_id.to_owned()));
+        self.write(move |tx| {
+            let (shared, order) = (Arc::clone(&shared), Arc::clone(&order));
+            Box::pin(async move { sql::told::told(tx, &shared, &order.0, &order.1, now).await })
+        })
+        .await
+    }
+
     async fn recover(&self, now: Timestamp, quiet_ms: &dyn QuietOf) -> LedgerResult<usize> {
         let rows: Vec<(String,)> =
             sqlx::query_as("SELECT DISTINCT edge FROM errand WHERE state IN ('sending', 'unclear') AND state = 'sending'")

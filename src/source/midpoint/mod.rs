@@ -112,7 +112,7 @@ fn info(name: &str, settings: &MidpointFile, pushes: bool) -> SourceInfo {
     SourceInfo {
         name: name.to_owned(),
         kind: "midpoint",
-        capabilities: Capabilities { pushes, polls: true, reason: true, ticket_link: true, report: true },
+        capabilities: Capabilities { pushes, polls: true, reason: true, ticket_link: true, report: true, asks: false },
         list: Some(ListKind::Snapshot),
         schedule: Some(settings.schedule.clone()),
         confirm_quiet_ms: Some(settings.complete.within.ms()),

@@ -186,7 +186,7 @@ fn info(name: &str, way: &Way, pushes: bool, schedule: &str) -> SourceInfo {
     SourceInfo {
         name: name.to_owned(),
         kind: "one_identity",
-        capabilities: Capabilities { pushes, polls: true, reason: words, ticket_link: words, report },
+        capabilities: Capabilities { pushes, polls: true, reason: words, ticket_link: words, report, asks: false },
         list: Some(list),
         schedule: Some(schedule.to_owned()),
         confirm_quiet_ms: quiet,

@@ -111,7 +111,7 @@ pub(in crate::ledger) async fn withdraw(
 }
 
 /// Natural keys begin with source and external id: the unique index finds them.
-pub(super) fn range_of(source: &str, external_id: &str) -> (String, String) {
+pub(in crate::ledger) fn range_of(source: &str, external_id: &str) -> (String, String) {
     (format!("{source}/{external_id}/"), format!("{source}/{external_id}0"))
 }
 
