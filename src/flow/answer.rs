@@ -28,10 +28,9 @@ pub async fn answer(
     for row in rows.iter().rev().filter(|row| row.external_id == question.external_id) {
         view.assignments.extend(ledger.assignment(row.id, &None, true).await?);
     }
-    if view.assignments.is_empty() {
-        let held = ledger.quarantine(&None, false, None, MOST_HELD).await?;
-        view.held = held.iter().any(|row| row.source == *name && row.event_id.contains(&question.external_id));
-    }
+    // An item that is held keeps the whole order from ending.
+    let held = ledger.quarantine(&None, false, None, MOST_HELD).await?;
+    view.held = held.iter().any(|row| row.source == *name && row.event_id.contains(&question.external_id));
     let reply = source.answer(question, &view);
     if reply.as_ref().is_some_and(|reply| reply.tells_outcome) {
         ledger.told(name, &question.external_id, now).await?;

@@ -64,7 +64,7 @@ pub struct Question {
 pub struct View {
     /// Its assignments, oldest first; one for each item.
     pub assignments: Vec<AssignmentDetail>,
-    /// It came, does not map, and waits for an operator.
+    /// An item of it came, does not map, and waits for an operator.
     pub held: bool,
 }
 
@@ -271,9 +271,9 @@ pub enum HookRefusal {
     /// Authentic, but not parseable at all.
     #[error("the body is not JSON: {0}")]
     NotParseable(String),
-    /// Authentic, but without what makes it a request.
-    #[error("the request cannot be used: {0}")]
-    Incomplete(String),
+    /// Authentic, but not what this source reads.
+    #[error("{0}")]
+    NotReadable(String),
     /// This source takes no webhooks.
     #[error("source `{0}` takes no webhooks")]
     NoHook(String),

@@ -80,7 +80,7 @@ pub(super) async fn below(
     if method != Method::GET {
         return taken(&state, &*source, inbound).await;
     }
-    let question = source.question(inbound, state.clock.now()).map_err(|refusal| refused(&name, refusal))?;
+    let question = source.question(inbound, state.clock.now()).map_err(|refusal| refused(&name, refusal.into()))?;
     told(&state, &*source, question).await
 }
 
@@ -92,11 +92,8 @@ fn source_of(state: &WebState, name: &str) -> Result<Arc<dyn Source>, Refused> {
 async fn taken(state: &WebState, source: &dyn Source, inbound: Inbound) -> Result<Response, Refused> {
     let (name, now) = (source.info().name.as_str(), state.clock.now());
     let asked = source.info().capabilities.asks.then(|| inbound.clone());
-    let results = match crate::flow::intake::take(&*state.ledger, source, inbound, now).await {
-        Ok(results) => results,
-        Err(IntakeError::Refused(refusal)) => return Err(refused(name, refusal)),
-        Err(IntakeError::Ledger(error)) => return Err(error.into()),
-    };
+    let results = crate::flow::intake::take(&*state.ledger, source, inbound, now).await;
+    let results = results.map_err(|error| refused(name, error))?;
     // A new order owes nobody a call yet.
     let only_new = results.iter().all(|r| matches!(r, Recorded::New { .. } | Recorded::Repeat { .. }));
     (state.wake)(if only_new { Woken::Orders } else { Woken::All });
@@ -106,7 +103,10 @@ async fn taken(state: &WebState, source: &dyn Source, inbound: Inbound) -> Resul
     }
     match asked {
         None => Ok((StatusCode::ACCEPTED, Json(json!({"results": results}))).into_response()),
-        Some(inbound) => told(state, source, source.question(inbound, now).map_err(|refusal| refused(name, refusal))?).await,
+        Some(inbound) => {
+            let question = source.question(inbound, now).map_err(|refusal| refused(name, refusal.into()))?;
+            told(state, source, question).await
+        }
     }
 }
 
@@ -120,14 +120,17 @@ async fn told(state: &WebState, source: &dyn Source, question: Option<Question>)
     Ok((status, Json(reply.body)).into_response())
 }
 
-fn refused(name: &str, refusal: HookRefusal) -> Refused {
-    match refusal {
-        HookRefusal::NotAuthentic(refusal) => {
-            tracing::warn!(source = name, reason = %refusal, "a webhook was refused");
+fn refused(source: &str, error: IntakeError) -> Refused {
+    match error {
+        IntakeError::Refused(HookRefusal::NotAuthentic(refusal)) => {
+            tracing::warn!(source, reason = %refusal, "a webhook was refused");
             Refused::new(Code::NotAuthentic, refusal.to_string())
         }
-        HookRefusal::NoHook(_) => Refused::new(Code::NotFound, "this source takes no webhooks: its file has no [webhook]"),
-        other => Refused::new(Code::NotReadable, other.to_string()),
+        IntakeError::Refused(HookRefusal::NoHook(_)) => {
+            Refused::new(Code::NotFound, "this source takes no webhooks: its file has no [webhook]")
+        }
+        IntakeError::Refused(refusal) => Refused::new(Code::NotReadable, refusal.to_string()),
+        IntakeError::Ledger(error) => error.into(),
     }
 }
 

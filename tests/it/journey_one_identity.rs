@@ -1,52 +1,38 @@
 //! Journeys between One Identity Manager and a desk, through the whole bridge, for every way of working.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use lastmile::bridge::{self, Bridge};
-use lastmile::catalog::Catalog;
-use lastmile::flow::{Breakers, Worker, complete, dispatch, intake, plan, sync};
+use lastmile::flow::intake;
 use lastmile::http::Inbound;
 use lastmile::kpi::measure;
-use lastmile::ledger::views::{AssignmentRow, FactFilter, Filter};
+use lastmile::ledger::views::{AssignmentRow, FactFilter};
 use lastmile::model::clock::FakeClock;
 use lastmile::model::{Clock, Outcome, Timestamp};
 use lastmile::sandbox::one_identity::{PASSWORD, SandboxOneIdentity, USER};
-use lastmile::sandbox::server::USER as DESK_USER;
-use lastmile::sandbox::{DeskKind, Faults, SandboxDesk, admins};
+
+use super::platform_bed::{self, PlatformBed};
 
 const DAY: i64 = 86_400_000;
 
-const MAIN: &str = r#"
-[instance]
-name = "oim-journey"
-[defaults]
-desk = "jira"
-lead_time = "3days"
-fallback_admin_group = "access-desk"
-"#;
-
 /// The bridge between its fakes, stepped by hand.
 struct Bed {
-    _folder: tempfile::TempDir,
-    clock: Arc<FakeClock>,
     oim: SandboxOneIdentity,
-    jira: SandboxDesk,
-    bridge: Bridge,
-    worker: Worker,
-    breakers: Breakers,
+    bed: PlatformBed,
+}
+
+impl std::ops::Deref for Bed {
+    type Target = PlatformBed;
+
+    fn deref(&self) -> &PlatformBed {
+        &self.bed
+    }
 }
 
 impl Bed {
     async fn new(way: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let clock = Arc::new(FakeClock::at(Timestamp(1_795_000_000_000)));
-        let time: Arc<dyn Clock> = clock.clone();
-        let listen = "127.0.0.1:0".parse().unwrap();
-        let oim = SandboxOneIdentity::start(time.clone(), listen).await.unwrap();
-        let jira =
-            SandboxDesk::start(DeskKind::JiraCloud, time.clone(), Arc::new(Faults::seeded(1)), None, listen).await.unwrap();
+        let clock = platform_bed::clock();
+        let oim = SandboxOneIdentity::start(clock.clone(), "127.0.0.1:0".parse().unwrap()).await.unwrap();
         let server = |table: &str, path: &str| {
             format!("[{table}]\nurl = \"{}/{path}\"\nuser = \"{USER}\"\npassword = {{ file = \"secrets/oim\" }}\n", oim.url())
         };
@@ -55,77 +41,15 @@ impl Bed {
             server("application_server", "AppServer"),
             server("api_server", "ApiServer"),
         );
-        let desk = format!(
-            "kind = \"jira\"\nurl = \"{}\"\nproject = \"IAM\"\nauth = {{ basic = {{ user = \"bridge\", password = {{ file = \"secrets/desk\" }} }} }}\n",
-            jira.url()
-        );
-        for (path, text) in [
-            ("lastmile.toml", MAIN),
-            ("sources/oim.toml", source.as_str()),
-            ("desks/jira.toml", desk.as_str()),
-            ("admin-groups.toml", "[access-desk]\nname = \"Access Desk\"\n"),
-            ("secrets/oim", PASSWORD),
-            ("secrets/hook", "hook-token"),
-            ("secrets/desk", "sandbox-token"),
-        ] {
-            let place: PathBuf = folder.path().join(path);
-            std::fs::create_dir_all(place.parent().unwrap()).unwrap();
-            std::fs::write(place, text).unwrap();
-        }
-        let mut catalog = Catalog::load(folder.path()).unwrap();
-        catalog.main.ledger.url = format!("sqlite:{}", folder.path().join("ledger.db").display());
-        let setup = bridge::setup(catalog, &time).unwrap();
-        let bridge = Bridge::open(setup, time, false).await.unwrap();
-        Self { _folder: folder, clock, oim, jira, bridge, worker: Worker::new(), breakers: Breakers::default() }
-    }
-
-    async fn poll(&self) -> intake::Polled {
-        let setup = self.bridge.setup.load_full();
-        let polled = intake::poll(&*self.bridge.ledger, &*setup.sources["oim"], &*self.clock).await.unwrap();
-        self.clock.advance_ms(1_000);
-        polled
-    }
-
-    /// Every stage, some times.
-    async fn rounds(&self, n: usize) {
-        for _ in 0..n {
-            let (setup, ledger, clock) = (self.bridge.setup.load_full(), &*self.bridge.ledger, &*self.clock);
-            self.poll().await;
-            plan::step(ledger, &setup, clock).await.unwrap();
-            let desk = &*setup.desks["jira"];
-            dispatch::step(ledger, &setup, desk, &self.worker, &self.breakers, clock).await.unwrap();
-            sync::changes(ledger, desk, clock).await.unwrap();
-            sync::full_pass(ledger, desk, clock.now().plus_secs(-3600), clock).await.unwrap();
-            complete::step(ledger, &setup, &*setup.sources["oim"], &self.worker, clock).await.unwrap();
-            self.clock.advance_ms(30_000);
-        }
-    }
-
-    fn tickets(&self) -> u64 {
-        self.jira.state().created_by(DESK_USER)
-    }
-
-    fn close_all(&self, outcome: Outcome, words: &str) {
-        for ticket in self.jira.state().all() {
-            self.jira.state().change(&ticket.number, |t, now| admins::close(t, "alice", now, outcome, words));
-        }
-    }
-
-    async fn rows(&self) -> Vec<AssignmentRow> {
-        let mut rows = self.bridge.ledger.assignments(&Filter::default(), true, 100).await.unwrap();
-        rows.sort_by_key(|r| r.id);
-        rows
-    }
-
-    async fn states(&self) -> Vec<(String, String)> {
-        self.rows().await.into_iter().map(|r| (r.operation, r.state)).collect()
+        let secrets = [("secrets/oim", PASSWORD), ("secrets/hook", "hook-token")];
+        let bed = PlatformBed::new(clock, "oim", &source, &secrets).await;
+        Self { oim, bed }
     }
 
     async fn end(self) {
-        assert_eq!(self.bridge.ledger.verify_chains().await.unwrap(), []);
         assert_eq!(self.oim.state().surplus(), 0, "nothing was decided or answered that did not wait");
         let (logins, _) = self.oim.state().sessions();
-        self.bridge.close().await;
+        self.bed.end().await;
         assert_eq!(self.oim.state().sessions().1, logins, "every session was ended");
     }
 }
@@ -464,7 +388,7 @@ fn a_wrong_file_is_refused_with_its_place() {
 async fn a_source_is_tried_without_any_effect() {
     let bed = Bed::new("[approval]\n").await;
     bed.oim.state().order_approved(1, 1, None);
-    let config = bed._folder.path().to_owned();
+    let config = bed.folder.path().to_owned();
     let out = tokio::task::spawn_blocking(move || {
         std::process::Command::new(env!("CARGO_BIN_EXE_lastmile"))
             .args(["source", "try", "oim", "--config"])
@@ -486,7 +410,7 @@ async fn a_source_is_tried_without_any_effect() {
     assert_eq!((logins, logouts), (1, 1));
 
     bed.oim.faults().ignore_conditions.store(true, Ordering::SeqCst);
-    let config = bed._folder.path().to_owned();
+    let config = bed.folder.path().to_owned();
     let out = tokio::task::spawn_blocking(move || {
         std::process::Command::new(env!("CARGO_BIN_EXE_lastmile"))
             .args(["source", "try", "oim", "--config"])

@@ -5,7 +5,7 @@ pub mod state;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use axum::body::Bytes;
 use axum::extract::{Path, Request, State};
@@ -39,6 +39,8 @@ pub struct MidpointFaults {
     pub lists: ListFaults<MidpointState>,
     /// Completions are taken and answered 240 (handled error) with an operation result.
     pub handled_error: AtomicBool,
+    /// The next so many completions find their work item replaced by another.
+    pub renumber: AtomicU64,
     /// Filters are not kept to.
     pub ignore_filter: AtomicBool,
 }
@@ -117,10 +119,7 @@ fn router(app: App) -> Router {
         .route("/shadows/{oid}", get(shadow))
         .route("/shadows/{oid}/owner", get(owner))
         .route("/resources/{oid}", get(resource));
-    Router::new()
-        .nest("/midpoint/ws/rest", rest)
-        .layer(middleware::from_fn_with_state(app.clone(), guard))
-        .with_state(app)
+    Router::new().nest("/midpoint/ws/rest", rest).layer(middleware::from_fn_with_state(app.clone(), guard)).with_state(app)
 }
 
 async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
@@ -201,6 +200,9 @@ async fn complete(State(app): State<App>, Path((oid, item)): Path<(String, u64)>
     let known = output["@type"] == json!("c:AbstractWorkItemOutputType");
     if !known || !matches!(output["outcome"].as_str(), Some("success" | "fatal_error")) {
         return (StatusCode::BAD_REQUEST, Json(result("the output cannot be read"))).into_response();
+    }
+    if take(&app.faults.renumber) {
+        app.state.renumber(&oid);
     }
     match app.state.complete(&oid, item, &output) {
         Completed::NoCase => return found("case", None),

@@ -8,9 +8,7 @@ use crate::source::field::{as_text, items, lookup};
 pub(super) fn text(value: &Value) -> Option<String> {
     match value {
         Value::Array(list) => list.first().and_then(text),
-        Value::Object(members) => {
-            ["orig", "@value", "targetName", "oid"].iter().find_map(|key| members.get(*key).and_then(text))
-        }
+        Value::Object(members) => ["orig", "@value", "targetName", "oid"].iter().find_map(|key| members.get(*key).and_then(text)),
         plain => as_text(plain).filter(|t| !t.is_empty()),
     }
 }
@@ -175,9 +173,9 @@ fn shown(path: &str, value: &Value) -> String {
     }
     match value {
         Value::Array(list) => list.iter().map(|v| shown(&path, v)).collect::<Vec<_>>().join(", "),
-        Value::Object(_) => text(value)
-            .or_else(|| lookup(value, "/shadowRef").and_then(text))
-            .unwrap_or_else(|| "(see the case)".to_owned()),
+        Value::Object(_) => {
+            text(value).or_else(|| lookup(value, "/shadowRef").and_then(text)).unwrap_or_else(|| "(see the case)".to_owned())
+        }
         plain => as_text(plain).unwrap_or_default(),
     }
 }
@@ -231,7 +229,8 @@ mod tests {
         let made = work(&case(&made));
         assert_eq!((made.operation, made.account.as_deref()), (Some("create_account"), Some("jdoe")));
         assert_eq!(made.changes, ["fullName: Jo Doe", "password: (a secret; it is not shown here)"]);
-        let gone = json!([{"changeType": "delete", "itemDelta": {"path": "kind", "modificationType": "replace", "value": "account"}}]);
+        let gone =
+            json!([{"changeType": "delete", "itemDelta": {"path": "kind", "modificationType": "replace", "value": "account"}}]);
         let gone = work(&case(&gone));
         assert_eq!((gone.operation, gone.changes.len()), (Some("delete_account"), 0), "its item is a dummy");
 

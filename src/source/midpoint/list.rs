@@ -70,7 +70,9 @@ async fn pass(api: &Api, of: &CaseSettings, open: &mut Open) -> Result<End, Call
         for (key, row) in keys.into_iter().zip(rows) {
             match key {
                 Some(key) => drop(open.cases.insert(key, row)),
-                None => return Ok(End::BrokenOff(CallError::retry("E-PAGE", format!("{} gives a case without OID", api.edge())))),
+                None => {
+                    return Ok(End::BrokenOff(CallError::retry("E-PAGE", format!("{} gives a case without OID", api.edge()))));
+                }
             }
         }
         let more = total.is_some_and(|total| end < total) || (total.is_none() && count == size);

@@ -43,9 +43,11 @@ async fn beside(api: &Api, first: &serde_json::Value, findings: &mut Vec<Finding
     }
     let Some(resource) = case::text_at(first, "/objectRef/oid") else { return };
     findings.push(match api.resource(&resource).await {
-        Ok(Some(found)) if case::holds(&found, TICKETED) => {
-            finding(Grade::Warning, "resource", "the platform files tickets for the first case's resource itself: it is left alone")
-        }
+        Ok(Some(found)) if case::holds(&found, TICKETED) => finding(
+            Grade::Warning,
+            "resource",
+            "the platform files tickets for the first case's resource itself: it is left alone",
+        ),
         Ok(Some(_)) => finding(Grade::Good, "resource", "resources can be read"),
         Ok(None) => {
             let words = "the resource cannot be read: whether the platform files its tickets itself is not seen (name such \

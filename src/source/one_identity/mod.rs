@@ -32,9 +32,7 @@ use super::mapping::Mapping;
 use super::native::{self, Hints};
 use super::poll::polled;
 use super::timing::Timing;
-use super::{
-    Capabilities, EventContent, HookRefusal, ListKind, Missing, Pulled, Source, SourceEvent, SourceInfo, Standing,
-};
+use super::{Capabilities, EventContent, HookRefusal, ListKind, Missing, Pulled, Source, SourceEvent, SourceInfo, Standing};
 use crate::catalog::{ConfigFile, Problem};
 use crate::http::{CallError, Inbound};
 use crate::model::Timestamp;
@@ -144,8 +142,7 @@ fn mapping_of(settings: &OneIdentityFile, notes: &mut Notes<'_>) -> Option<Mappe
             return None;
         }
     };
-    let (mapping, pointers) =
-        native::mapping(&text, &settings.mapping).map_err(|words| notes.note(&["mapping"], words)).ok()?;
+    let (mapping, pointers) = native::mapping(&text, &settings.mapping).map_err(|words| notes.note(&["mapping"], words)).ok()?;
     notes.problems.extend(native::mistakes(notes.file, &mapping));
     Some((mapping, pointers, settings.joins.clone().unwrap_or(joins)))
 }

@@ -108,7 +108,7 @@ impl SailPoint {
             ("POST", "", "") => Ok(Wanted::Create),
             ("GET", number, "") if !number.is_empty() => Ok(Wanted::Status(number.to_owned())),
             ("DELETE", number, "") | ("POST", number, "cancel") if !number.is_empty() => Ok(Wanted::Cancel(number.to_owned())),
-            _ => Err(HookRefusal::Incomplete(
+            _ => Err(HookRefusal::NotReadable(
                 "POST creates; GET, DELETE and POST …/cancel go to a number below this address".to_owned(),
             )),
         }
@@ -120,7 +120,7 @@ impl SailPoint {
             // Only the place: serde's own words may quote the body.
             HookRefusal::NotParseable(format!("line {}, column {}", e.line(), e.column()))
         })?;
-        let id = self.tickets.id.required_text("tickets.id", &body).map_err(HookRefusal::Incomplete)?;
+        let id = self.tickets.id.required_text("tickets.id", &body).map_err(HookRefusal::NotReadable)?;
         Ok((self.number(&id), body))
     }
 
@@ -237,10 +237,13 @@ impl Source for SailPoint {
         let finding = |grade, what: &str, words: String| Finding { grade, what: what.to_owned(), words };
         let w = &self.words;
         let ends = format!("done `{}`, partly `{}`, failed `{}`, cancelled `{}`", w.done, w.partly, w.failed, w.cancelled);
-        let pending =
-            format!("received `{}`, filed `{}`, in work `{}`, waiting `{}`", w.received, w.filed, w.in_work, w.waiting);
+        let pending = format!("received `{}`, filed `{}`, in work `{}`, waiting `{}`", w.received, w.filed, w.in_work, w.waiting);
         vec![
-            finding(Grade::Good, "credentials", "they can be read; whether the platform shows the same is seen at its first request".to_owned()),
+            finding(
+                Grade::Good,
+                "credentials",
+                "they can be read; whether the platform shows the same is seen at its first request".to_owned(),
+            ),
             finding(Grade::Good, "status map", format!("ends: {ends}; goes on: {pending}")),
         ]
     }

@@ -55,9 +55,8 @@ impl Stage {
 /// Of one item. However long it takes, only an outcome ends it: slow is never failed.
 fn of_item(item: &AssignmentDetail) -> Stage {
     let row = &item.row;
-    let ended = State::parse(&row.state).is_some_and(|s| {
-        matches!(s, State::Closed | State::Reported | State::Proven | State::Superseded | State::Duplicate)
-    });
+    let ended = State::parse(&row.state)
+        .is_some_and(|s| matches!(s, State::Closed | State::Reported | State::Proven | State::Superseded | State::Duplicate));
     match row.outcome.as_deref().and_then(Outcome::parse).filter(|_| ended) {
         Some(outcome) if outcome.is_success() => Stage::Done,
         Some(Outcome::Cancelled) => Stage::Cancelled,
@@ -72,10 +71,11 @@ fn of_item(item: &AssignmentDetail) -> Stage {
 
 /// Of the whole order: as far as its last item. `None`: there is no such order.
 pub(super) fn stage(view: &View) -> Option<Stage> {
-    if view.assignments.is_empty() {
-        return view.held.then_some(Stage::Waiting);
+    let held = view.held.then_some(Stage::Waiting);
+    let stages: Vec<Stage> = view.assignments.iter().map(of_item).chain(held).collect();
+    if stages.is_empty() {
+        return None;
     }
-    let stages: Vec<Stage> = view.assignments.iter().map(of_item).collect();
     if let Some(pending) = stages.iter().filter(|s| !s.is_end()).min() {
         return Some(*pending);
     }

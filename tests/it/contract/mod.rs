@@ -7,5 +7,6 @@ mod desk_bench;
 mod desk_limits;
 mod poll;
 mod source;
+mod source_asks;
 mod source_bench;
 mod source_promises;

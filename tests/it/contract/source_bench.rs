@@ -16,6 +16,7 @@ use lastmile::model::{Clock, Operation, Outcome, Timestamp};
 use lastmile::sandbox::config::{MAPPING, files};
 use lastmile::sandbox::midpoint::{self, SandboxMidpoint, state::membership};
 use lastmile::sandbox::one_identity::{PASSWORD, SandboxOneIdentity, USER};
+use lastmile::sandbox::sailpoint;
 use lastmile::sandbox::{PlatformFaults, SandboxPlatform, company};
 use lastmile::source::{self, Source};
 use serde_json::json;
@@ -35,9 +36,11 @@ pub(super) enum Kind {
     Queue,
     Assignments,
     Midpoint,
+    /// We are its desk.
+    SailPoint,
 }
 
-pub(super) const ALL: [Kind; 8] = [
+pub(super) const ALL: [Kind; 9] = [
     Kind::Webhook,
     Kind::Cursor,
     Kind::Snapshot,
@@ -46,6 +49,7 @@ pub(super) const ALL: [Kind; 8] = [
     Kind::Queue,
     Kind::Assignments,
     Kind::Midpoint,
+    Kind::SailPoint,
 ];
 
 impl Kind {
@@ -63,6 +67,7 @@ enum Platform {
     Declared(SandboxPlatform),
     OneIdentity(SandboxOneIdentity),
     Midpoint(SandboxMidpoint),
+    SailPoint(super::source_asks::Asking),
 }
 
 /// One source in its world.
@@ -92,6 +97,10 @@ impl Bench {
             let fake = SandboxMidpoint::start(clock.clone(), listen).await.unwrap();
             let text = midpoint_file(fake.url());
             (Platform::Midpoint(fake), "midpoint", text)
+        } else if kind == Kind::SailPoint {
+            std::fs::write(folder.path().join("secrets/sailpoint"), sailpoint::PASSWORD).unwrap();
+            let fake = super::source_asks::Asking::new(clock.clone());
+            (Platform::SailPoint(fake), "sailpoint", super::source_asks::FILE.to_owned())
         } else {
             let faults = Arc::new(PlatformFaults::default());
             let fake = SandboxPlatform::start(clock.clone(), None, listen, faults, 11).await.unwrap();
@@ -121,7 +130,7 @@ impl Bench {
     pub(super) fn oim(&self) -> Option<&SandboxOneIdentity> {
         match &self.platform {
             Platform::OneIdentity(fake) => Some(fake),
-            Platform::Declared(_) | Platform::Midpoint(_) => None,
+            _ => None,
         }
     }
 
@@ -129,20 +138,31 @@ impl Bench {
     pub(super) fn midpoint(&self) -> Option<&SandboxMidpoint> {
         match &self.platform {
             Platform::Midpoint(fake) => Some(fake),
-            Platform::Declared(_) | Platform::OneIdentity(_) => None,
+            _ => None,
+        }
+    }
+
+    /// The fake, where it is SailPoint's.
+    pub(super) fn asking(&self) -> Option<&super::source_asks::Asking> {
+        match &self.platform {
+            Platform::SailPoint(fake) => Some(fake),
+            _ => None,
         }
     }
 
     fn platform(&self) -> &SandboxPlatform {
         match &self.platform {
             Platform::Declared(fake) => fake,
-            Platform::OneIdentity(_) | Platform::Midpoint(_) => panic!("no declared platform"),
+            _ => panic!("no declared platform"),
         }
     }
 
     /// One round of intake: a poll, or every message that waits.
     pub(super) async fn round(&self) -> Result<(), CallError> {
         self.clock.advance_ms(60_000);
+        if let Some(asking) = self.asking() {
+            return asking.round(self).await;
+        }
         if self.kind != Kind::Webhook {
             return match intake::poll(&self.ledger, &*self.source, &*self.clock).await {
                 Ok(_) => Ok(()),
@@ -185,6 +205,9 @@ impl Bench {
         if let Some(fake) = self.midpoint() {
             return fake.state().grant(n + 1, n % 3);
         }
+        if let Some(asking) = self.asking() {
+            return asking.fake.request(n + 1, "Add", &format!("R{n}"));
+        }
         let Some(fake) = self.oim() else {
             let mut document = company::order(11, n + 1, self.now());
             document["operation"] = json!("add");
@@ -215,6 +238,14 @@ impl Bench {
             for (operation, how) in [(Grant, "add"), (Revoke, "delete"), (Grant, "add")] {
                 self.clock.advance_ms(1_000);
                 ids.push((operation, fake.state().open("resource-1", "shadow-1", membership(how, 1))));
+            }
+            return ids;
+        }
+        if let Some(asking) = self.asking() {
+            let mut ids = Vec::new();
+            for (operation, word) in [(Grant, "Add"), (Revoke, "Remove"), (Grant, "Add")] {
+                self.clock.advance_ms(1_000);
+                ids.push((operation, asking.fake.request(1, word, "R")));
             }
             return ids;
         }
@@ -265,12 +296,12 @@ impl Bench {
 
     /// Gives every unfinished order of an object an outcome by hand.
     async fn carry_out(&self, id: &str) {
+        self.end(id, Outcome::Fulfilled).await;
+    }
+
+    async fn end(&self, id: &str, outcome: Outcome) {
         for row in self.rows().await.into_iter().filter(|r| r.external_id == id && r.outcome.is_none()) {
-            let decide = lastmile::ledger::Action::Decide {
-                assignment: row.id,
-                outcome: Outcome::Fulfilled,
-                reason: "done by hand".to_owned(),
-            };
+            let decide = lastmile::ledger::Action::Decide { assignment: row.id, outcome, reason: "done by hand".to_owned() };
             self.park(row.id).await;
             let acted = self.ledger.act(decide, "operator", self.now()).await.unwrap();
             assert_eq!(acted, lastmile::ledger::Acted::Done, "{id}");
@@ -296,6 +327,9 @@ impl Bench {
         if let Some(fake) = self.midpoint() {
             return fake.state().close(id, None);
         }
+        if let Some(asking) = self.asking() {
+            return asking.fake.cancel(id);
+        }
         let Some(fake) = self.oim() else {
             assert!(self.platform().state().withdraw(id, self.now()));
             return;
@@ -316,6 +350,7 @@ impl Bench {
         match &self.platform {
             Platform::OneIdentity(fake) => fake.faults().away.store(away, Ordering::SeqCst),
             Platform::Midpoint(fake) => fake.faults().away.store(away, Ordering::SeqCst),
+            Platform::SailPoint(asking) => asking.away.store(away, Ordering::SeqCst),
             Platform::Declared(fake) => {
                 fake.faults().gone.store(away, Ordering::SeqCst);
                 fake.faults().cut_page.store(u64::from(away), Ordering::SeqCst);
@@ -328,6 +363,7 @@ impl Bench {
         match &self.platform {
             Platform::OneIdentity(fake) => fake.faults().cut(page),
             Platform::Midpoint(fake) => fake.faults().cut(page),
+            Platform::SailPoint(_) => panic!("it has no list"),
             Platform::Declared(fake) => fake.faults().cut_page.store(page, Ordering::SeqCst),
         }
     }
@@ -337,6 +373,7 @@ impl Bench {
         match &self.platform {
             Platform::OneIdentity(fake) => fake.faults().refuse.store(1, Ordering::SeqCst),
             Platform::Midpoint(fake) => fake.faults().refuse.store(1, Ordering::SeqCst),
+            Platform::SailPoint(_) => panic!("it asks, and refuses nothing"),
             Platform::Declared(fake) => fake.faults().gone.store(true, Ordering::SeqCst),
         }
     }
@@ -346,6 +383,7 @@ impl Bench {
         match &self.platform {
             Platform::OneIdentity(fake) => fake.faults().forget_answers.store(1, Ordering::SeqCst),
             Platform::Midpoint(fake) => fake.faults().forget_answers.store(1, Ordering::SeqCst),
+            Platform::SailPoint(asking) => asking.forget.store(1, Ordering::SeqCst),
             Platform::Declared(fake) => fake.faults().forget_answers.store(1, Ordering::SeqCst),
         }
     }
@@ -355,6 +393,10 @@ impl Bench {
         let filter = Filter::default();
         let mut rows = self.ledger.assignments(&filter, true, 1_000).await.unwrap();
         rows.sort_by_key(|row| row.id);
+        if let Some(asking) = self.asking() {
+            // Ours is the number; the tests go by the platform's own id.
+            rows.iter_mut().for_each(|row| row.external_id = asking.fake.request_of(&row.external_id).unwrap_or_default());
+        }
         rows
     }
 
@@ -392,6 +434,10 @@ impl Bench {
 
     /// Tells an outcome as the completion stage does: unclear reports are asked about before they are repeated.
     pub(super) async fn tell(&self, completion: &Completion) -> Result<(), CallError> {
+        if let Some(asking) = self.asking() {
+            self.end(&completion.external_id, completion.outcome).await;
+            return asking.ask_until_told(self, &completion.external_id).await;
+        }
         let mut asking = false;
         for _ in 0..6 {
             let result = if asking {
@@ -415,6 +461,9 @@ impl Bench {
 
     /// How often the platform took an outcome of this order, and with what.
     pub(super) fn held(&self, id: &str) -> Vec<bool> {
+        if let Some(asking) = self.asking() {
+            return asking.fake.done(id).into_iter().collect();
+        }
         if let Some(fake) = self.midpoint() {
             let of_it = fake.state().completions().into_iter().filter(|(case, ..)| case == id);
             return of_it.map(|(_, output, _)| output["outcome"] == json!("success")).collect();

@@ -1,0 +1,136 @@
+//! The bridge between the fake of a platform and a fake desk, stepped by hand.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use lastmile::bridge::{self, Bridge};
+use lastmile::catalog::Catalog;
+use lastmile::flow::{Breakers, Worker, complete, dispatch, intake, plan, sync};
+use lastmile::ledger::views::{AssignmentRow, Filter};
+use lastmile::model::clock::FakeClock;
+use lastmile::model::{Clock, Outcome, Timestamp};
+use lastmile::sandbox::server::USER as DESK_USER;
+use lastmile::sandbox::{DeskKind, Faults, SandboxDesk, admins};
+
+const MAIN: &str = r#"
+[instance]
+name = "journey"
+[defaults]
+desk = "jira"
+lead_time = "3days"
+fallback_admin_group = "access-desk"
+"#;
+
+/// When every journey begins.
+pub fn clock() -> Arc<FakeClock> {
+    Arc::new(FakeClock::at(Timestamp(1_795_000_000_000)))
+}
+
+pub struct PlatformBed {
+    pub folder: tempfile::TempDir,
+    pub clock: Arc<FakeClock>,
+    pub jira: SandboxDesk,
+    pub bridge: Bridge,
+    source: String,
+    worker: Worker,
+    breakers: Breakers,
+}
+
+impl PlatformBed {
+    /// With one source of that name and the secrets that its file names.
+    pub async fn new(clock: Arc<FakeClock>, name: &str, source: &str, secrets: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let time: Arc<dyn Clock> = clock.clone();
+        let listen = "127.0.0.1:0".parse().unwrap();
+        let jira =
+            SandboxDesk::start(DeskKind::JiraCloud, time.clone(), Arc::new(Faults::seeded(1)), None, listen).await.unwrap();
+        let desk = format!(
+            "kind = \"jira\"\nurl = \"{}\"\nproject = \"IAM\"\nauth = {{ basic = {{ user = \"bridge\", password = {{ file = \"secrets/desk\" }} }} }}\n",
+            jira.url()
+        );
+        let file = format!("sources/{name}.toml");
+        let own = [
+            ("lastmile.toml", MAIN),
+            (file.as_str(), source),
+            ("desks/jira.toml", desk.as_str()),
+            ("admin-groups.toml", "[access-desk]\nname = \"Access Desk\"\n"),
+            ("secrets/desk", "sandbox-token"),
+        ];
+        for (path, text) in own.iter().chain(secrets) {
+            let place: PathBuf = folder.path().join(path);
+            std::fs::create_dir_all(place.parent().unwrap()).unwrap();
+            std::fs::write(place, text).unwrap();
+        }
+        let bridge = open(&folder, &time).await;
+        let (worker, breakers) = (Worker::new(), Breakers::default());
+        Self { folder, clock, jira, bridge, source: name.to_owned(), worker, breakers }
+    }
+
+    /// The process ends and another one begins.
+    pub async fn restart(mut self) -> Self {
+        self.bridge.close().await;
+        let time: Arc<dyn Clock> = self.clock.clone();
+        self.bridge = open(&self.folder, &time).await;
+        self.worker = Worker::new();
+        self
+    }
+
+    /// One round of polling, where the source polls.
+    pub async fn poll(&self) -> intake::Polled {
+        let setup = self.bridge.setup.load_full();
+        let source = &*setup.sources[&self.source];
+        if !source.info().capabilities.polls {
+            return intake::Polled::default();
+        }
+        let polled = intake::poll(&*self.bridge.ledger, source, &*self.clock).await.unwrap();
+        self.clock.advance_ms(1_000);
+        polled
+    }
+
+    /// Every stage, some times.
+    pub async fn rounds(&self, n: usize) {
+        for _ in 0..n {
+            let (setup, ledger, clock) = (self.bridge.setup.load_full(), &*self.bridge.ledger, &*self.clock);
+            self.poll().await;
+            plan::step(ledger, &setup, clock).await.unwrap();
+            let desk = &*setup.desks["jira"];
+            dispatch::step(ledger, &setup, desk, &self.worker, &self.breakers, clock).await.unwrap();
+            sync::changes(ledger, desk, clock).await.unwrap();
+            sync::full_pass(ledger, desk, clock.now().plus_secs(-3600), clock).await.unwrap();
+            complete::step(ledger, &setup, &*setup.sources[&self.source], &self.worker, clock).await.unwrap();
+            self.clock.advance_ms(30_000);
+        }
+    }
+
+    pub fn tickets(&self) -> u64 {
+        self.jira.state().created_by(DESK_USER)
+    }
+
+    pub fn close_all(&self, outcome: Outcome, words: &str) {
+        for ticket in self.jira.state().all() {
+            self.jira.state().change(&ticket.number, |t, now| admins::close(t, "alice", now, outcome, words));
+        }
+    }
+
+    pub async fn rows(&self) -> Vec<AssignmentRow> {
+        let mut rows = self.bridge.ledger.assignments(&Filter::default(), true, 100).await.unwrap();
+        rows.sort_by_key(|r| r.id);
+        rows
+    }
+
+    pub async fn states(&self) -> Vec<(String, String)> {
+        self.rows().await.into_iter().map(|r| (r.operation, r.state)).collect()
+    }
+
+    pub async fn end(&self) {
+        assert_eq!(self.bridge.ledger.verify_chains().await.unwrap(), []);
+        self.bridge.close().await;
+    }
+}
+
+async fn open(folder: &tempfile::TempDir, time: &Arc<dyn Clock>) -> Bridge {
+    let mut catalog = Catalog::load(folder.path()).unwrap();
+    catalog.main.ledger.url = format!("sqlite:{}", folder.path().join("ledger.db").display());
+    let setup = bridge::setup(catalog, time).unwrap();
+    Bridge::open(setup, time.clone(), false).await.unwrap()
+}
