@@ -12,7 +12,7 @@ use crate::ledger::{Ledger, LedgerError, SqliteLedger};
 use crate::model::{Clock, Timestamp};
 use crate::plan::Planner;
 use crate::runtime::{Runtime, SwapError, Wake, objections, orphans};
-use crate::web::{Gate, Limits, WebState};
+use crate::web::{Gate, Limits, WebState, Woken};
 
 /// Makes everything a checked catalog describes; nothing is called yet.
 ///
@@ -115,7 +115,10 @@ impl Bridge {
             started: self.started,
             loopback,
             note,
-            wake: Arc::new(move || wake.wake()),
+            wake: Arc::new(move |what| match what {
+                Woken::Orders => wake.orders(),
+                Woken::All => wake.all(),
+            }),
             gate: Arc::new(Gate::new(Limits::default())),
             breakers: self.runtime.breakers(),
         }
@@ -134,7 +137,7 @@ impl Bridge {
         }
         let old = self.setup.swap(Arc::new(setup));
         self.runtime.follow();
-        self.wake.wake();
+        self.wake.all();
         for source in old.sources.values() {
             source.close().await;
         }

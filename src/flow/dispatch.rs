@@ -1,7 +1,10 @@
 //! Dispatch: leases errands of a desk, makes the calls, settles how they ended.
 
+use std::time::Duration;
+
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use tokio::sync::watch;
 
 use crate::desk::{Desk, Level, WhenUnclear};
 use crate::http::{CallError, gate};
@@ -10,7 +13,7 @@ use crate::model::errand::ErrandKind;
 use crate::model::ticket::Created;
 use crate::model::{Clock, Timestamp, random};
 
-use super::{Breakers, Health, Setup, Work, Worker};
+use super::{Breakers, Setup, Work, Worker};
 
 /// Misses in a row before a quiet period may end: one look is not enough.
 const MISSES: u32 = 2;
@@ -27,33 +30,80 @@ pub async fn step(
     breakers: &Breakers,
     clock: &dyn Clock,
 ) -> LedgerResult<usize> {
-    let info = desk.info();
-    let edge = format!("desk/{}", info.name);
-    if breakers.probe_due(&edge, clock.now()) && desk.probe().await.is_ok() {
-        breakers.close(&edge);
+    pump(ledger, setup, desk, worker, breakers, clock, None).await
+}
+
+/// What keeps a [`pump`] going.
+pub struct Going<'a> {
+    /// Errands may be due.
+    pub bell: watch::Receiver<()>,
+    /// Whether to lease further errands.
+    pub more: &'a (dyn Fn() -> bool + Sync),
+    /// Longest time without looking: a retry falls due without a bell.
+    pub look_every: Duration,
+}
+
+impl std::fmt::Debug for Going<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Going")
     }
-    let lease_ms = setup.catalog.main.work.lease.ms().max(info.timeout_ms + 15_000);
-    let request = LeaseRequest {
-        edge: edge.clone(),
-        owner: worker.owner.clone(),
-        now: clock.now(),
-        lease_ms,
-        quiet_ms: info.quiet_ms(),
-        limit: info.max_in_flight.max(1) * 2,
-        witnesses_only: breakers.is_open(&edge),
-    };
-    let leased_boot_ms = clock.boot_ms();
-    let leased = ledger.lease(request).await?;
-    let count = leased.len();
-    let good_until = leased_boot_ms + lease_ms - info.timeout_ms;
-    let call = Calls { ledger, setup, desk, breakers, health: &worker.health, clock, edge: &edge, good_until };
-    let mut running: FuturesUnordered<_> = leased.into_iter().map(|errand| call.carry_out(errand)).collect();
-    // One that could not be settled cuts off no call of the others.
-    let mut failed = None;
-    while let Some(result) = running.next().await {
-        failed = failed.or(result.err());
+}
+
+/// As [`step`]; with `going`, leases again as calls end, so that one slow call never holds up the next. Ends when nothing
+/// is under way.
+///
+/// # Errors
+/// See [`step`].
+pub async fn pump(
+    ledger: &dyn Ledger,
+    setup: &Setup,
+    desk: &dyn Desk,
+    worker: &Worker,
+    breakers: &Breakers,
+    clock: &dyn Clock,
+    mut going: Option<Going<'_>>,
+) -> LedgerResult<usize> {
+    let edge = format!("desk/{}", desk.info().name);
+    let call = Calls { ledger, setup, desk, breakers, worker, clock, edge: &edge };
+    // Twice as many as are sent at once: the commits of some overlap the calls of others.
+    let width = desk.info().max_in_flight.max(1) * 2;
+    let mut running = FuturesUnordered::new();
+    let (mut count, mut look, mut failed) = (0, true, None);
+    loop {
+        // A commit for a few is a commit wasted: wait until a quarter is free.
+        if look && failed.is_none() && running.len() <= width - width.div_ceil(4) {
+            if let Some(going) = &mut going {
+                going.bell.mark_unchanged();
+            }
+            let free = width - running.len();
+            let (leased, good_until) = match call.lease(free).await {
+                Ok(leased) => leased,
+                Err(error) => {
+                    failed = Some(error);
+                    continue;
+                }
+            };
+            count += leased.len();
+            look = leased.len() == free && going.as_ref().is_some_and(|g| (g.more)());
+            running.extend(leased.into_iter().map(|errand| call.carry_out(errand, good_until)));
+        }
+        if running.is_empty() {
+            return failed.map_or(Ok(count), Err);
+        }
+        tokio::select! {
+            // One that could not be settled cuts off no call of the others.
+            Some(result) = running.next() => failed = failed.or(result.err()),
+            () = rung(going.as_mut()), if !look => look = going.as_ref().is_some_and(|g| (g.more)()),
+        }
     }
-    failed.map_or(Ok(count), Err)
+}
+
+async fn rung(going: Option<&mut Going<'_>>) {
+    match going {
+        // Rung or not: it looks again.
+        Some(going) => drop(tokio::time::timeout(going.look_every, going.bell.changed()).await),
+        None => std::future::pending().await,
+    }
 }
 
 struct Calls<'a> {
@@ -61,23 +111,41 @@ struct Calls<'a> {
     setup: &'a Setup,
     desk: &'a dyn Desk,
     breakers: &'a Breakers,
-    health: &'a Health,
+    worker: &'a Worker,
     clock: &'a dyn Clock,
     edge: &'a str,
-    /// By the boot-time clock: later than this, the lease could run out during the call.
-    good_until: i64,
 }
 
 impl Calls<'_> {
-    async fn carry_out(&self, errand: Leased) -> LedgerResult<()> {
+    /// Leases so many, and says until when by the boot-time clock a call may begin: later, the lease could run out during it.
+    async fn lease(&self, limit: usize) -> LedgerResult<(Vec<Leased>, i64)> {
+        let info = self.desk.info();
+        if self.breakers.probe_due(self.edge, self.clock.now()) && self.desk.probe().await.is_ok() {
+            self.breakers.close(self.edge);
+        }
+        let lease_ms = self.setup.catalog.main.work.lease.ms().max(info.timeout_ms + 15_000);
+        let request = LeaseRequest {
+            edge: self.edge.to_owned(),
+            owner: self.worker.owner.clone(),
+            now: self.clock.now(),
+            lease_ms,
+            quiet_ms: info.quiet_ms(),
+            limit,
+            witnesses_only: self.breakers.is_open(self.edge),
+        };
+        let leased_boot_ms = self.clock.boot_ms();
+        Ok((self.ledger.lease(request).await?, leased_boot_ms + lease_ms - info.timeout_ms))
+    }
+
+    async fn carry_out(&self, errand: Leased, good_until: i64) -> LedgerResult<()> {
         let end = match (errand.step, &errand.load) {
             (Step::Send, Load::Create { draft, .. }) => {
-                let result = gate::watched(|| self.may_send(), self.desk.create(draft)).await;
+                let result = gate::watched(|| self.may_send(good_until), self.desk.create(draft)).await;
                 self.ended(&errand, result).await?
             }
             (Step::Witness, Load::Create { draft, .. }) => self.look_for(&errand, &draft.key).await,
             (Step::Send, Load::Amend { ticket, change, .. }) => {
-                let result = gate::watched(|| self.may_send(), self.desk.amend(ticket, change)).await;
+                let result = gate::watched(|| self.may_send(good_until), self.desk.amend(ticket, change)).await;
                 self.ended_plain(&errand, result).await?
             }
             (Step::Witness, Load::Amend { ticket, .. }) => match self.desk.has_mark(ticket, &errand.mark).await {
@@ -97,8 +165,8 @@ impl Calls<'_> {
 
     /// Asked immediately before the first byte, after every wait for a slot or a rate: a process that was stopped and
     /// woken may have lost its lease, and a breaker that opened meanwhile holds back the rest of its queue.
-    fn may_send(&self) -> Result<(), String> {
-        if self.clock.boot_ms() > self.good_until {
+    fn may_send(&self, good_until: i64) -> Result<(), String> {
+        if self.clock.boot_ms() > good_until {
             return Err("its lease may have run out before it was sent; it is leased again".to_owned());
         }
         if self.breakers.is_open(self.edge) {
@@ -118,7 +186,7 @@ impl Calls<'_> {
     async fn ended(&self, errand: &Leased, result: Result<Created, CallError>) -> LedgerResult<End> {
         match result {
             Ok(created) => {
-                self.health.well(self.ledger, self.edge, Work::Tickets, self.clock.now()).await?;
+                self.worker.health.well(self.ledger, self.edge, Work::Tickets, self.clock.now()).await?;
                 metrics::counter!("lastmile_tickets_total", "desk" => self.desk.info().name.clone()).increment(1);
                 Ok(End::Filed(created))
             }
@@ -129,7 +197,7 @@ impl Calls<'_> {
     async fn ended_plain(&self, errand: &Leased, result: Result<(), CallError>) -> LedgerResult<End> {
         match result {
             Ok(()) => {
-                self.health.well(self.ledger, self.edge, Work::Tickets, self.clock.now()).await?;
+                self.worker.health.well(self.ledger, self.edge, Work::Tickets, self.clock.now()).await?;
                 Ok(End::Done)
             }
             Err(error) => self.fails(errand, &error).await,
@@ -141,7 +209,7 @@ impl Calls<'_> {
             let (at, code, reason) = (self.clock.now(), gate::HELD.to_owned(), reason.clone());
             return Ok(End::Retry { at, code, reason, new_group: None });
         }
-        self.health.failed(self.ledger, self.edge, Work::Tickets, error, self.clock.now()).await?;
+        self.worker.health.failed(self.ledger, self.edge, Work::Tickets, error, self.clock.now()).await?;
         Ok(self.failed(errand, error))
     }
 

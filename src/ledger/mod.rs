@@ -476,6 +476,10 @@ pub struct Held {
     pub desk_updated_at: Option<Timestamp>,
     /// The key was seen on the ticket.
     pub key_confirmed: bool,
+    /// Its closing is recorded.
+    pub closed: bool,
+    /// When we last looked at it.
+    pub checked_at: Timestamp,
     /// Its order was taken back, and our own closing of it was sent (whether or not its answer is known).
     pub close_sent: bool,
 }
@@ -627,6 +631,9 @@ pub trait Ledger: Views {
     /// Open tickets of a desk not checked since `before`, longest unchecked first. New ones stand at 0 and those that
     /// could not be read at 1, where only a `before` of at most 2 looks.
     async fn tickets_to_check(&self, desk: &str, before: Timestamp, limit: usize) -> LedgerResult<Vec<Held>>;
+
+    /// How many tickets of a desk are open.
+    async fn open_tickets(&self, desk: &str) -> LedgerResult<i64>;
 
     /// Those of the desk's references that are tickets of ours still open (or closed: they may have been reopened).
     async fn held(&self, desk: &str, ref_ids: &[String]) -> LedgerResult<Vec<Held>>;

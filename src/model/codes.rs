@@ -2,7 +2,7 @@
 //! ticket can be lost or doubled; a test compares this list with the pages and with what the code uses.
 
 /// All of them, in order.
-pub const CODES: [&str; 34] = [
+pub const CODES: [&str; 33] = [
     "E-ABANDONED",
     "E-AUTH",
     "E-BROKEN",
@@ -15,7 +15,6 @@ pub const CODES: [&str; 34] = [
     "E-HELD",
     "E-KEY",
     "E-LEDGER",
-    "E-MAPPING",
     "E-NOT-JSON",
     "E-ORDER",
     "E-OUTCOME",

@@ -6,35 +6,78 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::sync::Notify;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::desk::Desk;
 use crate::flow::{Breakers, Setup, Work, Worker, complete, dispatch, edge_answers, edge_fails, intake, plan, sync};
 use crate::ledger::{Ledger, LedgerResult};
 use crate::model::{Clock, Timestamp};
 
 /// Longest sleep of a loop that was not woken.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// The same in milliseconds.
+const LOOK_EVERY_MS: i64 = 500;
+/// Batches of fresh tickets read back in one round.
+const READ_BACKS: usize = 8;
+/// How often open tickets are counted to pace the full pass.
+const COUNT_EVERY_MS: i64 = 600_000;
 /// After a failure of the ledger.
 const AFTER_FAILURE: Duration = Duration::from_secs(2);
 /// How long a stop waits for calls under way.
 const STOP_WITHIN: Duration = Duration::from_secs(25);
 
-/// Wakes every loop: something arrived. A hint and never needed.
+/// Wakes loops. A hint and never needed; one that comes while a loop is at work makes it look once more.
 #[derive(Debug, Clone, Default)]
-pub struct Wake(Arc<Notify>);
+pub struct Wake {
+    orders: Arc<watch::Sender<()>>,
+    errands: Arc<watch::Sender<()>>,
+}
 
 impl Wake {
-    /// Something arrived.
-    pub fn wake(&self) {
-        self.0.notify_waiters();
+    /// Orders arrived, or may be planned now.
+    pub fn orders(&self) {
+        self.orders.send_replace(());
     }
 
-    async fn nap(&self, at_most: Duration) {
-        // Woken or not: the loop looks again.
-        let _ = tokio::time::timeout(at_most, self.0.notified()).await;
+    /// Calls outward are due.
+    pub fn errands(&self) {
+        self.errands.send_replace(());
     }
+
+    /// Anything may have happened.
+    pub fn all(&self) {
+        self.orders();
+        self.errands();
+    }
+
+    fn listen(&self, to: Listen) -> Option<watch::Receiver<()>> {
+        match to {
+            Listen::Orders => Some(self.orders.subscribe()),
+            Listen::Errands => Some(self.errands.subscribe()),
+            Listen::Time => None,
+        }
+    }
+}
+
+/// What wakes a loop.
+#[derive(Debug, Clone, Copy)]
+enum Listen {
+    Orders,
+    Errands,
+    /// Nothing but the time: what it asks of the outside is paced.
+    Time,
+}
+
+async fn woken(bell: Option<&mut watch::Receiver<()>>) {
+    if let Some(bell) = bell
+        && bell.changed().await.is_ok()
+    {
+        return;
+    }
+    // No bell, or a closed one: it never rings.
+    std::future::pending().await
 }
 
 /// The running loops.
@@ -100,12 +143,12 @@ impl Runtime {
     /// Starts a loop for planning, and those of every desk and source of the setup.
     pub fn start(&self) {
         let hands = self.hands();
-        self.run("plan", self.stop.clone(), move || {
+        self.run("plan", Listen::Orders, self.stop.clone(), move || {
             let hands = hands.clone();
             async move {
                 let planned = plan::step(&*hands.ledger, &hands.setup.load_full(), &*hands.clock).await?;
                 if planned > 0 {
-                    hands.wake.wake();
+                    hands.wake.errands();
                 }
                 Ok(planned > 0)
             }
@@ -143,20 +186,14 @@ impl Runtime {
     }
 
     fn start_desk(&self, name: &str, stop: &CancellationToken) {
-        let (hands, desk) = (self.hands(), name.to_owned());
-        self.run("dispatch", stop.clone(), move || {
-            let (hands, desk) = (hands.clone(), desk.clone());
-            async move {
-                let setup = hands.setup.load_full();
-                let Some(desk) = setup.desks.get(&desk) else { return Ok(false) };
-                let worked =
-                    dispatch::step(&*hands.ledger, &setup, &**desk, &hands.worker, &hands.breakers, &*hands.clock).await?;
-                Ok(worked > 0)
-            }
+        let (hands, desk, stopping) = (self.hands(), name.to_owned(), stop.clone());
+        self.run("dispatch", Listen::Errands, stop.clone(), move || {
+            let (hands, desk, stopping) = (hands.clone(), desk.clone(), stopping.clone());
+            async move { dispatch_round(&hands, &desk, &stopping).await }
         });
         let (hands, desk) = (self.hands(), name.to_owned());
         let times = Arc::new(tokio::sync::Mutex::new(SyncTimes::default()));
-        self.run("sync", stop.clone(), move || {
+        self.run("sync", Listen::Time, stop.clone(), move || {
             let (hands, desk, times) = (hands.clone(), desk.clone(), Arc::clone(&times));
             async move { sync_round(&hands, &desk, &mut *times.lock().await).await }
         });
@@ -164,7 +201,7 @@ impl Runtime {
 
     fn start_source(&self, name: &str, stop: &CancellationToken) {
         let (hands, source) = (self.hands(), name.to_owned());
-        self.run("complete", stop.clone(), move || {
+        self.run("complete", Listen::Errands, stop.clone(), move || {
             let (hands, source) = (hands.clone(), source.clone());
             async move {
                 let setup = hands.setup.load_full();
@@ -174,7 +211,7 @@ impl Runtime {
         });
         let (hands, source) = (self.hands(), name.to_owned());
         let times = Arc::new(tokio::sync::Mutex::new(PollTimes::default()));
-        self.run("poll", stop.clone(), move || {
+        self.run("poll", Listen::Time, stop.clone(), move || {
             let (hands, source, times) = (hands.clone(), source.clone(), Arc::clone(&times));
             async move { poll_round(&hands, &source, &mut *times.lock().await).await }
         });
@@ -182,16 +219,17 @@ impl Runtime {
 
     fn start_upkeep(&self) {
         let (ledger, setup, clock) = (Arc::clone(&self.ledger), Arc::clone(&self.setup), Arc::clone(&self.clock));
-        let next = Arc::new(tokio::sync::Mutex::new(None));
-        self.run("upkeep", self.stop.clone(), move || {
+        // Not in the first minute: a start has better things to do.
+        let next = Arc::new(tokio::sync::Mutex::new(clock.now().plus_secs(60)));
+        self.run("upkeep", Listen::Time, self.stop.clone(), move || {
             let (ledger, setup, clock, next) = (Arc::clone(&ledger), setup.load_full(), Arc::clone(&clock), Arc::clone(&next));
             async move {
                 let mut next = next.lock().await;
                 let now = clock.now();
-                if next.is_some_and(|at| now < at) {
+                if now < *next {
                     return Ok(false);
                 }
-                *next = Some(now.plus_secs(3600));
+                *next = now.plus_secs(3600);
                 let kept = &setup.catalog.main.retention;
                 ledger.erase(now.plus_ms(-kept.inbox.ms()), now.plus_ms(-kept.persons.ms())).await?;
                 ledger.checkpoint(now).await?;
@@ -201,15 +239,19 @@ impl Runtime {
     }
 
     /// Loops a step: at once again while it finds work, else after a nap.
-    fn run<F, Fut>(&self, stage: &'static str, stop: CancellationToken, step: F)
+    fn run<F, Fut>(&self, stage: &'static str, listen: Listen, stop: CancellationToken, step: F)
     where
         F: Fn() -> Fut + Send + 'static,
         Fut: Future<Output = LedgerResult<bool>> + Send,
     {
-        let wake = self.wake.clone();
+        let mut bell = self.wake.listen(listen);
         self.tasks.spawn(async move {
             let mut failing = false;
             while !stop.is_cancelled() {
+                // What rings from here on makes the next nap short.
+                if let Some(bell) = &mut bell {
+                    bell.mark_unchanged();
+                }
                 let nap = match step().await {
                     Ok(worked) => {
                         failing = false;
@@ -224,7 +266,10 @@ impl Runtime {
                     }
                 };
                 if !nap.is_zero() {
-                    tokio::select! { () = stop.cancelled() => {}, () = wake.nap(nap) => {} }
+                    let until = tokio::time::sleep(nap);
+                    // While the ledger refuses, no bell shortens the wait.
+                    let bell = if failing { None } else { bell.as_mut() };
+                    tokio::select! { () = stop.cancelled() => {}, () = until => {}, () = woken(bell) => {} }
                 }
             }
         });
@@ -236,6 +281,17 @@ impl Runtime {
         self.tasks.close();
         tokio::time::timeout(STOP_WITHIN, self.tasks.wait()).await.is_ok()
     }
+}
+
+/// Works through a desk's errands until none is left, the edge is stopped, or the setup is another.
+async fn dispatch_round(hands: &Hands, desk: &str, stopping: &CancellationToken) -> LedgerResult<bool> {
+    let setup = hands.setup.load_full();
+    let Some(desk) = setup.desks.get(desk) else { return Ok(false) };
+    let more = || !stopping.is_cancelled() && Arc::ptr_eq(&setup, &hands.setup.load());
+    let going = dispatch::Going { bell: hands.wake.errands.subscribe(), more: &more, look_every: LOOK_EVERY };
+    let worked =
+        dispatch::pump(&*hands.ledger, &setup, &**desk, &hands.worker, &hands.breakers, &*hands.clock, Some(going)).await?;
+    Ok(worked > 0)
 }
 
 /// When a source is polled next, and by which schedule that was said.
@@ -266,7 +322,7 @@ async fn poll_round(hands: &Hands, source: &str, times: &mut PollTimes) -> Ledge
     let broken = match intake::poll(&*hands.ledger, &**source, &*hands.clock).await {
         Ok(polled) => {
             if polled.any() {
-                hands.wake.wake();
+                hands.wake.all();
             }
             polled.broken
         }
@@ -284,9 +340,40 @@ async fn poll_round(hands: &Hands, source: &str, times: &mut PollTimes) -> Ledge
 #[derive(Debug, Default)]
 struct SyncTimes {
     changes: Option<Timestamp>,
+    /// Next batch of the full pass, and how far the batches lie apart.
+    pass: Option<Timestamp>,
+    pass_every_ms: i64,
+    counted: Option<Timestamp>,
     sweep: Option<Timestamp>,
     /// Nothing is asked before: the desk did not answer.
     rest: Option<Timestamp>,
+}
+
+impl SyncTimes {
+    /// A batch of the full pass when due: all open tickets evenly over the span, also after a long absence.
+    async fn pass(
+        &mut self,
+        ledger: &dyn Ledger,
+        desk: &dyn Desk,
+        span_ms: i64,
+        clock: &dyn Clock,
+    ) -> Result<(), sync::SyncError> {
+        let now = clock.now();
+        if self.counted.is_none_or(|at| now >= at) {
+            let (info, open) = (desk.info(), ledger.open_tickets(&desk.info().name).await?);
+            let batch = i64::try_from(info.status_batch.max(1)).unwrap_or(i64::MAX);
+            self.pass_every_ms = span_ms.saturating_mul(batch).checked_div(open).unwrap_or(span_ms).clamp(1, span_ms / 24 + 1);
+            self.counted = Some(now.plus_ms(COUNT_EVERY_MS));
+        }
+        let due = *self.pass.get_or_insert(now);
+        if now < due {
+            return Ok(());
+        }
+        // Time lost while the desk was away is not made up for by a burst.
+        self.pass = Some(due.plus_ms(self.pass_every_ms).max(now.plus_ms(-LOOK_EVERY_MS)));
+        sync::full_pass(ledger, desk, now.plus_ms(-span_ms), clock).await?;
+        Ok(())
+    }
 }
 
 /// When a desk was last asked with success: an alarm on its age notices a loop that hangs, too.
@@ -316,10 +403,17 @@ async fn sync_round(hands: &Hands, desk: &str, times: &mut SyncTimes) -> LedgerR
             busy |= synced.more;
             sync::look_again(ledger, &**desk, clock).await?;
             if synced.changed > 0 {
-                hands.wake.wake();
+                hands.wake.all();
             }
         }
-        sync::full_pass(ledger, &**desk, now.plus_ms(-work.full_pass.ms()), clock).await?;
+        // Fresh tickets soon: their keys are read back. A full batch means that more wait; bounded, because a desk that
+        // says nothing of a ticket leaves it fresh.
+        for _ in 0..READ_BACKS {
+            if sync::read_back(ledger, &**desk, clock).await? < desk.info().status_batch {
+                break;
+            }
+        }
+        times.pass(ledger, &**desk, work.full_pass.ms(), clock).await?;
         if times.sweep.is_none_or(|at| now >= at) {
             times.sweep = Some(now.plus_ms(work.sweep_every.ms()));
             sync::sweep(ledger, &**desk, clock).await?;

@@ -1,5 +1,9 @@
 //! The demo's configuration, as the text files a person would write.
 
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
 use super::company::APPS;
 use super::platform::{HOOK_SECRET, LIST_TOKEN, REPORT_SECRET};
 
@@ -62,6 +66,22 @@ pub fn files(platform_url: &str, jira_url: &str, servicenow_url: &str, listen: &
         files.push((format!("secrets/{name}"), format!("{secret}\n")));
     }
     files
+}
+
+/// Writes one of the [`files`] below a folder; a secret can be read by its owner only.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn write(folder: &Path, path: &str, text: &str) -> io::Result<()> {
+    let file = folder.join(path);
+    if let Some(parent) = file.parent() {
+        std::fs::create_dir_all(parent)?;
+    }
+    std::fs::write(&file, text)?;
+    if path.starts_with("secrets/") {
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600))?;
+    }
+    Ok(())
 }
 
 fn main_file(listen: &str) -> String {

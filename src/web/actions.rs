@@ -4,10 +4,10 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
-use super::WebState;
 use super::access::Reader;
 use super::extract::SignedForm;
 use super::problem::{Code, Refused};
+use super::{WebState, Woken};
 use crate::ledger::{Acted, Action, Recorded};
 use crate::model::{Id, Outcome};
 
@@ -58,7 +58,7 @@ pub(super) async fn carry_out(state: &WebState, reader: &Reader, deed: Deed) -> 
             Did::Replayed(replay(state, reader, id, missing).await?)
         }
     };
-    (state.wake)();
+    (state.wake)(Woken::All);
     Ok(did)
 }
 

@@ -10,9 +10,9 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use super::WebState;
 use super::extract::{Asked, Raw};
 use super::problem::{Code, Refused};
+use super::{WebState, Woken};
 use crate::flow::intake::IntakeError;
 use crate::flow::sync::HintError;
 use crate::http::Inbound;
@@ -62,7 +62,9 @@ pub(super) async fn source(
     let inbound = inbound(format!("/hooks/{name}"), query, &headers, &body, peer, now);
     match crate::flow::intake::take(&*state.ledger, &**source, inbound, now).await {
         Ok(results) => {
-            (state.wake)();
+            // A new order owes nobody a call yet.
+            let only_new = results.iter().all(|r| matches!(r, Recorded::New { .. } | Recorded::Repeat { .. }));
+            (state.wake)(if only_new { Woken::Orders } else { Woken::All });
             if results.contains(&Recorded::Conflict) {
                 let words = "an event of this id came before with another body; it was not taken";
                 return Err(Refused::new(Code::EventConflict, words).with("results", results));
@@ -95,7 +97,7 @@ pub(super) async fn desk(
     let inbound = inbound(format!("/hooks/desk/{name}"), query, &headers, &body, peer, state.clock.now());
     match crate::flow::sync::hint(&*state.ledger, &**desk, inbound, &*state.clock).await {
         Ok(tickets) => {
-            (state.wake)();
+            (state.wake)(Woken::All);
             Ok((StatusCode::ACCEPTED, Json(json!({"tickets": tickets}))).into_response())
         }
         Err(HintError::Refused(refusal)) => {

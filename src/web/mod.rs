@@ -35,6 +35,15 @@ pub use access::Reader;
 pub use api::document as openapi;
 pub use server::serve;
 
+/// What a request may have made due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Woken {
+    /// Orders to plan.
+    Orders,
+    /// Anything.
+    All,
+}
+
 /// What handlers need.
 #[derive(Clone)]
 pub struct WebState {
@@ -53,7 +62,7 @@ pub struct WebState {
     /// A line for every page (the demo says what it is).
     pub note: Option<String>,
     /// Tells the loops that something arrived.
-    pub wake: Arc<dyn Fn() + Send + Sync>,
+    pub wake: Arc<dyn Fn(Woken) + Send + Sync>,
     /// Sessions, failed sign-ins and how many read at once.
     pub gate: Arc<Gate>,
     /// Which desks and platforms are held back.

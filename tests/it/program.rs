@@ -170,9 +170,7 @@ impl Site {
     }
 
     pub fn write(&self, path: &str, text: &str) {
-        let path = self.config().join(path);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, text).unwrap();
+        config::write(&self.config(), path, text).unwrap();
     }
 
     pub fn remove(&self, path: &str) {

@@ -61,7 +61,6 @@ fn groups(jira: bool) -> BTreeSet<String> {
 /// Writes the configuration as files, so that a curious person can read it and try the other commands on it, and
 /// loads it as any other.
 pub(super) fn configuration(folder: &Path, stage: &Stage, address: SocketAddr, faults: &[AskedFault]) -> anyhow::Result<Catalog> {
-    let config = folder.join("config");
     for (path, mut text) in config::files(stage.platform.url(), stage.jira.url(), stage.servicenow.url(), &address.to_string()) {
         match path.as_str() {
             "lastmile.toml" => {
@@ -72,13 +71,9 @@ pub(super) fn configuration(folder: &Path, stage: &Stage, address: SocketAddr, f
             "desks/servicenow.toml" => text = with_lag(&text, lag_secs(faults, false)),
             _ => {}
         }
-        let path = config.join(path);
-        if let Some(parent) = path.parent() {
-            std::fs::create_dir_all(parent)?;
-        }
-        std::fs::write(path, text)?;
+        config::write(&folder.join("config"), &path, &text)?;
     }
-    Ok(Catalog::load(&config)?)
+    Ok(Catalog::load(&folder.join("config"))?)
 }
 
 fn lag_secs(faults: &[AskedFault], jira: bool) -> Option<i64> {

@@ -54,7 +54,7 @@ pub(super) struct Rest {
 /// What a row of a search by key turned out to be.
 enum Found {
     /// Ours.
-    Ours(TicketStatus),
+    Ours(Box<TicketStatus>),
     /// It carries the key, but somebody else made it.
     Copy,
     /// It does not carry the key.
@@ -191,7 +191,7 @@ impl Rest {
             _ => true,
         };
         row.status.key = Some(key.clone());
-        Ok(if ours { Found::Ours(row.status) } else { Found::Copy })
+        Ok(if ours { Found::Ours(Box::new(row.status)) } else { Found::Copy })
     }
 
     fn url(&self, ticket: &TicketRef) -> Option<String> {
@@ -268,7 +268,7 @@ impl Desk for Rest {
                     return Err(CallError::retry("E-SHAPE", format!("{} found a ticket without an id", self.wire.edge())));
                 };
                 match self.carries(row, key).await? {
-                    Found::Ours(status) => found.push(status),
+                    Found::Ours(status) => found.push(*status),
                     Found::Copy => copies += 1,
                     Found::Other => others += 1,
                     Found::Gone => {}

@@ -18,8 +18,8 @@ use crate::model::{Assignment, Id, Operation, Outcome, Person, State, Timestamp}
 pub(in crate::ledger) async fn anything_due(pool: &SqlitePool, request: &LeaseRequest) -> LedgerResult<bool> {
     let row: Option<(i64,)> = sqlx::query_as(
         "SELECT 1 WHERE EXISTS (SELECT 1 FROM errand WHERE edge = $1 AND state = 'ready' AND due_at <= $2 AND $3 = 0)
-            OR EXISTS (SELECT 1 FROM errand WHERE edge = $1 AND state = 'unclear' AND due_at <= $2)
-            OR EXISTS (SELECT 1 FROM errand WHERE edge = $1 AND state = 'sending' AND lease_until < $2)",
+            OR EXISTS (SELECT 1 FROM errand WHERE edge = $1 AND state IN ('sending', 'unclear') AND state = 'unclear' AND due_at <= $2)
+            OR EXISTS (SELECT 1 FROM errand WHERE edge = $1 AND state IN ('sending', 'unclear') AND state = 'sending' AND lease_until < $2)",
     )
     .bind(&request.edge)
     .bind(request.now.0)
@@ -37,9 +37,9 @@ pub(in crate::ledger) async fn lease(
 ) -> LedgerResult<Vec<Leased>> {
     expire(tx, shared, &request.edge, request.now, request.quiet_ms, request.now).await?;
     let limit = i64::try_from(request.limit).unwrap_or(i64::MAX);
-    let asking = claim(tx, request, "unclear", limit).await?;
+    let asking = claim(tx, request, CLAIM_UNCLEAR, limit).await?;
     let left = limit - i64::try_from(asking.len()).unwrap_or(limit);
-    let sending = if request.witnesses_only || left <= 0 { Vec::new() } else { claim(tx, request, "ready", left).await? };
+    let sending = if request.witnesses_only || left <= 0 { Vec::new() } else { claim(tx, request, CLAIM_READY, left).await? };
     write_attempts(tx, request, &asking, &sending).await?;
     let creates: Vec<Move> = sending
         .iter()
@@ -83,7 +83,7 @@ pub(in crate::ledger) async fn expire(
     let found: Vec<(i64, String, Option<i64>, Option<i64>)> = sqlx::query_as(
         "UPDATE errand SET state = CASE WHEN kind = 'report' AND $5 = 0 THEN 'ready' ELSE 'unclear' END, lease_no = lease_no + 1, misses = 0,
             due_at = $2, quiet_until = $3, code = 'E-ABANDONED', reason = 'the process that sent it stopped before it heard the answer'
-         WHERE edge = $1 AND state = 'sending' AND lease_until < $4 RETURNING id, kind, assignment_id, ticket_id",
+         WHERE edge = $1 AND state IN ('sending', 'unclear') AND state = 'sending' AND lease_until < $4 RETURNING id, kind, assignment_id, ticket_id",
     )
     .bind(edge)
     .bind(now.0)
@@ -133,24 +133,29 @@ struct Claim {
     rank: i64,
 }
 
-/// The `UPDATE` re-checks the state, so that two claimers never both win a row.
-async fn claim(tx: &mut SqliteConnection, request: &LeaseRequest, state: &str, limit: i64) -> LedgerResult<Vec<Claim>> {
-    let mut claims: Vec<Claim> = sqlx::query_as(
-        "UPDATE errand SET lease_no = lease_no + 1, lease_owner = $3, lease_until = $4,
-            state = CASE WHEN state = 'ready' THEN 'sending' ELSE state END,
-            attempts = attempts + (CASE WHEN state = 'ready' THEN 1 ELSE 0 END),
-            due_at = CASE WHEN state = 'ready' THEN due_at ELSE $4 END
-         WHERE state = $5 AND id IN (SELECT id FROM errand WHERE edge = $1 AND state = $5 AND due_at <= $2 ORDER BY rank LIMIT $6)
-         RETURNING id, kind, ticket_id, assignment_id, mark, body, lease_no, failures, misses, quiet_until, made_at, rank",
-    )
-    .bind(&request.edge)
-    .bind(request.now.0)
-    .bind(&request.owner)
-    .bind(request.now.plus_ms(request.lease_ms).0)
-    .bind(state)
-    .bind(limit)
-    .fetch_all(tx)
-    .await?;
+/// Claims of unclear errands: their witnesses are asked, and asked again when this lease is over.
+const CLAIM_UNCLEAR: &str = "
+    UPDATE errand SET lease_no = lease_no + 1, lease_owner = $3, lease_until = $4, due_at = $4
+    WHERE state = 'unclear' AND id IN
+        (SELECT id FROM errand WHERE edge = $1 AND state IN ('sending', 'unclear') AND state = 'unclear' AND due_at <= $2 ORDER BY rank LIMIT $5)
+    RETURNING id, kind, ticket_id, assignment_id, mark, body, lease_no, failures, misses, quiet_until, made_at, rank";
+/// Claims of ready errands: they are sent.
+const CLAIM_READY: &str = "
+    UPDATE errand SET lease_no = lease_no + 1, lease_owner = $3, lease_until = $4, state = 'sending', attempts = attempts + 1
+    WHERE state = 'ready' AND id IN (SELECT id FROM errand WHERE edge = $1 AND state = 'ready' AND due_at <= $2 ORDER BY rank LIMIT $5)
+    RETURNING id, kind, ticket_id, assignment_id, mark, body, lease_no, failures, misses, quiet_until, made_at, rank";
+
+/// The `UPDATE` re-checks the state, so that two claimers never both win a row. The states stand in the text: only so
+/// are the partial indexes used.
+async fn claim(tx: &mut SqliteConnection, request: &LeaseRequest, query: &'static str, limit: i64) -> LedgerResult<Vec<Claim>> {
+    let mut claims: Vec<Claim> = sqlx::query_as(query)
+        .bind(&request.edge)
+        .bind(request.now.0)
+        .bind(&request.owner)
+        .bind(request.now.plus_ms(request.lease_ms).0)
+        .bind(limit)
+        .fetch_all(tx)
+        .await?;
     claims.sort_by_key(|c| c.rank);
     Ok(claims)
 }

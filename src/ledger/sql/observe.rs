@@ -13,7 +13,7 @@ use crate::model::{Id, Key, Outcome, State, Timestamp};
 /// `checked_at` of a ticket that could not be read; 0 is one that nobody looked at yet.
 const UNREAD: i64 = 1;
 
-type HeldRow = (i64, String, String, String, Option<i64>, i64, bool);
+type HeldRow = (i64, String, String, String, Option<i64>, i64, bool, String, i64);
 
 /// Selects [`HeldRow`]s. A closing of ours counts from its first byte on: the desk may show it before it answers.
 macro_rules! select_held {
@@ -21,7 +21,7 @@ macro_rules! select_held {
         concat!(
             "SELECT id, ref_id, ref_number, key, desk_updated_at, key_confirmed,
                 EXISTS (SELECT 1 FROM errand AS e WHERE e.ticket_id = ticket.id AND e.kind = 'close' AND e.attempts > 0
-                    AND e.state <> 'dropped') FROM ticket ",
+                    AND e.state <> 'dropped'), state, checked_at FROM ticket ",
             $rest
         )
     };
@@ -29,12 +29,14 @@ macro_rules! select_held {
 
 fn held_of(rows: Vec<HeldRow>) -> Vec<Held> {
     rows.into_iter()
-        .map(|(id, ref_id, number, key, updated, confirmed, close_sent)| Held {
+        .map(|(id, ref_id, number, key, updated, confirmed, close_sent, state, checked)| Held {
             id: Id(id),
             ticket: TicketRef { id: ref_id, number },
             key: Key(key),
             desk_updated_at: updated.map(Timestamp),
             key_confirmed: confirmed == 1,
+            closed: state == "closed",
+            checked_at: Timestamp(checked),
             close_sent,
         })
         .collect()
@@ -57,6 +59,13 @@ pub(in crate::ledger) async fn tickets_to_check(
     .fetch_all(pool)
     .await?;
     Ok(held_of(found))
+}
+
+/// How many tickets of a desk are open.
+pub(in crate::ledger) async fn open_tickets(pool: &SqlitePool, desk: &str) -> LedgerResult<i64> {
+    let (open,): (i64,) =
+        sqlx::query_as("SELECT COUNT(*) FROM ticket WHERE desk = $1 AND state = 'open'").bind(desk).fetch_one(pool).await?;
+    Ok(open)
 }
 
 /// Those of the references that are ours.

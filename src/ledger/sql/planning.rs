@@ -17,7 +17,8 @@ const CANDIDATES: &str = "
     SELECT a.id, a.state, a.revision, a.received_at, i.document,
            1 + (SELECT COUNT(*) FROM ticket_item AS ti WHERE ti.assignment_id = a.id),
            (SELECT t.ref_number FROM assignment AS p JOIN ticket AS t ON t.id = p.ticket_id
-             WHERE p.lane = a.lane AND p.state IN ('open', 'rework') AND (p.lane_at, p.id) < (a.lane_at, a.id) LIMIT 1)
+             WHERE p.lane = a.lane AND p.state IN ('received', 'planned', 'due', 'sending', 'unclear', 'open', 'rework')
+               AND p.state IN ('open', 'rework') AND (p.lane_at, p.id) < (a.lane_at, a.id) LIMIT 1)
     FROM assignment AS a JOIN inbox AS i ON i.id = a.document_id
     WHERE a.state IN ('received', 'planned') AND a.parked_at IS NULL AND a.revocation = $1 AND a.plan_at <= $2
       AND NOT EXISTS (SELECT 1 FROM assignment AS p
@@ -72,8 +73,8 @@ pub(in crate::ledger) async fn plan(
         "SELECT a.id, a.source, a.revision, EXISTS (SELECT 1 FROM assignment AS p
             WHERE p.lane = a.lane AND p.state IN ('received', 'planned', 'due', 'sending', 'unclear', 'open', 'rework')
               AND p.parked_at IS NULL AND (p.lane_at, p.id) < (a.lane_at, a.id)
-              AND (a.revocation = 0 OR p.revocation = 1 OR p.state IN ('sending', 'unclear'))) FROM assignment AS a
-         WHERE a.id IN (SELECT value FROM json_each($1)) AND a.state IN ('received', 'planned') AND a.parked_at IS NULL",
+              AND (a.revocation = 0 OR p.revocation = 1 OR p.state IN ('sending', 'unclear')))
+         FROM json_each($1) AS j CROSS JOIN assignment AS a WHERE a.id = j.value AND a.state IN ('received', 'planned') AND a.parked_at IS NULL",
     )
     .bind(rows(&ids)?)
     .fetch_all(&mut *tx)
@@ -232,10 +233,12 @@ async fn supersede(tx: &mut SqliteConnection, shared: &Shared, decisions: &[Deci
     if filing.is_empty() {
         return Ok(());
     }
+    // In this order, whatever the engine thinks: few are filed, and many may wait for their day.
     let overtaken: Vec<(i64, String, i64)> = sqlx::query_as(
-        "SELECT p.id, p.state, a.id FROM json_each($1) AS j JOIN assignment AS a ON a.id = j.value
-         JOIN assignment AS p ON p.lane = a.lane AND (p.lane_at, p.id) < (a.lane_at, a.id)
-         WHERE a.revocation = 1 AND a.state IN ('received', 'planned') AND p.revocation = 0 AND p.state IN ('received', 'planned', 'due')",
+        "SELECT p.id, p.state, a.id FROM json_each($1) AS j CROSS JOIN assignment AS a CROSS JOIN assignment AS p
+         WHERE a.id = j.value AND p.lane = a.lane AND (p.lane_at, p.id) < (a.lane_at, a.id) AND a.revocation = 1 AND a.state IN ('received', 'planned') AND p.revocation = 0
+           AND p.state IN ('received', 'planned', 'due', 'sending', 'unclear', 'open', 'rework')
+           AND p.state IN ('received', 'planned', 'due')",
     )
     .bind(rows(&filing)?)
     .fetch_all(&mut *tx)

@@ -427,10 +427,12 @@ async fn quarantine(tx: &mut SqliteConnection, held: &[Value]) -> LedgerResult<(
 }
 
 type EventMap = HashMap<(String, String), KnownEvent>;
+/// Source, event id, digest, assignment, quarantine row.
+type EventRow = (String, String, String, Option<i64>, Option<i64>);
 
 async fn known_events(tx: &mut SqliteConnection, receipts: &[&Receipt]) -> LedgerResult<EventMap> {
     let asked: Vec<Value> = receipts.iter().map(|r| json!({"s": r.source, "e": r.event_id})).collect();
-    let found: Vec<(String, String, String, Option<i64>, Option<i64>)> = sqlx::query_as(
+    let found: Vec<EventRow> = sqlx::query_as(
         "SELECT i.source, i.event_id, i.digest, i.assignment_id, CASE WHEN i.answer = 'quarantined' THEN
             (SELECT q.id FROM quarantine AS q WHERE q.source = i.source AND q.event_id = i.event_id) END FROM json_each($1) AS j
          JOIN inbox AS i ON i.source = j.value->>'s' AND i.event_id = j.value->>'e'",

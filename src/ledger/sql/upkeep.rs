@@ -1,5 +1,6 @@
 //! Off the hot path: erasure, checkpoints, and the proof that the chains hold.
 
+use futures_util::TryStreamExt;
 use sha2::{Digest, Sha256};
 use sqlx::{SqliteConnection, SqlitePool};
 
@@ -16,7 +17,7 @@ pub(in crate::ledger) async fn erase(
     let mut touched = 0;
     touched += sqlx::query(
         "UPDATE inbox SET document = NULL WHERE document IS NOT NULL AND received_at < $1 AND NOT EXISTS
-            (SELECT 1 FROM assignment AS a WHERE a.document_id = inbox.id
+            (SELECT 1 FROM assignment AS a WHERE a.id = inbox.assignment_id AND a.document_id = inbox.id
                 AND (COALESCE(a.reported_at, a.closed_at) IS NULL OR COALESCE(a.reported_at, a.closed_at) >= $2))",
     )
     .bind(bodies_before.0)
@@ -62,28 +63,30 @@ pub(in crate::ledger) async fn checkpoint(tx: &mut SqliteConnection, now: Timest
     let last: Option<(i64, String)> =
         sqlx::query_as("SELECT at, head FROM checkpoint ORDER BY id DESC LIMIT 1").fetch_optional(&mut *tx).await?;
     let (since, before) = last.unwrap_or((i64::MIN, String::new()));
-    let heads: Vec<(i64, i64, String)> = sqlx::query_as(
+    // One by one: a first checkpoint covers everything there is.
+    let mut heads = sqlx::query_as::<_, (i64, i64, String)>(
         "SELECT a.id, a.chain_seq, a.chain_head FROM assignment AS a JOIN journal AS j ON j.assignment_id = a.id AND j.seq = a.chain_seq
          WHERE j.seen_at > $1 AND j.seen_at <= $2 ORDER BY a.id",
     )
     .bind(since)
     .bind(now.0)
-    .fetch_all(&mut *tx)
-    .await?;
-    if heads.is_empty() {
-        return Ok(None);
-    }
-    let mut hash = Sha256::new();
+    .fetch(&mut *tx);
+    let (mut hash, mut tied) = (Sha256::new(), 0_i64);
     hash.update(before.as_bytes());
-    for (id, seq, head) in &heads {
+    while let Some((id, seq, head)) = heads.try_next().await? {
+        tied += 1;
         hash.update(id.to_le_bytes());
         hash.update(seq.to_le_bytes());
         hash.update(head.as_bytes());
     }
+    drop(heads);
+    if tied == 0 {
+        return Ok(None);
+    }
     let head = hex::encode(hash.finalize());
     sqlx::query("INSERT INTO checkpoint (at, assignments, head) VALUES ($1, $2, $3)")
         .bind(now.0)
-        .bind(i64::try_from(heads.len()).unwrap_or(i64::MAX))
+        .bind(tied)
         .bind(&head)
         .execute(tx)
         .await?;

@@ -293,7 +293,9 @@ impl Ledger for SqliteLedger {
 
     async fn recover(&self, now: Timestamp, quiet_ms: &dyn QuietOf) -> LedgerResult<usize> {
         let rows: Vec<(String,)> =
-            sqlx::query_as("SELECT DISTINCT edge FROM errand WHERE state = 'sending'").fetch_all(&self.readers).await?;
+            sqlx::query_as("SELECT DISTINCT edge FROM errand WHERE state IN ('sending', 'unclear') AND state = 'sending'")
+                .fetch_all(&self.readers)
+                .await?;
         let edges: Arc<Vec<(String, i64)>> =
             Arc::new(rows.into_iter().map(|(edge,)| (edge.clone(), quiet_ms.quiet_ms(&edge))).collect());
         let shared = Arc::clone(&self.shared);
@@ -323,6 +325,10 @@ impl Ledger for SqliteLedger {
 
     async fn tickets_to_check(&self, desk: &str, before: Timestamp, limit: usize) -> LedgerResult<Vec<Held>> {
         sql::observe::tickets_to_check(&self.readers, desk, before, limit).await
+    }
+
+    async fn open_tickets(&self, desk: &str) -> LedgerResult<i64> {
+        sql::observe::open_tickets(&self.readers, desk).await
     }
 
     async fn held(&self, desk: &str, ref_ids: &[String]) -> LedgerResult<Vec<Held>> {

@@ -25,7 +25,9 @@ pub(in crate::web) async fn operations(State(state): State<WebState>, reader: Re
     let lists = state.ledger.operations(&reader.scope, reader.sees_names(), PAGE).await;
     let counts = state.ledger.overview(&reader.scope, now).await;
     match lists.and_then(|lists| Ok((lists, counts?))) {
-        Ok((lists, counts)) => {
+        Ok((lists, mut counts)) => {
+            // The same, with the words that this reader may see.
+            counts.edges.clone_from(&lists.edges);
             let (desks, platforms) = edges(&state, &counts);
             let mut data = to_value(lists);
             for list in ["parked_errands", "unclear", "failing"] {

@@ -94,9 +94,9 @@ async fn viewers_see_no_person_and_no_free_text_and_operators_do() {
 fn deeds(three: &super::bed::Three, quarantined: &str) -> Vec<(String, Value)> {
     let (parked, unclear) = (&three.parked, &three.unclear);
     vec![
+        (format!("errands/{}/retry", parked.errand), json!({})),
         (format!("assignments/{}/unpark", parked.assignment), json!({})),
         (format!("assignments/{}/decide", parked.assignment), json!({"outcome": "rejected", "reason": "no"})),
-        (format!("errands/{}/retry", parked.errand), json!({})),
         (format!("errands/{}/ticket", unclear.errand), json!({"id": "4711"})),
         (format!("errands/{}/no-ticket", unclear.errand), json!({})),
         (format!("quarantine/{quarantined}/replay"), json!({})),

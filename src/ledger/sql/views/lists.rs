@@ -25,10 +25,11 @@ pub(super) const APPLICATIONS_IN: &str = "WITH RECURSIVE place(application) AS (
   SELECT application FROM place WHERE application IS NOT NULL";
 
 /// Natural keys begin with the source and the external id, and are indexed: sources are leapt through, one by one.
+/// `UNION` ends the leaps, whatever the keys are.
 /// What lies between `id/` and `id0` (the character after the slash) begins with `id/`.
 pub(super) const BY_EXTERNAL_ID: &str = "WITH RECURSIVE place(source) AS (
     SELECT (SELECT source FROM assignment ORDER BY natural_key LIMIT 1)
-    UNION ALL
+    UNION
     SELECT (SELECT source FROM assignment WHERE natural_key > p.source || '0' ORDER BY natural_key LIMIT 1)
     FROM place AS p WHERE p.source IS NOT NULL)
   SELECT a.id FROM place AS p CROSS JOIN assignment AS a ON a.natural_key > p.source || '/' || $1 || '/'

@@ -39,7 +39,7 @@ async fn put(pool: &SqlitePool, ids: &IdMaker, row: Row<'_>) -> Id {
             application_name, entitlement_name, beneficiary, persons, lane, lane_at, priority, requested_at, approved_at, received_at,
             state, parked_at, parked_code, parked_reason, content_digest, document_id, eligible_at, admin_group, ticket_id,
             filed_at, closed_at, chain_seq, chain_head)
-         VALUES ($1, $2, 'idm', $2, 1, 'grant', 0, $3, $3 || ' name', 'Role', 'hb', '{\"requester\":\"hr\",\"approvers\":[{\"by\":\"ha\",\"at\":1}]}',
+         VALUES ($1, 'idm/' || $2 || '/grant/1', 'idm', $2, 1, 'grant', 0, $3, $3 || ' name', 'Role', 'hb', '{\"requester\":\"hr\",\"approvers\":[{\"by\":\"ha\",\"at\":1}]}',
             'lane', 0, 1, $5, $5, $5, $4, $6, $7, $8, 'c', $1, $5, $9, $1, $5, $10, 1, 'h')",
     )
     .bind(id.0)

@@ -1,3 +1,0 @@
-//! Benchmarks of what performance is promised for.
-
-fn main() {}
