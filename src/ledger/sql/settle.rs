@@ -27,6 +27,8 @@ struct Row {
     life: Option<String>,
     outcome: Option<String>,
     withdrawn_at: Option<i64>,
+    /// A report of a later closing is owed, or told already.
+    overtaken: bool,
 }
 
 impl Row {
@@ -39,9 +41,14 @@ impl Row {
         self.is_create() && self.withdrawn_at.is_some()
     }
 
+    /// It is certain that a refused or failed call made no ticket; a witness that refuses to answer is certain of nothing.
+    fn was_sent(&self) -> bool {
+        self.state == "sending"
+    }
+
     /// A report whose ticket was opened again while it was under way: it would be untrue now.
     fn is_untrue_report(&self) -> bool {
-        self.kind == "report" && self.outcome.is_none()
+        self.kind == "report" && (self.outcome.is_none() || self.overtaken)
     }
 
     fn lives(&self, state: State) -> bool {
@@ -79,7 +86,8 @@ pub(in crate::ledger) async fn settle(
     let ids: Vec<i64> = ends.iter().map(|e| e.id.0).collect();
     let found: Vec<Row> = sqlx::query_as(
         "SELECT e.id, e.kind, e.state, e.lease_no, e.ticket_id, e.assignment_id, t.ref_id, t.ref_number, t.shape,
-                a.state AS life, a.outcome, a.withdrawn_at
+                a.state AS life, a.outcome, a.withdrawn_at, CASE WHEN e.kind = 'report' THEN EXISTS (SELECT 1 FROM errand AS n
+                    WHERE n.assignment_id = e.assignment_id AND n.kind = 'report' AND n.id > e.id) ELSE 0 END AS overtaken
          FROM errand AS e LEFT JOIN ticket AS t ON t.id = e.ticket_id LEFT JOIN assignment AS a ON a.id = e.assignment_id
          WHERE e.id IN (SELECT value FROM json_each($1))",
     )
@@ -124,7 +132,8 @@ impl Writes {
         match how {
             End::Filed(created) => self.filed(row, created, end.at),
             End::Done => self.done(row, end.at),
-            End::Retry { .. } | End::Park { .. } | End::Clear if row.is_moot_create() => self.never_sent(row, end.at),
+            End::Park { .. } if row.is_moot_create() && row.was_sent() => self.never_sent(row, end.at),
+            End::Retry { .. } | End::Clear if row.is_moot_create() => self.never_sent(row, end.at),
             End::Retry { .. } | End::Park { .. } | End::Clear | End::Miss { .. } if row.is_untrue_report() => {
                 self.untrue(row, end.at)
             }
@@ -173,7 +182,7 @@ impl Writes {
     fn done(&mut self, row: &Row, at: Timestamp) {
         self.errands.push(json!({"id": row.id, "state": "done", "due": at, "done": at}));
         let Some(assignment) = row.assignment_id else { return };
-        if row.kind == "report" && !(row.lives(State::Closed) || row.lives(State::Superseded)) {
+        if row.kind == "report" && (row.overtaken || !(row.lives(State::Closed) || row.lives(State::Superseded))) {
             // Opened again (or ordered anew) while the call was under way: another report follows its next closing.
             let cause = "the platform has the outcome of an earlier closing";
             self.moves.push(Move::ours(assignment, None, "reported", at).cause(cause));
