@@ -74,7 +74,7 @@ impl Declared {
             .and_then(|webhook| Hook::new(&webhook, folder).map_err(|words| note(&["webhook", "verify"], words)).ok());
         let poller = settings
             .poll
-            .and_then(|poll| Poller::new(name, poll, folder).map_err(|(key, words)| note(&["poll", key], words)).ok());
+            .and_then(|poll| Poller::new(name, poll, folder, Arc::clone(&clock)).map_err(|(key, words)| note(&["poll", key], words)).ok());
         let reporter = settings.report.and_then(|report| {
             Reporter::new(name, report, folder, clock).map_err(|(key, words)| note(&["report", key], words)).ok()
         });

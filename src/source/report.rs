@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::auth::{Auth, AuthSettings};
 use crate::catalog::{SecretRef, Span};
 use crate::http::client::{Body, ClientSettings};
-use crate::http::signature::sign_standard;
+use crate::http::signature::{check_signing, sign_standard};
 use crate::http::verdict::by_status;
 use crate::http::{Call, CallError, HttpClient};
 use crate::model::completion::Completion;
@@ -40,7 +40,7 @@ pub struct ReportSettings {
     /// JSON body; a leaf that is exactly one `{{…}}` keeps the value's type. None: the whole completion.
     #[serde(default)]
     pub body: Option<Value>,
-    /// Secret (`whsec_…`) to sign with, after Standard Webhooks.
+    /// Secret to sign with, after Standard Webhooks: `whsec_…` for v1, `whsk_…` (Ed25519) for v1a.
     #[serde(default)]
     pub signing: Option<SecretRef>,
     /// Credentials.
@@ -119,9 +119,9 @@ impl Reporter {
     ) -> Result<Self, (&'static str, String)> {
         let signing = settings.signing.as_ref().map(|s| s.resolve(folder)).transpose().map_err(|words| ("signing", words))?;
         if let Some(secret) = &signing {
-            sign_standard(secret, "check", Timestamp(0), b"").map_err(|refusal| ("signing", refusal.to_string()))?;
+            check_signing(secret).map_err(|refusal| ("signing", refusal.to_string()))?;
         }
-        let auth = settings.auth.resolve(folder).map_err(|words| ("auth", words))?;
+        let auth = settings.auth.resolve(folder).map_err(|words| ("auth", words))?.timed_by(Arc::clone(&clock));
         let timeout = settings.timeout.duration().max(std::time::Duration::from_millis(1));
         let client = HttpClient::new(ClientSettings { timeout, ..ClientSettings::for_edge(edge) }).map_err(|w| ("url", w))?;
         let reporter = Self { settings, signing, auth, client, fill: Fill::default(), clock };
@@ -147,7 +147,7 @@ impl Reporter {
     /// `Reject` when the platform refuses this report for good; else `Retry`.
     pub async fn report(&self, completion: &Completion) -> Result<(), CallError> {
         let call = self.call(completion).map_err(|words| CallError::reject("E-CONFIG", words))?;
-        let answer = self.client.send(call).await.map_err(CallError::of_a_read)?;
+        let answer = self.auth.send(&self.client, call).await.map_err(CallError::of_a_read)?;
         let status = answer.status;
         let taken = if self.settings.success.is_empty() { answer.is_success() } else { self.settings.success.contains(&status) };
         if taken || self.settings.already.contains(&status) {
@@ -169,7 +169,7 @@ impl Reporter {
     /// As the call.
     pub async fn probe(&self) -> Result<(), CallError> {
         let Some(url) = &self.settings.probe_url else { return Ok(()) };
-        let answer = self.client.send(self.auth.on(Call::new("GET", url))).await.map_err(CallError::of_a_read)?;
+        let answer = self.auth.send(&self.client, Call::new("GET", url)).await.map_err(CallError::of_a_read)?;
         if answer.is_success() {
             return Ok(());
         }
@@ -179,7 +179,7 @@ impl Reporter {
     fn call(&self, completion: &Completion) -> Result<Call, String> {
         let context = context(completion)?;
         let bytes = serde_json::to_vec(&self.body(&context)?).map_err(|e| e.to_string())?;
-        let mut call = self.auth.on(Call::new(self.settings.method.as_str(), self.url(&context)?));
+        let mut call = Call::new(self.settings.method.as_str(), self.url(&context)?);
         call.headers.extend(self.headers(&context)?);
         call = call.header(&self.settings.id_header, &completion.id);
         if let Some(secret) = &self.signing {
