@@ -117,7 +117,7 @@ const SMALL_BODY: usize = 64 * 1024;
 pub fn router(state: WebState) -> Router {
     let limit = state.setup.load().catalog.main.server.max_body_bytes;
     let hooks = Router::new()
-        .route("/hooks/{source}", post(hooks::source))
+        .route("/hooks/{source}", post(hooks::source).options(hooks::handshake))
         .route("/hooks/desk/{desk}", post(hooks::desk))
         .layer(DefaultBodyLimit::max(limit));
     let read = Router::new()
