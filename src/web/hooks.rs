@@ -15,12 +15,14 @@ use super::problem::{Code, Refused};
 use super::{WebState, Woken};
 use crate::flow::intake::IntakeError;
 use crate::flow::sync::HintError;
-use crate::http::Inbound;
+use crate::http::{ClientCertificate, Inbound};
 use crate::ledger::Recorded;
 use crate::model::Timestamp;
 use crate::source::{Handshake, HookRefusal};
 
 type Peer = Option<Extension<ConnectInfo<SocketAddr>>>;
+/// The client certificate that our own listener verified.
+type Shown = Option<Extension<ClientCertificate>>;
 type Query = Asked<BTreeMap<String, String>>;
 
 fn inbound(
@@ -29,6 +31,7 @@ fn inbound(
     headers: &HeaderMap,
     body: &Bytes,
     peer: Peer,
+    shown: Shown,
     now: Timestamp,
 ) -> Inbound {
     Inbound {
@@ -41,7 +44,7 @@ fn inbound(
             .collect(),
         body: body.to_vec(),
         peer: peer.map(|Extension(ConnectInfo(peer))| peer.ip()),
-        client_certificate: None,
+        client_certificate: shown.map(|Extension(certificate)| certificate),
         received_at: now,
     }
 }
@@ -51,6 +54,7 @@ pub(super) async fn source(
     State(state): State<WebState>,
     Path(name): Path<String>,
     peer: Peer,
+    shown: Shown,
     Asked(query): Query,
     headers: HeaderMap,
     Raw(body): Raw,
@@ -59,7 +63,7 @@ pub(super) async fn source(
     let source = setup.sources.get(&name);
     let source = source.ok_or_else(|| Refused::new(Code::NoSuchSource, "there is no source of that name"))?;
     let now = state.clock.now();
-    let inbound = inbound(format!("/hooks/{name}"), query, &headers, &body, peer, now);
+    let inbound = inbound(format!("/hooks/{name}"), query, &headers, &body, peer, shown, now);
     if source.takes_rows() {
         let answers = crate::flow::intake::take_rows(&*state.ledger, &**source, inbound, now).await;
         let answers = answers.map_err(|error| refused(&name, error))?;
@@ -125,13 +129,14 @@ pub(super) async fn desk(
     State(state): State<WebState>,
     Path(name): Path<String>,
     peer: Peer,
+    shown: Shown,
     Asked(query): Query,
     headers: HeaderMap,
     Raw(body): Raw,
 ) -> Result<Response, Refused> {
     let setup = state.setup.load_full();
     let desk = setup.desks.get(&name).ok_or_else(|| Refused::new(Code::NoSuchDesk, "there is no desk of that name"))?;
-    let inbound = inbound(format!("/hooks/desk/{name}"), query, &headers, &body, peer, state.clock.now());
+    let inbound = inbound(format!("/hooks/desk/{name}"), query, &headers, &body, peer, shown, state.clock.now());
     match crate::flow::sync::hint(&*state.ledger, &**desk, inbound, &*state.clock).await {
         Ok(tickets) => {
             (state.wake)(Woken::All);
