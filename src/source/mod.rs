@@ -1,17 +1,21 @@
-//! Identity platforms. Webhook and polled list are declared by a mapping; a platform with sessions and a workflow of
+//! Identity platforms. Webhook, polled list and files are declared by a mapping; a platform with sessions and a workflow of
 //! its own has a folder.
 
 pub mod auth;
+pub mod cloud_events;
 pub mod date;
 pub mod declared;
 pub mod field;
+pub mod folder;
 pub mod mapping;
 pub mod midpoint;
 mod native;
 pub mod one_identity;
+pub mod outbox;
 pub mod paging;
 pub mod poll;
 pub mod report;
+pub mod rows;
 pub mod sailpoint;
 pub mod timing;
 pub mod webhook;
@@ -215,6 +219,29 @@ pub trait Source: Send + Sync + std::fmt::Debug {
         None
     }
 
+    /// May this sender deliver? Asked before it sends anything, by anybody.
+    fn handshake(&self, _origin: &str) -> Handshake {
+        Handshake::NotTaken
+    }
+
+    /// Its webhook takes rows, and each is answered: [`Source::accept_rows`] reads it.
+    fn takes_rows(&self) -> bool {
+        false
+    }
+
+    /// Verifies and reads an upload of rows. Nothing is written.
+    ///
+    /// # Errors
+    /// The refusal, answered with 4xx.
+    fn accept_rows(&self, _inbound: Inbound, _now: Timestamp) -> Result<Vec<rows::Row>, HookRefusal> {
+        Err(HookRefusal::NoHook(self.info().name.clone()))
+    }
+
+    /// What became of the events that the last [`Source::pull`] gave, after they were recorded.
+    async fn recorded(&self, _results: &[crate::ledger::Recorded]) -> Result<(), CallError> {
+        Ok(())
+    }
+
     /// Maps a quarantined body afresh, after the mapping was mended.
     fn remap(&self, event_id: &str, body: &str) -> SourceEvent;
 
@@ -262,6 +289,20 @@ pub trait Source: Send + Sync + std::fmt::Debug {
     async fn check(&self) -> Vec<crate::model::finding::Finding>;
 }
 
+/// What a sender hears that asks whether it may deliver (the OPTIONS handshake of CloudEvents).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Handshake {
+    /// This source knows no handshake.
+    NotTaken,
+    /// Not this sender.
+    Refused,
+    /// It may.
+    Granted {
+        /// So many deliveries a minute; none: any number.
+        per_minute: Option<u32>,
+    },
+}
+
 /// Why a webhook is refused with 4xx.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum HookRefusal {
@@ -279,8 +320,15 @@ pub enum HookRefusal {
     NoHook(String),
 }
 
+impl HookRefusal {
+    /// Only the place: serde's own words may quote the body.
+    fn not_json(error: &serde_json::Error) -> Self {
+        Self::NotParseable(format!("line {}, column {}", error.line(), error.column()))
+    }
+}
+
 /// The kinds of sources there are.
-pub const KINDS: [&str; 5] = ["webhook", "poll", "one_identity", "midpoint", "sailpoint"];
+pub const KINDS: [&str; 6] = ["webhook", "poll", "file", "one_identity", "midpoint", "sailpoint"];
 
 /// Makes the source that a file of `sources/` declares. Relative secret files start at `folder`.
 ///
@@ -288,10 +336,10 @@ pub const KINDS: [&str; 5] = ["webhook", "poll", "one_identity", "midpoint", "sa
 /// Everything that is wrong with the file, each with its line.
 pub fn build(name: &str, edge: &EdgeFile, folder: &Path, clock: Arc<dyn Clock>) -> Result<Arc<dyn Source>, Vec<Problem>> {
     match edge.kind.as_str() {
-        "webhook" | "poll" => return Ok(Arc::new(declared::Declared::build(name, &edge.file, folder, clock)?)),
+        "webhook" | "poll" | "file" => return Ok(Arc::new(declared::Declared::build(name, &edge.file, folder, clock)?)),
         "one_identity" => return Ok(Arc::new(one_identity::OneIdentity::build(name, &edge.file, folder)?)),
         "sailpoint" => return Ok(Arc::new(sailpoint::SailPoint::build(name, &edge.file, folder)?)),
-        "midpoint" => return Ok(Arc::new(midpoint::Midpoint::build(name, &edge.file, folder)?)),
+        "midpoint" => return Ok(Arc::new(midpoint::Midpoint::build(name, &edge.file, folder, clock)?)),
         _ => {}
     }
     let help = match nearest(&edge.kind, KINDS) {

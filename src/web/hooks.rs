@@ -16,21 +16,23 @@ use super::problem::{Code, Refused};
 use super::{WebState, Woken};
 use crate::flow::intake::IntakeError;
 use crate::flow::sync::HintError;
-use crate::http::Inbound;
+use crate::http::{ClientCertificate, Inbound};
 use crate::ledger::Recorded;
 use crate::model::Timestamp;
-use crate::source::{HookRefusal, Question, Source};
+use crate::source::{Handshake, HookRefusal, Question, Source};
 
 type Peer = Option<Extension<ConnectInfo<SocketAddr>>>;
+/// The client certificate that our own listener verified.
+type Shown = Option<Extension<ClientCertificate>>;
 type Query = Asked<BTreeMap<String, String>>;
 
 fn inbound(
-    method: &str,
-    path: String,
+    (method, path): (&str, String),
     query: BTreeMap<String, String>,
     headers: &HeaderMap,
     body: &Bytes,
     peer: Peer,
+    shown: Shown,
     now: Timestamp,
 ) -> Inbound {
     Inbound {
@@ -43,7 +45,7 @@ fn inbound(
             .collect(),
         body: body.to_vec(),
         peer: peer.map(|Extension(ConnectInfo(peer))| peer.ip()),
-        client_certificate: None,
+        client_certificate: shown.map(|Extension(certificate)| certificate),
         received_at: now,
     }
 }
@@ -53,21 +55,22 @@ pub(super) async fn source(
     State(state): State<WebState>,
     Path(name): Path<String>,
     peer: Peer,
+    shown: Shown,
     Asked(query): Query,
     headers: HeaderMap,
     Raw(body): Raw,
 ) -> Result<Response, Refused> {
     let source = source_of(&state, &name)?;
-    let inbound = inbound("POST", format!("/hooks/{name}"), query, &headers, &body, peer, state.clock.now());
+    let inbound = inbound(("POST", format!("/hooks/{name}")), query, &headers, &body, peer, shown, state.clock.now());
     taken(&state, &*source, inbound).await
 }
 
 /// Below a source's address, for platforms that use us as a desk: a status is asked for, an order is taken back.
 pub(super) async fn below(
     State(state): State<WebState>,
-    Path((name, rest)): Path<(String, String)>,
-    method: Method,
+    (method, Path((name, rest))): (Method, Path<(String, String)>),
     peer: Peer,
+    shown: Shown,
     Asked(query): Query,
     headers: HeaderMap,
     Raw(body): Raw,
@@ -76,7 +79,8 @@ pub(super) async fn below(
     if !source.info().capabilities.asks {
         return Err(Refused::new(Code::NotFound, "this source has nothing below its address"));
     }
-    let inbound = inbound(method.as_str(), format!("/hooks/{name}/{rest}"), query, &headers, &body, peer, state.clock.now());
+    let inbound =
+        inbound((method.as_str(), format!("/hooks/{name}/{rest}")), query, &headers, &body, peer, shown, state.clock.now());
     if method != Method::GET {
         return taken(&state, &*source, inbound).await;
     }
@@ -92,6 +96,12 @@ fn source_of(state: &WebState, name: &str) -> Result<Arc<dyn Source>, Refused> {
 async fn taken(state: &WebState, source: &dyn Source, inbound: Inbound) -> Result<Response, Refused> {
     let (name, now) = (source.info().name.as_str(), state.clock.now());
     let asked = source.info().capabilities.asks.then(|| inbound.clone());
+    if source.takes_rows() {
+        let answers = crate::flow::intake::take_rows(&*state.ledger, source, inbound, now).await;
+        let answers = answers.map_err(|error| refused(name, error))?;
+        (state.wake)(Woken::All);
+        return Ok((StatusCode::ACCEPTED, Json(json!({"rows": answers}))).into_response());
+    }
     let results = crate::flow::intake::take(&*state.ledger, source, inbound, now).await;
     let results = results.map_err(|error| refused(name, error))?;
     // A new order owes nobody a call yet.
@@ -134,18 +144,46 @@ fn refused(source: &str, error: IntakeError) -> Refused {
     }
 }
 
+/// A sender of CloudEvents asks whether it may deliver. Nothing is called back and nothing is believed of it.
+pub(super) async fn handshake(
+    State(state): State<WebState>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Refused> {
+    let source = source_of(&state, &name)?;
+    let origin = headers.get("webhook-request-origin").and_then(|value| value.to_str().ok()).map(str::trim);
+    let origin = origin.filter(|origin| !origin.is_empty() && origin.len() <= 253);
+    let origin =
+        origin.ok_or_else(|| Refused::new(Code::BadRequest, "a handshake names its sender in `WebHook-Request-Origin`"))?;
+    match source.handshake(origin) {
+        Handshake::NotTaken => {
+            Err(Refused::new(Code::NotFound, "this source takes no handshake: its file has no [webhook.cloud_events]"))
+        }
+        Handshake::Refused => {
+            tracing::warn!(source = name, "a handshake was refused: its origin is not in `origins`");
+            Err(Refused::new(Code::Origin, "this origin is not among those that the source's file names"))
+        }
+        Handshake::Granted { per_minute } => {
+            let rate = per_minute.map_or_else(|| "*".to_owned(), |rate| rate.to_string());
+            let granted = [("allow", "POST"), ("webhook-allowed-origin", origin), ("webhook-allowed-rate", &rate)];
+            Ok((StatusCode::OK, granted.map(|(name, value)| (name, value.to_owned()))).into_response())
+        }
+    }
+}
+
 /// A desk's webhook: a hint.
 pub(super) async fn desk(
     State(state): State<WebState>,
     Path(name): Path<String>,
     peer: Peer,
+    shown: Shown,
     Asked(query): Query,
     headers: HeaderMap,
     Raw(body): Raw,
 ) -> Result<Response, Refused> {
     let setup = state.setup.load_full();
     let desk = setup.desks.get(&name).ok_or_else(|| Refused::new(Code::NoSuchDesk, "there is no desk of that name"))?;
-    let inbound = inbound("POST", format!("/hooks/desk/{name}"), query, &headers, &body, peer, state.clock.now());
+    let inbound = inbound(("POST", format!("/hooks/desk/{name}")), query, &headers, &body, peer, shown, state.clock.now());
     match crate::flow::sync::hint(&*state.ledger, &**desk, inbound, &*state.clock).await {
         Ok(tickets) => {
             (state.wake)(Woken::All);

@@ -46,6 +46,13 @@ impl Bed {
         Self { oim, bed }
     }
 
+    /// The command, as an operator gives it.
+    async fn try_source(&self) -> std::process::Output {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_lastmile"));
+        command.args(["source", "try", "oim", "--config"]).arg(self.bed.folder.path());
+        tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+    }
+
     async fn end(self) {
         assert_eq!(self.oim.state().surplus(), 0, "nothing was decided or answered that did not wait");
         let (logins, _) = self.oim.state().sessions();
@@ -388,16 +395,7 @@ fn a_wrong_file_is_refused_with_its_place() {
 async fn a_source_is_tried_without_any_effect() {
     let bed = Bed::new("[approval]\n").await;
     bed.oim.state().order_approved(1, 1, None);
-    let config = bed.folder.path().to_owned();
-    let out = tokio::task::spawn_blocking(move || {
-        std::process::Command::new(env!("CARGO_BIN_EXE_lastmile"))
-            .args(["source", "try", "oim", "--config"])
-            .arg(&config)
-            .output()
-            .unwrap()
-    })
-    .await
-    .unwrap();
+    let out = bed.try_source().await;
     let said = String::from_utf8_lossy(&out.stdout);
     assert!(out.status.success(), "{said}{}", String::from_utf8_lossy(&out.stderr));
     for words in
@@ -410,16 +408,7 @@ async fn a_source_is_tried_without_any_effect() {
     assert_eq!((logins, logouts), (1, 1));
 
     bed.oim.faults().ignore_conditions.store(true, Ordering::SeqCst);
-    let config = bed.folder.path().to_owned();
-    let out = tokio::task::spawn_blocking(move || {
-        std::process::Command::new(env!("CARGO_BIN_EXE_lastmile"))
-            .args(["source", "try", "oim", "--config"])
-            .arg(&config)
-            .output()
-            .unwrap()
-    })
-    .await
-    .unwrap();
+    let out = bed.try_source().await;
     assert_eq!(out.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&out.stdout).contains("WRONG   conditions"), "{}", String::from_utf8_lossy(&out.stdout));
 }

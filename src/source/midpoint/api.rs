@@ -50,7 +50,7 @@ impl Api {
             path.pop_if_empty().extend(["ws", "rest"]).extend(segments);
         }
         // XML is the platform's default answer.
-        let call = self.auth.on(Call::new(method, url).header("accept", "application/json"));
+        let call = Call::new(method, url).header("accept", "application/json");
         match &self.act_as {
             Some(oid) => call.header("switch-to-principal", oid),
             None => call,
@@ -58,7 +58,7 @@ impl Api {
     }
 
     async fn send(&self, call: Call) -> Result<Answer, CallError> {
-        self.client.send(call).await.map_err(CallError::of_a_read)
+        self.auth.send(&self.client, call).await.map_err(CallError::of_a_read)
     }
 
     fn json_of(&self, answer: &Answer) -> Result<Value, CallError> {
@@ -126,7 +126,7 @@ impl Api {
     pub(super) async fn complete(&self, case: &str, item: u64, output: Value) -> Result<Completed, CallError> {
         let item = item.to_string();
         let call = self.call("POST", &["cases", case, "workItems", &item, "complete"]).json(json!({"output": output}));
-        let answer = self.client.send(call).await?;
+        let answer = self.auth.send(&self.client, call).await?;
         match answer.status {
             404 => Ok(Completed::NoCase),
             500 if String::from_utf8_lossy(&answer.body).contains("No work item") => Ok(Completed::NoItem),

@@ -91,10 +91,13 @@ pub(super) struct Documents {
     pub(super) broken: Option<CallError>,
 }
 
+/// What was read of an object, by its kind and OID, and when.
+type Known = HashMap<(&'static str, String), (Timestamp, Option<Value>)>;
+
 /// Reads what belongs to cases, and remembers it for a while.
 #[derive(Debug, Default)]
 pub(super) struct Beside {
-    known: Mutex<HashMap<(&'static str, String), (Timestamp, Option<Value>)>>,
+    known: Mutex<Known>,
     /// Cases whose account has no owner yet, and since when we know.
     ownerless: Mutex<HashMap<String, Timestamp>>,
 }

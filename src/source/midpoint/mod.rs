@@ -10,6 +10,7 @@ mod probe;
 mod settings;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -27,9 +28,9 @@ use super::{Capabilities, EventContent, HookRefusal, ListKind, Missing, Pulled, 
 use crate::catalog::{ConfigFile, Problem};
 use crate::http::client::ClientSettings;
 use crate::http::{CallError, HttpClient, Inbound};
-use crate::model::Timestamp;
 use crate::model::completion::Completion;
 use crate::model::finding::Finding;
+use crate::model::{Clock, Timestamp};
 
 /// Pointers start at the document of a case: `case` as the platform gives it, and what was read from and beside it.
 const MAPPING: &str = r#"
@@ -70,14 +71,14 @@ impl Midpoint {
     ///
     /// # Errors
     /// Everything that is wrong, each with its line.
-    pub fn build(name: &str, file: &ConfigFile, folder: &Path) -> Result<Self, Vec<Problem>> {
+    pub fn build(name: &str, file: &ConfigFile, folder: &Path, clock: Arc<dyn Clock>) -> Result<Self, Vec<Problem>> {
         let settings: MidpointFile = file.parse().map_err(|problem| vec![problem])?;
         let mut problems = Vec::new();
         let mut note = |keys: &[&str], words: String| problems.push(file.problem(keys, words, None));
         let timing = Timing::parse(&settings.schedule).map_err(|words| note(&["schedule"], words)).ok();
         let hints = Hints::new(settings.webhook.as_ref(), folder);
         let hints = hints.map_err(|words| note(&["webhook", "verify"], words)).ok();
-        let api = api(name, &settings, folder).map_err(|(key, words)| note(&[key], words)).ok();
+        let api = api(name, &settings, folder, clock).map_err(|(key, words)| note(&[key], words)).ok();
         if settings.cases.archetype.contains(['"', '\\']) {
             note(&["cases", "archetype"], "an OID holds no quotes".to_owned());
         }
@@ -98,10 +99,16 @@ impl Midpoint {
     }
 }
 
-fn api(name: &str, settings: &MidpointFile, folder: &Path) -> Result<Api, (&'static str, String)> {
+/// Schema of the file, for editors.
+#[must_use]
+pub fn schema() -> schemars::Schema {
+    schemars::schema_for!(MidpointFile)
+}
+
+fn api(name: &str, settings: &MidpointFile, folder: &Path, clock: Arc<dyn Clock>) -> Result<Api, (&'static str, String)> {
     let base = Url::parse(&settings.url).ok().filter(|u| matches!(u.scheme(), "http" | "https"));
     let base = base.ok_or_else(|| ("url", "not an address; it starts with https:// or http://".to_owned()))?;
-    let auth = settings.auth.resolve(folder).map_err(|words| ("auth", words))?;
+    let auth = settings.auth.resolve(folder).map_err(|words| ("auth", words))?.timed_by(clock);
     let timeout = settings.timeout.duration().max(Duration::from_millis(1));
     let client = ClientSettings { timeout, max_in_flight: settings.max_in_flight.max(1), ..ClientSettings::for_edge(name) };
     let client = HttpClient::new(client).map_err(|words| ("url", words))?;

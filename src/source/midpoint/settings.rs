@@ -1,5 +1,6 @@
 //! A file of `sources/` with `kind = "midpoint"`.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::catalog::Span;
@@ -7,7 +8,7 @@ use crate::source::auth::AuthSettings;
 use crate::source::native::HintSettings;
 
 /// The file.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct MidpointFile {
     /// `midpoint`.
@@ -35,6 +36,7 @@ pub(super) struct MidpointFile {
     pub(super) webhook: Option<HintSettings>,
     /// Fields of the mapping that differ from the built-in ones.
     #[serde(default)]
+    #[schemars(with = "std::collections::BTreeMap<String, serde_json::Value>")]
     pub(super) mapping: toml::Table,
 }
 
@@ -51,7 +53,7 @@ fn in_flight() -> usize {
 }
 
 /// Which cases are ours, and how they are read.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct CaseSettings {
     /// OID of the archetype "Manual provisioning case".
@@ -79,7 +81,7 @@ impl Default for CaseSettings {
 }
 
 /// How a work item is completed.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct CompleteSettings {
     /// The platform's word for done.

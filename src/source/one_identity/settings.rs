@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use schemars::JsonSchema;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -14,7 +15,7 @@ use crate::http::client::ClientSettings;
 use crate::source::native::HintSettings;
 
 /// The file. Exactly one of `approval`, `queue` and `assignments` says how lastmile works with the platform.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct OneIdentityFile {
     /// `one_identity`.
@@ -39,6 +40,7 @@ pub(super) struct OneIdentityFile {
     pub(super) joins: Option<Vec<Join>>,
     /// Fields of the mapping that differ from the built-in ones.
     #[serde(default)]
+    #[schemars(with = "std::collections::BTreeMap<String, Value>")]
     pub(super) mapping: toml::Table,
 }
 
@@ -47,7 +49,7 @@ fn schedule() -> String {
 }
 
 /// One of the platform's servers.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ServerSettings {
     /// `https://idm.example.com/AppServer` or `https://idm.example.com/ApiServer`, without what follows.
@@ -145,7 +147,7 @@ impl ServerSettings {
 }
 
 /// Requests that wait at the step "approvals to be made externally".
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ApprovalSettings {
     pub(super) table: String,
@@ -184,7 +186,7 @@ impl Default for ApprovalSettings {
 }
 
 /// Where the decisions of a request are kept.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct HistorySettings {
     /// Off: no times of approval, and a request that comes by a second time is not told from the first.
@@ -222,7 +224,7 @@ impl Default for HistorySettings {
 }
 
 /// How a decision is given.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct DecideSettings {
     pub(super) by: DecideBy,
@@ -243,7 +245,7 @@ pub(super) struct DecideSettings {
 }
 
 /// See [`DecideSettings`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum DecideBy {
     Method,
@@ -266,7 +268,7 @@ impl Default for DecideSettings {
 }
 
 /// Pending changes of target systems without a connector.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct QueueSettings {
     /// Only these target systems (`UID_UCIRoot`); none: all.
@@ -283,7 +285,7 @@ impl Default for QueueSettings {
 }
 
 /// A table of assignments.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AssignmentsSettings {
     /// `ADSAccountInADSGroup`.
@@ -327,7 +329,7 @@ fn max_removals() -> usize {
 }
 
 /// An event on an object that outlives the assignment.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ReportEvent {
     pub(super) event: String,
@@ -339,7 +341,7 @@ pub(super) struct ReportEvent {
 }
 
 /// An object to read beside each row.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Join {
     /// Where its key stands: `/values/UID_PersonOrdered`, or below an earlier join.

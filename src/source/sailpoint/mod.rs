@@ -155,6 +155,12 @@ impl SailPoint {
     }
 }
 
+/// Schema of the file, for editors.
+#[must_use]
+pub fn schema() -> schemars::Schema {
+    schemars::schema_for!(SailPointFile)
+}
+
 fn info(name: &str) -> SourceInfo {
     SourceInfo {
         name: name.to_owned(),

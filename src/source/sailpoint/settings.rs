@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::Deserialize;
 
@@ -10,7 +11,7 @@ use crate::source::auth::AuthSettings;
 use crate::source::field::Field;
 
 /// The file.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SailPointFile {
     /// `sailpoint`.
@@ -27,11 +28,12 @@ pub(super) struct SailPointFile {
     pub(super) status: StatusWords,
     /// Fields of the mapping that differ from the built-in ones.
     #[serde(default)]
+    #[schemars(with = "std::collections::BTreeMap<String, serde_json::Value>")]
     pub(super) mapping: toml::Table,
 }
 
 /// How a request is taken apart.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct TicketSettings {
     /// What every number begins with.
@@ -49,7 +51,7 @@ impl Default for TicketSettings {
 }
 
 /// A word for each stage.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct StatusWords {
     /// Taken, and no ticket yet.
