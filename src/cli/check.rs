@@ -42,7 +42,12 @@ pub(super) async fn run(folder: &Path, online: bool) -> anyhow::Result<ExitCode>
 fn sources(setup: &Setup, now: Timestamp, out: &mut String) {
     for (name, source) in &setup.sources {
         let can = source.info().capabilities;
-        let ways = [(can.pushes, "takes webhooks"), (can.polls, "is polled"), (can.report, "hears outcomes")];
+        let ways = [
+            (can.pushes, "takes webhooks"),
+            (can.polls, "is polled"),
+            (can.report && !can.asks, "hears outcomes"),
+            (can.asks, "asks for outcomes"),
+        ];
         let mut words: Vec<&str> = ways.iter().filter(|(can, _)| *can).map(|(_, words)| *words).collect();
         if !can.report {
             words.push("hears no outcomes (no [report])");

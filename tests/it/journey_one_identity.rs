@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use lastmile::flow::intake;
-use lastmile::http::Inbound;
 use lastmile::kpi::measure;
 use lastmile::ledger::views::{AssignmentRow, FactFilter};
 use lastmile::model::clock::FakeClock;
@@ -44,13 +42,6 @@ impl Bed {
         let secrets = [("secrets/oim", PASSWORD), ("secrets/hook", "hook-token")];
         let bed = PlatformBed::new(clock, "oim", &source, &secrets).await;
         Self { oim, bed }
-    }
-
-    /// The command, as an operator gives it.
-    async fn try_source(&self) -> std::process::Output {
-        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_lastmile"));
-        command.args(["source", "try", "oim", "--config"]).arg(self.bed.folder.path());
-        tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
     }
 
     async fn end(self) {
@@ -296,23 +287,7 @@ async fn a_row_that_vanishes_and_comes_back_unchanged_ends_as_it_stands() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_of_the_platform_makes_us_look_at_once() {
     let bed = Bed::new("[approval]\n").await;
-    let setup = bed.bridge.setup.load_full();
-    let source = &setup.sources["oim"];
-    let message = |token: &str| Inbound {
-        method: "POST".to_owned(),
-        path: "/hooks/oim".to_owned(),
-        query: std::collections::BTreeMap::new(),
-        headers: [("x-lastmile".to_owned(), token.to_owned())].into(),
-        body: b"anything".to_vec(),
-        peer: None,
-        client_certificate: None,
-        received_at: bed.clock.now(),
-    };
-    assert!(intake::take(&*bed.bridge.ledger, &**source, message("wrong"), bed.clock.now()).await.is_err());
-    assert!(!source.take_hint());
-    let taken = intake::take(&*bed.bridge.ledger, &**source, message("hook-token"), bed.clock.now()).await.unwrap();
-    assert!(taken.is_empty(), "it says nothing by itself");
-    assert!(source.take_hint() && !source.take_hint());
+    bed.is_hinted().await;
     bed.end().await;
 }
 

@@ -8,8 +8,6 @@ use axum::body::{Body, to_bytes};
 use axum::http::Request;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use lastmile::flow::intake;
-use lastmile::http::Inbound;
 use lastmile::ledger::views::AssignmentRow;
 use lastmile::model::{Clock, Outcome};
 use lastmile::runtime::telemetry;
@@ -155,24 +153,8 @@ async fn an_account_is_waited_for_until_it_has_an_owner_and_its_deletion_says_no
 async fn a_message_of_midpoint_makes_us_look_and_a_set_up_is_tried_without_effect() {
     let Midpoint { fake, bed } = Midpoint::new().await;
     fake.state().grant(1, 1);
-    let setup = bed.bridge.setup.load_full();
-    let source = &setup.sources["midpoint"];
-    let message = |token: &str| Inbound {
-        method: "POST".to_owned(),
-        path: "/hooks/midpoint".to_owned(),
-        query: std::collections::BTreeMap::new(),
-        headers: [("x-lastmile".to_owned(), token.to_owned())].into(),
-        body: b"anything".to_vec(),
-        peer: None,
-        client_certificate: None,
-        received_at: bed.clock.now(),
-    };
-    assert!(intake::take(&*bed.bridge.ledger, &**source, message("wrong"), bed.clock.now()).await.is_err());
-    assert!(!source.take_hint());
-    assert!(intake::take(&*bed.bridge.ledger, &**source, message("hook-token"), bed.clock.now()).await.unwrap().is_empty());
-    assert!(source.take_hint() && !source.take_hint());
-
-    let said = try_out(&bed, "midpoint").await;
+    bed.is_hinted().await;
+    let said = try_out(&bed).await;
     assert!(said.0, "{}", said.1);
     for words in
         ["open manual cases can be read", "the server keeps to it", "The first page holds 1 event.", "Nothing was recorded"]
@@ -181,18 +163,13 @@ async fn a_message_of_midpoint_makes_us_look_and_a_set_up_is_tried_without_effec
     }
     assert_eq!((bed.tickets(), fake.state().completions().len(), bed.rows().await.len()), (0, 0, 0));
     fake.faults().ignore_filter.store(true, Ordering::SeqCst);
-    let said = try_out(&bed, "midpoint").await;
+    let said = try_out(&bed).await;
     assert!(!said.0 && said.1.contains("WRONG   filter"), "{}", said.1);
     bed.end().await;
 }
 
-async fn try_out(bed: &PlatformBed, name: &'static str) -> (bool, String) {
-    let config = bed.folder.path().to_owned();
-    let run = move || {
-        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_lastmile"));
-        command.args(["source", "try", name, "--config"]).arg(&config).output().unwrap()
-    };
-    let out = tokio::task::spawn_blocking(run).await.unwrap();
+async fn try_out(bed: &PlatformBed) -> (bool, String) {
+    let out = bed.try_source().await;
     (out.status.success(), String::from_utf8_lossy(&out.stdout).into_owned())
 }
 
@@ -298,17 +275,23 @@ async fn items_of_a_request_are_tickets_of_their_own_and_share_its_number() {
     sp.bed.rounds(3).await;
     sp.asks().await;
     assert_eq!(sp.fake.done(&request), None, "an item that does not map is held, so the request has not ended");
-    let setup = sp.bed.bridge.setup.load_full();
     let held = sp.bed.bridge.ledger.quarantine(&None, true, None, 10).await.unwrap();
     let discard = lastmile::ledger::Action::Discard { quarantined: held[0].id };
     sp.bed.bridge.ledger.act(discard, "operator", sp.bed.clock.now()).await.unwrap();
     sp.asks().await;
     assert_eq!(sp.fake.done(&request), Some(true));
     assert!(sp.bed.states().await.iter().all(|(_, state)| state == "reported"));
-    drop(setup);
 
     let both = sp.fake.request_items(2, json!([{"operation": "Add", "value": "A"}, {"operation": "Add", "value": "B"}]));
+    // Its first answer is lost, and it comes again the other way round.
+    let mut first = sp.fake.due().remove(0);
+    let mut turned: Value = serde_json::from_slice(&first.body).unwrap();
+    turned["items"].as_array_mut().unwrap().reverse();
+    first.body = turned.to_string().into_bytes();
+    assert_eq!(sp.call(&first).await.0, 201);
     sp.asks().await;
+    let rows = sp.bed.rows().await;
+    assert_eq!((rows.len(), rows.iter().all(|r| r.revision == 1)), (4, true), "nothing is new and nothing has changed");
     sp.bed.rounds(2).await;
     let last = sp.bed.jira.state().all().last().unwrap().number.clone();
     sp.bed.close_all(Outcome::Fulfilled, "Done.");

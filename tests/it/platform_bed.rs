@@ -6,6 +6,7 @@ use std::sync::Arc;
 use lastmile::bridge::{self, Bridge};
 use lastmile::catalog::Catalog;
 use lastmile::flow::{Breakers, Worker, complete, dispatch, intake, plan, sync};
+use lastmile::http::Inbound;
 use lastmile::ledger::views::{AssignmentRow, Filter};
 use lastmile::model::clock::FakeClock;
 use lastmile::model::{Clock, Outcome, Timestamp};
@@ -120,6 +121,38 @@ impl PlatformBed {
 
     pub async fn states(&self) -> Vec<(String, String)> {
         self.rows().await.into_iter().map(|r| (r.operation, r.state)).collect()
+    }
+
+    /// A message of the platform with this token, as it arrives.
+    pub fn message(&self, token: &str) -> Inbound {
+        Inbound {
+            method: "POST".to_owned(),
+            path: format!("/hooks/{}", self.source),
+            query: std::collections::BTreeMap::new(),
+            headers: [("x-lastmile".to_owned(), token.to_owned())].into(),
+            body: b"anything".to_vec(),
+            peer: None,
+            client_certificate: None,
+            received_at: self.clock.now(),
+        }
+    }
+
+    /// A message of the platform is verified, says nothing by itself, and makes us look.
+    pub async fn is_hinted(&self) {
+        let setup = self.bridge.setup.load_full();
+        let source = &setup.sources[&self.source];
+        let (ledger, now) = (&*self.bridge.ledger, self.clock.now());
+        assert!(intake::take(ledger, &**source, self.message("wrong"), now).await.is_err());
+        assert!(!source.take_hint());
+        assert!(intake::take(ledger, &**source, self.message("hook-token"), now).await.unwrap().is_empty());
+        assert!(source.take_hint() && !source.take_hint());
+    }
+
+    /// `source try`, as an operator gives it.
+    pub async fn try_source(&self) -> std::process::Output {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_lastmile"));
+        command.args(["source", "try", &self.source, "--config"]).arg(self.folder.path());
+        tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
     }
 
     pub async fn end(&self) {

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 
 use self::settings::{SailPointFile, StatusWords, TicketSettings};
-use super::field::items;
+use super::field::{items, lookup};
 use super::mapping::Mapping;
 use super::{
     Capabilities, EventContent, HookRefusal, Pulled, Question, Reply, Source, SourceEvent, SourceInfo, View, digest, native,
@@ -29,8 +29,8 @@ use crate::model::key::stable_id;
 /// those of the platform's account and attribute requests.
 const MAPPING: &str = r#"
 external_id = "/number"
-# Items of one request share its number: their places tell them apart.
-generation = "/position"
+# Items of one request share its number: what they are about tells them apart, in whatever order they come.
+generation = "/mark"
 priority = { pointer = ["/item/priority", "/request/priority"], map = { Low = "low", Normal = "normal", High = "high", Critical = "urgent", "*" = "normal" } }
 application = { id = ["/item/application/id", "/item/application", "/request/application"], name = ["/item/application/name", "/item/application", "/request/application"] }
 entitlement = { id = "/item/value", name = ["/item/displayValue", "/item/value"] }
@@ -128,18 +128,19 @@ impl SailPoint {
         format!("{}{}", self.tickets.prefix, stable_id(&["number", &self.info.name, id]))
     }
 
-    /// A document for each item, with its place from 1.
+    /// A document for each item.
     fn documents(&self, number: &str, request: &Value) -> Vec<Value> {
         let listed = items(request, &self.tickets.items).filter(|list| !list.is_empty()).unwrap_or_else(|| vec![request]);
-        let document = |(n, item): (usize, &Value)| {
+        let alone = listed.len() == 1;
+        let document = |item: &Value| {
             // What an item repeats of its request is kept once.
             let mut whole = request.clone();
             if let Some(members) = whole.as_object_mut() {
                 members.remove(self.tickets.items.trim_start_matches('/'));
             }
-            json!({"number": number, "position": n + 1, "item": item, "request": whole})
+            json!({"number": number, "mark": if alone { 1 } else { mark(item) }, "item": item, "request": whole})
         };
-        listed.into_iter().enumerate().map(document).collect()
+        listed.into_iter().map(document).collect()
     }
 
     fn created(&self, inbound: &Inbound) -> Result<Vec<SourceEvent>, HookRefusal> {
@@ -148,7 +149,7 @@ impl SailPoint {
         let event = |document: Value| {
             let text = document.to_string();
             let content = self.mapping.content(&self.info.name, &document, &text)?;
-            let event_id = format!("create-{number}-{}#{}", &whole[..16], document["position"]);
+            let event_id = format!("create-{number}-{}#{}", &whole[..16], document["mark"]);
             Some(SourceEvent { event_id, digest: digest(text.as_bytes()), content })
         };
         Ok(self.documents(&number, &request).into_iter().filter_map(event).collect())
@@ -170,6 +171,15 @@ fn info(name: &str) -> SourceInfo {
         schedule: None,
         confirm_quiet_ms: None,
     }
+}
+
+/// What an item is about, as a number: neither its place nor its dates are part of it.
+fn mark(item: &Value) -> i64 {
+    let names = ["/operation", "/application", "/account", "/nativeIdentity", "/attribute", "/value"];
+    let parts: Vec<String> = names.iter().map(|name| lookup(item, name).map(Value::to_string).unwrap_or_default()).collect();
+    let about = if parts.iter().all(String::is_empty) { item.to_string() } else { json!(parts).to_string() };
+    // 48 bits: exact in every JSON reader.
+    i64::from_str_radix(&digest(about.as_bytes())[..12], 16).unwrap_or(i64::MAX)
 }
 
 #[async_trait]
