@@ -9,3 +9,4 @@ mod poll;
 mod source;
 mod source_bench;
 mod source_promises;
+mod source_ways;
