@@ -16,7 +16,7 @@ use serde_json::json;
 use super::mapping::Mapping;
 use super::rows::{Format, Raw, Row, RowAnswer, answers, csv_text, read};
 use super::timing::Timing;
-use super::{Pulled, digest};
+use super::{Pulled, SourceEvent, digest};
 use crate::catalog::Span;
 use crate::http::CallError;
 use crate::ledger::Recorded;
@@ -86,7 +86,7 @@ impl FileSettings {
     /// Words for people.
     pub fn delimiter(&self) -> Result<u8, String> {
         let usable = |byte: &u8| byte.is_ascii_punctuation() && *byte != b'"' || *byte == b'\t';
-        u8::try_from(self.delimiter).ok().filter(usable).ok_or_else(|| "`delimiter` is `,`, `;`, `|` or a tabulator".to_owned())
+        u8::try_from(self.delimiter).ok().filter(usable).ok_or_else(|| "`delimiter` is one of `,` `;` `|` or a tab".to_owned())
     }
 }
 
@@ -200,6 +200,18 @@ impl Folder {
         self.blocking(move || watch.answered(&recorded)).await?.map_or(Ok(()), Err)
     }
 
+    /// The first rows of the oldest file, complete or not; nothing is changed.
+    ///
+    /// # Errors
+    /// As a round.
+    pub async fn first_page(&self, source: &str, map: &Mapping) -> Result<Vec<SourceEvent>, CallError> {
+        let watch = Arc::clone(&self.watch);
+        let rows = self.blocking(move || watch.peek()).await?.map_err(|words| {
+            CallError::reject("E-FILE", format!("the oldest file in the folder of {source} cannot be read: {words}"))
+        })?;
+        Ok(rows.iter().filter_map(|raw| raw.event(source, map).event).collect())
+    }
+
     /// Whether the folder can be read and written.
     ///
     /// # Errors
@@ -242,12 +254,34 @@ impl Watch {
         Ok(rows.map(|(rows, from)| rows.iter().skip(from).take(BATCH).cloned().collect()).unwrap_or_default())
     }
 
+    fn peek(&self) -> std::io::Result<Result<Vec<Raw>, String>> {
+        let mut files = Vec::new();
+        for entry in fs::read_dir(&self.path)? {
+            let entry = entry?;
+            let about = entry.metadata()?;
+            let ours = entry.file_name().to_str().is_some_and(|name| self.is_ours(name));
+            if ours && about.is_file() && about.len() <= self.settings.max_bytes {
+                files.push((about.modified().ok(), entry.path()));
+            }
+        }
+        let Some((_, oldest)) = files.into_iter().min() else { return Ok(Ok(Vec::new())) };
+        let rows = read(&fs::read(oldest)?, self.settings.format, self.delimiter);
+        Ok(rows.map(|rows| rows.into_iter().take(BATCH).collect()))
+    }
+
     /// The oldest complete file.
     fn complete(&self, state: &mut State, now: Timestamp) -> std::io::Result<Option<String>> {
         let (mut waiting, mut complete) = (BTreeMap::new(), Vec::new());
         for entry in fs::read_dir(&self.path)? {
             let entry = entry?;
             let Ok(name) = entry.file_name().into_string() else { continue };
+            if let Some(of) = name.strip_prefix('.').and_then(|rest| rest.strip_suffix(ANSWERS))
+                && !self.path.join(of).exists()
+            {
+                // Its file was put away when we were stopped; another of its name is offered from the beginning.
+                fs::remove_file(entry.path())?;
+                continue;
+            }
             // Neither a link nor a pipe: only what lies here itself.
             let Ok(about) = entry.metadata() else { continue };
             if !about.is_file() || !self.is_ours(&name) || self.answered_before(&name, about.len())? {
@@ -401,8 +435,11 @@ impl Watch {
     }
 }
 
+/// End of the name of a file's answers while it is worked on.
+const ANSWERS: &str = ".answers";
+
 fn part_name(name: &str) -> String {
-    format!(".{name}.answers")
+    format!(".{name}{ANSWERS}")
 }
 
 fn mark_name(name: &str) -> String {

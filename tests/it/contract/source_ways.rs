@@ -262,6 +262,8 @@ async fn every_row_of_a_file_is_answered_beside_it() {
     std::fs::write(world.path("inbox/.hidden.csv"), ROWS).unwrap();
     std::fs::write(world.path("inbox/readme.txt"), "no rows").unwrap();
     std::os::unix::fs::symlink(world.path("token"), world.path("inbox/link.csv")).unwrap();
+    let shown = source.first_page(world.clock.now()).await.unwrap();
+    assert_eq!((shown.len(), world.names("inbox").len()), (5, 4), "looked at, and nothing was changed");
     assert_eq!(look(&world, &ledger, &source).await, None);
     let answers = world.text("inbox/done/a.csv.result.csv");
     // The ids are made of the time.
