@@ -5,7 +5,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{ErrorKind, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -113,12 +114,6 @@ struct State {
     current: Option<Current>,
     /// Rows that were given out and are not answered yet.
     given: Vec<Row>,
-}
-
-impl std::fmt::Debug for Row {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Row({})", self.line)
-    }
 }
 
 /// The file that is worked on.
@@ -265,7 +260,7 @@ impl Watch {
             }
         }
         let Some((_, oldest)) = files.into_iter().min() else { return Ok(Ok(Vec::new())) };
-        let rows = read(&fs::read(oldest)?, self.settings.format, self.delimiter);
+        let rows = read(&self.bytes(&oldest)?, self.settings.format, self.delimiter);
         Ok(rows.map(|rows| rows.into_iter().take(BATCH).collect()))
     }
 
@@ -320,10 +315,23 @@ impl Watch {
             return Ok(self.settings.after == After::Leave && self.path.join(mark_name(name)).exists());
         }
         match fs::read_to_string(self.path.join(mark_name(name))) {
-            Ok(mark) => Ok(mark.trim() == digest(&fs::read(self.path.join(name))?)),
+            Ok(mark) => Ok(mark.trim() == digest(&self.bytes(&self.path.join(name))?)),
             Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
             Err(e) => Err(e),
         }
+    }
+
+    /// What a file says. Who may write here may swap it for a link or a pipe at any moment: those are not opened.
+    fn bytes(&self, path: &Path) -> std::io::Result<Vec<u8>> {
+        let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+        let flags = i32::try_from(flags.bits()).map_err(std::io::Error::other)?;
+        let file = fs::OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+        if !file.metadata()?.is_file() {
+            return Err(ErrorKind::InvalidInput.into());
+        }
+        let mut bytes = Vec::new();
+        file.take(self.settings.max_bytes.saturating_add(1)).read_to_end(&mut bytes)?;
+        Ok(bytes)
     }
 
     fn open(&self, name: &str) -> std::io::Result<Option<Current>> {
@@ -337,7 +345,7 @@ impl Watch {
         let (digest, rows) = if about.len() > self.settings.max_bytes {
             (String::new(), Err(format!("it has {} bytes; `max_bytes` allows {}", about.len(), self.settings.max_bytes)))
         } else {
-            let bytes = fs::read(&path)?;
+            let bytes = self.bytes(&path)?;
             (digest(&bytes), read(&bytes, self.settings.format, self.delimiter))
         };
         let answered = self.resume(name, &digest)?;
@@ -381,7 +389,7 @@ impl Watch {
     /// The answers first, then the file: whichever is missing after a crash is made again.
     fn put_away(&self, current: &Current) -> std::io::Result<Option<CallError>> {
         let (file, part) = (self.path.join(&current.name), self.path.join(part_name(&current.name)));
-        let changed = current.rows.is_ok() && fs::read(&file).map_or(true, |bytes| digest(&bytes) != current.digest);
+        let changed = current.rows.is_ok() && self.bytes(&file).map_or(true, |bytes| digest(&bytes) != current.digest);
         if changed {
             // Another file took its name meanwhile, or it is gone: what stands there now is a file of its own.
             fs::remove_file(&part)?;

@@ -59,6 +59,12 @@ pub struct Row {
     pub event: Option<SourceEvent>,
 }
 
+impl std::fmt::Debug for Row {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Row({})", self.line)
+    }
+}
+
 /// What became of a row.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RowAnswer {

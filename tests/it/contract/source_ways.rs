@@ -18,7 +18,7 @@ use lastmile::http::{CallError, Inbound};
 use lastmile::ledger::{Ledger, Mode, SqliteLedger, Views};
 use lastmile::model::clock::FakeClock;
 use lastmile::model::completion::Completion;
-use lastmile::model::{Clock, Operation, Outcome, Person, Timestamp};
+use lastmile::model::{Clock, Person, Timestamp};
 use lastmile::source::{self, EventContent, Handshake, HookRefusal, Source};
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -418,25 +418,8 @@ async fn an_upload_is_answered_row_by_row_and_may_be_repeated() {
 }
 
 fn completion(id: &str, words: &str) -> Completion {
-    Completion {
-        id: id.to_owned(),
-        external_id: "o-1".to_owned(),
-        natural_key: "iga/o-1/grant/1".to_owned(),
-        operation: Operation::Grant,
-        application: "sap".to_owned(),
-        outcome: Outcome::Fulfilled,
-        success: true,
-        reason: None,
-        words: Some(words.to_owned()),
-        closed_by: Some(Person { id: "c-1".to_owned(), name: Some("Closer".to_owned()), email: None }),
-        ticket: Some("IAM-1".to_owned()),
-        ticket_url: None,
-        desk: Some("jira".to_owned()),
-        closed_at: Some(NOW),
-        seen_at: NOW,
-        closed_at_iso: Some(NOW.iso()),
-        seen_at_iso: NOW.iso(),
-    }
+    let closed_by = Some(Person { id: "c-1".to_owned(), name: Some("Closer".to_owned()), email: None });
+    Completion { words: Some(words.to_owned()), closed_by, ..super::source::completion(id, "o-1") }
 }
 
 #[tokio::test]
