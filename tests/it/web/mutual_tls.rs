@@ -128,7 +128,7 @@ async fn only_the_named_certificate_of_a_known_authority_opens_the_source() {
     let served = web::serve_tls(listener, Arc::clone(&tls), router(&bridge), async { drop(stopped.await) });
     let server = tokio::spawn(served);
     // One that never says a word holds nobody up.
-    let _silent = tokio::net::TcpStream::connect(address).await.unwrap();
+    let silent = tokio::net::TcpStream::connect(address).await.unwrap();
 
     let answer = |shown: Option<(String, String)>| {
         let ca = ours.pem.clone();
@@ -151,7 +151,7 @@ async fn only_the_named_certificate_of_a_known_authority_opens_the_source() {
     assert!(post(address, &ours.pem, None).await.is_none());
     assert!(post(address, &renewed.pem, None).await.is_some_and(|line| line.contains("401")));
     stop.send(()).unwrap();
-    drop(_silent);
+    drop(silent);
     server.await.unwrap();
     bridge.close().await;
 }
