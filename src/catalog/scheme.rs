@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{SecretRef, Span};
 use crate::http::certificate::Pin;
-use crate::http::signature::{Construction, Encoding, HmacAlgorithm, Scheme, check_construction};
+use crate::http::signature::{Construction, Encoding, HmacAlgorithm, Refusal, Scheme, check_construction};
 
 /// How senders of webhooks are verified. Several secrets may be given: all are accepted, so that one can be
 /// rotated without a gap.
@@ -159,7 +159,10 @@ impl SchemeSettings {
                 secrets: resolve_all(secrets, folder)?,
             },
         };
-        scheme.check().map_err(|refusal| refusal.to_string())?;
+        scheme.check().map_err(|refusal| match refusal {
+            Refusal::Secret(words) => format!("senders could not be verified: {words}"),
+            other => other.to_string(),
+        })?;
         Ok(scheme)
     }
 }

@@ -164,15 +164,17 @@ impl Scheme {
     /// # Errors
     /// [`Refusal::Secret`], without the secret.
     pub fn check(&self) -> Result<(), Refusal> {
-        let none = match self {
+        let missing = match self {
             Self::StandardWebhooks { secrets, public_keys, .. } => {
                 secrets.iter().try_for_each(standard::check_secret)?;
-                secrets.is_empty() && public_keys.is_empty()
+                (secrets.is_empty() && public_keys.is_empty()).then_some("there is neither a secret nor a public key")
             }
-            Self::Hmac { secrets, .. } | Self::HubSignature { secrets, .. } | Self::Token { secrets, .. } => secrets.is_empty(),
-            Self::ClientCertificate { pins, .. } => pins.is_empty(),
+            Self::Hmac { secrets, .. } | Self::HubSignature { secrets, .. } | Self::Token { secrets, .. } => {
+                secrets.is_empty().then_some("there is none")
+            }
+            Self::ClientCertificate { pins, .. } => pins.is_empty().then_some("no certificate is named"),
         };
-        if none { Err(Refusal::Secret("there is none".to_owned())) } else { Ok(()) }
+        missing.map_or(Ok(()), |words| Err(Refusal::Secret(words.to_owned())))
     }
 }
 

@@ -343,7 +343,7 @@ async fn poll_round(hands: &Hands, source: &str, times: &mut PollTimes) -> Ledge
     let failed = broken.as_ref().map(|error| (error, times.failures));
     times.next = intake::next_round(source.next_poll(now), failed, &retry, now);
     // A source with more at hand says "now".
-    Ok(times.next.is_some_and(|at| at <= now))
+    Ok(times.failures == 0 && times.next.is_some_and(|at| at <= now))
 }
 
 /// When a desk is asked next.

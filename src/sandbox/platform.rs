@@ -13,7 +13,7 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::{Form, Json, Router};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -28,6 +28,8 @@ use crate::model::{Clock, Timestamp};
 pub const HOOK_SECRET: &str = "whsec_c2FuZGJveC1wbGF0Zm9ybS10by1sYXN0bWlsZS0wMDE=";
 /// Secret of lastmile's reports to the platform.
 pub const REPORT_SECRET: &str = "whsec_c2FuZGJveC1sYXN0bWlsZS10by1wbGF0Zm9ybS0wMDE=";
+/// Client id for the lists; the secret is the bearer token itself.
+pub const CLIENT_ID: &str = "lastmile";
 /// Bearer token for the lists.
 pub const LIST_TOKEN: &str = "sandbox-list-token";
 
@@ -232,6 +234,7 @@ fn router(app: App) -> Router {
     Router::new()
         .route("/orders", get(orders))
         .route("/pending", get(pending))
+        .route("/token", post(token))
         .route("/completions", post(completions))
         .route("/sandbox/count", get(count))
         .with_state(app)
@@ -282,9 +285,20 @@ async fn pending(State(app): State<App>, Query(params): Params, headers: HeaderM
     if !is_let_in(&headers) {
         return StatusCode::UNAUTHORIZED.into_response();
     }
-    let offset = number(&params, "offset", 0);
-    let (items, _, total) = cut(app.state.pending(), offset, number(&params, "limit", 50).clamp(1, 200));
+    let limit = number(&params, "limit", 50).clamp(1, 200);
+    // By position or by the number of the page, as it is asked.
+    let offset = number(&params, "offset", number(&params, "page", 1).saturating_sub(1) * limit);
+    let (items, _, total) = cut(app.state.pending(), offset, limit);
     app.page(offset == 0, &json!({"items": items, "total": total}), None)
+}
+
+/// `POST /token`: OAuth 2 client credentials.
+async fn token(Form(form): Form<BTreeMap<String, String>>) -> Response {
+    let is = |name: &str, value: &str| form.get(name).is_some_and(|given| given == value);
+    if !(is("grant_type", "client_credentials") && is("client_id", CLIENT_ID) && is("client_secret", LIST_TOKEN)) {
+        return (StatusCode::UNAUTHORIZED, Json(json!({"error": "invalid_client"}))).into_response();
+    }
+    Json(json!({"access_token": LIST_TOKEN, "token_type": "Bearer", "expires_in": 300})).into_response()
 }
 
 /// `POST /completions`: signed; the same id again is a repeat without effect.

@@ -189,9 +189,10 @@ impl Source for Declared {
     }
 
     async fn first_page(&self, _now: Timestamp) -> Result<Vec<SourceEvent>, CallError> {
-        match &self.poller {
-            Some(poller) => poller.first_page(&self.info.name, &self.poll_mapping).await,
-            None => Ok(Vec::new()),
+        match (&self.poller, &self.folder) {
+            (_, Some(folder)) => folder.first_page(&self.info.name, &self.mapping).await,
+            (Some(poller), _) => poller.first_page(&self.info.name, &self.poll_mapping).await,
+            (None, None) => Ok(Vec::new()),
         }
     }
 

@@ -5,7 +5,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{ErrorKind, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,7 +17,7 @@ use serde_json::json;
 use super::mapping::Mapping;
 use super::rows::{Format, Raw, Row, RowAnswer, answers, csv_text, read};
 use super::timing::Timing;
-use super::{Pulled, digest};
+use super::{Pulled, SourceEvent, digest};
 use crate::catalog::Span;
 use crate::http::CallError;
 use crate::ledger::Recorded;
@@ -86,7 +87,7 @@ impl FileSettings {
     /// Words for people.
     pub fn delimiter(&self) -> Result<u8, String> {
         let usable = |byte: &u8| byte.is_ascii_punctuation() && *byte != b'"' || *byte == b'\t';
-        u8::try_from(self.delimiter).ok().filter(usable).ok_or_else(|| "`delimiter` is `,`, `;`, `|` or a tabulator".to_owned())
+        u8::try_from(self.delimiter).ok().filter(usable).ok_or_else(|| "`delimiter` is one of `,` `;` `|` or a tab".to_owned())
     }
 }
 
@@ -113,12 +114,6 @@ struct State {
     current: Option<Current>,
     /// Rows that were given out and are not answered yet.
     given: Vec<Row>,
-}
-
-impl std::fmt::Debug for Row {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Row({})", self.line)
-    }
 }
 
 /// The file that is worked on.
@@ -200,6 +195,18 @@ impl Folder {
         self.blocking(move || watch.answered(&recorded)).await?.map_or(Ok(()), Err)
     }
 
+    /// The first rows of the oldest file, complete or not; nothing is changed.
+    ///
+    /// # Errors
+    /// As a round.
+    pub async fn first_page(&self, source: &str, map: &Mapping) -> Result<Vec<SourceEvent>, CallError> {
+        let watch = Arc::clone(&self.watch);
+        let rows = self.blocking(move || watch.peek()).await?.map_err(|words| {
+            CallError::reject("E-FILE", format!("the oldest file in the folder of {source} cannot be read: {words}"))
+        })?;
+        Ok(rows.iter().filter_map(|raw| raw.event(source, map).event).collect())
+    }
+
     /// Whether the folder can be read and written.
     ///
     /// # Errors
@@ -242,12 +249,34 @@ impl Watch {
         Ok(rows.map(|(rows, from)| rows.iter().skip(from).take(BATCH).cloned().collect()).unwrap_or_default())
     }
 
+    fn peek(&self) -> std::io::Result<Result<Vec<Raw>, String>> {
+        let mut files = Vec::new();
+        for entry in fs::read_dir(&self.path)? {
+            let entry = entry?;
+            let about = entry.metadata()?;
+            let ours = entry.file_name().to_str().is_some_and(|name| self.is_ours(name));
+            if ours && about.is_file() && about.len() <= self.settings.max_bytes {
+                files.push((about.modified().ok(), entry.path()));
+            }
+        }
+        let Some((_, oldest)) = files.into_iter().min() else { return Ok(Ok(Vec::new())) };
+        let rows = read(&self.bytes(&oldest)?, self.settings.format, self.delimiter);
+        Ok(rows.map(|rows| rows.into_iter().take(BATCH).collect()))
+    }
+
     /// The oldest complete file.
     fn complete(&self, state: &mut State, now: Timestamp) -> std::io::Result<Option<String>> {
         let (mut waiting, mut complete) = (BTreeMap::new(), Vec::new());
         for entry in fs::read_dir(&self.path)? {
             let entry = entry?;
             let Ok(name) = entry.file_name().into_string() else { continue };
+            if let Some(of) = name.strip_prefix('.').and_then(|rest| rest.strip_suffix(ANSWERS))
+                && !self.path.join(of).exists()
+            {
+                // Its file was put away when we were stopped; another of its name is offered from the beginning.
+                fs::remove_file(entry.path())?;
+                continue;
+            }
             // Neither a link nor a pipe: only what lies here itself.
             let Ok(about) = entry.metadata() else { continue };
             if !about.is_file() || !self.is_ours(&name) || self.answered_before(&name, about.len())? {
@@ -286,10 +315,23 @@ impl Watch {
             return Ok(self.settings.after == After::Leave && self.path.join(mark_name(name)).exists());
         }
         match fs::read_to_string(self.path.join(mark_name(name))) {
-            Ok(mark) => Ok(mark.trim() == digest(&fs::read(self.path.join(name))?)),
+            Ok(mark) => Ok(mark.trim() == digest(&self.bytes(&self.path.join(name))?)),
             Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
             Err(e) => Err(e),
         }
+    }
+
+    /// What a file says. Who may write here may swap it for a link or a pipe at any moment: those are not opened.
+    fn bytes(&self, path: &Path) -> std::io::Result<Vec<u8>> {
+        let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+        let flags = i32::try_from(flags.bits()).map_err(std::io::Error::other)?;
+        let file = fs::OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+        if !file.metadata()?.is_file() {
+            return Err(ErrorKind::InvalidInput.into());
+        }
+        let mut bytes = Vec::new();
+        file.take(self.settings.max_bytes.saturating_add(1)).read_to_end(&mut bytes)?;
+        Ok(bytes)
     }
 
     fn open(&self, name: &str) -> std::io::Result<Option<Current>> {
@@ -303,7 +345,7 @@ impl Watch {
         let (digest, rows) = if about.len() > self.settings.max_bytes {
             (String::new(), Err(format!("it has {} bytes; `max_bytes` allows {}", about.len(), self.settings.max_bytes)))
         } else {
-            let bytes = fs::read(&path)?;
+            let bytes = self.bytes(&path)?;
             (digest(&bytes), read(&bytes, self.settings.format, self.delimiter))
         };
         let answered = self.resume(name, &digest)?;
@@ -347,7 +389,7 @@ impl Watch {
     /// The answers first, then the file: whichever is missing after a crash is made again.
     fn put_away(&self, current: &Current) -> std::io::Result<Option<CallError>> {
         let (file, part) = (self.path.join(&current.name), self.path.join(part_name(&current.name)));
-        let changed = current.rows.is_ok() && fs::read(&file).map_or(true, |bytes| digest(&bytes) != current.digest);
+        let changed = current.rows.is_ok() && self.bytes(&file).map_or(true, |bytes| digest(&bytes) != current.digest);
         if changed {
             // Another file took its name meanwhile, or it is gone: what stands there now is a file of its own.
             fs::remove_file(&part)?;
@@ -401,8 +443,11 @@ impl Watch {
     }
 }
 
+/// End of the name of a file's answers while it is worked on.
+const ANSWERS: &str = ".answers";
+
 fn part_name(name: &str) -> String {
-    format!(".{name}.answers")
+    format!(".{name}{ANSWERS}")
 }
 
 fn mark_name(name: &str) -> String {

@@ -107,8 +107,14 @@ impl Outbox {
     /// # Errors
     /// As for a report.
     pub fn probe(&self) -> Result<(), CallError> {
-        let opened = OpenOptions::new().append(true).create(true).open(&self.path);
-        opened.map(drop).map_err(|e| CallError::retry("E-FILE", format!("the outbox of {} cannot be written: {e}", self.edge)))
+        let there = match OpenOptions::new().append(true).open(&self.path) {
+            // It is made with the first outcome.
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                self.path.parent().map_or(Ok(()), |folder| std::fs::read_dir(folder).map(drop))
+            }
+            opened => opened.map(drop),
+        };
+        there.map_err(|e| CallError::retry("E-FILE", format!("the outbox of {} cannot be written: {e}", self.edge)))
     }
 
     fn header(&self) -> String {

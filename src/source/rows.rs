@@ -59,6 +59,12 @@ pub struct Row {
     pub event: Option<SourceEvent>,
 }
 
+impl std::fmt::Debug for Row {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Row({})", self.line)
+    }
+}
+
 /// What became of a row.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RowAnswer {
@@ -116,9 +122,15 @@ fn csv_rows(text: &str, delimiter: u8) -> Result<Vec<Raw>, String> {
         csv::ReaderBuilder::new().delimiter(delimiter).flexible(true).has_headers(false).from_reader(text.as_bytes());
     let mut rows = Vec::new();
     let mut columns: Option<Vec<String>> = None;
+    // The reader counts a line only when it is past its end, and empty lines not at all.
+    let (bytes, mut line, mut counted) = (text.as_bytes(), 1_u64, 0_usize);
     for record in reader.records() {
         let record = record.map_err(|_| "it is no CSV".to_owned())?;
-        let line = record.position().map_or(0, csv::Position::line);
+        let start =
+            record.position().and_then(|at| usize::try_from(at.byte()).ok()).unwrap_or(counted).clamp(counted, bytes.len());
+        let begins = start + bytes[start..].iter().take_while(|b| matches!(b, b'\r' | b'\n')).count();
+        line += bytes[counted..begins].iter().filter(|b| **b == b'\n').count() as u64;
+        counted = begins;
         match &columns {
             None => columns = Some(column_names(&record)?),
             Some(columns) => rows.push(Raw { line, content: csv_row(columns, &record) }),

@@ -10,3 +10,4 @@ mod source;
 mod source_asks;
 mod source_bench;
 mod source_promises;
+mod source_ways;

@@ -140,7 +140,7 @@ fn event_ids(events: &[SourceEvent]) -> BTreeSet<String> {
     events.iter().map(|e| e.event_id.clone()).collect()
 }
 
-fn completion(id: &str, order: &str) -> Completion {
+pub(super) fn completion(id: &str, order: &str) -> Completion {
     Completion {
         id: id.to_owned(),
         external_id: order.to_owned(),

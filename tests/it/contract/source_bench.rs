@@ -16,6 +16,7 @@ use lastmile::model::{Clock, Operation, Outcome, Timestamp};
 use lastmile::sandbox::config::{MAPPING, files};
 use lastmile::sandbox::midpoint::{self, SandboxMidpoint, state::membership};
 use lastmile::sandbox::one_identity::{PASSWORD, SandboxOneIdentity, USER};
+use lastmile::sandbox::platform::CLIENT_ID;
 use lastmile::sandbox::sailpoint;
 use lastmile::sandbox::{PlatformFaults, SandboxPlatform, company};
 use lastmile::source::{self, Source};
@@ -29,6 +30,14 @@ pub(super) enum Kind {
     Webhook,
     Cursor,
     Snapshot,
+    /// A snapshot by numbered pages, with OAuth 2 client credentials.
+    Pages,
+    /// CloudEvents in structured mode.
+    CloudEvents,
+    /// Files of rows that are put into a folder.
+    Folder,
+    /// Files of rows that are sent.
+    Upload,
     /// One Identity, as the approval step, decided by its method.
     ByMethod,
     /// The same, decided by an event that a process answers.
@@ -40,10 +49,14 @@ pub(super) enum Kind {
     SailPoint,
 }
 
-pub(super) const ALL: [Kind; 9] = [
+pub(super) const ALL: [Kind; 13] = [
     Kind::Webhook,
     Kind::Cursor,
     Kind::Snapshot,
+    Kind::Pages,
+    Kind::CloudEvents,
+    Kind::Folder,
+    Kind::Upload,
     Kind::ByMethod,
     Kind::ByEvent,
     Kind::Queue,
@@ -60,6 +73,23 @@ impl Kind {
     /// Its platform has an interface of its own that is asked.
     pub(super) fn is_asked(self) -> bool {
         self.is_one_identity() || self == Self::Midpoint
+    }
+
+    /// Whether the platform sends by itself.
+    pub(super) fn is_pushed(self) -> bool {
+        matches!(self, Self::Webhook | Self::CloudEvents | Self::Upload)
+    }
+
+    /// The word of its file.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Webhook | Self::CloudEvents => "webhook",
+            Self::Folder | Self::Upload => "file",
+            Self::Cursor | Self::Snapshot | Self::Pages => "poll",
+            Self::Midpoint => "midpoint",
+            Self::SailPoint => "sailpoint",
+            Self::ByMethod | Self::ByEvent | Self::Queue | Self::Assignments => "one_identity",
+        }
     }
 }
 
@@ -78,7 +108,11 @@ pub(super) struct Bench {
     pub(super) source: Arc<dyn Source>,
     platform: Platform,
     placed: std::sync::Mutex<u64>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
+    /// Files are written only by half.
+    torn: std::sync::atomic::AtomicBool,
+    /// What is missing of a half-written file.
+    rest: std::sync::Mutex<Option<(std::path::PathBuf, String)>>,
 }
 
 impl Bench {
@@ -107,16 +141,26 @@ impl Bench {
             for (path, text) in files(fake.url(), "", "", "").into_iter().filter(|(p, _)| p.starts_with("secrets/")) {
                 std::fs::write(folder.path().join(path), text).unwrap();
             }
-            let word = if kind == Kind::Webhook { "webhook" } else { "poll" };
+            std::fs::create_dir(folder.path().join("inbox")).unwrap();
             let text = declared(kind, fake.url());
-            (Platform::Declared(fake), word, text)
+            (Platform::Declared(fake), kind.word(), text)
         };
         let file = ConfigFile::from_text(Path::new("sources/iga.toml"), &text);
         let source = source::build("iga", &EdgeFile { kind: word.to_owned(), file }, folder.path(), clock.clone())
             .unwrap_or_else(|problems| panic!("{problems:?}"));
         let url = format!("sqlite:{}", folder.path().join("ledger.db").display());
         let ledger = SqliteLedger::open(&url, "contract", Mode::Serve).await.unwrap();
-        let bench = Self { kind, clock, ledger, source, platform, placed: std::sync::Mutex::default(), _folder: folder };
+        let bench = Self {
+            kind,
+            clock,
+            ledger,
+            source,
+            platform,
+            placed: std::sync::Mutex::default(),
+            folder,
+            torn: false.into(),
+            rest: std::sync::Mutex::default(),
+        };
         // What stands in the first round of a standing list is its beginning.
         bench.round().await.unwrap();
         bench
@@ -163,7 +207,10 @@ impl Bench {
         if let Some(asking) = self.asking() {
             return asking.round(self).await;
         }
-        if self.kind != Kind::Webhook {
+        if self.kind == Kind::Folder {
+            return self.round_of_files().await;
+        }
+        if !self.kind.is_pushed() {
             return match intake::poll(&self.ledger, &*self.source, &*self.clock).await {
                 Ok(_) => Ok(()),
                 Err(PollError::Call(error)) => Err(error),
@@ -178,14 +225,74 @@ impl Bench {
                 method: "POST".to_owned(),
                 path: "/hooks/iga".to_owned(),
                 query: BTreeMap::new(),
-                headers,
-                body,
+                headers: self.headers(headers),
+                body: self.body(&message.id, body),
                 peer: None,
                 client_certificate: None,
                 received_at: self.now(),
             };
-            intake::take(&self.ledger, &*self.source, inbound, self.now()).await.unwrap();
+            if self.kind == Kind::Upload {
+                let answers = intake::take_rows(&self.ledger, &*self.source, inbound, self.now()).await.unwrap();
+                assert!(!answers.is_empty() && answers.iter().all(|a| a.result != "quarantined"), "{answers:?}");
+            } else {
+                intake::take(&self.ledger, &*self.source, inbound, self.now()).await.unwrap();
+            }
             self.platform().state().delivered(&message.id);
+        }
+        Ok(())
+    }
+
+    fn headers(&self, signed: BTreeMap<String, String>) -> BTreeMap<String, String> {
+        let named = |pairs: [(&str, &str); 2]| pairs.map(|(n, v)| (n.to_owned(), v.to_owned())).into();
+        match self.kind {
+            Kind::CloudEvents => {
+                named([("authorization", "bearer sandbox-list-token"), ("content-type", "application/cloudevents+json")])
+            }
+            Kind::Upload => named([("authorization", "Bearer sandbox-list-token"), ("content-type", "application/x-ndjson")]),
+            _ => signed,
+        }
+    }
+
+    fn body(&self, id: &str, body: Vec<u8>) -> Vec<u8> {
+        match self.kind {
+            Kind::CloudEvents => {
+                let data: serde_json::Value = serde_json::from_slice(&body).unwrap();
+                let data = data["data"].as_array().map_or(data["data"].clone(), |listed| listed[0].clone());
+                json!({"specversion": "1.0", "id": id, "source": "/sandbox", "type": "order", "data": data})
+                    .to_string()
+                    .into_bytes()
+            }
+            Kind::Upload => lines(&body).into_bytes(),
+            _ => body,
+        }
+    }
+
+    /// The platform writes what it has to say as a file, and the folder is looked at until it is worked through.
+    async fn round_of_files(&self) -> Result<(), CallError> {
+        let inbox = self.folder.path().join("inbox");
+        if let Some((path, rest)) = self.rest.lock().unwrap().take() {
+            let text = std::fs::read_to_string(&path).unwrap();
+            std::fs::write(&path, text + &rest).unwrap();
+        }
+        let torn = self.torn.load(Ordering::SeqCst);
+        if inbox.exists() {
+            let waiting = self.platform().state().waiting();
+            let text: String = waiting.iter().map(|message| lines(message.body.as_bytes())).collect();
+            waiting.iter().for_each(|message| self.platform().state().delivered(&message.id));
+            if !text.is_empty() {
+                let path = inbox.join(format!("{}.jsonl", self.now().0));
+                let half = if torn { text.len() / 2 } else { text.len() };
+                std::fs::write(&path, &text[..half]).unwrap();
+                *self.rest.lock().unwrap() = torn.then(|| (path, text[half..].to_owned()));
+            }
+        }
+        for _ in 0..if torn { 1 } else { 3 } {
+            match intake::poll(&self.ledger, &*self.source, &*self.clock).await {
+                Ok(polled) => assert_eq!(polled.broken, None),
+                Err(PollError::Call(error)) => return Err(error),
+                Err(error) => panic!("{error}"),
+            }
+            self.clock.advance_ms(10_000);
         }
         Ok(())
     }
@@ -352,6 +459,11 @@ impl Bench {
             Platform::Midpoint(fake) => fake.faults().away.store(away, Ordering::SeqCst),
             Platform::SailPoint(asking) => asking.away.store(away, Ordering::SeqCst),
             Platform::Declared(fake) => {
+                let (here, there) = (self.folder.path().join("inbox"), self.folder.path().join("unmounted"));
+                let (from, to) = if away { (here, there) } else { (there, here) };
+                if self.kind == Kind::Folder && from.exists() {
+                    std::fs::rename(from, to).unwrap();
+                }
                 fake.faults().gone.store(away, Ordering::SeqCst);
                 fake.faults().cut_page.store(u64::from(away), Ordering::SeqCst);
             }
@@ -364,7 +476,10 @@ impl Bench {
             Platform::OneIdentity(fake) => fake.faults().cut(page),
             Platform::Midpoint(fake) => fake.faults().cut(page),
             Platform::SailPoint(_) => panic!("it has no list"),
-            Platform::Declared(fake) => fake.faults().cut_page.store(page, Ordering::SeqCst),
+            Platform::Declared(fake) => {
+                self.torn.store(page > 0, Ordering::SeqCst);
+                fake.faults().cut_page.store(page, Ordering::SeqCst);
+            }
         }
     }
 
@@ -499,15 +614,38 @@ fn declared(kind: Kind, url: &str) -> String {
              list = \"cursor\"\nitems = \"/items\"\npaging = {{ by = \"next_pointer\", pointer = \"/next\" }}\n\
              cursor = {{ field = \"/updatedAt\", parameter = \"since\", overlap = \"10m\", ascending = true }}"
         ),
+        Kind::CloudEvents => format!("[webhook]\nverify = {BEARER}\ncloud_events = {{ origins = [\"iga.example.com\"] }}"),
+        Kind::Folder => "[file]\nformat = \"json_lines\"\nfolder = \"inbox\"".to_owned(),
+        Kind::Upload => format!("[file]\nformat = \"json_lines\"\n[webhook]\nverify = {BEARER}"),
+        Kind::Pages => format!(
+            "[poll]\nurl = \"{url}/pending\"\nschedule = \"1m\"\nlist = \"snapshot\"\nitems = \"/items\"\n\
+             auth = {{ client_credentials = {{ token_url = \"{url}/token\", client_id = \"{CLIENT_ID}\", \
+             client_secret = {{ file = \"secrets/platform-list\" }} }} }}\n\
+             paging = {{ by = \"page\", size_parameter = \"limit\", size = 7, total = \"/total\" }}"
+        ),
         _ => format!(
             "[poll]\nurl = \"{url}/pending\"\nschedule = \"1m\"\nauth = {{ bearer = {{ file = \"secrets/platform-list\" }} }}\n\
              list = \"snapshot\"\nitems = \"/items\"\npaging = {{ by = \"offset\", limit = 7, total = \"/total\" }}"
         ),
     };
-    let word = if kind == Kind::Webhook { "webhook" } else { "poll" };
+    let word = kind.word();
+    let mapping = if kind == Kind::CloudEvents {
+        MAPPING.replace("\"/", "\"/data/").replace("/data/approver", "/approver").replace("/data/decidedAt", "/decidedAt")
+    } else {
+        MAPPING.to_owned()
+    };
     format!(
-        "kind = \"{word}\"\n{tables}\n[report]\nurl = \"{url}/completions\"\nsigning = {{ file = \"secrets/platform-report\" }}\n{MAPPING}"
+        "kind = \"{word}\"\n{tables}\n[report]\nurl = \"{url}/completions\"\nsigning = {{ file = \"secrets/platform-report\" }}\n{mapping}"
     )
+}
+
+const BEARER: &str = "{ scheme = \"bearer\", secrets = [{ file = \"secrets/platform-list\" }] }";
+
+/// The orders of a message, one a line.
+fn lines(body: &[u8]) -> String {
+    let message: serde_json::Value = serde_json::from_slice(body).unwrap();
+    let one = [message["data"].clone()];
+    message["data"].as_array().map_or(&one[..], Vec::as_slice).iter().map(|order| format!("{order}\n")).collect()
 }
 
 fn one_identity(kind: Kind, url: &str) -> String {

@@ -81,7 +81,7 @@ fn sorted(ids: &[String]) -> Vec<String> {
 
 #[tokio::test]
 async fn a_half_written_page_loses_nothing_and_takes_nothing_back() {
-    for kind in ALL.into_iter().filter(|k| !matches!(k, Kind::Webhook | Kind::SailPoint)) {
+    for kind in ALL.into_iter().filter(|k| !k.is_pushed() && *k != Kind::SailPoint) {
         for page in 1..=3 {
             let bench = Bench::new(kind).await;
             let ids = bench.place(15);
@@ -298,10 +298,10 @@ async fn a_source_says_what_it_can_and_what_it_needs() {
         let info = bench.source.info();
         assert_eq!(info.name, "iga");
         assert!(info.capabilities.report, "{kind:?}");
-        assert_eq!(info.capabilities.polls, !matches!(kind, Kind::Webhook | Kind::SailPoint), "{kind:?}");
+        assert_eq!(info.capabilities.polls, !kind.is_pushed() && kind != Kind::SailPoint, "{kind:?}");
         let list = match kind {
-            Kind::Webhook | Kind::SailPoint => None,
-            Kind::Cursor => Some(ListKind::Cursor),
+            Kind::Webhook | Kind::CloudEvents | Kind::Upload | Kind::SailPoint => None,
+            Kind::Cursor | Kind::Folder => Some(ListKind::Cursor),
             Kind::Assignments => Some(ListKind::Standing),
             _ => Some(ListKind::Snapshot),
         };
