@@ -8,7 +8,7 @@ use sqlx::{SqliteConnection, SqlitePool};
 use super::super::{LeaseRequest, Leased, LedgerError, LedgerResult, Load, Step};
 use super::journal::{self, Move};
 use super::settle::park;
-use super::{Shared, document, rows};
+use super::{Shared, document, gathered, rows};
 use crate::model::completion::Completion;
 use crate::model::errand::ErrandKind;
 use crate::model::ticket::{Draft, TicketRef};
@@ -35,9 +35,10 @@ pub(in crate::ledger) async fn lease(
     shared: &Shared,
     request: &LeaseRequest,
 ) -> LedgerResult<Vec<Leased>> {
-    expire(tx, shared, &request.edge, request.now, request.quiet_ms, request.now).await?;
+    let (abandoned, unclear) = held_due(tx, request).await?;
+    let abandoned = abandoned && expire(tx, shared, &request.edge, request.now, request.quiet_ms, request.now).await? > 0;
     let limit = i64::try_from(request.limit).unwrap_or(i64::MAX);
-    let asking = claim(tx, request, CLAIM_UNCLEAR, limit).await?;
+    let asking = if abandoned || unclear { claim(tx, request, CLAIM_UNCLEAR, limit).await? } else { Vec::new() };
     let left = limit - i64::try_from(asking.len()).unwrap_or(limit);
     let sending = if request.witnesses_only || left <= 0 { Vec::new() } else { claim(tx, request, CLAIM_READY, left).await? };
     write_attempts(tx, request, &asking, &sending).await?;
@@ -69,6 +70,18 @@ pub(in crate::ledger) async fn lease(
         }
     }
     Ok(out)
+}
+
+/// Whether any lease ran out, and whether any witness is due: almost always neither.
+async fn held_due(tx: &mut SqliteConnection, request: &LeaseRequest) -> LedgerResult<(bool, bool)> {
+    Ok(sqlx::query_as(
+        "SELECT EXISTS (SELECT 1 FROM errand WHERE edge = $1 AND state IN ('sending', 'unclear') AND state = 'sending' AND lease_until < $2),
+                EXISTS (SELECT 1 FROM errand WHERE edge = $1 AND state IN ('sending', 'unclear') AND state = 'unclear' AND due_at <= $2)",
+    )
+    .bind(&request.edge)
+    .bind(request.now.0)
+    .fetch_one(tx)
+    .await?)
 }
 
 /// What another owner left `sending` may have happened: its quiet period starts now.
@@ -175,23 +188,19 @@ async fn write_attempts(
     if attempts.is_empty() {
         return Ok(());
     }
+    let tickets: Vec<i64> = sending.iter().filter(|c| c.kind == "create").filter_map(|c| c.ticket_id).collect();
     sqlx::query(
         "INSERT INTO attempt (errand_id, lease_no, what, owner, started_at, deadline)
-         SELECT value->>'e', value->>'n', value->>'what', $2, $3, $4 FROM json_each($1) WHERE true",
+         SELECT value->>'e', value->>'n', value->>'what', $2, $3, $4 FROM json_each($1) WHERE true;
+         UPDATE ticket SET state = 'sending' WHERE id IN (SELECT value FROM json_each($5))",
     )
     .bind(rows(&attempts)?)
     .bind(&request.owner)
     .bind(request.now.0)
     .bind(request.now.plus_ms(request.lease_ms).0)
-    .execute(&mut *tx)
+    .bind(rows(&tickets)?)
+    .execute(tx)
     .await?;
-    let tickets: Vec<i64> = sending.iter().filter(|c| c.kind == "create").filter_map(|c| c.ticket_id).collect();
-    if !tickets.is_empty() {
-        sqlx::query("UPDATE ticket SET state = 'sending' WHERE id IN (SELECT value FROM json_each($1))")
-            .bind(rows(&tickets)?)
-            .execute(tx)
-            .await?;
-    }
     Ok(())
 }
 
@@ -210,10 +219,14 @@ async fn loads(tx: &mut SqliteConnection, claims: &[Claim], now: Timestamp) -> L
     let found: Vec<TicketParts> = if tickets.is_empty() {
         Vec::new()
     } else {
-        sqlx::query_as("SELECT id, draft, ref_id, ref_number FROM ticket WHERE id IN (SELECT value FROM json_each($1))")
-            .bind(rows(&tickets)?)
-            .fetch_all(&mut *tx)
-            .await?
+        let row = sqlx::query_as(
+            "SELECT json_group_array(json_array(id, draft, ref_id, ref_number)) FROM ticket
+             WHERE id IN (SELECT value FROM json_each($1))",
+        )
+        .bind(rows(&tickets)?)
+        .fetch_one(&mut *tx)
+        .await?;
+        gathered(&row)?
     };
     let tickets: HashMap<i64, TicketText> =
         found.into_iter().map(|(id, draft, ref_id, number)| (id, (draft, ref_id, number))).collect();
