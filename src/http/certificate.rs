@@ -111,9 +111,11 @@ mod tests {
         let fits = |text: &str| toml::from_str::<Pin>(text).unwrap().fits(&certificate);
         assert!(fits(r"subject = 'CN=idm,O=Example\, Inc.'"), "{}", certificate.subject);
         assert!(fits("dns = 'idm.example.com'\nuri = 'spiffe://example/idm'"));
-        let colons: Vec<String> = certificate.sha256.to_uppercase().as_bytes().chunks(2).map(|c| String::from_utf8_lossy(c).into()).collect();
+        let colons: Vec<String> =
+            certificate.sha256.to_uppercase().as_bytes().chunks(2).map(|c| String::from_utf8_lossy(c).into()).collect();
         assert!(fits(&format!("sha256 = '{}'", colons.join(":"))));
-        for wrong in ["subject = 'CN=idm'", "dns = 'example.com'", "dns = 'idm.example.com'\nuri = 'spiffe://example/other'", ""] {
+        for wrong in ["subject = 'CN=idm'", "dns = 'example.com'", "dns = 'idm.example.com'\nuri = 'spiffe://example/other'", ""]
+        {
             assert!(!fits(wrong), "{wrong}");
         }
         assert!(ClientCertificate::read(b"no certificate").is_none());

@@ -154,7 +154,8 @@ impl Tokens {
         };
         let token = SecretString::from(token.to_owned());
         let seconds = body["expires_in"].as_i64().or_else(|| body["expires_in"].as_str()?.parse().ok()).filter(|s| *s > 0);
-        let until = seconds.map(|s| s - MARGIN_SECS.min(s / 2)).map(|s| self.clock.boot_ms().saturating_add(s.saturating_mul(1000)));
+        let until =
+            seconds.map(|s| s - MARGIN_SECS.min(s / 2)).map(|s| self.clock.boot_ms().saturating_add(s.saturating_mul(1000)));
         *held = Some(Held { token: token.clone(), until_boot_ms: until });
         Ok(token)
     }

@@ -84,20 +84,18 @@ impl Declared {
         let hook = settings
             .webhook
             .and_then(|webhook| Hook::new(&webhook, base).map_err(|(key, words)| note(&["webhook", key], words)).ok());
-        let poller = settings
-            .poll
-            .and_then(|poll| Poller::new(name, poll, base, Arc::clone(&clock)).map_err(|(key, words)| note(&["poll", key], words)).ok());
-        let delimiter = settings
-            .file
-            .as_ref()
-            .and_then(|files| files.delimiter().map_err(|words| note(&["file", "delimiter"], words)).ok());
+        let poller = settings.poll.and_then(|poll| {
+            Poller::new(name, poll, base, Arc::clone(&clock)).map_err(|(key, words)| note(&["poll", key], words)).ok()
+        });
+        let delimiter =
+            settings.file.as_ref().and_then(|files| files.delimiter().map_err(|words| note(&["file", "delimiter"], words)).ok());
         let folder = settings.file.as_ref().and_then(|files| {
             let path = files.folder.as_ref().filter(|_| delimiter.is_some())?;
             Folder::new(name, files, path, base).map_err(|(key, words)| note(&["file", key], words)).ok()
         });
-        let reporter = settings.report.and_then(|report| {
-            Teller::new(name, report, base, clock).map_err(|(key, words)| note(&["report", key], words)).ok()
-        });
+        let reporter = settings
+            .report
+            .and_then(|report| Teller::new(name, report, base, clock).map_err(|(key, words)| note(&["report", key], words)).ok());
         if !problems.is_empty() {
             return Err(problems);
         }
@@ -148,7 +146,11 @@ fn misplaced(file: &ConfigFile, settings: &SourceFile) -> Vec<Problem> {
         let help = "name a `folder` to watch, or add [webhook] with `verify` for uploads, or both";
         say(&["file"], "there is no way in for files", help);
     }
-    if settings.webhook.as_ref().is_some_and(|hook| hook.cloud_events.is_some() || hook.events.is_some() || hook.event_id.is_some()) {
+    if settings
+        .webhook
+        .as_ref()
+        .is_some_and(|hook| hook.cloud_events.is_some() || hook.events.is_some() || hook.event_id.is_some())
+    {
         let help = "leave `cloud_events`, `events` and `event_id` out, or give the messages a source file of their own";
         say(&["webhook"], "the webhook of a source of files takes rows", help);
     }

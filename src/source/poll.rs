@@ -23,8 +23,8 @@ use crate::catalog::file::nearest;
 use crate::http::client::ClientSettings;
 use crate::http::verdict::by_status;
 use crate::http::{Answer, Call, CallError, HttpClient};
-use crate::model::{Clock, Timestamp};
 use crate::model::key::stable_id;
+use crate::model::{Clock, Timestamp};
 
 /// `[poll]`: the list, when it is asked for and how it is read.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -161,12 +161,7 @@ impl Poller {
     ///
     /// # Errors
     /// The key at fault and words for people.
-    pub fn new(
-        edge: &str,
-        settings: PollSettings,
-        folder: &Path,
-        clock: Arc<dyn Clock>,
-    ) -> Result<Self, (&'static str, String)> {
+    pub fn new(edge: &str, settings: PollSettings, folder: &Path, clock: Arc<dyn Clock>) -> Result<Self, (&'static str, String)> {
         let url = Url::parse(&settings.url).ok().filter(|u| matches!(u.scheme(), "http" | "https"));
         let url = url.ok_or_else(|| ("url", "not an address; it starts with https:// or http://".to_owned()))?;
         if settings.list == ListKind::Cursor && settings.cursor.is_none() {

@@ -112,7 +112,8 @@ fn csv_rows(text: &str, delimiter: u8) -> Result<Vec<Raw>, String> {
     if text.bytes().filter(|b| *b == b'"').count() % 2 == 1 {
         return Err("a quoted cell does not end: the file is torn, or a quote stands alone".to_owned());
     }
-    let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).flexible(true).has_headers(false).from_reader(text.as_bytes());
+    let mut reader =
+        csv::ReaderBuilder::new().delimiter(delimiter).flexible(true).has_headers(false).from_reader(text.as_bytes());
     let mut rows = Vec::new();
     let mut columns: Option<Vec<String>> = None;
     for record in reader.records() {
@@ -239,9 +240,13 @@ mod tests {
 
     #[test]
     fn a_file_that_is_wrong_as_a_whole_is_refused_without_its_content() {
-        for (text, words) in
-            [("", "empty"), ("\n \n", "empty"), ("a;a\n1;2", "twice"), ("a;\n1;2", "no name"), ("a;b\n1;\"Zoe\n2;3", "does not end")]
-        {
+        for (text, words) in [
+            ("", "empty"),
+            ("\n \n", "empty"),
+            ("a;a\n1;2", "twice"),
+            ("a;\n1;2", "no name"),
+            ("a;b\n1;\"Zoe\n2;3", "does not end"),
+        ] {
             let said = csv(text).unwrap_err();
             assert!(said.contains(words) && !said.contains("Zoe"), "{said}");
         }

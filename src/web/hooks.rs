@@ -107,7 +107,8 @@ pub(super) async fn handshake(
     let source = source.ok_or_else(|| Refused::new(Code::NoSuchSource, "there is no source of that name"))?;
     let origin = headers.get("webhook-request-origin").and_then(|value| value.to_str().ok()).map(str::trim);
     let origin = origin.filter(|origin| !origin.is_empty() && origin.len() <= 253);
-    let origin = origin.ok_or_else(|| Refused::new(Code::BadRequest, "a handshake names its sender in `WebHook-Request-Origin`"))?;
+    let origin =
+        origin.ok_or_else(|| Refused::new(Code::BadRequest, "a handshake names its sender in `WebHook-Request-Origin`"))?;
     match source.handshake(origin) {
         Handshake::NotTaken => {
             Err(Refused::new(Code::NotFound, "this source takes no handshake: its file has no [webhook.cloud_events]"))

@@ -49,8 +49,8 @@ fn read(settings: &TlsSettings, folder: &Path) -> Result<Arc<ServerConfig>, Stri
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let chain = certificates(&folder.join(&settings.certificate))?;
     let key = settings.key.resolve(folder)?;
-    let key = PrivateKeyDer::from_pem_slice(key.expose_secret().as_bytes())
-        .map_err(|_| "`key` is no private key in PEM".to_owned())?;
+    let key =
+        PrivateKeyDer::from_pem_slice(key.expose_secret().as_bytes()).map_err(|_| "`key` is no private key in PEM".to_owned())?;
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
     let builder = builder.with_safe_default_protocol_versions().map_err(|e| e.to_string())?;
     let builder = match &settings.client_ca {

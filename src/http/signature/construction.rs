@@ -116,8 +116,7 @@ fn instant(text: &str) -> Option<Timestamp> {
 }
 
 fn pieces(signed: &str) -> Vec<Piece<'_>> {
-    const NAMED: [(&str, Piece<'static>); 3] =
-        [("{id}", Piece::Id), ("{timestamp}", Piece::Timestamp), ("{body}", Piece::Body)];
+    const NAMED: [(&str, Piece<'static>); 3] = [("{id}", Piece::Id), ("{timestamp}", Piece::Timestamp), ("{body}", Piece::Body)];
     let (mut found, mut rest) = (Vec::new(), signed);
     while !rest.is_empty() {
         let next = NAMED.iter().filter_map(|(name, piece)| Some((rest.find(name)?, *name, *piece))).min_by_key(|n| n.0);

@@ -75,8 +75,7 @@ fn id_and_timestamp_must_exist_and_hold_no_dot() {
 #[test]
 fn the_tolerance_holds_both_ways() {
     let scheme = standard(&[SECRET]);
-    let at =
-        |secs| scheme.verify(signed("msg_lm_0001", "1764000000", SIGNATURE), Timestamp(1_764_000_000_000).plus_secs(secs));
+    let at = |secs| scheme.verify(signed("msg_lm_0001", "1764000000", SIGNATURE), Timestamp(1_764_000_000_000).plus_secs(secs));
     assert!(at(300).is_ok() && at(-300).is_ok());
     assert_eq!(at(301).unwrap_err(), Refusal::Stale(301, 300));
     assert_eq!(at(-301).unwrap_err(), Refusal::Stale(301, 300));
@@ -222,10 +221,7 @@ fn an_ed25519_vector_is_made_and_accepted() {
     assert_eq!(ours, ED25519);
     let scheme = asymmetric(&[]);
     assert!(scheme.check().is_ok());
-    assert_eq!(
-        scheme.verify(signed("msg_lm_0001", "1764000000", ED25519), NOW).unwrap().delivery_id(),
-        Some("msg_lm_0001")
-    );
+    assert_eq!(scheme.verify(signed("msg_lm_0001", "1764000000", ED25519), NOW).unwrap().delivery_id(), Some("msg_lm_0001"));
     let refused = |id, at, signature| scheme.verify(signed(id, at, signature), NOW).unwrap_err();
     assert_eq!(refused("msg_lm_0002", "1764000000", ED25519), Refusal::Signature);
     assert_eq!(refused("msg_lm_0001", "1764000001", ED25519), Refusal::Signature);
