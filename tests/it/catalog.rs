@@ -48,7 +48,7 @@ fn all_problems_of_all_files_are_told_at_once() {
 #[test]
 fn an_unknown_key_is_told_with_its_line_and_the_nearest() {
     insta::assert_snapshot!(complaints(&[("lastmile.toml", "[server]\nlisten = \"127.0.0.1:1\"\nmax_body = 5\n")]), @r"
-    cfg/lastmile.toml:3: unknown field `max_body`, expected one of `listen`, `public_url`, `max_body_bytes`
+    cfg/lastmile.toml:3: unknown field `max_body`, expected one of `listen`, `public_url`, `max_body_bytes`, `tls`
         did you mean `max_body_bytes`?
     ");
     insta::assert_snapshot!(complaints(&[("lastmile.toml", "[work]\nlease = \"two minutes\"\n")]), @r#"
