@@ -43,6 +43,11 @@ enum What {
         /// The errand.
         errand: Id,
     },
+    /// A parked comment, closing or report is not sent any more; its order stays as it is.
+    Drop {
+        /// The errand.
+        errand: Id,
+    },
     /// Give an assignment an outcome by hand; the platform hears it.
     Decide {
         /// The assignment.
@@ -50,7 +55,7 @@ enum What {
         /// fulfilled, partly_fulfilled, already_in_place, not_possible, rejected or cancelled.
         #[arg(value_parser = outcome)]
         outcome: Outcome,
-        /// Why; kept in the journal.
+        /// Why; the platform hears it, and it is erased with the names.
         reason: String,
     },
 }
@@ -68,6 +73,7 @@ impl What {
                 Action::TicketIs { errand: *errand, ref_id: id.clone(), ref_number: number.clone().unwrap_or_else(|| id.clone()) }
             }
             Self::NoTicket { errand } => Action::NoTicket { errand: *errand },
+            Self::Drop { errand } => Action::Drop { errand: *errand },
             Self::Decide { assignment, outcome, reason } => {
                 Action::Decide { assignment: *assignment, outcome: *outcome, reason: reason.clone() }
             }

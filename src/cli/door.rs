@@ -197,6 +197,7 @@ fn request(deed: &Deed) -> (String, Value) {
         Deed::Act(Action::Discard { quarantined }) => (format!("/api/v1/quarantine/{quarantined}/discard"), none),
         Deed::Act(Action::RetryErrand { errand }) => (format!("/api/v1/errands/{errand}/retry"), none),
         Deed::Act(Action::NoTicket { errand }) => (format!("/api/v1/errands/{errand}/no-ticket"), none),
+        Deed::Act(Action::Drop { errand }) => (format!("/api/v1/errands/{errand}/drop"), none),
         Deed::Act(Action::TicketIs { errand, ref_id, ref_number }) => {
             (format!("/api/v1/errands/{errand}/ticket"), json!({"id": ref_id, "number": ref_number}))
         }

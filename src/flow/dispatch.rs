@@ -1,5 +1,6 @@
 //! Dispatch: leases errands of a desk, makes the calls, settles how they ended.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -76,7 +77,18 @@ pub async fn pump(
                 going.bell.mark_unchanged();
             }
             let free = width - running.len();
-            let (leased, good_until) = match call.lease(free).await {
+            // A slow probe or a busy ledger keeps no answer waiting that is there: its time-out would strike it.
+            let mut leasing = pin!(call.lease(free));
+            let leased = loop {
+                tokio::select! {
+                    leased = &mut leasing => break leased,
+                    Some(result) = running.next() => {
+                        let result: LedgerResult<()> = result;
+                        failed = failed.or(result.err());
+                    }
+                }
+            };
+            let (leased, good_until) = match leased {
                 Ok(leased) => leased,
                 Err(error) => {
                     failed = Some(error);

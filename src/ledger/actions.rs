@@ -32,6 +32,11 @@ pub enum Action {
         /// The errand.
         errand: Id,
     },
+    /// A parked comment, closing or report is not to be sent any more.
+    Drop {
+        /// The errand.
+        errand: Id,
+    },
     /// Give a parked assignment an outcome by hand.
     Decide {
         /// The assignment.

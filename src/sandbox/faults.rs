@@ -77,6 +77,7 @@ pub struct Faults {
     sloppy: AtomicBool,
     revoked: AtomicBool,
     key_field_hidden: AtomicBool,
+    closed_is_final: AtomicBool,
 }
 
 impl Faults {
@@ -155,6 +156,17 @@ impl Faults {
     #[must_use]
     pub fn key_field_hidden(&self) -> bool {
         self.key_field_hidden.load(Ordering::SeqCst)
+    }
+
+    /// Nobody may comment on a closed ticket (Jira's workflow property `jira.issue.editable`).
+    pub fn set_closed_is_final(&self, last: bool) {
+        self.closed_is_final.store(last, Ordering::SeqCst);
+    }
+
+    /// See [`Faults::set_closed_is_final`].
+    #[must_use]
+    pub fn closed_is_final(&self) -> bool {
+        self.closed_is_final.load(Ordering::SeqCst)
     }
 
     /// The first fault that hits a call of this kind; counts it.

@@ -278,6 +278,10 @@ fn document(text: &str) -> Value {
 }
 
 async fn add_comment(State(app): State<App>, Path((_, id)): Path<(String, String)>, Json(body): Json<Value>) -> Response {
+    if app.faults.closed_is_final() && app.state.get(&id).is_some_and(|t| t.stage == Stage::Closed) {
+        let words = json!({"errorMessages": ["The issue is not editable."], "errors": {}});
+        return (StatusCode::BAD_REQUEST, Json(words)).into_response();
+    }
     let internal = body.pointer("/properties/0/value/internal").and_then(Value::as_bool).unwrap_or(false);
     match app.state.change(&id, |t, now| t.comment(USER, now, body["body"].clone(), internal)) {
         Some(()) => (StatusCode::CREATED, Json(json!({"id": "1"}))).into_response(),

@@ -99,6 +99,7 @@ impl Act {
             "retry_errand" => Action::RetryErrand { errand: id },
             "unpark" => Action::Unpark { assignment: id },
             "no_ticket" => Action::NoTicket { errand: id },
+            "drop" => Action::Drop { errand: id },
             "ticket_is" if !self.ref_id.is_empty() => ticket_is(id, &self.ref_id, &self.ref_number),
             "decide" if !self.reason.is_empty() => {
                 let outcome = Outcome::parse(&self.outcome).ok_or("choose an outcome")?;

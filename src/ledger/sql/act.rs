@@ -35,6 +35,7 @@ pub(in crate::ledger) async fn act(
             decide_create(tx, shared, *errand, End::Filed(created), actor, now).await
         }
         Action::NoTicket { errand } => decide_create(tx, shared, *errand, End::Clear, actor, now).await,
+        Action::Drop { errand } => drop_parked(tx, *errand, actor, now).await,
         Action::Decide { assignment, outcome, reason } => decide(tx, shared, *assignment, *outcome, reason, actor, now).await,
         Action::Discard { quarantined } => {
             let done = sqlx::query(
@@ -75,6 +76,37 @@ async fn retry(tx: &mut SqliteConnection, errand: Id, actor: &str, now: Timestam
         )
         .await?;
     }
+    Ok(Acted::Done)
+}
+
+/// What was refused for good is let go; its order stays as it is.
+async fn drop_parked(tx: &mut SqliteConnection, errand: Id, actor: &str, now: Timestamp) -> LedgerResult<Acted> {
+    let row: Option<(String, String, Option<i64>)> =
+        sqlx::query_as("SELECT kind, state, assignment_id FROM errand WHERE id = $1")
+            .bind(errand.0)
+            .fetch_optional(&mut *tx)
+            .await?;
+    let Some((kind, state, assignment)) = row else { return Ok(Acted::NotFound) };
+    if kind == "create" {
+        return Ok(Acted::NotNow("an order needs its ticket: decide the order's outcome instead".to_owned()));
+    }
+    if state != "parked" {
+        return Ok(Acted::NotNow(format!("the errand is {state}")));
+    }
+    if let Some(assignment) = assignment {
+        // Only the mark that this errand set: another trouble still waits for somebody.
+        sqlx::query(
+            "UPDATE assignment SET parked_at = NULL, parked_code = NULL, parked_reason = NULL WHERE id = $1
+                AND parked_code = (SELECT code FROM errand WHERE id = $2)",
+        )
+        .bind(assignment)
+        .bind(errand.0)
+        .execute(&mut *tx)
+        .await?;
+        let cause = format!("an operator let the {kind} go: it is not sent any more");
+        journal::apply(tx, &[Move::ours(assignment, None, "dropped", now).actor(actor).cause(cause)], now).await?;
+    }
+    sqlx::query("UPDATE errand SET state = 'dropped', done_at = $2 WHERE id = $1").bind(errand.0).bind(now.0).execute(tx).await?;
     Ok(Acted::Done)
 }
 

@@ -70,7 +70,7 @@ pub(in crate::web) async fn unpark(
 pub(in crate::web) struct Decision {
     /// The outcome that the platform hears.
     outcome: Outcome,
-    /// Why; kept in the journal.
+    /// Why; the platform hears it, and it is erased with the names.
     #[schema(min_length = 1, max_length = 2000)]
     reason: String,
 }
@@ -139,6 +139,19 @@ pub(in crate::web) async fn no_ticket(
     Sent(Nothing {}): Sent<Nothing>,
 ) -> Answer {
     answer(&state, &reader, Deed::Act(Action::NoTicket { errand })).await
+}
+
+/// Lets a parked comment, closing or report go: it is not sent any more, and its order stays as it is.
+#[utoipa::path(post, path = "/api/v1/errands/{id}/drop", tag = "act", request_body = Nothing,
+    params(("id" = String, Path, description = "The errand")),
+    responses((status = 200, description = "Carried out", body = Carried)))]
+pub(in crate::web) async fn drop_errand(
+    State(state): State<WebState>,
+    reader: Reader,
+    IdIn(errand): IdIn,
+    Sent(Nothing {}): Sent<Nothing>,
+) -> Answer {
+    answer(&state, &reader, Deed::Act(Action::Drop { errand })).await
 }
 
 /// Maps a quarantined event afresh.

@@ -30,6 +30,7 @@ pub(super) fn routes() -> Router<WebState> {
         .route(&act::__path_retry::path(), post(act::retry))
         .route(&act::__path_ticket::path(), post(act::ticket))
         .route(&act::__path_no_ticket::path(), post(act::no_ticket))
+        .route(&act::__path_drop_errand::path(), post(act::drop_errand))
         .route(&act::__path_replay::path(), post(act::replay))
         .route(&act::__path_discard::path(), post(act::discard))
 }
@@ -55,6 +56,7 @@ pub(super) fn routes() -> Router<WebState> {
         act::retry,
         act::ticket,
         act::no_ticket,
+        act::drop_errand,
         act::replay,
         act::discard
     ),

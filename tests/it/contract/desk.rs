@@ -256,6 +256,20 @@ async fn a_withdrawn_ticket_is_closed_once(b: Bench) {
     assert_eq!(b.state().get(&ticket.id).unwrap().history.len(), 1, "closed is not closed again");
 }
 
+/// What cannot be said on a closed ticket is no reason to say that it could not be closed.
+#[tokio::test]
+async fn a_jira_that_lets_nobody_comment_on_closed_tickets_closes_them_all_the_same() {
+    let b = Bench::new(Kind::JiraV3Cloud).await;
+    let ticket = b.create("a").await.ticket;
+    b.faults().set_closed_is_final(true);
+    let comment = Change::Comment { mark: "lmc-word".to_owned(), body: "Changed.".to_owned() };
+    b.desk.amend(&ticket, &comment).await.unwrap();
+    let change = Change::Close { mark: "lmc-end".to_owned(), body: "Withdrawn.".to_owned() };
+    b.desk.amend(&ticket, &change).await.unwrap();
+    assert_eq!(status_of(&*b.desk, &ticket).await.category, Category::Closed);
+    assert!(matches!(b.desk.amend(&ticket, &comment).await, Err(CallError::Reject { .. })), "a comment alone is refused");
+}
+
 async fn changed_orders_rewrite_the_ticket(b: Bench) {
     let ticket = b.create("a").await.ticket;
     let change = Change::Fields { summary: "Grant another role".to_owned(), body: "New text.".to_owned() };

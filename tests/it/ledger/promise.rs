@@ -410,3 +410,15 @@ async fn an_order_that_cannot_be_read_keeps_no_other_from_being_planned() {
     assert_eq!(bed.plan_all(NOW.plus_secs(1)).await, 0);
     bed.chains_hold().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_withdrawal_of_long_ago_takes_back_no_order_that_was_approved_since() {
+    for (approved, state) in [(NOW.plus_secs(-60), "closed"), (NOW.plus_secs(7 * 86_400), "received")] {
+        let bed = bed().await;
+        assert_eq!(bed.record(vec![taken_back("w1", "1")]).await, [Recorded::UnknownOrder]);
+        let again = Assignment { generation: 2, approved_at: Some(approved), ..order("1", Operation::Grant) };
+        let Recorded::New { id } = bed.record(vec![takes("e1", again)]).await[0] else { panic!("not new") };
+        assert_eq!(bed.state(id).await, state);
+        bed.chains_hold().await;
+    }
+}

@@ -126,6 +126,33 @@ async fn operators_act_through_the_api() {
 }
 
 #[tokio::test]
+async fn a_report_that_is_refused_for_good_can_be_let_go() {
+    let bed = Bed::new("", true).await;
+    let filled = bed.filled().await;
+    let order = filled.sales.open.assignment;
+    let report = bed.refused_report(order).await;
+    let page = bed.call(Ask::get("/operations")).await;
+    let at = page.body.find(&format!("e-{report}")).expect("it waits for a person");
+    assert!(page.body[at..].contains("Let it go"), "{}", page.body);
+    let drop = |errand| Ask::json(&format!("/api/v1/errands/{errand}/drop"), &json!({}));
+    assert_eq!(bed.call(drop(filled.sales.parked.errand)).await.code(), "not-now", "an order needs its ticket");
+    assert_eq!(bed.call(drop(report)).await.status, 200);
+    assert_eq!(bed.call(drop(report)).await.code(), "not-now");
+    let one = bed.call(Ask::get(&format!("/api/v1/assignments/{order}"))).await.json();
+    assert_eq!((&one["state"], &one["outcome"], &one["parked_code"]), (&json!("closed"), &json!("fulfilled"), &Value::Null));
+    assert!(!bed.call(Ask::get("/operations")).await.body.contains(&format!("e-{report}")));
+    assert!(
+        bed.bridge
+            .ledger
+            .owed(lastmile::model::Clock::now(&*bed.clock))
+            .await
+            .unwrap()
+            .iter()
+            .all(|o| o.edge != "source/iga" || o.errands == 0)
+    );
+}
+
+#[tokio::test]
 async fn a_quarantined_event_is_replayed_once_its_mapping_fits() {
     let bed = Bed::new("", true).await;
     let id = bed.held().await;

@@ -11,10 +11,10 @@ use lastmile::bridge::{self, Bridge};
 use lastmile::catalog::Catalog;
 use lastmile::flow::plan;
 use lastmile::http::signature::sign_standard;
-use lastmile::ledger::{End, LeaseRequest, Leased, Settlement};
+use lastmile::ledger::{Acted, Action, End, LeaseRequest, Leased, Settlement};
 use lastmile::model::clock::FakeClock;
 use lastmile::model::ticket::{Created, TicketRef};
-use lastmile::model::{Clock, Id, Timestamp};
+use lastmile::model::{Clock, Id, Outcome, Timestamp};
 use lastmile::runtime::telemetry;
 use lastmile::sandbox::config;
 use lastmile::web::{self, Limits};
@@ -244,6 +244,26 @@ impl Bed {
         let settlement = Settlement { id: leased.id, lease_no: leased.lease_no, at: self.clock.now(), end };
         assert_eq!(self.bridge.ledger.settle(vec![settlement]).await.unwrap(), [true]);
         Sent { assignment, errand: leased.id }
+    }
+
+    /// The report of an order that an operator decided, refused for good by the platform.
+    pub async fn refused_report(&self, assignment: Id) -> Id {
+        let decide = Action::Decide { assignment, outcome: Outcome::Fulfilled, reason: "seen".to_owned() };
+        assert_eq!(self.bridge.ledger.act(decide, "olga", self.clock.now()).await.unwrap(), Acted::Done);
+        let request = LeaseRequest {
+            edge: "source/iga".to_owned(),
+            owner: "test".to_owned(),
+            now: self.clock.now(),
+            lease_ms: 60_000,
+            quiet_ms: 0,
+            limit: 1,
+            witnesses_only: false,
+        };
+        let told = self.bridge.ledger.lease(request).await.unwrap().remove(0);
+        let end = End::Park { code: "E-DECIDED".to_owned(), reason: "it holds another decision".to_owned() };
+        let settlement = Settlement { id: told.id, lease_no: told.lease_no, at: self.clock.now(), end };
+        assert_eq!(self.bridge.ledger.settle(vec![settlement]).await.unwrap(), [true]);
+        told.id
     }
 
     async fn three(&self, from: u32, application: &str) -> Three {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use lastmile::model::Id;
 use serde_json::{Value, json};
 
 use super::bed::{Ask, Bed, Filled};
@@ -91,7 +92,7 @@ fn every_route_of_the_api_is_documented() {
 }
 
 /// A call of each operation that succeeds.
-fn calls(filled: &Filled, replayable: &str) -> Vec<(&'static str, String, Value)> {
+fn calls(filled: &Filled, refused: Id, replayable: &str) -> Vec<(&'static str, String, Value)> {
     let (sales, lims) = (&filled.sales, &filled.lims);
     vec![
         ("overview", "/overview".to_owned(), Value::Null),
@@ -106,6 +107,7 @@ fn calls(filled: &Filled, replayable: &str) -> Vec<(&'static str, String, Value)
         ("retry", format!("/errands/{}/retry", sales.parked.errand), json!({})),
         ("ticket", format!("/errands/{}/ticket", sales.unclear.errand), json!({"id": "7", "number": "IAM-7"})),
         ("no_ticket", format!("/errands/{}/no-ticket", lims.unclear.errand), json!({})),
+        ("drop_errand", format!("/errands/{refused}/drop"), json!({})),
         ("decide", format!("/assignments/{}/decide", lims.open.assignment), json!({"outcome": "rejected", "reason": "no"})),
         ("unpark", format!("/assignments/{}/unpark", lims.parked.assignment), json!({})),
         ("replay", format!("/quarantine/{}/replay", replayable), json!({})),
@@ -117,13 +119,14 @@ fn calls(filled: &Filled, replayable: &str) -> Vec<(&'static str, String, Value)
 async fn what_is_answered_fits_the_document_and_what_is_documented_is_answered() {
     let bed = Bed::new("", true).await;
     let (filled, held) = (bed.filled().await, bed.held().await);
+    let refused = bed.refused_report(filled.sales.open.assignment).await;
     bed.mend().await;
     let document = document();
     let served = bed.call(Ask::get("/api/v1/openapi.json")).await;
     assert_eq!(served.json(), document);
     let mut missing: BTreeSet<String> =
         operations(&document).iter().map(|(_, _, o)| o["operationId"].as_str().unwrap().to_owned()).collect();
-    for (id, path, body) in calls(&filled, &held) {
+    for (id, path, body) in calls(&filled, refused, &held) {
         let (method, _, operation) = operations(&document).into_iter().find(|(_, _, o)| o["operationId"] == id).unwrap();
         let path = format!("/api/v1{path}");
         if !body.is_null() {

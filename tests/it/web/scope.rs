@@ -99,6 +99,7 @@ fn deeds(three: &super::bed::Three, quarantined: &str) -> Vec<(String, Value)> {
         (format!("assignments/{}/decide", parked.assignment), json!({"outcome": "rejected", "reason": "no"})),
         (format!("errands/{}/ticket", unclear.errand), json!({"id": "4711"})),
         (format!("errands/{}/no-ticket", unclear.errand), json!({})),
+        (format!("errands/{}/drop", parked.errand), json!({})),
         (format!("quarantine/{quarantined}/replay"), json!({})),
         (format!("quarantine/{quarantined}/discard"), json!({})),
     ]
@@ -123,6 +124,7 @@ async fn operators_act_in_their_scope_only_and_viewers_never() {
         ("unpark", filled.sales.parked.assignment.to_string()),
         ("retry_errand", filled.sales.parked.errand.to_string()),
         ("no_ticket", filled.sales.unclear.errand.to_string()),
+        ("drop", filled.sales.parked.errand.to_string()),
         ("discard", filled.quarantined.clone()),
         ("replay", filled.quarantined.clone()),
     ] {
@@ -131,7 +133,7 @@ async fn operators_act_in_their_scope_only_and_viewers_never() {
         assert_eq!(answer.header("location"), "/operations?q=It+is+no+longer+there.", "{action}");
     }
     assert_eq!(bed.bridge.ledger.dump().await.unwrap(), before, "nothing was changed");
-    for (path, body) in deeds(&filled.lims, "").into_iter().take(5).filter(|(p, _)| !p.ends_with("decide")) {
+    for (path, body) in deeds(&filled.lims, "").into_iter().take(6).filter(|(p, _)| !p.ends_with("decide")) {
         let own = bed.call(Ask::json(&format!("/api/v1/{path}"), &body).bearer(LIMS_OPERATOR)).await;
         assert!(own.status == 200 || own.code() == "not-now", "{path}: {}", own.body);
     }

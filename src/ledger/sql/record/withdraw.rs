@@ -11,21 +11,28 @@ use super::change::drop_unsent;
 use crate::ledger::sql::settle::after;
 use crate::model::{Operation, Outcome, State, Timestamp};
 
+/// How far the platform's clock may be ahead of ours: what its hooks tolerate, too.
+const CLOCKS_APART_MS: i64 = 300_000;
+
 type Withdrawal = (String, String, Option<Operation>, Timestamp);
 
-/// Withdrawals that arrived before these new orders did; each is used once.
+/// Withdrawals that arrived before these new orders did; each is used once. An order that was approved after the
+/// withdrawal came is another one: the same id, ordered anew.
 pub(super) async fn early(tx: &mut SqliteConnection, new: &[NewAssignment]) -> LedgerResult<Vec<Withdrawal>> {
     let any: Option<(i64,)> = sqlx::query_as("SELECT 1 FROM early_withdrawal LIMIT 1").fetch_optional(&mut *tx).await?;
     if any.is_none() || new.is_empty() {
         return Ok(Vec::new());
     }
-    let asked: Vec<_> = new.iter().map(|a| json!({"s": a.source, "x": a.ext, "op": a.op})).collect();
+    let asked: Vec<_> = new.iter().map(|a| json!({"s": a.source, "x": a.ext, "op": a.op, "at": a.appr})).collect();
     let found: Vec<(String, String, String, i64)> = sqlx::query_as(
         "DELETE FROM early_withdrawal WHERE (source, external_id) IN (SELECT value->>'s', value->>'x' FROM json_each($1))
             AND (operation = '' OR (source, external_id, operation) IN (SELECT value->>'s', value->>'x', value->>'op' FROM json_each($1)))
+            AND EXISTS (SELECT 1 FROM json_each($1) AS j WHERE j.value->>'s' = source AND j.value->>'x' = external_id
+                AND operation IN ('', j.value->>'op') AND COALESCE(j.value->>'at', 0) <= early_withdrawal.at + $2)
          RETURNING source, external_id, operation, at",
     )
     .bind(rows(&asked)?)
+    .bind(CLOCKS_APART_MS)
     .fetch_all(tx)
     .await?;
     Ok(found.into_iter().map(|(s, x, op, at)| (s, x, Operation::parse(&op), Timestamp(at))).collect())

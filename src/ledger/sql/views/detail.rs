@@ -215,7 +215,10 @@ pub(in crate::ledger) async fn concerns(pool: &SqlitePool, action: &Action) -> L
         Action::Unpark { assignment } | Action::Decide { assignment, .. } => {
             sqlx::query_scalar("SELECT application_id FROM assignment WHERE id = $1").bind(assignment.0)
         }
-        Action::RetryErrand { errand } | Action::TicketIs { errand, .. } | Action::NoTicket { errand } => sqlx::query_scalar(
+        Action::RetryErrand { errand }
+        | Action::TicketIs { errand, .. }
+        | Action::NoTicket { errand }
+        | Action::Drop { errand } => sqlx::query_scalar(
             "SELECT DISTINCT a.application_id FROM errand AS e
              LEFT JOIN ticket_item AS i ON i.ticket_id = e.ticket_id
              JOIN assignment AS a ON a.id IN (e.assignment_id, i.assignment_id) WHERE e.id = $1 ORDER BY 1",
