@@ -168,6 +168,11 @@ fn the_shipped_file_can_be_uncommented() {
     let shown = shipped.lines().filter(|l| is_setting(l)).count();
     assert!(shown >= 9, "{shown} settings are shown as comments");
     let groups = "[access-team]\n";
-    let files = [("lastmile.toml", whole.as_str()), ("admin-groups.toml", groups), ("desks/jira.toml", "kind = \"jira\"\n")];
+    let files = [
+        ("lastmile.toml", whole.as_str()),
+        ("admin-groups.toml", groups),
+        ("desks/jira.toml", "kind = \"jira\"\n"),
+        ("calendars/office.toml", "zone = \"UTC\"\n"),
+    ];
     assert_eq!(super::catalog::complaints(&files), "");
 }
