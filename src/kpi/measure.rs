@@ -133,7 +133,7 @@ pub fn human_working(ms: i64) -> String {
     match minutes {
         ..2 => human(ms),
         2..120 => format!("{minutes} min"),
-        120..1200 if minutes % 60 > 0 => format!("{} h {} min", minutes / 60, minutes % 60),
+        120..1200 => format!("{}.{} h", minutes / 60, minutes % 60 / 6),
         _ => format!("{} h", minutes / 60),
     }
 }
@@ -142,6 +142,13 @@ pub fn human_working(ms: i64) -> String {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn working_time_is_told_in_hours() {
+        let told = [90, 119, 120, 288, 1199, 1200, 6000].map(|minutes| human_working(minutes * 60_000));
+        assert_eq!(told, ["90 min", "119 min", "2.0 h", "4.8 h", "19.9 h", "20 h", "100 h"]);
+        assert_eq!(human_working(38_000), "38 s");
+    }
 
     #[test]
     fn small_numbers_show_no_percentile() {

@@ -43,6 +43,7 @@ impl Asked {
         let given = |v: &Option<String>| v.clone().filter(|t| !t.trim().is_empty());
         FactFilter {
             owed: false,
+            tickets: false,
             from: now.plus_secs(-self.days() * 86_400),
             to: now,
             scope: scope.clone(),
@@ -129,7 +130,7 @@ pub async fn behind<V: Views + ?Sized>(
     now: Timestamp,
 ) -> LedgerResult<Vec<Case>> {
     let which = asked.which.unwrap_or_default();
-    let filter = FactFilter { owed: which == Which::Overdue, ..asked.filter(scope, now) };
+    let filter = FactFilter { owed: which == Which::Overdue, tickets: true, ..asked.filter(scope, now) };
     let mut found = cases(views, catalog, &filter, now, true).await?;
     found.retain(|case| match which {
         Which::Closed => true,

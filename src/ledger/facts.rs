@@ -13,7 +13,7 @@ pub struct Fact {
     pub id: Id,
     /// The platform's id.
     pub external_id: String,
-    /// Ticket number.
+    /// Ticket number, where the filter asks for it.
     pub ticket: Option<String>,
     /// Application id.
     pub application_id: String,
@@ -77,6 +77,8 @@ pub struct BacklogRow {
 pub struct FactFilter {
     /// Instead of those closed in the period: those whose ticket is open or owed now.
     pub owed: bool,
+    /// With ticket numbers: figures need none, and looking each up takes time.
+    pub tickets: bool,
     /// Closed from here (inclusive).
     pub from: Timestamp,
     /// Closed up to here (exclusive).

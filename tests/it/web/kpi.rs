@@ -110,7 +110,7 @@ async fn one_assignment_tells_both_clocks_and_when_it_is_due() {
     );
     for path in ["/assignments".to_owned(), format!("/assignments/{id}")] {
         let page = bed.call(Ask::get(&path).bearer(VIEWER).with("accept", "text/html")).await.body;
-        assert!(page.contains("overdue") && page.contains("2026-11-20 08:46 UTC"), "{page}");
+        assert!(page.contains("overdue") && page.contains("2026-11-20 10:06 UTC"), "{page}");
     }
 }
 

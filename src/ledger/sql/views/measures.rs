@@ -11,15 +11,17 @@ use crate::model::{Id, Timestamp};
 
 const DAY_MS: i64 = 86_400_000;
 
+/// Number of an assignment's latest ticket.
+const TICKET: &str = "(SELECT t.ref_number FROM ticket_item AS i JOIN ticket AS t ON t.id = i.ticket_id
+    WHERE i.assignment_id = a.id AND t.shape <> 'double' ORDER BY t.id DESC LIMIT 1)";
+
 /// Times of assignments closed in a period, or of those owed now.
 pub(in crate::ledger) async fn facts(pool: &SqlitePool, filter: &FactFilter) -> LedgerResult<Vec<Fact>> {
     let mut query = QueryBuilder::<Sqlite>::new(
         "SELECT a.id, a.external_id, a.application_id, a.application_name, COALESCE(a.admin_group, '') AS admin_group, a.operation, a.outcome,
-            a.requested_at, a.approved_at, a.eligible_at, a.filed_at, a.first_work_at, a.closed_at, a.reported_at,
-            (SELECT MAX(t.ref_number) FROM ticket_item AS i JOIN ticket AS t ON t.id = i.ticket_id WHERE i.assignment_id = a.id
-                AND t.shape <> 'double') AS ticket
-         FROM assignment AS a WHERE ",
+            a.requested_at, a.approved_at, a.eligible_at, a.filed_at, a.first_work_at, a.closed_at, a.reported_at, ",
     );
+    query.push(if filter.tickets { TICKET } else { "NULL" }).push(" AS ticket FROM assignment AS a WHERE ");
     if filter.owed {
         query.push("a.state IN ").push(OWED);
     } else {
