@@ -25,6 +25,7 @@ pub async fn run(effort: Effort) -> anyhow::Result<()> {
     report::rates("product, one commit per event", &singly);
     let middle = report::median(&product);
     report::verdict("intake / floor", middle / report::median(&each), true, 0.45);
+    println!("     intake / floor, of neighbouring rounds: {:.2}", report::paired(&product, &each));
     println!("     intake / set-based floor: {:.2}", middle / report::median(&set));
     report::verdict("intake / one commit per event", middle / report::median(&singly), true, 3.0);
     Ok(())

@@ -14,6 +14,12 @@ pub fn percentile(values: &[f64], percent: f64) -> f64 {
     sorted.get(place).copied().unwrap_or(0.0)
 }
 
+/// The middle of the ratios of neighbouring rounds: what else the machine does weighs on both of a pair.
+pub fn paired(measured: &[f64], floor: &[f64]) -> f64 {
+    let ratios: Vec<f64> = measured.iter().zip(floor).map(|(m, f)| m / f).collect();
+    median(&ratios)
+}
+
 /// One promised figure: `measured` must reach `wanted`, from below or from above.
 pub fn verdict(what: &str, measured: f64, at_least: bool, wanted: f64) {
     let reached = if at_least { measured >= wanted } else { measured <= wanted };

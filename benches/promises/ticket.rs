@@ -31,6 +31,7 @@ pub async fn run(effort: Effort) -> anyhow::Result<()> {
     report::rates("product: accepted orders … ticket settled", &backlog);
     let floor = report::median(&floors);
     report::verdict("webhook to ticket / floor", report::median(&whole) / floor, true, 0.30);
+    println!("     webhook to ticket / floor, of neighbouring rounds: {:.2}", report::paired(&whole, &floors));
     println!("     webhook to ticket / set-based floor: {:.2}", report::median(&whole) / report::median(&sets));
     println!("     accepted order to ticket / floor: {:.2}", report::median(&backlog) / floor);
     Ok(())

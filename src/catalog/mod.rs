@@ -25,7 +25,7 @@ pub use application::{Application, Filing, Route, Rule};
 pub use calendar::Calendar;
 pub use file::{ConfigFile, Problem, Problems};
 pub use group::AdminGroup;
-pub use main_file::MainFile;
+pub use main_file::{MainFile, TlsSettings};
 pub use secret::SecretRef;
 pub use span::Span;
 pub use target::{ClockKind, Target, Targets};

@@ -342,7 +342,8 @@ async fn poll_round(hands: &Hands, source: &str, times: &mut PollTimes) -> Ledge
     let retry = setup.catalog.main.retry.schedule();
     let failed = broken.as_ref().map(|error| (error, times.failures));
     times.next = intake::next_round(source.next_poll(now), failed, &retry, now);
-    Ok(false)
+    // A source with more at hand says "now".
+    Ok(times.next.is_some_and(|at| at <= now))
 }
 
 /// When a desk is asked next.

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use sqlx::SqliteConnection;
 
 use super::super::{BRIDGE, LedgerError, LedgerResult};
-use super::rows;
+use super::{gathered, rows};
 use crate::model::{State, Timestamp};
 
 /// One step in an assignment's life.
@@ -156,23 +156,21 @@ impl JournalLine {
     }
 }
 
-/// Inserts rows as they are.
-pub(in crate::ledger) async fn insert(tx: &mut SqliteConnection, lines: &[JournalLine]) -> LedgerResult<()> {
-    if lines.is_empty() {
-        return Ok(());
-    }
-    sqlx::query(
-        "INSERT INTO journal (assignment_id, seq, happened_at, whose_clock, seen_at, event, state, actor, cause, detail,
-                              catalog_version, template_version, hash)
-         SELECT value->>'a', value->>'seq', value->>'happened', value->>'clock', value->>'seen', value->>'event', value->>'state',
-                value->>'actor', value->>'cause', value->>'detail', value->>'cv', value->>'tv', value->>'hash'
-         FROM json_each($1) WHERE true",
-    )
-    .bind(rows(lines)?)
-    .execute(tx)
-    .await?;
-    Ok(())
+/// Inserts [`JournalLine`]s as they are; `$parameter` holds them. Each line is taken out of the document once, not once
+/// a column.
+macro_rules! insert_lines {
+    ($parameter:literal) => {
+        concat!(
+            "INSERT INTO journal (assignment_id, seq, happened_at, whose_clock, seen_at, event, state, actor, cause, detail,
+                                  catalog_version, template_version, hash)
+             WITH j (v) AS MATERIALIZED (SELECT value FROM json_each(",
+            $parameter,
+            ")) SELECT v->>'a', v->>'seq', v->>'happened', v->>'clock', v->>'seen', v->>'event', v->>'state',
+                    v->>'actor', v->>'cause', v->>'detail', v->>'cv', v->>'tv', v->>'hash' FROM j;"
+        )
+    };
 }
+pub(in crate::ledger) use insert_lines;
 
 /// Carries out the moves in order. A move that the life cycle does not allow is an error: the caller checks first.
 pub(in crate::ledger) async fn apply(tx: &mut SqliteConnection, moves: &[Move], seen_at: Timestamp) -> LedgerResult<()> {
@@ -180,11 +178,14 @@ pub(in crate::ledger) async fn apply(tx: &mut SqliteConnection, moves: &[Move], 
         return Ok(());
     }
     let wanted: Vec<i64> = moves.iter().map(|m| m.assignment).collect();
-    let found: Vec<(i64, String, i64, String)> =
-        sqlx::query_as("SELECT id, state, chain_seq, chain_head FROM assignment WHERE id IN (SELECT value FROM json_each($1))")
-            .bind(rows(&wanted)?)
-            .fetch_all(&mut *tx)
-            .await?;
+    let row = sqlx::query_as(
+        "SELECT json_group_array(json_array(id, state, chain_seq, chain_head)) FROM assignment
+         WHERE id IN (SELECT value FROM json_each($1))",
+    )
+    .bind(rows(&wanted)?)
+    .fetch_one(&mut *tx)
+    .await?;
+    let found: Vec<(i64, String, i64, String)> = gathered(&row)?;
     let mut heads: HashMap<i64, (State, i64, String)> = HashMap::with_capacity(found.len());
     for (id, state, seq, head) in found {
         let state = State::parse(&state).ok_or_else(|| LedgerError::Corrupt(format!("state `{state}`")))?;
@@ -208,13 +209,14 @@ pub(in crate::ledger) async fn apply(tx: &mut SqliteConnection, moves: &[Move], 
         head.clone_from(&line.hash);
         lines.push(line);
     }
-    insert(tx, &lines).await?;
     let updates: Vec<Value> =
         heads.iter().map(|(id, (state, seq, head))| json!({"id": id, "s": state.as_str(), "n": seq, "h": head})).collect();
-    sqlx::query(
+    sqlx::query(concat!(
+        insert_lines!("$1"),
         "UPDATE assignment SET state = j.value->>'s', chain_seq = j.value->>'n', chain_head = j.value->>'h'
-         FROM json_each($1) AS j WHERE assignment.id = CAST(j.value->>'id' AS BIGINT)",
-    )
+         FROM json_each($2) AS j WHERE assignment.id = CAST(j.value->>'id' AS BIGINT)",
+    ))
+    .bind(rows(&lines)?)
     .bind(rows(&updates)?)
     .execute(tx)
     .await?;

@@ -1,12 +1,15 @@
 //! What desks say of our tickets: recorded, and turned into the life of their assignments.
 
+use std::collections::{HashMap, HashSet};
+
+use serde::Deserialize;
 use serde_json::{Value, json};
 use sqlx::{SqliteConnection, SqlitePool};
 
 use super::super::{Held, LedgerResult, Observation};
 use super::journal::{self, Move};
 use super::settle::{after, park};
-use super::{Shared, planning, rows};
+use super::{Shared, document, planning, rows};
 use crate::model::ticket::{Category, TicketReading, TicketRef, TicketStatus};
 use crate::model::{Id, Key, Outcome, State, Timestamp};
 
@@ -42,22 +45,34 @@ fn held_of(rows: Vec<HeldRow>) -> Vec<Held> {
         .collect()
 }
 
-/// Longest unchecked first.
+/// Longest unchecked first. Some of those the desk no longer showed are among them: a right that our account lost and
+/// got back shows them again, and what happened meanwhile may lie before the mark.
 pub(in crate::ledger) async fn tickets_to_check(
     pool: &SqlitePool,
     desk: &str,
     before: Timestamp,
     limit: usize,
 ) -> LedgerResult<Vec<Held>> {
-    let found: Vec<HeldRow> = sqlx::query_as(select_held!(
+    // Few, and found through their orders, which wait for a person.
+    let mut found: Vec<HeldRow> = sqlx::query_as(select_held!(
+        "WHERE id IN (SELECT ticket_id FROM assignment WHERE parked_at IS NOT NULL AND parked_code = 'E-GONE')
+            AND desk = $1 AND state = 'gone' AND checked_at < $2 AND ref_id IS NOT NULL ORDER BY checked_at LIMIT $3"
+    ))
+    .bind(desk)
+    .bind(before.0)
+    .bind(i64::try_from(limit / 4).unwrap_or(i64::MAX))
+    .fetch_all(pool)
+    .await?;
+    let open: Vec<HeldRow> = sqlx::query_as(select_held!(
         "WHERE desk = $1 AND state = 'open' AND checked_at < $2 AND (checked_at <> 1 OR $2 <= 2) AND ref_id IS NOT NULL
          ORDER BY checked_at LIMIT $3"
     ))
     .bind(desk)
     .bind(before.0)
-    .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+    .bind(i64::try_from(limit - found.len()).unwrap_or(i64::MAX))
     .fetch_all(pool)
     .await?;
+    found.extend(open);
     Ok(held_of(found))
 }
 
@@ -97,7 +112,7 @@ pub(in crate::ledger) async fn risky_tickets(
     Ok(held_of(found))
 }
 
-#[derive(Debug, sqlx::FromRow)]
+#[derive(Debug, Deserialize)]
 struct Ticket {
     id: i64,
     key: String,
@@ -111,51 +126,113 @@ struct Ticket {
     key_confirmed: i64,
 }
 
-#[derive(Debug, sqlx::FromRow)]
+#[derive(Debug, Deserialize)]
 struct Item {
+    ticket: i64,
     id: i64,
     state: String,
     parked_code: Option<String>,
 }
 
-/// Records observations; returns how many tickets changed.
+/// Records observations; returns how many tickets changed. Of most tickets there is no news, or only their status is new:
+/// those are read and written together.
 pub(in crate::ledger) async fn observe(
     tx: &mut SqliteConnection,
     shared: &Shared,
     observations: &[Observation],
     now: Timestamp,
 ) -> LedgerResult<usize> {
-    let mut changed = 0;
+    let (mut changed, mut rest) = (0, observations);
+    while !rest.is_empty() {
+        // A ticket that is seen again must be seen as the first sight left it.
+        let mut seen = HashSet::new();
+        let (round, left) = rest.split_at(rest.iter().take_while(|o| seen.insert(ticket_of(o))).count());
+        changed += observe_each_once(tx, shared, round, now).await?;
+        rest = left;
+    }
+    Ok(changed)
+}
+
+fn ticket_of(observation: &Observation) -> i64 {
+    match observation {
+        Observation::Seen { ticket_id, .. }
+        | Observation::Closed { ticket_id, .. }
+        | Observation::Gone { ticket_id }
+        | Observation::Unreadable { ticket_id, .. } => ticket_id.0,
+    }
+}
+
+async fn observe_each_once(
+    tx: &mut SqliteConnection,
+    shared: &Shared,
+    observations: &[Observation],
+    now: Timestamp,
+) -> LedgerResult<usize> {
+    let ids: Vec<i64> = observations.iter().map(ticket_of).collect();
+    let (tickets, items): (String, String) = sqlx::query_as(
+        "SELECT (SELECT json_group_array(json_object('id', id, 'key', key, 'desk', desk, 'state', state, 'ref_number', ref_number,
+                    'category', category, 'desk_group', desk_group, 'first_work_at', first_work_at, 'outcome', outcome,
+                    'key_confirmed', key_confirmed)) FROM ticket WHERE id IN (SELECT value FROM json_each($1))),
+                (SELECT json_group_array(json_object('ticket', ti.ticket_id, 'id', a.id, 'state', a.state, 'parked_code', a.parked_code))
+                 FROM ticket_item AS ti JOIN assignment AS a ON a.id = ti.assignment_id
+                 WHERE ti.ticket_id IN (SELECT value FROM json_each($1)) AND a.ticket_id = ti.ticket_id)",
+    )
+    .bind(rows(&ids)?)
+    .fetch_one(&mut *tx)
+    .await?;
+    let tickets: Vec<Ticket> = document(&tickets)?;
+    let mut tickets: HashMap<i64, Ticket> = tickets.into_iter().map(|t| (t.id, t)).collect();
+    let mut items_of: HashMap<i64, Vec<Item>> = HashMap::with_capacity(tickets.len());
+    for item in document::<Vec<Item>>(&items)? {
+        items_of.entry(item.ticket).or_default().push(item);
+    }
+    let (mut changed, mut sights) = (0, Sights::default());
     for observation in observations {
-        let id = match observation {
-            Observation::Seen { ticket_id, .. }
-            | Observation::Closed { ticket_id, .. }
-            | Observation::Gone { ticket_id }
-            | Observation::Unreadable { ticket_id, .. } => ticket_id.0,
-        };
-        let ticket: Option<Ticket> = sqlx::query_as(
-            "SELECT id, key, desk, state, ref_number, category, desk_group, first_work_at, outcome, key_confirmed FROM ticket WHERE id = $1",
-        )
-        .bind(id)
-        .fetch_optional(&mut *tx)
-        .await?;
-        let Some(ticket) = ticket else { continue };
-        let items: Vec<Item> = sqlx::query_as(
-            "SELECT a.id, a.state, a.parked_code FROM ticket_item AS ti JOIN assignment AS a ON a.id = ti.assignment_id
-             WHERE ti.ticket_id = $1 AND a.ticket_id = ti.ticket_id",
-        )
-        .bind(id)
-        .fetch_all(&mut *tx)
-        .await?;
+        let Some(ticket) = tickets.remove(&ticket_of(observation)) else { continue };
+        let items = items_of.remove(&ticket.id).unwrap_or_default();
         let mut step = Observed { ticket, items, moves: Vec::new(), now };
         changed += usize::from(match observation {
-            Observation::Seen { status, .. } => step.seen(tx, status).await?,
-            Observation::Closed { reading, .. } => step.closed(tx, shared, reading).await?,
+            Observation::Seen { status, .. } => step.seen(tx, status, &mut sights).await?,
+            Observation::Closed { reading, .. } => step.closed(tx, shared, reading, &mut sights).await?,
             Observation::Gone { .. } => step.gone(tx).await?,
             Observation::Unreadable { .. } => step.unread(tx).await?,
         });
     }
+    sights.write(tx, now).await?;
     Ok(changed)
+}
+
+/// What was seen of tickets that are not closed; written at the end of a batch.
+#[derive(Default)]
+struct Sights {
+    tickets: Vec<Value>,
+    /// Assignments on which work began: since when.
+    begun: Vec<Value>,
+    moves: Vec<Move>,
+}
+
+impl Sights {
+    async fn write(self, tx: &mut SqliteConnection, now: Timestamp) -> LedgerResult<()> {
+        if self.tickets.is_empty() {
+            return Ok(());
+        }
+        sqlx::query(
+            "WITH j (v) AS MATERIALIZED (SELECT value FROM json_each($1))
+             UPDATE ticket SET category = v->>'category', status = v->>'status', resolution = v->>'resolution',
+                desk_group = COALESCE(v->>'group', desk_group), group_hops = group_hops + (v->>'hop'), assigned = v->>'assigned',
+                desk_updated_at = v->>'updated', checked_at = $3, first_work_at = COALESCE(first_work_at, v->>'begun'),
+                key_confirmed = MAX(key_confirmed, v->>'key'), state = CASE WHEN v->>'open' = 1 THEN 'open' ELSE state END
+             FROM j WHERE ticket.id = CAST(v->>'id' AS BIGINT);
+             UPDATE assignment SET first_work_at = j.value->>1 FROM json_each($2) AS j
+             WHERE assignment.id = CAST(j.value->>0 AS BIGINT) AND first_work_at IS NULL",
+        )
+        .bind(rows(&self.tickets)?)
+        .bind(rows(&self.begun)?)
+        .bind(now.0)
+        .execute(&mut *tx)
+        .await?;
+        journal::apply(tx, &self.moves, now).await
+    }
 }
 
 struct Observed {
@@ -189,9 +266,8 @@ impl Observed {
     }
 
     /// The bulk status of a ticket that is not closed, or closed without an outcome.
-    async fn seen(&mut self, tx: &mut SqliteConnection, status: &TicketStatus) -> LedgerResult<bool> {
+    async fn seen(&mut self, tx: &mut SqliteConnection, status: &TicketStatus, sights: &mut Sights) -> LedgerResult<bool> {
         let at = status.updated_at.unwrap_or(self.now);
-        let before = self.moves.len();
         let open_now = matches!(status.category, Category::Open | Category::InProgress | Category::Waiting);
         // What an operator closed here was never closed on the desk: its being open there is no news.
         let reopened = self.ticket.state == "closed" && self.ticket.category.as_deref() == Some("closed") && open_now;
@@ -212,35 +288,17 @@ impl Observed {
         self.renamed(tx, &status.ticket, at).await?;
         let trouble = self.trouble(status);
         self.marks(tx, trouble).await?;
-        sqlx::query(
-            "UPDATE ticket SET category = $2, status = $3, resolution = $4, desk_group = COALESCE($5, desk_group), group_hops = group_hops + $6,
-                assigned = $7, desk_updated_at = $8, checked_at = $9, first_work_at = COALESCE(first_work_at, $10),
-                key_confirmed = MAX(key_confirmed, $11), state = CASE WHEN $12 = 1 THEN 'open' ELSE state END WHERE id = $1",
-        )
-        .bind(self.ticket.id)
-        .bind(status.category.as_str())
-        .bind(&status.status)
-        .bind(&status.resolution)
-        .bind(&status.group)
-        .bind(i64::from(moved))
-        .bind(i64::from(status.assigned))
-        .bind(status.updated_at.map(|t| t.0))
-        .bind(self.now.0)
-        .bind(first_work.map(|t| t.0))
-        .bind(i64::from(status.key.as_ref().is_some_and(|k| k.as_str() == self.ticket.key)))
-        .bind(i64::from(reopened || (self.ticket.state == "gone" && open_now)))
-        .execute(&mut *tx)
-        .await?;
+        sights.tickets.push(json!({"id": self.ticket.id, "category": status.category.as_str(), "status": status.status,
+            "resolution": status.resolution, "group": status.group, "hop": i64::from(moved), "assigned": i64::from(status.assigned),
+            "updated": status.updated_at, "begun": first_work,
+            "key": i64::from(status.key.as_ref().is_some_and(|k| k.as_str() == self.ticket.key)),
+            "open": i64::from(reopened || (self.ticket.state == "gone" && open_now))}));
         if let Some(first) = first_work {
-            let ids: Vec<i64> = self.items.iter().map(|i| i.id).collect();
-            sqlx::query("UPDATE assignment SET first_work_at = $2 WHERE id IN (SELECT value FROM json_each($1)) AND first_work_at IS NULL")
-                .bind(rows(&ids)?)
-                .bind(first.0)
-                .execute(&mut *tx)
-                .await?;
+            sights.begun.extend(self.items.iter().map(|i| json!([i.id, first])));
         }
-        journal::apply(tx, &self.moves, self.now).await?;
-        Ok(self.moves.len() > before)
+        let changed = !self.moves.is_empty();
+        sights.moves.append(&mut self.moves);
+        Ok(changed)
     }
 
     /// A ticket that was moved to another project or table has another number there; its id stays.
@@ -315,6 +373,15 @@ impl Observed {
     async fn reopen(&mut self, tx: &mut SqliteConnection, at: Timestamp) -> LedgerResult<()> {
         self.each(Some(State::Rework), "reopened", "the ticket was opened again", at, &json!({"ticket": self.ticket.ref_number}));
         let ids: Vec<i64> = self.items.iter().map(|i| i.id).collect();
+        // A report that was refused is dropped below: nobody needs to look at it any more.
+        sqlx::query(
+            "UPDATE assignment SET parked_at = NULL, parked_code = NULL, parked_reason = NULL
+             WHERE id IN (SELECT value FROM json_each($1)) AND EXISTS (SELECT 1 FROM errand AS e
+                WHERE e.assignment_id = assignment.id AND e.kind = 'report' AND e.state = 'parked')",
+        )
+        .bind(rows(&ids)?)
+        .execute(&mut *tx)
+        .await?;
         // A report that was not sent yet would be untrue now.
         sqlx::query(
             "UPDATE errand SET state = 'dropped', reason = 'the ticket was opened again before it was sent'
@@ -335,10 +402,16 @@ impl Observed {
     }
 
     /// Closed with an outcome, and read in full.
-    async fn closed(&mut self, tx: &mut SqliteConnection, shared: &Shared, reading: &TicketReading) -> LedgerResult<bool> {
+    async fn closed(
+        &mut self,
+        tx: &mut SqliteConnection,
+        shared: &Shared,
+        reading: &TicketReading,
+        sights: &mut Sights,
+    ) -> LedgerResult<bool> {
         let status = &reading.status;
         let Some(outcome) = status.outcome.filter(|_| status.category == Category::Closed) else {
-            return self.seen(tx, status).await;
+            return self.seen(tx, status, sights).await;
         };
         if self.ticket.state == "closed" && self.ticket.category.as_deref() != Some("closed") {
             return self.closed_at_last(tx, status, outcome).await;
@@ -351,7 +424,7 @@ impl Observed {
             self.reopen(tx, status.updated_at.unwrap_or(self.now)).await?;
         }
         if let Some(("E-KEY", _)) = self.trouble(status) {
-            return self.seen(tx, status).await;
+            return self.seen(tx, status, sights).await;
         }
         let at = status.closed_at.or(status.updated_at).unwrap_or(self.now);
         self.renamed(tx, &status.ticket, at).await?;

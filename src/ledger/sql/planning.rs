@@ -7,9 +7,10 @@ use sqlx::{SqliteConnection, SqlitePool};
 
 use super::super::{Decision, LedgerError, LedgerResult, PlanAction, TicketPlan, ToPlan};
 use super::journal::{self, Move};
+use super::lease::E_LEDGER;
 use super::record::drop_unsent;
-use super::settle::after;
-use super::{Shared, document, recovery, rows};
+use super::settle::{after, park};
+use super::{Shared, document, gathered, recovery, rows};
 use crate::model::{Assignment, Id, Outcome, Person, State, Timestamp};
 
 /// First of their lanes; revocations before all else, and past unsent or open predecessors.
@@ -29,9 +30,10 @@ const CANDIDATES: &str = "
 
 type Candidate = (i64, String, i64, i64, Option<String>, i64, Option<String>);
 
-/// Assignments that want a plan now.
-pub(in crate::ledger) async fn to_plan(pool: &SqlitePool, now: Timestamp, limit: usize) -> LedgerResult<Vec<ToPlan>> {
+/// Assignments that want a plan now, and those whose order cannot be read.
+pub(in crate::ledger) async fn to_plan(pool: &SqlitePool, now: Timestamp, limit: usize) -> LedgerResult<(Vec<ToPlan>, Vec<i64>)> {
     let mut out: Vec<ToPlan> = Vec::new();
+    let mut unreadable = Vec::new();
     for revocation in [1, 0] {
         let left = limit.saturating_sub(out.len());
         if left == 0 {
@@ -44,11 +46,14 @@ pub(in crate::ledger) async fn to_plan(pool: &SqlitePool, now: Timestamp, limit:
             .fetch_all(pool)
             .await?;
         for (id, state, revision, received_at, text, cycle, lane_ticket) in found {
-            let text = text.ok_or_else(|| LedgerError::Corrupt(format!("assignment {} has no document", Id(id))))?;
+            let Some(Ok(assignment)) = text.as_deref().map(document::<Assignment>) else {
+                unreadable.push(id);
+                continue;
+            };
             out.push(ToPlan {
                 id: Id(id),
                 state: State::parse(&state).ok_or_else(|| LedgerError::Corrupt(format!("state `{state}`")))?,
-                assignment: document::<Assignment>(&text)?,
+                assignment,
                 revision,
                 received_at: Timestamp(received_at),
                 cycle,
@@ -56,7 +61,19 @@ pub(in crate::ledger) async fn to_plan(pool: &SqlitePool, now: Timestamp, limit:
             });
         }
     }
-    Ok(out)
+    Ok((out, unreadable))
+}
+
+/// Orders that cannot be read wait for a person, and keep no other from being planned.
+pub(in crate::ledger) async fn set_aside(tx: &mut SqliteConnection, unreadable: &[i64], now: Timestamp) -> LedgerResult<()> {
+    let reason = "its order cannot be read: it was erased, or is damaged";
+    for id in unreadable {
+        tracing::error!(assignment = %Id(*id), reason, "an order cannot be planned; it waits for a person");
+        let step = Move::ours(*id, None, "parked", now).cause(format!("{E_LEDGER}: {reason}"));
+        journal::apply(tx, &[step], now).await?;
+        park(tx, &[json!({"id": id, "at": now, "code": E_LEDGER, "reason": reason})]).await?;
+    }
+    Ok(())
 }
 
 /// Carries decisions out; those overtaken by a change are void and come again.
@@ -66,32 +83,65 @@ pub(in crate::ledger) async fn plan(
     decisions: &[Decision],
     now: Timestamp,
 ) -> LedgerResult<usize> {
-    supersede(tx, shared, decisions, now).await?;
-    let ids: Vec<i64> = decisions.iter().map(|d| d.id.0).collect();
-    // The lane is looked at again: since the question, an earlier order may have arrived, been sent or been reopened.
-    let found: Vec<(i64, String, i64, bool)> = sqlx::query_as(
-        "SELECT a.id, a.source, a.revision, EXISTS (SELECT 1 FROM assignment AS p
-            WHERE p.lane = a.lane AND p.state IN ('received', 'planned', 'due', 'sending', 'unclear', 'open', 'rework')
-              AND p.parked_at IS NULL AND (p.lane_at, p.id) < (a.lane_at, a.id)
-              AND (a.revocation = 0 OR p.revocation = 1 OR p.state IN ('sending', 'unclear')))
-         FROM json_each($1) AS j CROSS JOIN assignment AS a WHERE a.id = j.value AND a.state IN ('received', 'planned') AND a.parked_at IS NULL",
-    )
-    .bind(rows(&ids)?)
-    .fetch_all(&mut *tx)
-    .await?;
-    let valid: HashMap<i64, (String, i64, bool)> =
-        found.into_iter().map(|(id, source, revision, blocked)| (id, (source, revision, blocked))).collect();
+    let mut valid = still_valid(tx, decisions).await?;
+    if valid.values().any(|v| v.revocation) {
+        supersede(tx, shared, decisions, now).await?;
+        valid = still_valid(tx, decisions).await?;
+    }
     let mut writes = Writes::default();
     for decision in decisions {
-        let Some((source, revision, blocked)) = valid.get(&decision.id.0) else { continue };
-        let in_turn = !blocked || !matches!(decision.action, PlanAction::File(_));
-        if *revision == decision.revision && in_turn {
-            writes.add(shared, decision, source, now);
+        let Some(order) = valid.get(&decision.id.0) else { continue };
+        let in_turn = !order.blocked || !matches!(decision.action, PlanAction::File(_));
+        if order.revision == decision.revision && in_turn {
+            writes.add(shared, decision, &order.source, now);
         }
     }
     let count = writes.updates.len();
     writes.write(tx, now).await?;
     Ok(count)
+}
+
+/// An order that still wants a plan.
+struct Valid {
+    source: String,
+    revision: i64,
+    /// An earlier order of its lane comes first.
+    blocked: bool,
+    revocation: bool,
+}
+
+/// The lane is looked at again: since the question, an earlier order may have arrived, been sent or been reopened.
+async fn still_valid(tx: &mut SqliteConnection, decisions: &[Decision]) -> LedgerResult<HashMap<i64, Valid>> {
+    let ids: Vec<i64> = decisions.iter().map(|d| d.id.0).collect();
+    let row = sqlx::query_as(
+        "SELECT json_group_array(json_array(a.id, a.source, a.revision, EXISTS (SELECT 1 FROM assignment AS p
+            WHERE p.lane = a.lane AND p.state IN ('received', 'planned', 'due', 'sending', 'unclear', 'open', 'rework')
+              AND p.parked_at IS NULL AND (p.lane_at, p.id) < (a.lane_at, a.id)
+              AND (a.revocation = 0 OR p.revocation = 1 OR p.state IN ('sending', 'unclear'))), a.revocation))
+         FROM json_each($1) AS j CROSS JOIN assignment AS a WHERE a.id = j.value AND a.state IN ('received', 'planned') AND a.parked_at IS NULL",
+    )
+    .bind(rows(&ids)?)
+    .fetch_one(tx)
+    .await?;
+    let found: Vec<(i64, String, i64, i64, i64)> = gathered(&row)?;
+    let valid = |(id, source, revision, blocked, revocation)| {
+        (id, Valid { source, revision, blocked: blocked == 1, revocation: revocation == 1 })
+    };
+    Ok(found.into_iter().map(valid).collect())
+}
+
+/// Names of persons; one known from the last day is left as it is.
+macro_rules! insert_persons_of {
+    ($parameter:literal) => {
+        concat!(
+            "INSERT INTO person (hash, source, external_id, name, email, seen_at)
+             SELECT value->>'hash', value->>'source', value->>'x', value->>'name', value->>'mail', value->>'at' FROM json_each(",
+            $parameter,
+            ") WHERE true ON CONFLICT (hash) DO UPDATE SET external_id = excluded.external_id, name = COALESCE(excluded.name, person.name),
+                email = COALESCE(excluded.email, person.email), seen_at = excluded.seen_at, erased_at = NULL
+             WHERE excluded.seen_at > person.seen_at + 86400000 OR excluded.name IS NOT person.name"
+        )
+    };
 }
 
 #[derive(Default)]
@@ -160,50 +210,32 @@ impl Writes {
             return Ok(());
         }
         journal::apply(tx, &self.moves, now).await?;
-        sqlx::query(
+        sqlx::query(concat!(
             "UPDATE assignment SET eligible_at = j.value->>'eligible', plan_at = j.value->>'plan', due_at = j.value->>'due',
                 parked_at = j.value->>'parked', parked_code = j.value->>'code', parked_reason = j.value->>'reason',
                 desk = j.value->>'desk', admin_group = j.value->>'group', ticket_id = j.value->>'ticket'
-             FROM json_each($1) AS j WHERE assignment.id = CAST(j.value->>'id' AS BIGINT)",
-        )
+             FROM json_each($1) AS j WHERE assignment.id = CAST(j.value->>'id' AS BIGINT);",
+            insert_persons_of!("$2"),
+            ";
+             INSERT INTO ticket (id, key, cycle, desk, admin_group, route, state, draft, template, template_version, catalog_version, planned_at, risky)
+             WITH j (v) AS MATERIALIZED (SELECT value FROM json_each($3))
+             SELECT v->>'id', v->>'key', v->>'cycle', v->>'desk', v->>'group', v->>'route', v->>'state', v->>'draft',
+                    v->>'template', v->>'tv', v->>'cv', v->>'at', v->>'risky' FROM j;
+             INSERT INTO ticket_item (ticket_id, assignment_id, revision)
+             SELECT value->>'id', value->>'a', value->>'rev' FROM json_each($3) WHERE true;
+             INSERT INTO errand (id, kind, edge, ticket_id, assignment_id, state, rank, due_at, mark, made_at, quiet_until)
+             WITH j (v) AS MATERIALIZED (SELECT value FROM json_each($4))
+             SELECT v->>'id', 'create', v->>'edge', v->>'ticket', v->>'a', v->>'state', v->>'rank', v->>'due',
+                    v->>'mark', v->>'due', v->>'quiet' FROM j",
+        ))
         .bind(rows(&self.updates)?)
-        .execute(&mut *tx)
-        .await?;
-        insert_persons(tx, &self.persons).await?;
-        if self.tickets.is_empty() {
-            return Ok(());
-        }
-        insert_tickets(tx, &self.tickets).await?;
-        sqlx::query(
-            "INSERT INTO errand (id, kind, edge, ticket_id, assignment_id, state, rank, due_at, mark, made_at, quiet_until)
-             SELECT value->>'id', 'create', value->>'edge', value->>'ticket', value->>'a', value->>'state', value->>'rank', value->>'due',
-                    value->>'mark', value->>'due', value->>'quiet' FROM json_each($1) WHERE true",
-        )
+        .bind(rows(&self.persons)?)
+        .bind(rows(&self.tickets)?)
         .bind(rows(&self.errands)?)
         .execute(tx)
         .await?;
         Ok(())
     }
-}
-
-async fn insert_tickets(tx: &mut SqliteConnection, tickets: &[Value]) -> LedgerResult<()> {
-    let text = rows(tickets)?;
-    sqlx::query(
-        "INSERT INTO ticket (id, key, cycle, desk, admin_group, route, state, draft, template, template_version, catalog_version, planned_at, risky)
-         SELECT value->>'id', value->>'key', value->>'cycle', value->>'desk', value->>'group', value->>'route', value->>'state', value->>'draft',
-                value->>'template', value->>'tv', value->>'cv', value->>'at', value->>'risky' FROM json_each($1) WHERE true",
-    )
-    .bind(&text)
-    .execute(&mut *tx)
-    .await?;
-    sqlx::query(
-        "INSERT INTO ticket_item (ticket_id, assignment_id, revision)
-         SELECT value->>'id', value->>'a', value->>'rev' FROM json_each($1) WHERE true",
-    )
-    .bind(&text)
-    .execute(tx)
-    .await?;
-    Ok(())
 }
 
 pub(in crate::ledger) fn person_row(shared: &Shared, source: &str, person: &Person, now: Timestamp) -> Value {
@@ -214,16 +246,7 @@ pub(in crate::ledger) async fn insert_persons(tx: &mut SqliteConnection, persons
     if persons.is_empty() {
         return Ok(());
     }
-    sqlx::query(
-        "INSERT INTO person (hash, source, external_id, name, email, seen_at)
-         SELECT value->>'hash', value->>'source', value->>'x', value->>'name', value->>'mail', value->>'at' FROM json_each($1) WHERE true
-         ON CONFLICT (hash) DO UPDATE SET external_id = excluded.external_id, name = COALESCE(excluded.name, person.name),
-            email = COALESCE(excluded.email, person.email), seen_at = excluded.seen_at, erased_at = NULL
-         WHERE excluded.seen_at > person.seen_at + 86400000 OR excluded.name IS NOT person.name",
-    )
-    .bind(rows(persons)?)
-    .execute(tx)
-    .await?;
+    sqlx::query(insert_persons_of!("$1")).bind(rows(persons)?).execute(tx).await?;
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use sqlx::SqliteConnection;
 
 use super::super::{BRIDGE, LedgerError, LedgerResult, Receipt, ReceiptContent, Recorded};
 use super::journal::{self, JournalLine, Move};
-use super::{Shared, rows};
+use super::{Shared, document, rows};
 use crate::model::{Assignment, Id, Operation, State, Timestamp};
 
 mod change;
@@ -95,8 +95,7 @@ pub(in crate::ledger) async fn record(
     receipts: &[&Receipt],
     from: From,
 ) -> LedgerResult<Vec<Recorded>> {
-    let mut events = known_events(tx, receipts).await?;
-    let mut orders = known_orders(tx, receipts).await?;
+    let (mut events, mut orders, any_early) = known(tx, receipts).await?;
     let forged = forged(&events, receipts);
     let mut plan = Plan::default();
     let mut results = Vec::with_capacity(receipts.len());
@@ -127,7 +126,7 @@ pub(in crate::ledger) async fn record(
         events.insert(place, KnownEvent { digest: receipt.digest.clone(), assignment, held });
         results.push(result);
     }
-    write(tx, shared, plan, &mut results, receipts).await?;
+    write(tx, shared, plan, any_early, &mut results, receipts).await?;
     Ok(results)
 }
 
@@ -325,23 +324,24 @@ async fn write(
     tx: &mut SqliteConnection,
     shared: &Shared,
     plan: Plan,
+    any_early: bool,
     results: &mut [Recorded],
     receipts: &[&Receipt],
 ) -> LedgerResult<()> {
     if !plan.released.is_empty() {
         release(tx, &plan.released).await?;
     }
-    insert_assignments(tx, &plan.assignments).await?;
-    journal::insert(tx, &plan.journal).await?;
-    insert_inbox(tx, &plan.inbox).await?;
+    insert(tx, &plan).await?;
     if !plan.quarantine.is_empty() {
         quarantine(tx, &plan.quarantine).await?;
     }
     if !plan.changes.is_empty() {
         change::apply(tx, shared, &plan.changes).await?;
     }
-    for (source, external_id, operation, at) in withdraw::early(tx, &plan.assignments).await? {
-        withdraw(tx, shared, &source, &external_id, operation, at, "the platform took it back before it arrived").await?;
+    if any_early {
+        for (source, external_id, operation, at) in withdraw::early(tx, &plan.assignments).await? {
+            withdraw(tx, shared, &source, &external_id, operation, at, "the platform took it back before it arrived").await?;
+        }
     }
     if !plan.withdrawals.is_empty() {
         withdraw::apply(tx, shared, &plan.withdrawals, results, receipts).await?;
@@ -349,36 +349,28 @@ async fn write(
     Ok(())
 }
 
-async fn insert_assignments(tx: &mut SqliteConnection, new: &[NewAssignment]) -> LedgerResult<()> {
-    if new.is_empty() {
+/// New assignments with their first journal line, and all inbox rows.
+async fn insert(tx: &mut SqliteConnection, plan: &Plan) -> LedgerResult<()> {
+    if plan.inbox.is_empty() {
         return Ok(());
     }
-    sqlx::query(
+    sqlx::query(concat!(
         "INSERT INTO assignment (id, natural_key, source, external_id, generation, operation, revocation, application_id,
             application_name, entitlement_id, entitlement_name, beneficiary, persons, lane, lane_at, priority, requested_at,
             approved_at, valid_from, valid_until, received_at, state, content_digest, document_id, chain_seq, chain_head)
-         SELECT value->>'id', value->>'key', value->>'source', value->>'ext', value->>'gen_', value->>'op', value->>'rev', value->>'app',
-            value->>'appn', value->>'ent', value->>'entn', value->>'ben', value->>'persons', value->>'lane', value->>'lane_at',
-            value->>'prio', value->>'req', value->>'appr', value->>'from', value->>'until', value->>'recv', 'received',
-            value->>'digest', value->>'doc', 1, value->>'head'
-         FROM json_each($1) WHERE true",
-    )
-    .bind(rows(new)?)
-    .execute(tx)
-    .await?;
-    Ok(())
-}
-
-async fn insert_inbox(tx: &mut SqliteConnection, inbox: &[Value]) -> LedgerResult<()> {
-    if inbox.is_empty() {
-        return Ok(());
-    }
-    sqlx::query(
+         WITH j (v) AS MATERIALIZED (SELECT value FROM json_each($1))
+         SELECT v->>'id', v->>'key', v->>'source', v->>'ext', v->>'gen_', v->>'op', v->>'rev', v->>'app',
+            v->>'appn', v->>'ent', v->>'entn', v->>'ben', v->>'persons', v->>'lane', v->>'lane_at',
+            v->>'prio', v->>'req', v->>'appr', v->>'from', v->>'until', v->>'recv', 'received',
+            v->>'digest', v->>'doc', 1, v->>'head' FROM j;",
+        journal::insert_lines!("$2"),
         "INSERT INTO inbox (id, source, event_id, digest, received_at, answer, assignment_id, document)
-         SELECT value->>'id', value->>'source', value->>'event', value->>'digest', value->>'at', value->>'answer', value->>'a', value->>'doc'
-         FROM json_each($1) WHERE true",
-    )
-    .bind(rows(inbox)?)
+         WITH j (v) AS MATERIALIZED (SELECT value FROM json_each($3))
+         SELECT v->>'id', v->>'source', v->>'event', v->>'digest', v->>'at', v->>'answer', v->>'a', v->>'doc' FROM j",
+    ))
+    .bind(rows(&plan.assignments)?)
+    .bind(rows(&plan.journal)?)
+    .bind(rows(&plan.inbox)?)
     .execute(tx)
     .await?;
     Ok(())
@@ -430,35 +422,32 @@ type EventMap = HashMap<(String, String), KnownEvent>;
 /// Source, event id, digest, assignment, quarantine row.
 type EventRow = (String, String, String, Option<i64>, Option<i64>);
 
-async fn known_events(tx: &mut SqliteConnection, receipts: &[&Receipt]) -> LedgerResult<EventMap> {
-    let asked: Vec<Value> = receipts.iter().map(|r| json!({"s": r.source, "e": r.event_id})).collect();
-    let found: Vec<EventRow> = sqlx::query_as(
-        "SELECT i.source, i.event_id, i.digest, i.assignment_id, CASE WHEN i.answer = 'quarantined' THEN
-            (SELECT q.id FROM quarantine AS q WHERE q.source = i.source AND q.event_id = i.event_id) END FROM json_each($1) AS j
-         JOIN inbox AS i ON i.source = j.value->>'s' AND i.event_id = j.value->>'e'",
-    )
-    .bind(rows(&asked)?)
-    .fetch_all(tx)
-    .await?;
-    let known = |(source, event, digest, assignment, held)| ((source, event), KnownEvent { digest, assignment, held });
-    Ok(found.into_iter().map(known).collect())
-}
+type OrderMap = HashMap<String, Known>;
+/// Natural key, assignment, digest, revision, when its content arrived.
+type OrderRow = (String, i64, String, i64, i64);
 
-async fn known_orders(tx: &mut SqliteConnection, receipts: &[&Receipt]) -> LedgerResult<HashMap<String, Known>> {
+/// What the ledger has of these events and their orders, and whether any withdrawal waits for its order.
+async fn known(tx: &mut SqliteConnection, receipts: &[&Receipt]) -> LedgerResult<(EventMap, OrderMap, bool)> {
+    let asked: Vec<(&str, &str)> = receipts.iter().map(|r| (r.source.as_str(), r.event_id.as_str())).collect();
     let keys: Vec<String> = receipts
         .iter()
         .filter_map(|r| if let ReceiptContent::Order(a) = &r.content { Some(a.natural_key()) } else { None })
         .collect();
-    if keys.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let found: Vec<(String, i64, String, i64, i64)> = sqlx::query_as(
-        "SELECT a.natural_key, a.id, a.content_digest, a.revision, COALESCE(i.received_at, 0) FROM json_each($1) AS j
-         JOIN assignment AS a ON a.natural_key = j.value LEFT JOIN inbox AS i ON i.id = a.document_id",
+    let (events, orders, early): (String, String, bool) = sqlx::query_as(
+        "SELECT (SELECT json_group_array(json_array(i.source, i.event_id, i.digest, i.assignment_id, CASE WHEN i.answer = 'quarantined' THEN
+                    (SELECT q.id FROM quarantine AS q WHERE q.source = i.source AND q.event_id = i.event_id) END))
+                 FROM json_each($1) AS j CROSS JOIN inbox AS i ON i.source = j.value->>0 AND i.event_id = j.value->>1),
+                (SELECT json_group_array(json_array(a.natural_key, a.id, a.content_digest, a.revision, COALESCE(i.received_at, 0)))
+                 FROM json_each($2) AS j CROSS JOIN assignment AS a ON a.natural_key = j.value LEFT JOIN inbox AS i ON i.id = a.document_id),
+                EXISTS (SELECT 1 FROM early_withdrawal)",
     )
+    .bind(rows(&asked)?)
     .bind(rows(&keys)?)
-    .fetch_all(tx)
+    .fetch_one(tx)
     .await?;
-    let known = |(key, id, digest, revision, seen_at)| (key, Known { id, digest, revision, seen_at });
-    Ok(found.into_iter().map(known).collect())
+    let event = |(source, event, digest, assignment, held)| ((source, event), KnownEvent { digest, assignment, held });
+    let order = |(key, id, digest, revision, seen_at)| (key, Known { id, digest, revision, seen_at });
+    let events: Vec<EventRow> = document(&events)?;
+    let orders: Vec<OrderRow> = document(&orders)?;
+    Ok((events.into_iter().map(event).collect(), orders.into_iter().map(order).collect(), early))
 }

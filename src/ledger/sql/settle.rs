@@ -2,18 +2,19 @@
 
 use std::collections::HashMap;
 
+use serde::Deserialize;
 use serde_json::{Value, json};
 use sqlx::SqliteConnection;
 
 use super::super::{End, LedgerError, LedgerResult, Settlement};
 use super::journal::{self, Move};
-use super::{Shared, document, rows};
+use super::{Shared, document, gathered, rows};
 use crate::model::ticket::{Created, Draft, TicketRef};
 use crate::model::{Outcome, State, Timestamp};
 
 pub(in crate::ledger) mod after;
 
-#[derive(Debug, Clone, sqlx::FromRow)]
+#[derive(Debug, Clone, Deserialize)]
 struct Row {
     id: i64,
     kind: String,
@@ -27,6 +28,10 @@ struct Row {
     life: Option<String>,
     outcome: Option<String>,
     withdrawn_at: Option<i64>,
+    /// A report of a later closing is owed, or told already.
+    overtaken: i64,
+    /// The order was taken back or changed since its ticket was planned.
+    late: Option<i64>,
 }
 
 impl Row {
@@ -39,9 +44,14 @@ impl Row {
         self.is_create() && self.withdrawn_at.is_some()
     }
 
+    /// It is certain that a refused or failed call made no ticket; a witness that refuses to answer is certain of nothing.
+    fn was_sent(&self) -> bool {
+        self.state == "sending"
+    }
+
     /// A report whose ticket was opened again while it was under way: it would be untrue now.
     fn is_untrue_report(&self) -> bool {
-        self.kind == "report" && self.outcome.is_none()
+        self.kind == "report" && (self.outcome.is_none() || self.overtaken == 1)
     }
 
     fn lives(&self, state: State) -> bool {
@@ -56,7 +66,7 @@ struct Writes {
     attempts: Vec<Value>,
     moves: Vec<Move>,
     filed: Vec<Value>,
-    /// Tickets filed: (ticket, assignment, at).
+    /// Tickets filed while their order was taken back or changed: (ticket, assignment, at).
     followed: Vec<(i64, i64, Timestamp)>,
     tickets: Vec<Value>,
     parked: Vec<Value>,
@@ -77,15 +87,21 @@ pub(in crate::ledger) async fn settle(
     ends: &[&Settlement],
 ) -> LedgerResult<Vec<bool>> {
     let ids: Vec<i64> = ends.iter().map(|e| e.id.0).collect();
-    let found: Vec<Row> = sqlx::query_as(
-        "SELECT e.id, e.kind, e.state, e.lease_no, e.ticket_id, e.assignment_id, t.ref_id, t.ref_number, t.shape,
-                a.state AS life, a.outcome, a.withdrawn_at
+    let row = sqlx::query_as(
+        "SELECT json_group_array(json_object('id', e.id, 'kind', e.kind, 'state', e.state, 'lease_no', e.lease_no,
+                'ticket_id', e.ticket_id, 'assignment_id', e.assignment_id, 'ref_id', t.ref_id, 'ref_number', t.ref_number,
+                'shape', t.shape, 'life', a.state, 'outcome', a.outcome, 'withdrawn_at', a.withdrawn_at,
+                'late', a.withdrawn_at IS NOT NULL OR a.revision > ti.revision,
+                 'overtaken', CASE WHEN e.kind = 'report' THEN EXISTS (SELECT 1 FROM errand AS n
+                     WHERE n.assignment_id = e.assignment_id AND n.kind = 'report' AND n.id > e.id) ELSE 0 END))
          FROM errand AS e LEFT JOIN ticket AS t ON t.id = e.ticket_id LEFT JOIN assignment AS a ON a.id = e.assignment_id
+              LEFT JOIN ticket_item AS ti ON ti.ticket_id = e.ticket_id AND ti.assignment_id = e.assignment_id
          WHERE e.id IN (SELECT value FROM json_each($1))",
     )
     .bind(rows(&ids)?)
-    .fetch_all(&mut *tx)
+    .fetch_one(&mut *tx)
     .await?;
+    let found: Vec<Row> = gathered(&row)?;
     let mut held: HashMap<i64, Row> = found.into_iter().map(|r| (r.id, r)).collect();
     let mut writes = Writes::default();
     let mut results = Vec::with_capacity(ends.len());
@@ -124,7 +140,8 @@ impl Writes {
         match how {
             End::Filed(created) => self.filed(row, created, end.at),
             End::Done => self.done(row, end.at),
-            End::Retry { .. } | End::Park { .. } | End::Clear if row.is_moot_create() => self.never_sent(row, end.at),
+            End::Park { .. } if row.is_moot_create() && row.was_sent() => self.never_sent(row, end.at),
+            End::Retry { .. } | End::Clear if row.is_moot_create() => self.never_sent(row, end.at),
             End::Retry { .. } | End::Park { .. } | End::Clear | End::Miss { .. } if row.is_untrue_report() => {
                 self.untrue(row, end.at)
             }
@@ -164,7 +181,9 @@ impl Writes {
             .cause("the desk has the ticket")
             .detail(json!({"ticket": created.ticket.number, "found_by_key": row.state == "unclear"}));
         self.moves.push(step);
-        self.followed.push((ticket, assignment, at));
+        if row.late == Some(1) {
+            self.followed.push((ticket, assignment, at));
+        }
         if created.group_missed {
             self.mark(assignment, at, "E-GROUP", "the desk did not put the ticket with the admin group: assign it there by hand");
         }
@@ -173,7 +192,7 @@ impl Writes {
     fn done(&mut self, row: &Row, at: Timestamp) {
         self.errands.push(json!({"id": row.id, "state": "done", "due": at, "done": at}));
         let Some(assignment) = row.assignment_id else { return };
-        if row.kind == "report" && !(row.lives(State::Closed) || row.lives(State::Superseded)) {
+        if row.kind == "report" && (row.overtaken == 1 || !(row.lives(State::Closed) || row.lives(State::Superseded))) {
             // Opened again (or ordered anew) while the call was under way: another report follows its next closing.
             let cause = "the platform has the outcome of an earlier closing";
             self.moves.push(Move::ours(assignment, None, "reported", at).cause(cause));
@@ -271,25 +290,11 @@ impl Writes {
 
     async fn write(self, tx: &mut SqliteConnection, shared: &Shared) -> LedgerResult<()> {
         let Some(now) = self.attempts.first().and_then(|a| a["at"].as_i64()).map(Timestamp) else { return Ok(()) };
-        sqlx::query(
-            "UPDATE errand SET state = j.value->>'state', due_at = j.value->>'due', done_at = j.value->>'done',
-                quiet_until = COALESCE(j.value->>'quiet', quiet_until), failures = failures + COALESCE(j.value->>'fail', 0),
-                misses = CASE WHEN j.value->>'reset' IS NULL THEN misses + COALESCE(j.value->>'miss', 0) ELSE 0 END,
-                code = COALESCE(j.value->>'code', code), reason = COALESCE(j.value->>'reason', reason), lease_until = NULL
-             FROM json_each($1) AS j WHERE errand.id = CAST(j.value->>'id' AS BIGINT)",
-        )
-        .bind(rows(&self.errands)?)
-        .execute(&mut *tx)
-        .await?;
-        sqlx::query(
-            "UPDATE attempt SET ended_at = j.value->>'at', verdict = j.value->>'v', code = j.value->>'c', reason = j.value->>'r'
-             FROM json_each($1) AS j WHERE attempt.errand_id = CAST(j.value->>'e' AS BIGINT) AND attempt.lease_no = CAST(j.value->>'n' AS BIGINT)",
-        )
-        .bind(rows(&self.attempts)?)
-        .execute(&mut *tx)
-        .await?;
         journal::apply(tx, &self.moves, now).await?;
-        self.write_tickets(tx).await?;
+        self.write_rows(tx).await?;
+        for (ticket, group) in &self.regrouped {
+            regroup(tx, *ticket, group).await?;
+        }
         park(tx, &self.parked).await?;
         for (assignment, at) in &self.ended {
             after::close_without_ticket(tx, shared, *assignment, Outcome::Cancelled, *at).await?;
@@ -303,49 +308,36 @@ impl Writes {
         after::follow(tx, shared, &self.followed).await
     }
 
-    async fn write_tickets(&self, tx: &mut SqliteConnection) -> LedgerResult<()> {
-        if !self.filed.is_empty() {
-            let text = rows(&self.filed)?;
-            sqlx::query(
-                "UPDATE ticket SET state = CASE WHEN j.value->>'open' = 1 THEN 'open' ELSE state END,
-                    category = CASE WHEN j.value->>'open' = 1 THEN COALESCE(category, 'open') ELSE category END,
-                    ref_id = j.value->>'ref', ref_number = j.value->>'num', url = COALESCE(j.value->>'url', url),
-                    filed_at = j.value->>'at', key_confirmed = MAX(key_confirmed, j.value->>'key'),
-                    risky = MAX(risky, j.value->>'risky'), checked_at = 0
-                 FROM json_each($1) AS j WHERE ticket.id = CAST(j.value->>'id' AS BIGINT)",
-            )
-            .bind(&text)
-            .execute(&mut *tx)
-            .await?;
-            sqlx::query(
-                "UPDATE assignment SET filed_at = j.value->>'at' FROM json_each($1) AS j, ticket_item AS ti
-                 WHERE ti.ticket_id = CAST(j.value->>'id' AS BIGINT) AND assignment.id = ti.assignment_id",
-            )
-            .bind(&text)
-            .execute(&mut *tx)
-            .await?;
-        }
-        if !self.tickets.is_empty() {
-            sqlx::query(
-                "UPDATE ticket SET state = j.value->>'state', risky = MAX(risky, COALESCE(j.value->>'risky', 0))
-                 FROM json_each($1) AS j WHERE ticket.id = CAST(j.value->>'id' AS BIGINT)",
-            )
-            .bind(rows(&self.tickets)?)
-            .execute(&mut *tx)
-            .await?;
-        }
-        if !self.reported.is_empty() {
-            sqlx::query(
-                "UPDATE assignment SET reported_at = j.value->>'at'
-                 FROM json_each($1) AS j WHERE assignment.id = CAST(j.value->>'id' AS BIGINT)",
-            )
-            .bind(rows(&self.reported)?)
-            .execute(&mut *tx)
-            .await?;
-        }
-        for (ticket, group) in &self.regrouped {
-            regroup(tx, *ticket, group).await?;
-        }
+    /// Of most kinds there are none, which costs nothing in one text.
+    async fn write_rows(&self, tx: &mut SqliteConnection) -> LedgerResult<()> {
+        sqlx::query(
+            "UPDATE errand SET state = j.value->>'state', due_at = j.value->>'due', done_at = j.value->>'done',
+                quiet_until = COALESCE(j.value->>'quiet', quiet_until), failures = failures + COALESCE(j.value->>'fail', 0),
+                misses = CASE WHEN j.value->>'reset' IS NULL THEN misses + COALESCE(j.value->>'miss', 0) ELSE 0 END,
+                code = COALESCE(j.value->>'code', code), reason = COALESCE(j.value->>'reason', reason), lease_until = NULL
+             FROM json_each($1) AS j WHERE errand.id = CAST(j.value->>'id' AS BIGINT);
+             UPDATE attempt SET ended_at = j.value->>'at', verdict = j.value->>'v', code = j.value->>'c', reason = j.value->>'r'
+             FROM json_each($2) AS j WHERE attempt.errand_id = CAST(j.value->>'e' AS BIGINT) AND attempt.lease_no = CAST(j.value->>'n' AS BIGINT);
+             UPDATE ticket SET state = CASE WHEN j.value->>'open' = 1 THEN 'open' ELSE state END,
+                category = CASE WHEN j.value->>'open' = 1 THEN COALESCE(category, 'open') ELSE category END,
+                ref_id = j.value->>'ref', ref_number = j.value->>'num', url = COALESCE(j.value->>'url', url),
+                filed_at = j.value->>'at', key_confirmed = MAX(key_confirmed, j.value->>'key'),
+                risky = MAX(risky, j.value->>'risky'), checked_at = 0
+             FROM json_each($3) AS j WHERE ticket.id = CAST(j.value->>'id' AS BIGINT);
+             UPDATE assignment SET filed_at = j.value->>'at' FROM json_each($3) AS j, ticket_item AS ti
+             WHERE ti.ticket_id = CAST(j.value->>'id' AS BIGINT) AND assignment.id = ti.assignment_id;
+             UPDATE ticket SET state = j.value->>'state', risky = MAX(risky, COALESCE(j.value->>'risky', 0))
+             FROM json_each($4) AS j WHERE ticket.id = CAST(j.value->>'id' AS BIGINT);
+             UPDATE assignment SET reported_at = j.value->>'at'
+             FROM json_each($5) AS j WHERE assignment.id = CAST(j.value->>'id' AS BIGINT)",
+        )
+        .bind(rows(&self.errands)?)
+        .bind(rows(&self.attempts)?)
+        .bind(rows(&self.filed)?)
+        .bind(rows(&self.tickets)?)
+        .bind(rows(&self.reported)?)
+        .execute(tx)
+        .await?;
         Ok(())
     }
 }
