@@ -280,7 +280,9 @@ impl Check<'_> {
                     help,
                 );
             }
-            if target.clock == ClockKind::Business && self.catalog.main.defaults.calendar.is_none() {
+            // What a broken main file says is not known.
+            let lacking = self.catalog.main.defaults.calendar.is_none() && !self.files.main_is_broken;
+            if target.clock == ClockKind::Business && lacking {
                 let help = "set calendar in [defaults] of lastmile.toml, or use clock = \"elapsed\"";
                 self.say(file, &key, "working time counts by a calendar, and not every group has one", help);
             }
