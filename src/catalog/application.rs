@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::span::Span;
+use super::target::Targets;
 use crate::model::Operation;
 
 /// When the ticket of a future-dated assignment is filed.
@@ -52,6 +53,8 @@ pub struct Application {
     pub instructions: Option<String>,
     /// Attributes that this application's templates may show, in addition to those of `[defaults]`.
     pub template_attributes: Vec<String>,
+    /// How long its admins may take, by operation; what is left out has the target of `[defaults]`.
+    pub targets: Targets,
     /// Where its tickets go.
     pub route: Route,
     /// From special to general: the first rule that fits wins over the application's own route.

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 
 use super::file::nearest;
 use super::load::Files;
-use super::{Application, Catalog, ConfigFile, Problem, Route};
+use super::{Application, Catalog, ClockKind, ConfigFile, Problem, Route, Targets};
+use crate::model::Operation;
 
 const DAY_MS: i64 = 86_400_000;
 
@@ -168,6 +169,10 @@ impl Check<'_> {
                 self.group_is_defined(group, file, &["defaults", "fallback_admin_group"]);
             }
         }
+        if let Some(calendar) = &defaults.calendar {
+            self.calendar_is_defined(calendar, file, &["defaults", "calendar"]);
+        }
+        self.targets(&defaults.targets, file, &["defaults", "targets"]);
         self.several_desks(file);
     }
 
@@ -185,10 +190,14 @@ impl Check<'_> {
             if let Some(desk) = &group.desk {
                 self.desk_is_defined(desk, file, &[name, "desk"]);
             }
+            if let Some(calendar) = &group.calendar {
+                self.calendar_is_defined(calendar, file, &[name, "calendar"]);
+            }
         }
     }
 
     fn application(&mut self, application: &Application, file: &ConfigFile) {
+        self.targets(&application.targets, file, &["targets"]);
         self.route(&application.route, file, &["route"]);
         let mut names: Vec<&str> = Vec::new();
         for (index, rule) in application.rules.iter().enumerate() {
@@ -256,6 +265,37 @@ impl Check<'_> {
         {
             self.say(file, &key("priority"), format!("{priority} is not a priority"), "0 can wait, 1 normal, 2 soon, 3 urgent");
         }
+    }
+
+    fn targets(&mut self, targets: &Targets, file: &ConfigFile, at: &[&str]) {
+        for operation in Operation::ALL {
+            let Some(target) = targets.of(operation) else { continue };
+            let key = [at, &[operation.as_str()]].concat();
+            if target.within.ms() < 60_000 {
+                let help = "at least \"1m\"; leave the operation out where there is no target".to_owned();
+                self.say(
+                    file,
+                    &key,
+                    format!("nobody can {} within {}", operation.as_str().replace('_', " "), target.within),
+                    help,
+                );
+            }
+            // What a broken main file says is not known.
+            let lacking = self.catalog.main.defaults.calendar.is_none() && !self.files.main_is_broken;
+            if target.clock == ClockKind::Business && lacking {
+                let help = "set calendar in [defaults] of lastmile.toml, or use clock = \"elapsed\"";
+                self.say(file, &key, "working time counts by a calendar, and not every group has one", help);
+            }
+        }
+    }
+
+    fn calendar_is_defined(&mut self, calendar: &str, file: &ConfigFile, keys: &[&str]) {
+        if self.files.calendar_names.iter().any(|name| name == calendar) {
+            return;
+        }
+        let help = meant(calendar, self.files.calendar_names.iter().map(String::as_str))
+            .unwrap_or_else(|| format!("describe it in calendars/{calendar}.toml"));
+        self.say(file, keys, format!("there is no calendar `{calendar}`"), help);
     }
 
     fn desk_is_defined(&mut self, desk: &str, file: &ConfigFile, keys: &[&str]) {

@@ -11,4 +11,6 @@ pub struct AdminGroup {
     pub desk: Option<String>,
     /// The desk's own name for it (assignment group, component, queue …); this group's name where it is not given.
     pub name: Option<String>,
+    /// The calendar it works by, a file in `calendars/`; that of `[defaults]` where it is not given.
+    pub calendar: Option<String>,
 }

@@ -1,7 +1,7 @@
 //! Reads the configuration folder whole. Every problem of every file is collected, sorted and told at once.
 //!
 //! ```text
-//! lastmile.toml   admin-groups.toml   applications/*.toml   desks/*.toml   sources/*.toml
+//! lastmile.toml   admin-groups.toml   applications/*.toml   desks/*.toml   sources/*.toml   calendars/*.toml   calendars/*.ics
 //! templates/tickets/*.hbs   templates/partials/*.hbs
 //! ```
 
@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
+use super::calendar::{Calendar, CalendarFile};
 use super::file::nearest;
 use super::{AdminGroup, Application, Catalog, ConfigFile, EdgeFile, MainFile, Problem, Problems, TemplateSource};
 use super::{builtin, check};
@@ -23,7 +24,7 @@ pub const GROUPS: &str = "admin-groups.toml";
 /// Relative path and text of each file.
 type Texts = Vec<(PathBuf, String)>;
 
-const FOLDERS: [&str; 3] = ["applications", "desks", "sources"];
+const FOLDERS: [&str; 4] = ["applications", "calendars", "desks", "sources"];
 const TEMPLATE_FOLDERS: [&str; 2] = ["templates/tickets", "templates/partials"];
 
 /// What was read, with the files it was read from, so that checks can name lines.
@@ -35,6 +36,8 @@ pub(super) struct Files {
     pub main_is_broken: bool,
     /// Names of desks, also of those whose file cannot be parsed.
     pub desk_names: Vec<String>,
+    /// Names of calendars, likewise.
+    pub calendar_names: Vec<String>,
 }
 
 impl Catalog {
@@ -96,6 +99,9 @@ struct Reader {
     files: Files,
     problems: Vec<Problem>,
     digested: BTreeMap<String, String>,
+    calendars: Vec<ConfigFile>,
+    /// iCalendar files by name: they are read with the calendars that name them.
+    ics: BTreeMap<String, ConfigFile>,
 }
 
 impl Reader {
@@ -107,13 +113,21 @@ impl Reader {
             applications: BTreeMap::new(),
             application_files: BTreeMap::new(),
             admin_groups: BTreeMap::new(),
+            calendars: BTreeMap::new(),
             desks: BTreeMap::new(),
             sources: BTreeMap::new(),
             templates: BTreeMap::new(),
             partials: BTreeMap::new(),
             folder: folder.to_owned(),
         };
-        let mut reader = Self { catalog, files: Files::default(), problems: Vec::new(), digested: BTreeMap::new() };
+        let mut reader = Self {
+            catalog,
+            files: Files::default(),
+            problems: Vec::new(),
+            digested: BTreeMap::new(),
+            calendars: Vec::new(),
+            ics: BTreeMap::new(),
+        };
         for (path, text) in builtin::ticket_templates() {
             let origin = format!("templates/{path} (built in)");
             reader.template(&path, origin, &text);
@@ -127,6 +141,13 @@ impl Reader {
             None if path == MAIN => self.main(file),
             None if path == GROUPS => self.groups(file),
             Some(("applications", name)) if is_toml(name) => self.application(file),
+            Some(("calendars", name)) if is_toml(name) => {
+                self.files.calendar_names.push(file.stem());
+                self.calendars.push(file);
+            }
+            Some(("calendars", name)) if name.ends_with(".ics") && !name.contains('/') => {
+                drop(self.ics.insert(name.to_owned(), file))
+            }
             Some(("desks", name)) if is_toml(name) => {
                 self.files.desk_names.push(file.stem());
                 if let Some(edge) = self.edge(file) {
@@ -221,7 +242,18 @@ impl Reader {
         file.parse_all().map_err(|problems| self.problems.extend(problems)).ok()
     }
 
+    fn calendar(&mut self, file: &ConfigFile) {
+        let Some(written) = self.parse::<CalendarFile>(file) else { return };
+        match Calendar::of(file, &written, &self.ics) {
+            Ok(calendar) => drop(self.catalog.calendars.insert(calendar.name.clone(), calendar)),
+            Err(problems) => self.problems.extend(problems),
+        }
+    }
+
     fn finish(mut self) -> (Catalog, Files, Vec<Problem>) {
+        for file in std::mem::take(&mut self.calendars) {
+            self.calendar(&file);
+        }
         let parts: Vec<&str> = self.digested.iter().flat_map(|(path, text)| [path.as_str(), text.as_str()]).collect();
         self.catalog.version = digest(&parts);
         (self.catalog, self.files, self.problems)
@@ -242,7 +274,9 @@ fn unread(file: &ConfigFile, path: &str) -> Problem {
     let known = FOLDERS.into_iter().chain([MAIN, GROUPS, "templates"]);
     let help = match nearest(head, known) {
         Some(best) if best != head => format!("did you mean `{best}`?"),
-        _ => format!("files are: {MAIN}, {GROUPS}, applications/, desks/, sources/, templates/tickets/, templates/partials/"),
+        _ => format!(
+            "files are: {MAIN}, {GROUPS}, applications/, calendars/, desks/, sources/, templates/tickets/, templates/partials/"
+        ),
     };
     file.problem(&[], "nothing reads this file", Some(help))
 }
@@ -287,11 +321,15 @@ fn read_folder(folder: &Path) -> Result<(Texts, Vec<Problem>), Problem> {
         if !path.is_dir() {
             continue;
         }
-        let ending = if below.starts_with("templates") { ".hbs" } else { ".toml" };
+        let endings: &[&str] = match below {
+            "calendars" => &[".toml", ".ics"],
+            below if below.starts_with("templates") => &[".hbs"],
+            _ => &[".toml"],
+        };
         match entries(&path) {
             Ok(found) => {
                 for (name, path, is_folder) in found {
-                    if !is_folder && name.ends_with(ending) {
+                    if !is_folder && endings.iter().any(|ending| name.ends_with(ending)) {
                         read_into(&path, &format!("{below}/{name}"), &mut texts, &mut problems);
                     }
                 }

@@ -9,6 +9,7 @@ use super::access::Access;
 use super::application::Filing;
 use super::secret::SecretRef;
 use super::span::Span;
+use super::target::Targets;
 use crate::model::retry::RetrySchedule;
 
 /// The main configuration file.
@@ -115,6 +116,10 @@ pub struct Defaults {
     pub lead_time: Span,
     /// Attributes that ticket templates may show (`{{attributes.NAME}}`); no other ever reaches a ticket's text.
     pub template_attributes: Vec<String>,
+    /// The calendar of admin groups that name none: a file in `calendars/`.
+    pub calendar: Option<String>,
+    /// How long admins may take, by operation.
+    pub targets: Targets,
 }
 
 impl Default for Defaults {
@@ -127,6 +132,8 @@ impl Default for Defaults {
             filing: Filing::LeadTime,
             lead_time: Span::secs(3 * 86_400),
             template_attributes: Vec::new(),
+            calendar: None,
+            targets: Targets::default(),
         }
     }
 }

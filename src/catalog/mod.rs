@@ -3,9 +3,11 @@
 pub mod access;
 pub mod application;
 pub mod builtin;
+pub mod calendar;
 mod check;
 pub mod file;
 pub mod group;
+mod ics;
 pub mod load;
 pub mod main_file;
 pub mod schedule;
@@ -13,15 +15,20 @@ pub mod schema;
 pub mod scheme;
 pub mod secret;
 pub mod span;
+pub mod target;
 
 use std::collections::BTreeMap;
 
+use crate::model::Operation;
+
 pub use application::{Application, Filing, Route, Rule};
+pub use calendar::Calendar;
 pub use file::{ConfigFile, Problem, Problems};
 pub use group::AdminGroup;
 pub use main_file::{MainFile, TlsSettings};
 pub use secret::SecretRef;
 pub use span::Span;
+pub use target::{ClockKind, Target, Targets};
 
 /// The checked configuration as one value: swapped whole on SIGHUP, never half.
 #[derive(Debug, Clone)]
@@ -38,6 +45,8 @@ pub struct Catalog {
     pub application_files: BTreeMap<String, ConfigFile>,
     /// `admin-groups.toml` by name.
     pub admin_groups: BTreeMap<String, AdminGroup>,
+    /// `calendars/*.toml` by name (the file's stem).
+    pub calendars: BTreeMap<String, Calendar>,
     /// `desks/*.toml` by name (the file's stem); each adapter parses its own settings.
     pub desks: BTreeMap<String, EdgeFile>,
     /// `sources/*.toml` by name.
@@ -48,6 +57,22 @@ pub struct Catalog {
     pub partials: BTreeMap<String, String>,
     /// The folder everything was read from.
     pub folder: std::path::PathBuf,
+}
+
+impl Catalog {
+    /// The calendar an admin group works by: its own, else the default one.
+    #[must_use]
+    pub fn calendar_of(&self, admin_group: &str) -> Option<&Calendar> {
+        let own = self.admin_groups.get(admin_group).and_then(|group| group.calendar.as_ref());
+        self.calendars.get(own.or(self.main.defaults.calendar.as_ref())?)
+    }
+
+    /// The target of an operation on an application: its own, else the default one.
+    #[must_use]
+    pub fn target_of(&self, application: &str, operation: Operation) -> Option<Target> {
+        let own = self.applications.get(application).and_then(|a| a.targets.of(operation));
+        own.or_else(|| self.main.defaults.targets.of(operation))
+    }
 }
 
 /// A desk's or source's file: its kind is known here, its settings only to its adapter.

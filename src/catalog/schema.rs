@@ -3,6 +3,7 @@
 use schemars::schema_for;
 use serde_json::{Value, json};
 
+use super::calendar::CalendarFile;
 use super::{AdminGroup, Application, MainFile};
 
 /// One document with a definition for every kind of file; `edges` adds those of desks and sources.
@@ -12,6 +13,7 @@ pub fn schema(edges: &[(&str, schemars::Schema)]) -> Value {
     kinds.insert("lastmile.toml".to_owned(), schema_for!(MainFile).into());
     kinds.insert("applications/*.toml".to_owned(), schema_for!(Application).into());
     kinds.insert("admin-groups.toml".to_owned(), schema_for!(std::collections::BTreeMap<String, AdminGroup>).into());
+    kinds.insert("calendars/*.toml".to_owned(), schema_for!(CalendarFile).into());
     for (name, schema) in edges {
         kinds.insert((*name).to_owned(), schema.clone().into());
     }

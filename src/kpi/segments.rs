@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::model::Timestamp;
 
 /// What a span of time was spent on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Part {
     /// Asked for, not approved yet.

@@ -4,11 +4,17 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::views::Scope;
-use crate::model::Timestamp;
+use crate::model::{Id, Timestamp};
 
 /// The times of one assignment, for measures.
 #[derive(Debug, Clone, Serialize)]
 pub struct Fact {
+    /// Our id.
+    pub id: Id,
+    /// The platform's id.
+    pub external_id: String,
+    /// Ticket number, where the filter asks for it.
+    pub ticket: Option<String>,
     /// Application id.
     pub application_id: String,
     /// Application name.
@@ -69,6 +75,10 @@ pub struct BacklogRow {
 /// Which facts.
 #[derive(Debug, Clone, Default)]
 pub struct FactFilter {
+    /// Instead of those closed in the period: those whose ticket is open or owed now.
+    pub owed: bool,
+    /// With ticket numbers: figures need none, and looking each up takes time.
+    pub tickets: bool,
     /// Closed from here (inclusive).
     pub from: Timestamp,
     /// Closed up to here (exclusive).

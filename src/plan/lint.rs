@@ -156,6 +156,7 @@ fn routes(application: &Application) -> impl Iterator<Item = (Vec<String>, &Rout
 /// A catalog that only knows these attributes, and instructions for the sample application.
 fn with_attributes(catalog: &Catalog, attributes: &BTreeSet<String>) -> Catalog {
     let mut small = Catalog {
+        calendars: std::collections::BTreeMap::new(),
         main: catalog.main.clone(),
         applications: BTreeMap::new(),
         application_files: BTreeMap::new(),

@@ -1,5 +1,6 @@
 //! Pure: assignment × catalog → draft.
 
+pub mod business;
 mod context;
 pub mod due;
 pub mod explain;

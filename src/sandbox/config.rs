@@ -47,6 +47,9 @@ pub fn files(platform_url: &str, jira_url: &str, servicenow_url: &str, listen: &
     let mut files = vec![
         ("lastmile.toml".to_owned(), main_file(listen)),
         ("admin-groups.toml".to_owned(), ADMIN_GROUPS.to_owned()),
+        ("calendars/office.toml".to_owned(), OFFICE.to_owned()),
+        ("calendars/pune.toml".to_owned(), PUNE.to_owned()),
+        ("calendars/pune-holidays.ics".to_owned(), PUNE_HOLIDAYS.to_owned()),
         (format!("sources/{SOURCE}.toml"), source_file(platform_url)),
         ("desks/jira.toml".to_owned(), jira_file(jira_url)),
         ("desks/servicenow.toml".to_owned(), servicenow_file(servicenow_url)),
@@ -99,6 +102,16 @@ desk = "jira"
 admin_group = "{{{{application.id}}}}-admins"
 fallback_admin_group = "access-desk"
 lead_time = "3days"
+# When groups work that name no calendar of their own, and how long they may take: two working days for a grant.
+calendar = "office"
+
+[defaults.targets]
+grant = {{ within = "20h", clock = "business" }}
+modify = {{ within = "30h", clock = "business" }}
+create_account = {{ within = "20h", clock = "business" }}
+revoke = {{ within = "24h", clock = "elapsed" }}
+disable_account = {{ within = "24h", clock = "elapsed" }}
+delete_account = {{ within = "72h", clock = "elapsed" }}
 
 [work]
 sync_every = "3s"
@@ -123,7 +136,57 @@ name = "Plant IT"
 
 [plant-it-pune]
 name = "Plant IT Pune"
+calendar = "pune"
 "#;
+
+const OFFICE: &str = r#"# The company's offices.
+zone = "Europe/Berlin"
+holidays = ["01-01", "05-01", "10-03", "12-24", "12-25", "12-26", "12-31"]
+
+[hours]
+monday = ["08:00-18:00"]
+tuesday = ["08:00-18:00"]
+wednesday = ["08:00-18:00"]
+thursday = ["08:00-18:00"]
+friday = ["08:00-18:00"]
+"#;
+
+const PUNE: &str = r#"# The plant in Pune works on Saturdays, too.
+zone = "Asia/Kolkata"
+ics = ["pune-holidays.ics"]
+
+[hours]
+monday = ["09:00-13:00", "14:00-18:00"]
+tuesday = ["09:00-13:00", "14:00-18:00"]
+wednesday = ["09:00-13:00", "14:00-18:00"]
+thursday = ["09:00-13:00", "14:00-18:00"]
+friday = ["09:00-13:00", "14:00-18:00"]
+saturday = ["09:00-13:00"]
+"#;
+
+const PUNE_HOLIDAYS: &str = "BEGIN:VCALENDAR
+VERSION:2.0
+PRODID:-//lastmile demo//EN
+BEGIN:VEVENT
+UID:republic-day@demo.example
+DTSTART;VALUE=DATE:20200126
+RRULE:FREQ=YEARLY
+SUMMARY:Republic Day
+END:VEVENT
+BEGIN:VEVENT
+UID:independence-day@demo.example
+DTSTART;VALUE=DATE:20200815
+RRULE:FREQ=YEARLY
+SUMMARY:Independence Day
+END:VEVENT
+BEGIN:VEVENT
+UID:gandhi-jayanti@demo.example
+DTSTART;VALUE=DATE:20201002
+RRULE:FREQ=YEARLY
+SUMMARY:Gandhi Jayanti
+END:VEVENT
+END:VCALENDAR
+";
 
 fn source_file(platform_url: &str) -> String {
     format!(
@@ -190,6 +253,10 @@ const APPLICATIONS: [(&str, &str); 4] = [
 desk = "servicenow"
 admin_group = "sap-basis"
 lead_time = "5days"
+
+# The transport window is weekly.
+[targets]
+grant = { within = "30h", clock = "business" }
 
 [[rules]]
 name = "risky roles go to the security team"

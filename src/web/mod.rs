@@ -129,6 +129,9 @@ pub fn router(state: WebState) -> Router {
         .route("/assignments/{id}", get(pages::assignment))
         .route("/operations", get(pages::operations).post(actions::act))
         .route("/kpi", get(pages::kpi))
+        .route("/kpi.csv", get(pages::behind::kpi_csv))
+        .route("/kpi/assignments", get(pages::behind::assignments))
+        .route("/kpi/assignments.csv", get(pages::behind::assignments_csv))
         .route("/metrics", get(measured::metrics))
         .merge(api::routes())
         .route_layer(from_fn_with_state(state.clone(), in_turn));

@@ -244,3 +244,20 @@ fn a_folder_is_read_as_its_files_and_a_wrong_one_is_refused() {
     std::fs::write(folder.path().join("applications/sap.toml"), "name = \"SAP 2\"\n").unwrap();
     assert_ne!(Catalog::load(folder.path()).unwrap().version, before);
 }
+
+#[test]
+fn calendars_and_targets_are_checked_against_each_other() {
+    let main = "[defaults.targets]\ngrant = { within = \"16h\", clock = \"business\" }\nrevoke = { within = \"1s\", clock = \"elapsed\" }\n";
+    let files = [
+        ("lastmile.toml", main),
+        ("admin-groups.toml", "[night]\ncalendar = \"nigth\"\n\n[day]\ncalendar = \"broken\"\n"),
+        ("applications/crm.toml", "[targets]\ngrnat = { within = \"1h\", clock = \"elapsed\" }\n"),
+        ("calendars/night.toml", "zone = \"UTC\"\nics = [\"gone.ics\", \"there.ics\"]\n[hours]\nfriday = [\"22:00-06:00\"]\n"),
+        (
+            "calendars/there.ics",
+            "BEGIN:VCALENDAR\nBEGIN:VEVENT\nDTSTART;VALUE=DATE:20260501\nRRULE:FREQ=WEEKLY\nEND:VEVENT\nEND:VCALENDAR\n",
+        ),
+        ("calendars/broken.toml", "zone = \"Europe/Berlin\"\n[hours]\nmonday = [\"8-17\"]\n"),
+    ];
+    insta::assert_snapshot!("calendars_and_targets", complaints(&files));
+}

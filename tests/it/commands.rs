@@ -327,7 +327,7 @@ async fn a_reload_swaps_everything_or_nothing() {
     // A broken file, and a desk that is still needed: each is refused, and the bridge goes on as it was.
     site.change("lastmile.toml", |text| text.replace("sync_every", "sink_every"));
     server.signal(Signal::HUP);
-    server.says("lastmile.toml:16: unknown field `sink_every`").await;
+    server.says("lastmile.toml:26: unknown field `sink_every`").await;
     site.change("lastmile.toml", |text| text.replace("sink_every", "sync_every"));
     site.remove("desks/servicenow.toml");
     site.write("applications/travel.toml", "");

@@ -168,6 +168,25 @@ fn the_shipped_file_can_be_uncommented() {
     let shown = shipped.lines().filter(|l| is_setting(l)).count();
     assert!(shown >= 9, "{shown} settings are shown as comments");
     let groups = "[access-team]\n";
-    let files = [("lastmile.toml", whole.as_str()), ("admin-groups.toml", groups), ("desks/jira.toml", "kind = \"jira\"\n")];
+    let files = [
+        ("lastmile.toml", whole.as_str()),
+        ("admin-groups.toml", groups),
+        ("desks/jira.toml", "kind = \"jira\"\n"),
+        ("calendars/office.toml", "zone = \"UTC\"\n"),
+    ];
+    assert_eq!(super::catalog::complaints(&files), "");
+}
+
+#[test]
+fn the_calendar_and_the_targets_of_the_guide_are_understood() {
+    let shown: Vec<Block> = blocks(&text("docs/kpis.md")).into_iter().filter(|b| b.language == "toml").collect();
+    assert_eq!(shown.len(), 2);
+    let holidays = "BEGIN:VCALENDAR\nEND:VCALENDAR\n";
+    let files = [
+        ("lastmile.toml", "[defaults]\ncalendar = \"office\"\n"),
+        ("calendars/office.toml", shown[0].text.as_str()),
+        ("calendars/public-holidays.ics", holidays),
+        ("applications/crm.toml", shown[1].text.as_str()),
+    ];
     assert_eq!(super::catalog::complaints(&files), "");
 }

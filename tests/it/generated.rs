@@ -39,10 +39,10 @@ fn every_key_stands_in_the_shipped_main_file() {
 #[test]
 fn the_shipped_configuration_and_examples_are_sound() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
-    let names = ["lastmile.toml", "admin-groups.toml", "applications/example-crm.toml"];
+    let names = ["lastmile.toml", "admin-groups.toml", "applications/example-crm.toml", "calendars/office.toml"];
     let files = names.map(|name| (name.into(), shipped(&format!("config/{name}")))).to_vec();
     let catalog = Catalog::from_files(&folder, files).unwrap();
-    assert!(catalog.applications.contains_key("example-crm"));
+    assert!(catalog.applications.contains_key("example-crm") && catalog.calendars.contains_key("office"));
     Planner::new(&Arc::new(catalog)).unwrap();
 }
 
@@ -56,6 +56,8 @@ fn the_shipped_configuration_fits_the_schema_and_a_typo_does_not() {
     assert!(check("lastmile.toml", &shipped("config/lastmile.toml")));
     assert!(check("admin-groups.toml", &shipped("config/admin-groups.toml")));
     assert!(check("applications/*.toml", &shipped("config/applications/example-crm.toml")));
+    assert!(check("calendars/*.toml", &shipped("config/calendars/office.toml")));
+    assert!(!check("calendars/*.toml", "zone = \"UTC\"\n[hours]\nmunday = []\n"));
     assert!(!check("lastmile.toml", "[server]\nlisen = \"x\"\n"));
     assert!(!check("applications/*.toml", "[[rules]]\nwhen = {}\n"));
 }

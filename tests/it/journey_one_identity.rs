@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use lastmile::kpi::case::Case;
+use lastmile::kpi::clocks::Clocks;
 use lastmile::kpi::measure;
 use lastmile::ledger::views::{AssignmentRow, FactFilter};
 use lastmile::model::clock::FakeClock;
@@ -85,9 +87,13 @@ async fn a_request_at_the_last_approval_step_is_ticketed_ahead_and_decided_with_
     assert_eq!(bed.states().await, [("grant".to_owned(), "reported".to_owned())]);
 
     // The platform saw one workflow; here approval by people and work of admins stay two times.
-    let filter = FactFilter { from: Timestamp(0), to: Timestamp(i64::MAX), scope: None, application: None, admin_group: None };
+    let filter = FactFilter { to: Timestamp(i64::MAX), ..FactFilter::default() };
     let facts = bed.bridge.ledger.facts(&filter).await.unwrap();
-    let line = measure::line("all", "all", &[&facts[0]]);
+    let line = {
+        let (setup, now) = (bed.bridge.setup.load_full(), bed.bridge.clock.now());
+        let clocks = Clocks::over(&setup.catalog, now, now);
+        measure::line("all", "all", &[&Case::of(facts[0].clone(), &setup.catalog, &clocks, now, false)])
+    };
     let (approval, work) = (line.approval.max_ms.unwrap(), line.provisioning.max_ms.unwrap());
     assert!((2 * DAY..2 * DAY + 600_000).contains(&approval), "{approval}");
     assert!(work < 2 * DAY, "the wait for its date is nobody's: {work}");

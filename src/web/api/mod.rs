@@ -25,6 +25,7 @@ pub(super) fn routes() -> Router<WebState> {
         .route(&read::__path_errands::path(), get(read::errands))
         .route(&read::__path_quarantine::path(), get(read::quarantine))
         .route(&read::__path_kpi::path(), get(read::kpi))
+        .route(&read::__path_kpi_assignments::path(), get(read::kpi_assignments))
         .route(&act::__path_unpark::path(), post(act::unpark))
         .route(&act::__path_decide::path(), post(act::decide))
         .route(&act::__path_retry::path(), post(act::retry))
@@ -51,6 +52,7 @@ pub(super) fn routes() -> Router<WebState> {
         read::errands,
         read::quarantine,
         read::kpi,
+        read::kpi_assignments,
         act::unpark,
         act::decide,
         act::retry,

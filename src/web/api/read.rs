@@ -6,8 +6,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::cursor;
+use crate::kpi::export::CaseRow;
 use crate::kpi::report::{Asked as KpiAsked, Report};
-use crate::ledger::views::{AssignmentDetail, AssignmentRow, ErrandRow, Filter, Operations, Overview, QuarantineRow, Troubled};
+use crate::kpi::timing::{Listed, Timing};
+use crate::ledger::views::{AssignmentDetail, ErrandRow, Filter, Operations, Overview, QuarantineRow, Troubled};
 use crate::model::{Id, State as Stage};
 use crate::web::WebState;
 use crate::web::access::Reader;
@@ -99,7 +101,7 @@ fn cut<T>(rows: &mut Vec<T>, limit: usize, filter: &str, id_of: impl Fn(&T) -> I
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::web) struct AssignmentPage {
     /// Newest first.
-    assignments: Vec<AssignmentRow>,
+    assignments: Vec<Listed>,
     /// Cursor of the next page; none at the end.
     next: Option<String>,
 }
@@ -116,19 +118,31 @@ pub(in crate::web) async fn assignments(
     let (filter, name, limit) = asked.filter(&reader)?;
     let mut rows = state.ledger.assignments(&filter, reader.sees_names(), limit + 1).await?;
     let next = cut(&mut rows, limit, &name, |row| row.id);
-    Ok(Json(AssignmentPage { assignments: rows, next }))
+    let (setup, now) = (state.setup.load_full(), state.clock.now());
+    let assignments = rows.into_iter().map(|row| Listed::of(row, &setup.catalog, now)).collect();
+    Ok(Json(AssignmentPage { assignments, next }))
 }
 
-/// One assignment with its tickets, its calls and its timeline.
+/// One assignment, and how long it took.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::web) struct TimedAssignment {
+    /// The assignment.
+    #[serde(flatten)]
+    detail: AssignmentDetail,
+    /// Its times by both clocks, and its target.
+    timing: Timing,
+}
+
+/// One assignment with its tickets, its calls and its timeline; its times by both clocks, and its target.
 #[utoipa::path(get, path = "/api/v1/assignments/{id}", tag = "read", params(("id" = String, Path, description = "Its id")),
-    responses((status = 200, description = "The assignment", body = AssignmentDetail)))]
-pub(in crate::web) async fn assignment(
-    State(state): State<WebState>,
-    reader: Reader,
-    IdIn(id): IdIn,
-) -> Answer<AssignmentDetail> {
+    responses((status = 200, description = "The assignment", body = TimedAssignment)))]
+pub(in crate::web) async fn assignment(State(state): State<WebState>, reader: Reader, IdIn(id): IdIn) -> Answer<TimedAssignment> {
     let found = state.ledger.assignment(id, &reader.scope, reader.sees_names()).await?;
-    found.map(Json).ok_or_else(|| Refused::new(Code::NoSuchAssignment, "there is no such assignment"))
+    let timed = found.map(|detail| {
+        let timing = Timing::of(&detail.row, &state.setup.load().catalog, state.clock.now());
+        Json(TimedAssignment { detail, timing })
+    });
+    timed.ok_or_else(|| Refused::new(Code::NoSuchAssignment, "there is no such assignment"))
 }
 
 /// What a person must look at: the longest waiting first, at most 100 of each kind; `/api/v1/errands`,
@@ -213,9 +227,30 @@ pub(in crate::web) async fn quarantine(
     Ok(Json(QuarantinePage { quarantined, next }))
 }
 
-/// Approval time and provisioning time, apart, of what was closed in the last days; and the backlog by age.
+/// Approval time and provisioning time, apart and by both clocks, of what was closed in the last days; how targets were
+/// kept; and the backlog by age.
 #[utoipa::path(get, path = "/api/v1/kpi", tag = "read", params(KpiAsked),
     responses((status = 200, description = "Measures", body = Report)))]
 pub(in crate::web) async fn kpi(State(state): State<WebState>, reader: Reader, Asked(asked): Asked<KpiAsked>) -> Answer<Report> {
-    Ok(Json(Report::of(&*state.ledger, &reader.scope, &asked, state.clock.now()).await?))
+    let setup = state.setup.load_full();
+    Ok(Json(Report::of(&*state.ledger, &setup.catalog, &reader.scope, &asked, state.clock.now()).await?))
+}
+
+/// Assignments behind the figures.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::web) struct CasePage {
+    /// Latest closing first; open ones longest waiting first. All of them.
+    assignments: Vec<CaseRow>,
+}
+
+/// The assignments behind a figure: closed in the period, closed too late, or open and overdue. No person is in it;
+/// `/kpi/assignments.csv` takes the same query and answers the same as CSV, `/kpi.csv` the figures.
+#[utoipa::path(get, path = "/api/v1/kpi/assignments", tag = "read", params(KpiAsked),
+    responses((status = 200, description = "The assignments", body = CasePage)))]
+pub(in crate::web) async fn kpi_assignments(
+    State(state): State<WebState>,
+    reader: Reader,
+    Asked(asked): Asked<KpiAsked>,
+) -> Answer<CasePage> {
+    Ok(Json(CasePage { assignments: crate::web::pages::behind::rows(&state, &reader, &asked).await? }))
 }

@@ -5,7 +5,9 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::{render, to_value};
-use crate::kpi::segments::{Instants, Part, segments};
+use crate::catalog::{Catalog, ClockKind};
+use crate::kpi::segments::Part;
+use crate::kpi::timing::Timing;
 use crate::ledger::views::{AssignmentDetail, AssignmentRow, AttemptRow, JournalRow};
 use crate::model::{Id, State as Stage, Timestamp};
 use crate::web::WebState;
@@ -23,7 +25,7 @@ pub(in crate::web) async fn assignment(State(state): State<WebState>, reader: Re
     match state.ledger.assignment(id, &reader.scope, reader.sees_names()).await {
         Ok(Some(detail)) => {
             let title = format!("{} on {}", what(&detail.row), detail.row.application_name);
-            let data = shown(&detail, state.clock.now());
+            let data = shown(&detail, &state.setup.load().catalog, state.clock.now());
             render(&state, &reader, "assignment", &title, data)
         }
         Ok(None) => problem(Code::NoSuchAssignment, "there is no such assignment"),
@@ -36,39 +38,29 @@ fn what(row: &AssignmentRow) -> String {
     row.entitlement.as_ref().map_or_else(|| words.clone(), |e| format!("{words} {e}"))
 }
 
-fn shown(detail: &AssignmentDetail, now: Timestamp) -> Value {
+fn shown(detail: &AssignmentDetail, catalog: &Catalog, now: Timestamp) -> Value {
     let row = &detail.row;
     let stage = Stage::parse(&row.state);
-    let spans = segments(
-        &Instants {
-            requested: row.requested_at,
-            approved: row.approved_at,
-            received: row.received_at,
-            eligible: row.eligible_at,
-            filed: row.filed_at,
-            first_work: row.first_work_at,
-            closed: row.closed_at,
-            reported: row.reported_at,
-            finished: stage.is_none_or(|s| s.is_finished() || s == Stage::Superseded),
-        },
-        now,
-    );
-    let spans: Vec<Value> = spans
+    let timing = Timing::of(row, catalog, now);
+    let spans: Vec<Value> = timing
+        .segments
         .iter()
         .map(|s| {
             let (what, whose) = told(s.part);
-            json!({"part": s.part, "what": what, "whose": whose, "from": s.from, "to": s.to, "running": s.running, "ms": s.to.ms_since(s.from)})
+            json!({"part": s.part, "what": what, "whose": whose, "from": s.from, "to": s.to, "running": s.running,
+                "ms": s.took.elapsed_ms, "business_ms": s.took.business_ms})
         })
         .collect();
-    // Approval time, and provisioning time as the KPI page counts it: the figures of both pages agree.
-    let approval = row.approved_at.zip(row.requested_at).map(|(a, r)| a.ms_since(r).max(0));
-    let end = row.closed_at.unwrap_or(now);
-    let not_yet = row.eligible_at.is_some_and(|e| e > now) && row.closed_at.is_none();
-    let provisioning = row.eligible_at.filter(|_| !not_yet).map(|e| end.ms_since(e).max(0));
     let mut data = to_value(detail);
-    data["approval_ms"] = json!(approval);
-    data["provisioning_ms"] = json!(provisioning);
-    data["not_yet"] = json!(not_yet);
+    // As the KPI page counts: the figures of both pages agree.
+    data["approval"] = json!(timing.approval);
+    data["provisioning"] = json!(timing.provisioning);
+    data["not_yet"] = json!(timing.not_yet);
+    data["target"] = json!(timing.target);
+    if let Some(target) = &timing.target {
+        data["target"]["business"] = json!(target.clock == ClockKind::Business);
+    }
+    data["calendar"] = json!(timing.calendar);
     data["segments"] = json!(spans);
     data["what"] = json!(what(row));
     data["sentence"] = json!(sentence(row, stage, now));

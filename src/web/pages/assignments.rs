@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{PAGE, address, render};
+use crate::kpi::timing::Listed;
 use crate::ledger::views::Filter;
 use crate::model::State as Stage;
 use crate::web::WebState;
@@ -81,11 +82,15 @@ pub(in crate::web) async fn assignments(
             rows.truncate(PAGE);
             let older = rows.last().filter(|_| more).map(|r| query.from(&r.id.to_string()));
             let newest = (!query.before.is_empty()).then(|| query.from(""));
+            let setup = state.setup.load_full();
+            let now = state.clock.now();
+            let rows: Vec<Listed> = rows.into_iter().map(|row| Listed::of(row, &setup.catalog, now)).collect();
+            let due = rows.iter().any(|row| row.due_by.is_some());
             let unknown = !query.state.is_empty() && Stage::parse(&query.state).is_none();
             let states: Vec<_> =
                 Stage::ALL.iter().map(|s| json!({"id": s.as_str(), "chosen": s.as_str() == query.state})).collect();
             let data = json!({
-                "rows": rows, "query": query, "older": older, "newest": newest, "states": states, "only_parked": query.parked == "yes",
+                "rows": rows, "due": due, "query": query, "older": older, "newest": newest, "states": states, "only_parked": query.parked == "yes",
                 "filtered": query.is_filtered(), "unknown_state": unknown.then_some(&query.state),
             });
             render(&state, &reader, "assignments", "Assignments", data)

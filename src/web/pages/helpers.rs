@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use handlebars::{Context, Handlebars, Helper, HelperResult, Output, RenderContext, html_escape};
 use rust_embed::RustEmbed;
 
-use crate::kpi::measure::human;
+use crate::kpi::measure::{human, human_working};
 use crate::model::Timestamp;
 
 /// Width of a strip, in its own units.
@@ -21,6 +21,7 @@ pub(super) fn register(engine: &mut Handlebars<'static>) {
     engine.register_helper("when", Box::new(when));
     engine.register_helper("since", Box::new(since));
     engine.register_helper("span", Box::new(span));
+    engine.register_helper("worked", Box::new(worked));
     engine.register_helper("words", Box::new(words));
     engine.register_helper("work_words", Box::new(work_words));
     engine.register_helper("code", Box::new(code));
@@ -64,6 +65,13 @@ fn span(h: &Helper<'_>, _: &Handlebars<'_>, _: &Context, _: &mut RenderContext<'
     Ok(out.write(&shown)?)
 }
 
+/// A span of time by one of two clocks: `worked ms business`.
+fn worked(h: &Helper<'_>, _: &Handlebars<'_>, _: &Context, _: &mut RenderContext<'_, '_>, out: Out<'_>) -> HelperResult {
+    let business = h.param(1).is_none_or(|p| p.value().as_bool() != Some(false));
+    let tell = if business { human_working } else { human };
+    Ok(out.write(&number(h, 0).map_or_else(|| "–".to_owned(), tell))?)
+}
+
 /// A stored word for people.
 fn words(h: &Helper<'_>, _: &Handlebars<'_>, _: &Context, _: &mut RenderContext<'_, '_>, out: Out<'_>) -> HelperResult {
     Ok(out.write(&html_escape(&text(h, 0).replace('_', " ")))?)
@@ -102,9 +110,10 @@ fn units(value: i64, scale: i64) -> f64 {
     if scale <= 0 { 0.0 } else { (value as f64 / scale as f64 * WIDTH).clamp(0.0, WIDTH) }
 }
 
-/// `strip p50 p90 scale`: a bar to the median, a thinner one to nine of ten. The numbers stand in the cells beside it.
+/// `strip p50 p90 scale business`: a bar to the median, a thinner one to nine of ten. The numbers stand in the cells beside it.
 fn strip(h: &Helper<'_>, _: &Handlebars<'_>, _: &Context, _: &mut RenderContext<'_, '_>, out: Out<'_>) -> HelperResult {
     let (Some(half), Some(most), Some(scale)) = (number(h, 0), number(h, 1), number(h, 2)) else { return Ok(()) };
+    let human = if h.param(3).is_some_and(|p| p.value() == true) { human_working } else { human };
     let svg = format!(
         "<svg class=\"strip\" viewBox=\"0 0 100 10\" preserveAspectRatio=\"none\" role=\"img\" aria-label=\"Half within {}, nine of ten within {}\"><rect class=\"p90\" x=\"0\" y=\"3\" width=\"{:.1}\" height=\"4\"/><rect class=\"p50\" x=\"0\" y=\"0\" width=\"{:.1}\" height=\"10\"/></svg>",
         human(half),

@@ -1,12 +1,13 @@
-//! Approval time and provisioning time, never mixed.
+//! Approval time and provisioning time, never mixed, by one of two clocks.
 
 use axum::extract::{Query, State};
 use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::{address, render, to_value};
-use crate::kpi::measure::{Line, MIN_FOR_PERCENTILE};
-use crate::kpi::report::{Asked, Report};
+use crate::catalog::ClockKind;
+use crate::kpi::measure::{Line, MIN_FOR_PERCENTILE, Spread};
+use crate::kpi::report::{Asked, Report, Which};
 use crate::web::WebState;
 use crate::web::access::Reader;
 use crate::web::problem::unavailable;
@@ -14,37 +15,115 @@ use crate::web::problem::unavailable;
 /// Periods offered, days.
 const PERIODS: [i64; 5] = [7, 30, 90, 180, 365];
 
+/// Addresses that keep the filter they are reached from.
+pub(super) struct Links {
+    days: String,
+    application: String,
+    group: String,
+    clock: &'static str,
+}
+
+impl Links {
+    pub(super) fn of(asked: &Asked) -> Self {
+        let text = |v: &Option<String>| v.clone().unwrap_or_default().trim().to_owned();
+        let clock = if asked.clock == Some(ClockKind::Business) { "business" } else { "" };
+        Self { days: asked.days().to_string(), application: text(&asked.application), group: text(&asked.admin_group), clock }
+    }
+
+    fn at(&self, path: &str, clock: &str, which: &str, only: Option<(&str, &str)>) -> String {
+        let mut fields = vec![
+            ("days", self.days.as_str()),
+            ("application", &self.application),
+            ("admin_group", &self.group),
+            ("clock", clock),
+        ];
+        fields.push(("which", which));
+        if let Some((field, value)) = only {
+            fields.retain(|(name, _)| *name != field);
+            fields.push((field, value));
+        }
+        address(path, &fields)
+    }
+
+    /// The figures by a clock.
+    pub(super) fn kpi(&self, clock: ClockKind) -> String {
+        self.at("/kpi", if clock == ClockKind::Business { "business" } else { "" }, "", None)
+    }
+
+    /// The figures as CSV, by both clocks.
+    fn csv(&self) -> String {
+        self.at("/kpi.csv", "", "", None)
+    }
+
+    /// The assignments behind a figure; `only` narrows to one application or group.
+    pub(super) fn behind(&self, which: Which, only: Option<(&str, &str)>) -> String {
+        self.at("/kpi/assignments", self.clock, word(which), only)
+    }
+
+    /// The same as CSV.
+    pub(super) fn behind_csv(&self, which: Which) -> String {
+        self.at("/kpi/assignments.csv", "", word(which), None)
+    }
+}
+
+fn word(which: Which) -> &'static str {
+    match which {
+        Which::Closed => "closed",
+        Which::Late => "late",
+        Which::Overdue => "overdue",
+    }
+}
+
 /// The page.
 pub(in crate::web) async fn kpi(State(state): State<WebState>, reader: Reader, Query(asked): Query<Asked>) -> Response {
-    match Report::of(&*state.ledger, &reader.scope, &asked, state.clock.now()).await {
-        Ok(report) => render(&state, &reader, "kpi", "KPIs", shown(&report, &asked)),
+    let setup = state.setup.load_full();
+    match Report::of(&*state.ledger, &setup.catalog, &reader.scope, &asked, state.clock.now()).await {
+        Ok(report) => render(&state, &reader, "kpi", "KPIs", shown(&report, &asked, !setup.catalog.calendars.is_empty())),
         Err(error) => unavailable(error),
     }
 }
 
-fn shown(report: &Report, asked: &Asked) -> Value {
+fn shown(report: &Report, asked: &Asked, calendars: bool) -> Value {
     let days = report.days;
-    let (application, group) = (asked.application.clone().unwrap_or_default(), asked.admin_group.clone().unwrap_or_default());
+    let links = Links::of(asked);
+    let business = asked.clock == Some(ClockKind::Business);
     let mut periods: Vec<i64> = PERIODS.to_vec();
     if !periods.contains(&days) {
         periods.push(days);
         periods.sort_unstable();
     }
     let periods: Vec<Value> = periods.into_iter().map(|d| json!({"days": d, "chosen": d == days})).collect();
+    let by_clock = |l: &Line| -> (Spread, Spread) {
+        if business {
+            (l.provisioning_business.clone(), l.approval_business.clone())
+        } else {
+            (l.provisioning.clone(), l.approval.clone())
+        }
+    };
     // One scale per measure over both tables, so that bars can be compared with each other.
-    let lines = || report.applications.iter().chain(&report.groups);
+    let lines = || report.applications.iter().chain(&report.groups).map(by_clock);
     let scales = json!({
-        "provisioning": lines().filter_map(|l| l.provisioning.p90_ms).max(),
-        "approval": lines().filter_map(|l| l.approval.p90_ms).max(),
+        "provisioning": lines().filter_map(|(p, _)| p.p90_ms).max(),
+        "approval": lines().filter_map(|(_, a)| a.p90_ms).max(),
     });
+    let shown = |l: &Line| {
+        let (provisioning, approval) = by_clock(l);
+        json!({"id": l.id, "name": l.name, "provisioning": provisioning, "approval": approval, "target": target(l)})
+    };
     let rows = |lines: &[Line], field: &str| -> Vec<Value> {
-        let day_text = days.to_string();
         lines
             .iter()
             .map(|l| {
-                let link = address("/kpi", &[("days", &day_text), (field, &l.id)]);
-                let mut row = to_value(l);
-                row["link"] = json!(link);
+                let mut row = shown(l);
+                row["link"] = json!(Links { application: String::new(), group: String::new(), ..Links::of(asked) }.at(
+                    "/kpi",
+                    links.clock,
+                    "",
+                    Some((field, &l.id))
+                ));
+                row["behind"] = json!(links.behind(Which::Closed, Some((field, &l.id))));
+                row["late"] = json!(links.behind(Which::Late, Some((field, &l.id))));
+                row["overdue"] = json!(links.behind(Which::Overdue, Some((field, &l.id))));
                 row["named"] = json!(!l.id.is_empty());
                 row
             })
@@ -59,12 +138,27 @@ fn shown(report: &Report, asked: &Asked) -> Value {
     let sum = |n: usize| report.backlog.iter().map(|b| b.bands[n]).sum::<i64>();
     let bands: Vec<i64> = (0..5).map(sum).collect();
     let not_yet: i64 = report.backlog.iter().map(|b| b.not_yet).sum();
+    let all = shown(&report.all);
     json!({
-        "days": days, "from": report.as_of.plus_secs(-days * 86_400), "to": report.as_of, "periods": periods, "application": application,
-        "admin_group": group, "filtered": !application.is_empty() || !group.is_empty(), "all": report.all, "scales": scales,
+        "days": days, "from": report.as_of.plus_secs(-days * 86_400), "to": report.as_of, "periods": periods,
+        "application": links.application, "admin_group": links.group,
+        "filtered": !links.application.is_empty() || !links.group.is_empty(), "few": all["provisioning"]["n"].as_u64() < Some(MIN_FOR_PERCENTILE as u64), "all": all, "scales": scales,
         "applications": rows(&report.applications, "application"), "groups": rows(&report.groups, "admin_group"), "backlog": backlog,
         "bands": bands, "not_yet": not_yet, "owed": bands.iter().sum::<i64>() + not_yet, "late": bands[3] + bands[4],
         "oldest": report.backlog.iter().filter_map(|b| b.oldest).min(), "min_n": MIN_FOR_PERCENTILE,
-        "few": report.all.provisioning.n < MIN_FOR_PERCENTILE,
+        "business": business, "has_calendars": calendars, "calendars": report.calendars, "clock": links.clock,
+        "to_elapsed": links.kpi(ClockKind::Elapsed), "to_business": links.kpi(ClockKind::Business), "csv": links.csv(),
+        "behind": links.behind(Which::Closed, None), "behind_late": links.behind(Which::Late, None), "behind_overdue": links.behind(Which::Overdue, None),
+        "everything": Links { application: String::new(), group: String::new(), ..Links::of(asked) }.at("/kpi", links.clock, "", None),
+    })
+}
+
+/// How its targets were kept; none where nothing has one.
+fn target(line: &Line) -> Option<Value> {
+    let kept = line.target;
+    let all = kept.in_target + kept.late + kept.overdue_open;
+    (all > 0).then(|| {
+        json!({"in_target": kept.in_target, "late": kept.late, "overdue": kept.overdue_open, "all": all,
+            "percent": kept.percent, "missed": kept.late + kept.overdue_open})
     })
 }

@@ -2,6 +2,7 @@
 
 mod assignment;
 mod assignments;
+pub(super) mod behind;
 mod helpers;
 mod kpi;
 mod operations;

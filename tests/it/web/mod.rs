@@ -6,6 +6,7 @@ mod bed;
 mod codes;
 mod forms;
 mod hooks;
+mod kpi;
 mod mutual_tls;
 mod openapi;
 mod pages;

@@ -104,6 +104,7 @@ fn calls(filled: &Filled, refused: Id, replayable: &str) -> Vec<(&'static str, S
         ("errands", "/errands?which=unclear".to_owned(), Value::Null),
         ("quarantine", "/quarantine".to_owned(), Value::Null),
         ("kpi", "/kpi?days=90".to_owned(), Value::Null),
+        ("kpi_assignments", "/kpi/assignments?which=overdue".to_owned(), Value::Null),
         ("retry", format!("/errands/{}/retry", sales.parked.errand), json!({})),
         ("ticket", format!("/errands/{}/ticket", sales.unclear.errand), json!({"id": "7", "number": "IAM-7"})),
         ("no_ticket", format!("/errands/{}/no-ticket", lims.unclear.errand), json!({})),

@@ -8,7 +8,10 @@ use super::bed::{Ask, Bed, Filled, LIMS_OPERATOR, LIMS_VIEWER, OPERATOR, PRIVATE
 /// Every address that shows something, as its reader would ask for it or try to.
 fn everything(filled: &Filled) -> Vec<String> {
     let mut paths: Vec<String> =
-        ["/", "/assignments", "/operations", "/kpi", "/kpi?days=366", "/metrics"].map(str::to_owned).to_vec();
+        ["/", "/assignments", "/operations", "/kpi", "/kpi?days=366", "/kpi?clock=business", "/kpi.csv", "/metrics"]
+            .map(str::to_owned)
+            .to_vec();
+    paths.extend(["", ".csv"].map(|ending| format!("/kpi/assignments{ending}?which=overdue")));
     for base in ["/assignments?", "/api/v1/assignments?limit=500&"] {
         for query in
             ["", "state=open", "application=salesforce", "application=lims", "q=REQ-salesforce-1", "q=REQ-lims-11", "parked=true"]
@@ -29,6 +32,8 @@ fn everything(filled: &Filled) -> Vec<String> {
             "quarantine",
             "kpi?days=366",
             "kpi?application=salesforce",
+            "kpi/assignments?which=overdue",
+            "kpi/assignments?which=overdue&application=salesforce",
         ]
         .map(|p| format!("/api/v1/{p}")),
     );
@@ -45,6 +50,7 @@ fn everything(filled: &Filled) -> Vec<String> {
 async fn nothing_of_another_application_is_shown_anywhere() {
     let bed = Bed::guarded().await;
     let filled = bed.filled().await;
+    bed.clock.advance_ms(30 * 86_400_000); // everything is overdue
     for token in [LIMS_OPERATOR, LIMS_VIEWER] {
         let mut seen_own = 0;
         for path in everything(&filled) {
@@ -77,6 +83,7 @@ async fn nothing_of_another_application_is_shown_anywhere() {
 async fn viewers_see_no_person_and_no_free_text_and_operators_do() {
     let bed = Bed::guarded().await;
     let filled = bed.filled().await;
+    bed.clock.advance_ms(30 * 86_400_000);
     let mut seen = std::collections::BTreeSet::new();
     for path in everything(&filled) {
         let answer = bed.call(Ask::get(&path).bearer(VIEWER)).await;

@@ -7,23 +7,34 @@ use sqlx::{QueryBuilder, Row, Sqlite, SqlitePool};
 use super::{OWED, push_scope, text, time};
 use crate::ledger::LedgerResult;
 use crate::ledger::views::{BacklogRow, Fact, FactFilter};
-use crate::model::Timestamp;
+use crate::model::{Id, Timestamp};
 
 const DAY_MS: i64 = 86_400_000;
 
-/// Times of assignments closed in a period.
+/// Number of an assignment's latest ticket.
+const TICKET: &str = "(SELECT t.ref_number FROM ticket_item AS i JOIN ticket AS t ON t.id = i.ticket_id
+    WHERE i.assignment_id = a.id AND t.shape <> 'double' ORDER BY t.id DESC LIMIT 1)";
+
+/// Times of assignments closed in a period, or of those owed now.
 pub(in crate::ledger) async fn facts(pool: &SqlitePool, filter: &FactFilter) -> LedgerResult<Vec<Fact>> {
     let mut query = QueryBuilder::<Sqlite>::new(
-        "SELECT a.application_id, a.application_name, COALESCE(a.admin_group, '') AS admin_group, a.operation, a.outcome,
-            a.requested_at, a.approved_at, a.eligible_at, a.filed_at, a.first_work_at, a.closed_at, a.reported_at
-         FROM assignment AS a WHERE a.closed_at >= ",
+        "SELECT a.id, a.external_id, a.application_id, a.application_name, COALESCE(a.admin_group, '') AS admin_group, a.operation, a.outcome,
+            a.requested_at, a.approved_at, a.eligible_at, a.filed_at, a.first_work_at, a.closed_at, a.reported_at, ",
     );
-    query.push_bind(filter.from.0).push(" AND a.closed_at < ").push_bind(filter.to.0);
+    query.push(if filter.tickets { TICKET } else { "NULL" }).push(" AS ticket FROM assignment AS a WHERE ");
+    if filter.owed {
+        query.push("a.state IN ").push(OWED);
+    } else {
+        query.push("a.closed_at >= ").push_bind(filter.from.0).push(" AND a.closed_at < ").push_bind(filter.to.0);
+    }
     push_filter(&mut query, filter);
     let rows = query.build().fetch_all(pool).await?;
     rows.iter()
         .map(|row| {
             Ok(Fact {
+                id: Id(row.try_get("id")?),
+                external_id: row.try_get("external_id")?,
+                ticket: text(row, "ticket")?,
                 application_id: row.try_get("application_id")?,
                 application_name: row.try_get("application_name")?,
                 admin_group: row.try_get("admin_group")?,

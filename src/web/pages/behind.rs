@@ -1,0 +1,86 @@
+//! The assignments behind a figure, and the exports of both.
+
+use axum::extract::State;
+use axum::http::{HeaderValue, header};
+use axum::response::Response;
+use serde_json::{Value, json};
+
+use super::kpi::Links;
+use super::{render, to_value};
+use crate::catalog::ClockKind;
+use crate::kpi::export::{CaseRow, cases_csv, report_csv};
+use crate::kpi::report::{Asked as KpiAsked, Report, Which, behind};
+use crate::web::WebState;
+use crate::web::access::Reader;
+use crate::web::answer::typed;
+use crate::web::extract::Asked;
+use crate::web::problem::Refused;
+
+/// Rows shown at most; the export has all.
+const MOST: usize = 200;
+
+/// Rows behind a figure, within the reader's scope.
+pub(in crate::web) async fn rows(state: &WebState, reader: &Reader, asked: &KpiAsked) -> Result<Vec<CaseRow>, Refused> {
+    let setup = state.setup.load_full();
+    let cases = behind(&*state.ledger, &setup.catalog, &reader.scope, asked, state.clock.now()).await?;
+    Ok(cases.into_iter().map(|case| CaseRow::of(case, &setup.catalog)).collect())
+}
+
+/// The list.
+pub(in crate::web) async fn assignments(
+    State(state): State<WebState>,
+    reader: Reader,
+    Asked(asked): Asked<KpiAsked>,
+) -> Result<Response, Refused> {
+    let rows = rows(&state, &reader, &asked).await?;
+    let links = Links::of(&asked);
+    let business = asked.clock == Some(ClockKind::Business);
+    let shown: Vec<Value> = rows
+        .iter()
+        .take(MOST)
+        .map(|row| {
+            let mut shown = to_value(row);
+            shown["provisioning_ms"] = json!(if business { row.provisioning_business_ms } else { row.provisioning_elapsed_ms });
+            shown["approval_ms"] = json!(if business { row.approval_business_ms } else { row.approval_elapsed_ms });
+            shown
+        })
+        .collect();
+    let which = asked.which.unwrap_or_default();
+    let choices =
+        [(Which::Closed, "Closed in the period"), (Which::Late, "Closed too late"), (Which::Overdue, "Open and overdue")];
+    let choices = choices.map(|(one, words)| json!({"words": words, "here": one == which, "link": links.behind(one, None)}));
+    let data = json!({
+        "rows": shown, "n": rows.len(), "more": rows.len() > MOST, "most": MOST, "days": asked.days(), "business": business,
+        "application": asked.application, "admin_group": asked.admin_group, "choices": choices, "csv": links.behind_csv(which),
+        "kpi": links.kpi(asked.clock.unwrap_or(ClockKind::Elapsed)), "overdue": which == Which::Overdue,
+    });
+    Ok(render(&state, &reader, "behind", "Assignments behind a figure", data))
+}
+
+/// The list as CSV.
+pub(in crate::web) async fn assignments_csv(
+    State(state): State<WebState>,
+    reader: Reader,
+    Asked(asked): Asked<KpiAsked>,
+) -> Result<Response, Refused> {
+    Ok(download("lastmile-assignments.csv", cases_csv(&rows(&state, &reader, &asked).await?)))
+}
+
+/// The figures as CSV.
+pub(in crate::web) async fn kpi_csv(
+    State(state): State<WebState>,
+    reader: Reader,
+    Asked(asked): Asked<KpiAsked>,
+) -> Result<Response, Refused> {
+    let setup = state.setup.load_full();
+    let report = Report::of(&*state.ledger, &setup.catalog, &reader.scope, &asked, state.clock.now()).await?;
+    Ok(download("lastmile-kpi.csv", report_csv(&report)))
+}
+
+fn download(name: &str, text: String) -> Response {
+    let mut response = typed("text/csv; charset=utf-8", text);
+    if let Ok(value) = HeaderValue::from_str(&format!("attachment; filename=\"{name}\"")) {
+        response.headers_mut().insert(header::CONTENT_DISPOSITION, value);
+    }
+    response
+}

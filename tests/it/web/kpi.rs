@@ -1,0 +1,141 @@
+//! Figures of a past whose truth is known: both clocks, targets, what is behind a figure, exports.
+
+use lastmile::ledger::Past;
+use lastmile::model::{Id, Operation, Outcome, Timestamp};
+use lastmile::sandbox::history;
+use serde_json::{Value, json};
+
+use super::bed::{Ask, Bed, LIMS_VIEWER, NOW, VIEWER};
+
+const HOUR: i64 = 3_600_000;
+/// Monday 2026-11-09, 08:00 in Berlin, when the office opens; it works ten hours a day.
+const MONDAY: Timestamp = Timestamp(1_794_207_600_000);
+const IN_TIME: usize = 22;
+const LATE: usize = 3;
+
+/// Grants of one application: most closed an hour into Tuesday, some on Thursday; the target is 20 working hours.
+async fn past(bed: &Bed) {
+    let orders = history::history(7, NOW, 2, 12).unwrap();
+    let finished: Vec<Past> = orders
+        .into_iter()
+        .take(IN_TIME + LATE)
+        .enumerate()
+        .map(|(n, p)| {
+            let mut assignment = p.assignment;
+            assignment.operation = Operation::Grant;
+            assignment.application.id = "lims".to_owned();
+            assignment.application.name = "=LIMS()".to_owned();
+            // Friday 17:00 in Berlin
+            assignment.requested_at = Some(MONDAY.plus_ms(-63 * HOUR));
+            assignment.approved_at = Some(MONDAY);
+            let closed_at = MONDAY.plus_ms(if n < IN_TIME { 25 } else { 73 } * HOUR);
+            Past {
+                received_at: MONDAY,
+                eligible_at: MONDAY,
+                filed_at: MONDAY,
+                first_work_at: None,
+                closed_at,
+                reported_at: closed_at,
+                outcome: Outcome::Fulfilled,
+                desk: "jira".to_owned(),
+                admin_group: "lims-admins".to_owned(),
+                number: format!("OLD-{n}"),
+                assignment,
+            }
+        })
+        .collect();
+    assert_eq!(finished.len(), IN_TIME + LATE);
+    bed.bridge.ledger.load_history(finished).await.unwrap();
+}
+
+async fn overdue(bed: &Bed) -> Id {
+    let id = bed.order(1, "lims").await;
+    bed.plan().await;
+    bed.clock.advance_ms(10 * 24 * HOUR);
+    id
+}
+
+async fn read(bed: &Bed, path: &str, token: &str) -> Value {
+    let answer = bed.call(Ask::get(path).bearer(token)).await;
+    assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+    answer.json()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_known_past_gives_its_figures_exactly() {
+    let bed = Bed::guarded().await;
+    past(&bed).await;
+    let before = read(&bed, "/api/v1/kpi?days=30", VIEWER).await;
+    assert_eq!(before["all"]["target"], json!({"in_target": 22, "late": 3, "overdue_open": 0, "percent": 88}));
+    let open = overdue(&bed).await;
+    let report = read(&bed, "/api/v1/kpi?days=30", VIEWER).await;
+    for line in [&report["all"], &report["applications"][0], &report["groups"][0]] {
+        let hours = |n: i64| json!(n * HOUR);
+        let spread = |p50, p90| json!({"n": 25, "p50_ms": hours(p50), "p90_ms": hours(p90), "max_ms": hours(p90)});
+        assert_eq!(line["provisioning"], spread(25, 73));
+        assert_eq!(line["provisioning_business"], spread(11, 31));
+        assert_eq!(line["approval"], spread(63, 63));
+        assert_eq!(line["approval_business"], spread(1, 1), "the last hour of Friday");
+        // The open one that is overdue counts as missed.
+        assert_eq!(line["target"], json!({"in_target": 22, "late": 3, "overdue_open": 1, "percent": 84}));
+    }
+    assert_eq!(report["calendars"][0]["name"], "office");
+    assert_eq!(report["calendars"][0]["version"], bed.bridge.setup.load().catalog.calendars["office"].version.as_str());
+    let behind = read(&bed, "/api/v1/kpi/assignments?which=overdue", LIMS_VIEWER).await;
+    assert_eq!((behind["assignments"].as_array().unwrap().len(), &behind["assignments"][0]["id"]), (1, &json!(open.to_string())));
+    let late = read(&bed, "/api/v1/kpi/assignments?which=late&days=30", VIEWER).await;
+    assert_eq!(late["assignments"].as_array().unwrap().len(), LATE);
+    let none = read(&bed, "/api/v1/kpi/assignments?which=late&days=1", VIEWER).await;
+    assert_eq!(none, json!({"assignments": []}));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_assignment_tells_both_clocks_and_when_it_is_due() {
+    let bed = Bed::guarded().await;
+    let id = overdue(&bed).await;
+    let one = read(&bed, &format!("/api/v1/assignments/{id}"), VIEWER).await;
+    let timing = &one["timing"];
+    // From Wednesday 09:46:40: 8:13:20 that day, ten hours on Thursday, the rest on Friday.
+    assert_eq!(timing["target"]["due_by"], json!(NOW.plus_ms(-HOUR + 48 * HOUR).0));
+    assert_eq!((&timing["target"]["overdue"], &timing["target"]["in_target"]), (&json!(true), &Value::Null));
+    let sum = |clock: &str| timing["segments"].as_array().unwrap().iter().map(|s| s[clock].as_i64().unwrap()).sum::<i64>();
+    assert_eq!(sum("elapsed_ms"), bed.bridge.clock.now().ms_since(NOW) + 2 * HOUR, "no time is lost or doubled");
+    let whole = timing["approval"]["business_ms"].as_i64().unwrap() + timing["provisioning"]["business_ms"].as_i64().unwrap();
+    assert_eq!(sum("business_ms"), whole);
+    assert_eq!(timing["calendar"]["zone"], "Europe/Berlin");
+    let listed = read(&bed, "/api/v1/assignments", VIEWER).await;
+    assert_eq!(
+        (&listed["assignments"][0]["overdue"], &listed["assignments"][0]["due_by"]),
+        (&json!(true), &timing["target"]["due_by"])
+    );
+    for path in ["/assignments".to_owned(), format!("/assignments/{id}")] {
+        let page = bed.call(Ask::get(&path).bearer(VIEWER).with("accept", "text/html")).await.body;
+        assert!(page.contains("overdue") && page.contains("2026-11-20 10:06 UTC"), "{page}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn exports_are_safe_hold_no_person_and_keep_the_filter() {
+    let bed = Bed::guarded().await;
+    past(&bed).await;
+    let get = async |path: &str| {
+        let answer = bed.call(Ask::get(path).bearer(LIMS_VIEWER)).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+        assert_eq!(answer.header("content-type"), "text/csv; charset=utf-8");
+        assert!(answer.header("content-disposition").starts_with("attachment; filename=\"lastmile-"));
+        answer.body
+    };
+    let all = get("/kpi/assignments.csv?days=30").await;
+    assert_eq!(all.lines().count(), 1 + IN_TIME + LATE);
+    assert!(all.contains(",'=LIMS(),") && !all.contains(",=LIMS"), "{all}");
+    assert_eq!(get("/kpi/assignments.csv?days=30&which=late").await.lines().count(), 1 + LATE);
+    assert_eq!(get("/kpi/assignments.csv?days=30&application=salesforce").await.lines().count(), 1);
+    let figures = get("/kpi.csv?days=30&clock=business").await;
+    let rows: Vec<Vec<&str>> = figures.lines().map(|l| l.split(',').collect()).collect();
+    let cell = |column: &str| rows[1][rows[0].iter().position(|c| *c == column).unwrap()];
+    assert_eq!((rows.len(), rows[1][0]), (4, "all"), "all, one application, one group");
+    assert_eq!((cell("provisioning_business_p50_s"), cell("provisioning_elapsed_p50_s")), ("39600", "90000"));
+    assert_eq!((cell("in_target"), cell("late"), cell("overdue_open")), ("22", "3", "0"));
+    let refused = bed.call(Ask::get("/kpi.csv?which=everything").bearer(LIMS_VIEWER)).await;
+    assert_eq!(refused.code(), "bad-request");
+}
