@@ -36,8 +36,7 @@ pub(in crate::ledger) async fn lease(
     request: &LeaseRequest,
 ) -> LedgerResult<Vec<Leased>> {
     let (abandoned, unclear) = held_due(tx, request).await?;
-    let abandoned =
-        abandoned && expire(tx, shared, &request.edge, request.now, request.quiet_ms, request.now).await? > 0;
+    let abandoned = abandoned && expire(tx, shared, &request.edge, request.now, request.quiet_ms, request.now).await? > 0;
     let limit = i64::try_from(request.limit).unwrap_or(i64::MAX);
     let asking = if abandoned || unclear { claim(tx, request, CLAIM_UNCLEAR, limit).await? } else { Vec::new() };
     let left = limit - i64::try_from(asking.len()).unwrap_or(limit);

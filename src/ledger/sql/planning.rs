@@ -229,10 +229,7 @@ pub(in crate::ledger) async fn insert_persons(tx: &mut SqliteConnection, persons
     if persons.is_empty() {
         return Ok(());
     }
-    sqlx::query(insert_persons_of!("$1"))
-        .bind(rows(persons)?)
-        .execute(tx)
-        .await?;
+    sqlx::query(insert_persons_of!("$1")).bind(rows(persons)?).execute(tx).await?;
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! The embedded ledger: one serving process, one writer with `BEGIN IMMEDIATE`, readers beside it.
 
 mod inspect;
+mod turns;
 
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
@@ -18,7 +19,7 @@ use sqlx::{ConnectOptions, SqliteConnection};
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::batch::{FnJob, Job, Writer};
-use super::sql::{self, Shared};
+use super::sql::{self, Shared, upkeep};
 use super::views::{
     AssignmentDetail, AssignmentRow, BacklogRow, ErrandRow, Fact, FactFilter, Filter, Gauge, Operations, Overview, Owed,
     QuarantineRow, Scope, Troubled,
@@ -413,15 +414,15 @@ impl Ledger for SqliteLedger {
     }
 
     async fn erase(&self, bodies_before: Timestamp, persons_before: Timestamp) -> LedgerResult<u64> {
-        self.write(move |tx| Box::pin(async move { sql::upkeep::erase(tx, bodies_before, persons_before).await })).await
+        self.erase_in_turns(upkeep::Before { bodies: bodies_before, persons: persons_before }).await
     }
 
     async fn checkpoint(&self, now: Timestamp) -> LedgerResult<Option<String>> {
-        self.write(move |tx| Box::pin(async move { sql::upkeep::checkpoint(tx, now).await })).await
+        self.tie(now).await
     }
 
     async fn verify_chains(&self) -> LedgerResult<Vec<Id>> {
-        sql::upkeep::verify_chains(&self.readers).await
+        upkeep::verify_chains(&self.readers).await
     }
 
     async fn ready(&self) -> LedgerResult<()> {
