@@ -276,13 +276,14 @@ impl Ledger for SqliteLedger {
 
     async fn lease(&self, request: LeaseRequest) -> LedgerResult<Vec<Leased>> {
         // Most rounds find nothing: do not disturb the writer for them.
-        if !sql::lease::anything_due(&self.readers, &request).await? {
+        let due = sql::lease::due(&self.readers, &request).await?;
+        if !due.anything() {
             return Ok(Vec::new());
         }
         let (shared, request) = (Arc::clone(&self.shared), Arc::new(request));
         self.write(move |tx| {
             let (shared, request) = (Arc::clone(&shared), Arc::clone(&request));
-            Box::pin(async move { sql::lease::lease(tx, &shared, &request).await })
+            Box::pin(async move { sql::lease::lease(tx, &shared, &request, due).await })
         })
         .await
     }
