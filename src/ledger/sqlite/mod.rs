@@ -104,8 +104,9 @@ impl SqliteLedger {
                 .map_err(|e| LedgerError::Unavailable(format!("migrating {}: {e}", path.display())))?;
         }
         let shared = Arc::new(Shared::load(&mut connection, instance, serving).await?);
-        let readers =
-            SqlitePoolOptions::new().max_connections(4).connect_lazy_with(options.read_only(true).pragma("cache_size", "-8192"));
+        // What pages sort may be a million rows: that goes to a file, not into memory.
+        let reading = options.read_only(true).pragma("cache_size", "-8192").pragma("temp_store", "file");
+        let readers = SqlitePoolOptions::new().max_connections(4).connect_lazy_with(reading);
         let (jobs, writer) = if serving {
             let (sender, handle) = Writer::start(connection, Arc::clone(&shared), mode == Mode::ServeSingly);
             (Some(sender), Some(handle))
