@@ -28,6 +28,11 @@ fn make(catalog: Catalog, mut problems: Vec<Problem>, clock: &Arc<dyn Clock>) ->
     let (planner, more) = Planner::gather(&catalog);
     problems.extend(more);
     let (mut desks, mut sources) = (BTreeMap::new(), BTreeMap::new());
+    if let (Some(tls), Some(file)) = (&catalog.main.server.tls, &catalog.main_file)
+        && let Err(words) = crate::web::Tls::load(tls, &catalog.folder)
+    {
+        problems.push(file.problem(&["server", "tls"], words, None));
+    }
     for (name, edge) in &catalog.desks {
         match crate::desk::build(name, edge, &catalog.folder) {
             Ok(desk) => drop(desks.insert(name.clone(), desk)),

@@ -51,19 +51,26 @@ impl Check<'_> {
         }
     }
 
-    fn server(&mut self, file: &ConfigFile) {
-        let server = &self.catalog.main.server;
-        match server.listen.parse::<SocketAddr>() {
+    fn listener(&mut self, file: &ConfigFile, keys: &[&str], listen: &str) {
+        match listen.parse::<SocketAddr>() {
             Err(_) => {
-                let message = format!("`{}` is not an address to listen on", server.listen);
-                self.say(file, &["server", "listen"], message, "an IP address and a port, as in \"127.0.0.1:8480\"");
+                let message = format!("`{listen}` is not an address to listen on");
+                self.say(file, keys, message, "an IP address and a port, as in \"127.0.0.1:8480\"");
             }
             Ok(address) if !address.ip().is_loopback() && !self.catalog.main.access.is_configured() => {
-                let message = format!("`{}` can be reached from other machines, but nobody needs to log in", server.listen);
+                let message = format!("`{listen}` can be reached from other machines, but nobody needs to log in");
                 let help = "add [access.tokens.NAME] (see `lastmile token`) or [access.trusted_proxy], or listen on 127.0.0.1";
-                self.say(file, &["server", "listen"], message, help);
+                self.say(file, keys, message, help);
             }
             Ok(_) => {}
+        }
+    }
+
+    fn server(&mut self, file: &ConfigFile) {
+        let server = &self.catalog.main.server;
+        self.listener(file, &["server", "listen"], &server.listen);
+        if let Some(tls) = &server.tls {
+            self.listener(file, &["server", "tls", "listen"], &tls.listen);
         }
         if let Some(address) = &server.public_url {
             let good = url::Url::parse(address).is_ok_and(|u| matches!(u.scheme(), "http" | "https") && u.has_host());

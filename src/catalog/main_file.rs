@@ -1,10 +1,13 @@
 //! `lastmile.toml`. The shipped file shows every key with its default.
 
+use std::path::PathBuf;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::access::Access;
 use super::application::Filing;
+use super::secret::SecretRef;
 use super::span::Span;
 use crate::model::retry::RetrySchedule;
 
@@ -54,11 +57,29 @@ pub struct Server {
     pub public_url: Option<String>,
     /// Largest accepted hook body, bytes.
     pub max_body_bytes: usize,
+    /// A second listener, with TLS of our own; needed for client certificates.
+    pub tls: Option<TlsSettings>,
+}
+
+/// The listener with TLS. Its files are read again on SIGHUP.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TlsSettings {
+    /// Address and port.
+    pub listen: String,
+    /// Certificate chain, PEM, our own first. A relative path starts at the configuration folder.
+    pub certificate: PathBuf,
+    /// Its private key, PEM.
+    pub key: SecretRef,
+    /// Authorities whose client certificates are verified, PEM; none: clients are asked for none. Which certificate
+    /// opens a source is said in the source's file.
+    #[serde(default)]
+    pub client_ca: Option<PathBuf>,
 }
 
 impl Default for Server {
     fn default() -> Self {
-        Self { listen: "127.0.0.1:8480".to_owned(), public_url: None, max_body_bytes: 1_048_576 }
+        Self { listen: "127.0.0.1:8480".to_owned(), public_url: None, max_body_bytes: 1_048_576, tls: None }
     }
 }
 

@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 pub use application::{Application, Filing, Route, Rule};
 pub use file::{ConfigFile, Problem, Problems};
 pub use group::AdminGroup;
-pub use main_file::MainFile;
+pub use main_file::{MainFile, TlsSettings};
 pub use secret::SecretRef;
 pub use span::Span;
 

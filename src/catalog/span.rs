@@ -26,6 +26,20 @@ impl Span {
     pub fn duration(self) -> std::time::Duration {
         std::time::Duration::from_millis(self.0.unsigned_abs())
     }
+
+    /// For people: `7 days`, where the configuration says `7days`.
+    #[must_use]
+    pub fn human(self) -> String {
+        let (mut words, mut after_digit) = (String::new(), false);
+        for c in self.to_string().chars() {
+            if after_digit && c.is_alphabetic() {
+                words.push(' ');
+            }
+            after_digit = c.is_ascii_digit();
+            words.push(c);
+        }
+        words
+    }
 }
 
 impl std::fmt::Display for Span {

@@ -11,6 +11,7 @@ pub(super) fn run() -> anyhow::Result<ExitCode> {
         ("desks/*.toml (servicenow)", crate::desk::servicenow::schema()),
         ("desks/*.toml (rest)", crate::desk::rest::schema()),
         ("sources/*.toml", crate::source::declared::schema()),
+        ("sources/*.toml (one_identity)", crate::source::one_identity::schema()),
     ]);
     super::say(&format!("{}\n", serde_json::to_string_pretty(&document)?));
     Ok(ExitCode::SUCCESS)

@@ -8,9 +8,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
+use tokio_util::sync::CancellationToken;
 
 use super::signals::{Signals, Told};
 use crate::bridge::{self, Bridge};
+use crate::flow::Setup;
 use crate::model::Clock;
 use crate::model::clock::SystemClock;
 use crate::runtime::telemetry;
@@ -38,6 +40,7 @@ pub(super) async fn run(folder: &Path, arguments: &Arguments) -> anyhow::Result<
     let listener = tokio::net::TcpListener::bind(listen)
         .await
         .with_context(|| format!("cannot listen on {listen} (another lastmile, or another program? change [server] listen)"))?;
+    let (secure_listener, secure) = Secure::bind(&setup).await?.unzip();
     let bridge = Arc::new(Bridge::open(setup, clock, false).await?);
     if arguments.recover {
         let waiting = bridge.distrust().await?;
@@ -55,19 +58,46 @@ pub(super) async fn run(folder: &Path, arguments: &Arguments) -> anyhow::Result<
         }
     });
     notify(arguments.notify_socket.as_deref(), "READY=1");
-    let app = web::router(bridge.web(telemetry::metrics_handle(), listen.ip().is_loopback(), None));
-    let told = {
-        let bridge = Arc::clone(&bridge);
-        let (folder, socket) = (folder.to_owned(), arguments.notify_socket.clone());
-        async move {
-            until_told(&bridge, &folder, signals).await;
-            notify(socket.as_deref(), "STOPPING=1");
-        }
+    let state = bridge.web(telemetry::metrics_handle(), listen.ip().is_loopback(), None);
+    let stop = CancellationToken::new();
+    let told = async {
+        until_told(&bridge, folder, secure.as_ref(), signals).await;
+        notify(arguments.notify_socket.as_deref(), "STOPPING=1");
+        stop.cancel();
     };
-    web::serve(listener, app, told).await;
+    let over_tls = async {
+        let (Some(listener), Some(secure)) = (secure_listener, &secure) else { return };
+        let app = web::router(web::WebState { loopback: secure.loopback, ..state.clone() });
+        web::serve_tls(listener, Arc::clone(&secure.tls), app, stop.cancelled()).await;
+    };
+    tokio::join!(told, web::serve(listener, web::router(state.clone()), stop.cancelled()), over_tls);
     bridge.close().await;
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// TLS of our own, beside the listener for it.
+struct Secure {
+    tls: Arc<web::Tls>,
+    loopback: bool,
+}
+
+impl Secure {
+    async fn bind(setup: &Setup) -> anyhow::Result<Option<(tokio::net::TcpListener, Self)>> {
+        let Some(settings) = &setup.catalog.main.server.tls else { return Ok(None) };
+        let listen: SocketAddr = settings.listen.parse().context("the address to listen on with TLS")?;
+        let tls = web::Tls::load(settings, &setup.catalog.folder).map_err(|words| anyhow::anyhow!("[server.tls]: {words}"))?;
+        let listener = tokio::net::TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
+        tracing::info!(address = %listener.local_addr()?, "serving with TLS");
+        Ok(Some((listener, Self { tls: Arc::new(tls), loopback: listen.ip().is_loopback() })))
+    }
+
+    fn reload(&self, setup: &Setup) -> Result<(), String> {
+        match &setup.catalog.main.server.tls {
+            Some(settings) => self.tls.reload(settings, &setup.catalog.folder),
+            None => Ok(()),
+        }
+    }
 }
 
 /// What it works for.
@@ -93,22 +123,27 @@ async fn say_what_waits(bridge: &Bridge) -> anyhow::Result<()> {
 }
 
 /// Returns when it shall stop.
-async fn until_told(bridge: &Bridge, folder: &Path, mut signals: Signals) {
+async fn until_told(bridge: &Bridge, folder: &Path, secure: Option<&Secure>, mut signals: Signals) {
     while signals.next().await == Told::Reload {
-        reload(bridge, folder).await;
+        reload(bridge, folder, secure).await;
     }
     tracing::info!("stopping: calls under way are finished; a second signal stops at once");
     signals.stopping();
 }
 
-async fn reload(bridge: &Bridge, folder: &Path) {
+async fn reload(bridge: &Bridge, folder: &Path, secure: Option<&Secure>) {
     let refused = |why: &str| tracing::error!("the changed configuration is refused, the old one stays: {why}");
     match bridge::load(folder, &bridge.clock) {
         Err(problems) => refused(&problems.to_string()),
         Ok(setup) => {
             let catalog = setup.catalog.version.clone();
             match bridge.swap(setup).await {
-                Ok(()) => tracing::info!(catalog, "the configuration was read again and is in force"),
+                Ok(()) => {
+                    tracing::info!(catalog, "the configuration was read again and is in force");
+                    if let Some(Err(words)) = secure.map(|secure| secure.reload(&bridge.setup.load())) {
+                        tracing::error!("the certificate for TLS stays as it was: {words}");
+                    }
+                }
                 Err(error) => refused(&error.to_string()),
             }
         }

@@ -60,10 +60,12 @@ pub async fn step(
             ledger.settle(vec![Settlement { id: errand.id, lease_no: errand.lease_no, at: clock.now(), end }]).await.map(|_| ())
         })
         .collect();
+    let mut failed = None;
     while let Some(result) = running.next().await {
-        result?;
+        // One that could not be settled cuts off no call of the others.
+        failed = failed.or(result.err());
     }
-    Ok(count)
+    failed.map_or(Ok(count), Err)
 }
 
 struct Teller<'a> {

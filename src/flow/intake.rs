@@ -6,6 +6,7 @@ use crate::http::{CallError, Inbound};
 use crate::ledger::{Ledger, LedgerError, Pull, Pulled, Receipt, ReceiptContent, Recorded, Snapshot, StandingRound, Stood};
 use crate::model::retry::RetrySchedule;
 use crate::model::{Clock, Id, Timestamp};
+use crate::source::rows::{RowAnswer, answers};
 use crate::source::{EventContent, HookRefusal, ListKind, Missing, Source, SourceEvent};
 
 use super::{Setup, Work};
@@ -38,6 +39,25 @@ pub async fn take(
     let recorded = ledger.record(receipts).await?;
     count(name, &recorded);
     Ok(recorded)
+}
+
+/// Verifies, maps and records an upload of rows in one transaction; durable when it returns.
+///
+/// # Errors
+/// See [`IntakeError`].
+pub async fn take_rows(
+    ledger: &dyn Ledger,
+    source: &dyn Source,
+    inbound: Inbound,
+    now: Timestamp,
+) -> Result<Vec<RowAnswer>, IntakeError> {
+    let received_at = inbound.received_at;
+    let rows = source.accept_rows(inbound, now)?;
+    let name = &source.info().name;
+    let events = rows.iter().filter_map(|row| row.event.clone());
+    let recorded = ledger.record(events.map(|event| receipt(name, event, received_at)).collect()).await?;
+    count(name, &recorded);
+    Ok(answers(&rows, &recorded))
 }
 
 /// Counts what came, and raises the alarm for what is held: its sender was told 202 and will not ask again.
@@ -132,7 +152,8 @@ pub async fn poll(ledger: &dyn Ledger, source: &dyn Source, clock: &dyn Clock) -
         Pulled::Recorded { results, withdrawn, reinstated } => {
             count(name, &results);
             let new = results.iter().filter(|r| matches!(r, Recorded::New { .. })).count();
-            Polled { events, new, withdrawn, reinstated, broken: pulled.broken }
+            let told = source.recorded(&results).await.err();
+            Polled { events, new, withdrawn, reinstated, broken: pulled.broken.or(told) }
         }
     };
     match &polled.broken {

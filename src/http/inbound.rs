@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::certificate::ClientCertificate;
 use crate::model::Timestamp;
 
 /// What arrived, before anybody believed a word of it.
@@ -19,8 +20,8 @@ pub struct Inbound {
     pub body: Vec<u8>,
     /// Address of the peer.
     pub peer: Option<std::net::IpAddr>,
-    /// Subject of a verified client certificate, where TLS ends here or a trusted proxy says so.
-    pub client_certificate: Option<String>,
+    /// The client's certificate, verified by our own listener.
+    pub client_certificate: Option<ClientCertificate>,
     /// When the last byte arrived.
     pub received_at: Timestamp,
 }
@@ -44,11 +45,18 @@ impl Inbound {
 pub struct Verified {
     inbound: Inbound,
     delivery_id: Option<String>,
+    body_only: bool,
 }
 
 impl Verified {
-    pub(super) fn new(inbound: Inbound, delivery_id: Option<String>) -> Self {
-        Self { inbound, delivery_id }
+    pub(super) fn new(inbound: Inbound, delivery_id: Option<String>, body_only: bool) -> Self {
+        Self { inbound, delivery_id, body_only }
+    }
+
+    /// A signature over the body was verified, which says nothing of the headers beside it.
+    #[must_use]
+    pub fn body_only(&self) -> bool {
+        self.body_only
     }
 
     /// The request.
@@ -57,7 +65,8 @@ impl Verified {
         &self.inbound
     }
 
-    /// The sender's id of this delivery (`webhook-id`), signed with the body, where the scheme has one.
+    /// The sender's id of this delivery, where the scheme has one: signed with the body under Standard Webhooks and
+    /// where a declared construction names it, else a bare header.
     #[must_use]
     pub fn delivery_id(&self) -> Option<&str> {
         self.delivery_id.as_deref()

@@ -2,7 +2,7 @@
 //! ticket can be lost or doubled; a test compares this list with the pages and with what the code uses.
 
 /// All of them, in order.
-pub const CODES: [&str; 33] = [
+pub const CODES: [&str; 34] = [
     "E-ABANDONED",
     "E-AUTH",
     "E-BROKEN",
@@ -10,6 +10,7 @@ pub const CODES: [&str; 33] = [
     "E-CONFIG",
     "E-CONNECT",
     "E-DECIDED",
+    "E-FILE",
     "E-GONE",
     "E-GROUP",
     "E-HELD",

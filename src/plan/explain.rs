@@ -84,6 +84,6 @@ fn why(order: &Assignment, terms: &Terms, now: Timestamp) -> String {
     match terms.filing {
         Filing::AtOnce => format!("{start}, and `filing = \"at_once\"` shows it as soon as it is approved"),
         Filing::LeadTime if from <= now => format!("{start}, which has begun"),
-        Filing::LeadTime => format!("{start}, and the admin group wants to know {lead} ahead"),
+        Filing::LeadTime => format!("{start}, and the admin group wants to know {} ahead", lead.human()),
     }
 }

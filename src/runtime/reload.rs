@@ -1,5 +1,6 @@
 //! May a changed configuration take the running one's place? Nothing that is under way may lose its edge.
 
+use crate::catalog::MainFile;
 use crate::flow::Setup;
 use crate::ledger::LedgerError;
 use crate::ledger::views::Owed;
@@ -74,7 +75,10 @@ fn words(owed: &Owed) -> String {
 /// What is read only when the process starts.
 fn needs_restart(old: &Setup, new: &Setup) -> Vec<String> {
     let (old, new) = (&old.catalog.main, &new.catalog.main);
+    let secure = |main: &MainFile| main.server.tls.as_ref().map_or_else(|| "none".to_owned(), |tls| tls.listen.clone());
+    let (was, is) = (secure(old), secure(new));
     let fixed = [
+        ("[server.tls] listen", &was, &is),
         ("[instance] name", &old.instance.name, &new.instance.name),
         ("[server] listen", &old.server.listen, &new.server.listen),
         ("[ledger] url", &old.ledger.url, &new.ledger.url),

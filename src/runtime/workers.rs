@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use futures_util::FutureExt as _;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -252,12 +254,19 @@ impl Runtime {
                 if let Some(bell) = &mut bell {
                     bell.mark_unchanged();
                 }
-                let nap = match step().await {
-                    Ok(worked) => {
+                // A defect in one step must not end the loop unseen: what it held is leased again by time.
+                let nap = match AssertUnwindSafe(step()).catch_unwind().await {
+                    Ok(Ok(worked)) => {
                         failing = false;
                         if worked { Duration::ZERO } else { LOOK_EVERY }
                     }
-                    Err(error) => {
+                    Err(_) => {
+                        tracing::error!(stage, "a defect of lastmile broke this step off; it is tried again, please report it");
+                        metrics::counter!("lastmile_defects_total", "stage" => stage).increment(1);
+                        failing = true;
+                        AFTER_FAILURE
+                    }
+                    Ok(Err(error)) => {
                         if !failing {
                             tracing::error!(stage, error = %error, "the ledger refuses; trying again until it answers");
                         }
@@ -333,7 +342,8 @@ async fn poll_round(hands: &Hands, source: &str, times: &mut PollTimes) -> Ledge
     let retry = setup.catalog.main.retry.schedule();
     let failed = broken.as_ref().map(|error| (error, times.failures));
     times.next = intake::next_round(source.next_poll(now), failed, &retry, now);
-    Ok(false)
+    // A source with more at hand says "now".
+    Ok(times.next.is_some_and(|at| at <= now))
 }
 
 /// When a desk is asked next.

@@ -87,6 +87,7 @@ impl SandboxPlatform {
             secrets: Arc::new(Mutex::new(vec![SecretString::from(HOOK_SECRET)])),
             report_scheme: Arc::new(Scheme::StandardWebhooks {
                 secrets: vec![SecretString::from(REPORT_SECRET)],
+                public_keys: Vec::new(),
                 tolerance_secs: 300,
             }),
             client: HttpClient::new(settings).map_err(std::io::Error::other)?,

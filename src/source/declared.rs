@@ -1,4 +1,4 @@
-//! A source declared in TOML: a mapping, and a webhook, a polled list or both of the same platform.
+//! A source declared in TOML: a mapping, and a webhook, a polled list or both of the same platform, or files of rows.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,13 +8,16 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::folder::{FileSettings, Folder};
 use super::mapping::Mapping;
 use super::poll::{PollSettings, Poller};
-use super::report::{ReportSettings, Reporter};
+use super::report::{ReportSettings, Teller};
+use super::rows::{self, Row};
 use super::webhook::{Hook, WebhookSettings};
-use super::{Capabilities, EventContent, HookRefusal, Pulled, Source, SourceEvent, SourceInfo, digest};
+use super::{Capabilities, EventContent, Handshake, HookRefusal, ListKind, Pulled, Source, SourceEvent, SourceInfo, digest};
 use crate::catalog::{ConfigFile, Problem};
 use crate::http::{CallError, Inbound};
+use crate::ledger::Recorded;
 use crate::model::completion::Completion;
 use crate::model::finding::{Finding, Grade};
 use crate::model::{Clock, Timestamp};
@@ -23,7 +26,7 @@ use crate::model::{Clock, Timestamp};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SourceFile {
-    /// `webhook` or `poll`.
+    /// `webhook`, `poll` or `file`.
     pub kind: String,
     /// Where an assignment's parts stand in the platform's JSON.
     pub mapping: Mapping,
@@ -36,6 +39,9 @@ pub struct SourceFile {
     /// A list that is asked for.
     #[serde(default)]
     pub poll: Option<PollSettings>,
+    /// Files of rows: a watched folder, and with a webhook uploads.
+    #[serde(default)]
+    pub file: Option<FileSettings>,
     /// How outcomes are told; none: they are not.
     #[serde(default)]
     pub report: Option<ReportSettings>,
@@ -49,7 +55,9 @@ pub struct Declared {
     poll_mapping: Mapping,
     hook: Option<Hook>,
     poller: Option<Poller>,
-    reporter: Option<Reporter>,
+    file: Option<(FileSettings, u8)>,
+    folder: Option<Folder>,
+    reporter: Option<Teller>,
 }
 
 impl Declared {
@@ -57,33 +65,49 @@ impl Declared {
     ///
     /// # Errors
     /// Everything that is wrong, each with its line.
-    pub fn build(name: &str, file: &ConfigFile, folder: &Path, clock: Arc<dyn Clock>) -> Result<Self, Vec<Problem>> {
+    pub fn build(name: &str, file: &ConfigFile, base: &Path, clock: Arc<dyn Clock>) -> Result<Self, Vec<Problem>> {
         let settings: SourceFile = file.parse_all()?;
         let mut problems = mapping_problems(file, "mapping", &settings.mapping);
         if let Some(mapping) = &settings.poll_mapping {
             problems.extend(mapping_problems(file, "poll_mapping", mapping));
         }
-        let kind = if settings.kind == "poll" { "poll" } else { "webhook" };
-        let missing = if kind == "poll" { settings.poll.is_none() } else { settings.webhook.is_none() };
+        let (kind, missing) = match settings.kind.as_str() {
+            "poll" => ("poll", settings.poll.is_none()),
+            "file" => ("file", settings.file.is_none()),
+            _ => ("webhook", settings.webhook.is_none()),
+        };
         if missing {
             problems.push(file.problem(&["kind"], format!("a source of kind `{kind}` needs a table [{kind}]"), None));
         }
+        problems.extend(misplaced(file, &settings));
         let mut note = |keys: &[&str], words: String| problems.push(file.problem(keys, words, None));
         let hook = settings
             .webhook
-            .and_then(|webhook| Hook::new(&webhook, folder).map_err(|words| note(&["webhook", "verify"], words)).ok());
-        let poller = settings
-            .poll
-            .and_then(|poll| Poller::new(name, poll, folder).map_err(|(key, words)| note(&["poll", key], words)).ok());
-        let reporter = settings.report.and_then(|report| {
-            Reporter::new(name, report, folder, clock).map_err(|(key, words)| note(&["report", key], words)).ok()
+            .and_then(|webhook| Hook::new(&webhook, base).map_err(|(key, words)| note(&["webhook", key], words)).ok());
+        let poller = settings.poll.and_then(|poll| {
+            Poller::new(name, poll, base, Arc::clone(&clock)).map_err(|(key, words)| note(&["poll", key], words)).ok()
         });
+        let delimiter =
+            settings.file.as_ref().and_then(|files| files.delimiter().map_err(|words| note(&["file", "delimiter"], words)).ok());
+        let folder = settings.file.as_ref().and_then(|files| {
+            let path = files.folder.as_ref().filter(|_| delimiter.is_some())?;
+            Folder::new(name, files, path, base).map_err(|(key, words)| note(&["file", key], words)).ok()
+        });
+        let reporter = settings
+            .report
+            .and_then(|report| Teller::new(name, report, base, clock).map_err(|(key, words)| note(&["report", key], words)).ok());
         if !problems.is_empty() {
             return Err(problems);
         }
-        let info = info(name, kind, hook.as_ref(), poller.as_ref(), reporter.as_ref());
+        let mut info = info(name, kind, hook.as_ref(), poller.as_ref(), reporter.as_ref());
+        if let Some(folder) = &folder {
+            info.capabilities.polls = true;
+            info.list = Some(ListKind::Cursor);
+            info.schedule = Some(folder.schedule().to_owned());
+        }
+        let file = settings.file.zip(delimiter);
         let poll_mapping = settings.poll_mapping.unwrap_or_else(|| settings.mapping.clone());
-        Ok(Self { info, mapping: settings.mapping, poll_mapping, hook, poller, reporter })
+        Ok(Self { info, mapping: settings.mapping, poll_mapping, hook, poller, file, folder, reporter })
     }
 
     /// Rows and messages may be written differently; the event's id says which it was.
@@ -93,7 +117,7 @@ impl Declared {
     }
 }
 
-fn info(name: &str, kind: &'static str, hook: Option<&Hook>, poller: Option<&Poller>, reporter: Option<&Reporter>) -> SourceInfo {
+fn info(name: &str, kind: &'static str, hook: Option<&Hook>, poller: Option<&Poller>, reporter: Option<&Teller>) -> SourceInfo {
     SourceInfo {
         name: name.to_owned(),
         kind,
@@ -108,6 +132,29 @@ fn info(name: &str, kind: &'static str, hook: Option<&Hook>, poller: Option<&Pol
         schedule: poller.map(|p| p.schedule().to_owned()),
         confirm_quiet_ms: None,
     }
+}
+
+/// Tables that would contradict each other.
+fn misplaced(file: &ConfigFile, settings: &SourceFile) -> Vec<Problem> {
+    let Some(files) = &settings.file else { return Vec::new() };
+    let mut problems = Vec::new();
+    let mut say = |keys: &[&str], message: &str, help: &str| problems.push(file.problem(keys, message, Some(help.to_owned())));
+    if settings.poll.is_some() {
+        say(&["poll"], "a source of files has no list to poll", "give the list a source file of its own");
+    }
+    if files.folder.is_none() && settings.webhook.is_none() {
+        let help = "name a `folder` to watch, or add [webhook] with `verify` for uploads, or both";
+        say(&["file"], "there is no way in for files", help);
+    }
+    if settings
+        .webhook
+        .as_ref()
+        .is_some_and(|hook| hook.cloud_events.is_some() || hook.events.is_some() || hook.event_id.is_some())
+    {
+        let help = "leave `cloud_events`, `events` and `event_id` out, or give the messages a source file of their own";
+        say(&["webhook"], "the webhook of a source of files takes rows", help);
+    }
+    problems
 }
 
 /// Schema of the file, for editors.
@@ -133,9 +180,10 @@ impl Source for Declared {
     }
 
     async fn pull(&self, cursor: Option<&str>, now: Timestamp) -> Result<Pulled, CallError> {
-        match &self.poller {
-            Some(poller) => poller.pull(&self.info.name, &self.poll_mapping, cursor, now).await,
-            None => Err(CallError::reject("E-CONFIG", format!("source `{}` has no list to poll", self.info.name))),
+        match (&self.poller, &self.folder) {
+            (_, Some(folder)) => folder.pull(&self.info.name, &self.mapping, cursor, now).await,
+            (Some(poller), _) => poller.pull(&self.info.name, &self.poll_mapping, cursor, now).await,
+            _ => Err(CallError::reject("E-CONFIG", format!("source `{}` has no list to poll", self.info.name))),
         }
     }
 
@@ -147,7 +195,10 @@ impl Source for Declared {
     }
 
     fn next_poll(&self, now: Timestamp) -> Option<Timestamp> {
-        self.poller.as_ref().and_then(|poller| poller.next(now))
+        match &self.folder {
+            Some(folder) => folder.next(now),
+            None => self.poller.as_ref().and_then(|poller| poller.next(now)),
+        }
     }
 
     fn accept(&self, inbound: Inbound, now: Timestamp) -> Result<Vec<SourceEvent>, HookRefusal> {
@@ -155,6 +206,31 @@ impl Source for Declared {
             Some(hook) => hook.accept(&self.info.name, &self.mapping, inbound, now),
             None => Err(HookRefusal::NoHook(self.info.name.clone())),
         }
+    }
+
+    fn takes_rows(&self) -> bool {
+        self.file.is_some() && self.hook.is_some()
+    }
+
+    fn accept_rows(&self, inbound: Inbound, now: Timestamp) -> Result<Vec<Row>, HookRefusal> {
+        let (Some(hook), Some((files, delimiter))) = (&self.hook, &self.file) else {
+            return Err(HookRefusal::NoHook(self.info.name.clone()));
+        };
+        let verified = hook.verify(inbound, now)?;
+        let raw = rows::read(&verified.inbound().body, files.format, *delimiter);
+        let raw = raw.map_err(|words| HookRefusal::NotReadable(format!("the upload cannot be read: {words}")))?;
+        Ok(raw.iter().map(|row| row.event(&self.info.name, &self.mapping)).collect())
+    }
+
+    async fn recorded(&self, results: &[Recorded]) -> Result<(), CallError> {
+        match &self.folder {
+            Some(folder) => folder.answered(results.to_vec()).await,
+            None => Ok(()),
+        }
+    }
+
+    fn handshake(&self, origin: &str) -> Handshake {
+        self.hook.as_ref().map_or(Handshake::NotTaken, |hook| hook.handshake(origin))
     }
 
     fn remap(&self, event_id: &str, body: &str) -> SourceEvent {
@@ -196,6 +272,9 @@ impl Source for Declared {
         if let Some(poller) = &self.poller {
             poller.probe().await?;
         }
+        if let Some(folder) = &self.folder {
+            folder.probe()?;
+        }
         match &self.reporter {
             Some(reporter) => reporter.probe().await,
             None => Ok(()),
@@ -210,6 +289,9 @@ impl Source for Declared {
         }
         if let Some(poller) = &self.poller {
             findings.push(finding("list", poller.probe().await.map(|()| "the first page can be read")));
+        }
+        if let Some(folder) = &self.folder {
+            findings.push(finding("folder", folder.probe().map(|()| "it can be read and written")));
         }
         match &self.reporter {
             Some(reporter) => findings.push(finding("report", reporter.probe().await.map(|()| "its templates can be filled"))),

@@ -1,15 +1,19 @@
-//! Identity platforms. Webhook and polled list are declared by a mapping; a platform with sessions and a workflow of
+//! Identity platforms. Webhook, polled list and files are declared by a mapping; a platform with sessions and a workflow of
 //! its own has a folder.
 
 pub mod auth;
+pub mod cloud_events;
 pub mod date;
 pub mod declared;
 pub mod field;
+pub mod folder;
 pub mod mapping;
 pub mod one_identity;
+pub mod outbox;
 pub mod paging;
 pub mod poll;
 pub mod report;
+pub mod rows;
 pub mod timing;
 pub mod webhook;
 
@@ -62,7 +66,7 @@ pub enum ListKind {
 pub struct SourceInfo {
     /// Configured name; part of every natural key.
     pub name: String,
-    /// `webhook`, `poll`, `one_identity`.
+    /// `webhook`, `poll`, `file`, `one_identity`.
     pub kind: &'static str,
     /// What it can carry.
     pub capabilities: Capabilities,
@@ -166,6 +170,29 @@ pub trait Source: Send + Sync + std::fmt::Debug {
     /// The refusal, answered with 4xx.
     fn accept(&self, inbound: Inbound, now: Timestamp) -> Result<Vec<SourceEvent>, HookRefusal>;
 
+    /// May this sender deliver? Asked before it sends anything, by anybody.
+    fn handshake(&self, _origin: &str) -> Handshake {
+        Handshake::NotTaken
+    }
+
+    /// Its webhook takes rows, and each is answered: [`Source::accept_rows`] reads it.
+    fn takes_rows(&self) -> bool {
+        false
+    }
+
+    /// Verifies and reads an upload of rows. Nothing is written.
+    ///
+    /// # Errors
+    /// The refusal, answered with 4xx.
+    fn accept_rows(&self, _inbound: Inbound, _now: Timestamp) -> Result<Vec<rows::Row>, HookRefusal> {
+        Err(HookRefusal::NoHook(self.info().name.clone()))
+    }
+
+    /// What became of the events that the last [`Source::pull`] gave, after they were recorded.
+    async fn recorded(&self, _results: &[crate::ledger::Recorded]) -> Result<(), CallError> {
+        Ok(())
+    }
+
     /// Maps a quarantined body afresh, after the mapping was mended.
     fn remap(&self, event_id: &str, body: &str) -> SourceEvent;
 
@@ -213,6 +240,20 @@ pub trait Source: Send + Sync + std::fmt::Debug {
     async fn check(&self) -> Vec<crate::model::finding::Finding>;
 }
 
+/// What a sender hears that asks whether it may deliver (the OPTIONS handshake of CloudEvents).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Handshake {
+    /// This source knows no handshake.
+    NotTaken,
+    /// Not this sender.
+    Refused,
+    /// It may.
+    Granted {
+        /// So many deliveries a minute; none: any number.
+        per_minute: Option<u32>,
+    },
+}
+
 /// Why a webhook is refused with 4xx.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum HookRefusal {
@@ -222,13 +263,23 @@ pub enum HookRefusal {
     /// Authentic, but not parseable at all.
     #[error("the body is not JSON: {0}")]
     NotParseable(String),
+    /// Authentic, but not what this source reads.
+    #[error("{0}")]
+    NotReadable(String),
     /// This source takes no webhooks.
     #[error("source `{0}` takes no webhooks")]
     NoHook(String),
 }
 
+impl HookRefusal {
+    /// Only the place: serde's own words may quote the body.
+    fn not_json(error: &serde_json::Error) -> Self {
+        Self::NotParseable(format!("line {}, column {}", error.line(), error.column()))
+    }
+}
+
 /// The kinds of sources there are.
-pub const KINDS: [&str; 3] = ["webhook", "poll", "one_identity"];
+pub const KINDS: [&str; 4] = ["webhook", "poll", "file", "one_identity"];
 
 /// Makes the source that a file of `sources/` declares. Relative secret files start at `folder`.
 ///
@@ -236,7 +287,7 @@ pub const KINDS: [&str; 3] = ["webhook", "poll", "one_identity"];
 /// Everything that is wrong with the file, each with its line.
 pub fn build(name: &str, edge: &EdgeFile, folder: &Path, clock: Arc<dyn Clock>) -> Result<Arc<dyn Source>, Vec<Problem>> {
     match edge.kind.as_str() {
-        "webhook" | "poll" => return Ok(Arc::new(declared::Declared::build(name, &edge.file, folder, clock)?)),
+        "webhook" | "poll" | "file" => return Ok(Arc::new(declared::Declared::build(name, &edge.file, folder, clock)?)),
         "one_identity" => return Ok(Arc::new(one_identity::OneIdentity::build(name, &edge.file, folder)?)),
         _ => {}
     }

@@ -38,6 +38,29 @@ pub enum Paging {
         #[serde(default)]
         total: Option<Pointer>,
     },
+    /// By number. Rows that move from page to page are noticed only where they come twice or `total` says so; a
+    /// snapshot therefore takes an order back only when two complete rounds missed it. Read until a page is empty, or
+    /// `total` or `pages` is reached.
+    Page {
+        /// Query parameter with the page's number.
+        #[serde(default = "page_parameter")]
+        page_parameter: String,
+        /// Number of the first page.
+        #[serde(default = "first_page")]
+        first: u64,
+        /// Query parameter with the number of rows, where the platform has one.
+        #[serde(default)]
+        size_parameter: Option<String>,
+        /// Rows to ask for.
+        #[serde(default = "limit")]
+        size: u64,
+        /// Where the body holds the number of all rows; with it the completeness of a snapshot is checked.
+        #[serde(default)]
+        total: Option<Pointer>,
+        /// Where the body holds the number of all pages.
+        #[serde(default)]
+        pages: Option<Pointer>,
+    },
     /// The body holds a token for the next page; nothing there: the last page.
     Token {
         /// Where it stands.
@@ -53,6 +76,14 @@ fn offset_parameter() -> String {
 
 fn limit_parameter() -> String {
     "limit".to_owned()
+}
+
+fn page_parameter() -> String {
+    "page".to_owned()
+}
+
+fn first_page() -> u64 {
+    1
 }
 
 fn limit() -> u64 {
@@ -80,8 +111,18 @@ impl Paging {
             Self::Offset { offset_parameter, limit_parameter, limit, .. } => {
                 with(&with(base, offset_parameter, "0"), limit_parameter, &limit.to_string())
             }
+            Self::Page { page_parameter, first, size_parameter, size, .. } => {
+                let page = with(base, page_parameter, &first.to_string());
+                size_parameter.as_ref().map_or(page.clone(), |name| with(&page, name, &size.to_string()))
+            }
             _ => base.clone(),
         }
+    }
+
+    /// Rows are told by where they stand, which may change while pages are read.
+    #[must_use]
+    pub fn by_position(&self) -> bool {
+        matches!(self, Self::Offset { .. } | Self::Page { .. })
     }
 
     /// What comes after the page at `here`, which had `rows` rows; `read` rows were read with it in all.
@@ -104,16 +145,34 @@ impl Paging {
                 None => Ok(Next::End),
             },
             Self::Offset { offset_parameter, total, .. } => {
-                let total = total.as_ref().map(|pointer| lookup(body, pointer.as_str()).and_then(Value::as_u64));
-                Ok(match (total, rows) {
-                    (Some(Some(total)), _) if read == total => Next::End,
-                    (Some(Some(total)), _) if read > total => Next::Torn,
-                    (Some(_), 0) => Next::Torn,
-                    (None, 0) => Next::End,
-                    _ => Next::Page(with(here, offset_parameter, &read.saturating_sub(1).to_string())),
+                let next = || with(here, offset_parameter, &read.saturating_sub(1).to_string());
+                Ok(counted(body, total.as_ref(), rows, read).unwrap_or_else(|| Next::Page(next())))
+            }
+            Self::Page { page_parameter, first, total, pages, .. } => {
+                let number = here.query_pairs().find(|(name, _)| name == page_parameter);
+                let number = number.and_then(|(_, value)| value.parse::<u64>().ok()).unwrap_or(*first);
+                let last = pages.as_ref().and_then(|pointer| lookup(body, pointer.as_str())?.as_u64());
+                let ends = last.is_some_and(|pages| number.saturating_sub(*first) + 1 >= pages);
+                Ok(match counted(body, total.as_ref(), rows, read) {
+                    Some(end) => end,
+                    None if ends && total.is_some() => Next::Torn,
+                    None if ends => Next::End,
+                    None => Next::Page(with(here, page_parameter, &number.saturating_add(1).to_string())),
                 })
             }
         }
+    }
+}
+
+/// Whether a list that is told by position ends with this page; `None`: it goes on.
+fn counted(body: &Value, total: Option<&Pointer>, rows: u64, read: u64) -> Option<Next> {
+    let total = total.map(|pointer| lookup(body, pointer.as_str()).and_then(Value::as_u64));
+    match (total, rows) {
+        (Some(Some(total)), _) if read == total => Some(Next::End),
+        (Some(Some(total)), _) if read > total => Some(Next::Torn),
+        (Some(_), 0) => Some(Next::Torn),
+        (None, 0) => Some(Next::End),
+        _ => None,
     }
 }
 
@@ -182,6 +241,24 @@ mod tests {
         assert_eq!(next(1, 2, 2), Next::Torn);
         assert_eq!(next(3, 0, 2), Next::Torn);
         assert!(matches!(next(3, 2, 2), Next::Page(url) if url.query() == Some("state=open&limit=2&offset=1")));
+    }
+
+    #[test]
+    fn pages_are_counted_from_the_first_to_an_empty_one() {
+        let paging: Paging = toml::from_str("by = 'page'\nfirst = 0\nsize_parameter = 'size'\nsize = 2").unwrap();
+        let first = paging.first(&base());
+        assert_eq!(first.query(), Some("state=open&page=0&size=2"));
+        let Next::Page(second) = paging.next(&first, &answer(""), &json!({}), 2, 2).unwrap() else { panic!("no page") };
+        assert_eq!(second.query(), Some("state=open&size=2&page=1"));
+        assert!(matches!(paging.next(&second, &answer(""), &json!({}), 1, 3).unwrap(), Next::Page(_)), "a short page is no end");
+        assert_eq!(paging.next(&second, &answer(""), &json!({}), 0, 2).unwrap(), Next::End);
+        let counted: Paging = toml::from_str("by = 'page'\ntotal = '/total'\npages = '/pages'").unwrap();
+        let next = |total: u64, pages: u64, rows, read| {
+            counted.next(&counted.first(&base()), &answer(""), &json!({"total": total, "pages": pages}), rows, read).unwrap()
+        };
+        assert_eq!(next(2, 1, 2, 2), Next::End);
+        assert_eq!(next(3, 1, 2, 2), Next::Torn, "the last page, and one row is missing");
+        assert!(matches!(next(3, 2, 2, 2), Next::Page(url) if url.query() == Some("state=open&page=2")));
     }
 
     #[test]

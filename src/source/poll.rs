@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono_tz::Tz;
@@ -22,8 +23,8 @@ use crate::catalog::file::nearest;
 use crate::http::client::ClientSettings;
 use crate::http::verdict::by_status;
 use crate::http::{Answer, Call, CallError, HttpClient};
-use crate::model::Timestamp;
 use crate::model::key::stable_id;
+use crate::model::{Clock, Timestamp};
 
 /// `[poll]`: the list, when it is asked for and how it is read.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -160,7 +161,7 @@ impl Poller {
     ///
     /// # Errors
     /// The key at fault and words for people.
-    pub fn new(edge: &str, settings: PollSettings, folder: &Path) -> Result<Self, (&'static str, String)> {
+    pub fn new(edge: &str, settings: PollSettings, folder: &Path, clock: Arc<dyn Clock>) -> Result<Self, (&'static str, String)> {
         let url = Url::parse(&settings.url).ok().filter(|u| matches!(u.scheme(), "http" | "https"));
         let url = url.ok_or_else(|| ("url", "not an address; it starts with https:// or http://".to_owned()))?;
         if settings.list == ListKind::Cursor && settings.cursor.is_none() {
@@ -169,7 +170,7 @@ impl Poller {
                 "a cursor list needs `[poll.cursor]`: where each row's mark stands and how it is asked for".to_owned(),
             ));
         }
-        let auth = settings.auth.resolve(folder).map_err(|words| ("auth", words))?;
+        let auth = settings.auth.resolve(folder).map_err(|words| ("auth", words))?.timed_by(clock);
         let zone: Tz = settings.zone.parse().map_err(|_| {
             let meant = nearest(&settings.zone, chrono_tz::TZ_VARIANTS.iter().map(|z| z.name()));
             let help = meant.map_or_else(String::new, |best| format!("; did you mean `{best}`?"));
@@ -181,6 +182,9 @@ impl Poller {
                 "paging",
                 "`limit` must be at least 2: each page begins with the last row of the one before".to_owned(),
             ));
+        }
+        if matches!(settings.paging, Paging::Page { size: 0, .. }) {
+            return Err(("paging", "`size` must be at least 1".to_owned()));
         }
         let timeout = settings.timeout.duration().max(Duration::from_millis(1));
         let client = HttpClient::new(ClientSettings { timeout, ..ClientSettings::for_edge(edge) }).map_err(|w| ("url", w))?;
@@ -221,7 +225,7 @@ impl Poller {
             }
             match self.page(source, map, &url, &mut round).await {
                 Ok(Next::Page(next)) => url = next,
-                Ok(Next::End) if round.doubled && matches!(self.paging(), Paging::Offset { .. }) => {
+                Ok(Next::End) if round.doubled && self.paging().by_position() => {
                     break End::Torn(self.moved());
                 }
                 Ok(Next::End) => break End::Whole,
@@ -320,8 +324,8 @@ impl Poller {
     }
 
     async fn get(&self, url: &Url) -> Result<(Answer, Value), CallError> {
-        let call = self.auth.on(Call::new("GET", url.as_str()).header("accept", "application/json"));
-        let answer = self.client.send(call).await.map_err(CallError::of_a_read)?;
+        let call = Call::new("GET", url.as_str()).header("accept", "application/json");
+        let answer = self.auth.send(&self.client, call).await.map_err(CallError::of_a_read)?;
         if !answer.is_success() {
             return Err(by_status(answer.status, answer.retry_after(), self.client.edge(), "").of_a_read());
         }

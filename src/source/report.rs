@@ -1,7 +1,7 @@
 //! The outcome on its way back: one signed, templated call with a stable id.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -11,9 +11,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::auth::{Auth, AuthSettings};
+use super::outbox::Outbox;
 use crate::catalog::{SecretRef, Span};
 use crate::http::client::{Body, ClientSettings};
-use crate::http::signature::sign_standard;
+use crate::http::signature::{check_signing, sign_standard};
 use crate::http::verdict::by_status;
 use crate::http::{Call, CallError, HttpClient};
 use crate::model::completion::Completion;
@@ -30,7 +31,12 @@ const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove
 #[serde(deny_unknown_fields)]
 pub struct ReportSettings {
     /// Address; values are percent-encoded.
+    #[serde(default)]
     pub url: String,
+    /// Instead of an address: a file that gets a row for each outcome (`.csv`, or `.jsonl`). A relative path starts at
+    /// the configuration folder.
+    #[serde(default)]
+    pub file: Option<PathBuf>,
     /// Method.
     #[serde(default)]
     pub method: Method,
@@ -40,7 +46,7 @@ pub struct ReportSettings {
     /// JSON body; a leaf that is exactly one `{{…}}` keeps the value's type. None: the whole completion.
     #[serde(default)]
     pub body: Option<Value>,
-    /// Secret (`whsec_…`) to sign with, after Standard Webhooks.
+    /// Secret to sign with, after Standard Webhooks: `whsec_…` for v1, `whsk_…` (Ed25519) for v1a.
     #[serde(default)]
     pub signing: Option<SecretRef>,
     /// Credentials.
@@ -94,7 +100,96 @@ fn timeout() -> Span {
     Span::secs(30)
 }
 
-/// Tells outcomes.
+impl ReportSettings {
+    /// Nothing but the body is declared of the call.
+    pub(super) fn only_body(&self) -> bool {
+        let bare = Self { body: self.body.clone(), file: self.file.clone(), ..Self::default() };
+        *self == bare
+    }
+}
+
+impl Default for ReportSettings {
+    fn default() -> Self {
+        Self {
+            url: String::new(),
+            file: None,
+            method: Method::default(),
+            headers: BTreeMap::new(),
+            body: None,
+            signing: None,
+            auth: AuthSettings::None,
+            id_header: id_header(),
+            success: Vec::new(),
+            already: Vec::new(),
+            probe_url: None,
+            timeout: timeout(),
+        }
+    }
+}
+
+/// Tells outcomes, by a call or as rows of a file.
+#[derive(Debug)]
+pub struct Teller {
+    body: Option<Value>,
+    way: Way,
+}
+
+#[derive(Debug)]
+enum Way {
+    Call(Box<Reporter>),
+    File(Box<Outbox>),
+}
+
+impl Teller {
+    /// Resolves the secrets and tries the templates.
+    ///
+    /// # Errors
+    /// The key at fault and words for people.
+    pub fn new(
+        edge: &str,
+        settings: ReportSettings,
+        folder: &Path,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, (&'static str, String)> {
+        let body = settings.body.clone();
+        let way = match &settings.file {
+            Some(path) => Way::File(Box::new(Outbox::new(edge, path, &settings, folder)?)),
+            None => Way::Call(Box::new(Reporter::new(edge, settings, folder, clock)?)),
+        };
+        Ok(Self { body, way })
+    }
+
+    /// Whether a member of the completion is told: all are, unless the body is declared and leaves it out.
+    #[must_use]
+    pub fn tells(&self, members: &[&str]) -> bool {
+        let written = self.body.as_ref().map(Value::to_string);
+        written.is_none_or(|text| members.iter().any(|m| text.contains(&format!("{{{{{m}}}}}"))))
+    }
+
+    /// Tells the outcome; safe to repeat.
+    ///
+    /// # Errors
+    /// `Reject` when it is refused for good; else `Retry`.
+    pub async fn report(&self, completion: &Completion) -> Result<(), CallError> {
+        match &self.way {
+            Way::Call(reporter) => reporter.report(completion).await,
+            Way::File(outbox) => outbox.report(completion).await,
+        }
+    }
+
+    /// Whether it could be told now, as far as that can be known without telling.
+    ///
+    /// # Errors
+    /// As the call.
+    pub async fn probe(&self) -> Result<(), CallError> {
+        match &self.way {
+            Way::Call(reporter) => reporter.probe().await,
+            Way::File(outbox) => outbox.probe(),
+        }
+    }
+}
+
+/// Tells outcomes by a call.
 #[derive(Debug)]
 pub struct Reporter {
     settings: ReportSettings,
@@ -119,13 +214,13 @@ impl Reporter {
     ) -> Result<Self, (&'static str, String)> {
         let signing = settings.signing.as_ref().map(|s| s.resolve(folder)).transpose().map_err(|words| ("signing", words))?;
         if let Some(secret) = &signing {
-            sign_standard(secret, "check", Timestamp(0), b"").map_err(|refusal| ("signing", refusal.to_string()))?;
+            check_signing(secret).map_err(|refusal| ("signing", refusal.to_string()))?;
         }
-        let auth = settings.auth.resolve(folder).map_err(|words| ("auth", words))?;
+        let auth = settings.auth.resolve(folder).map_err(|words| ("auth", words))?.timed_by(Arc::clone(&clock));
         let timeout = settings.timeout.duration().max(std::time::Duration::from_millis(1));
         let client = HttpClient::new(ClientSettings { timeout, ..ClientSettings::for_edge(edge) }).map_err(|w| ("url", w))?;
         let reporter = Self { settings, signing, auth, client, fill: Fill::default(), clock };
-        for sample in [sample(true), sample(false)] {
+        for sample in samples() {
             let context = context(&sample).map_err(|words| ("body", words))?;
             reporter.url(&context).map_err(|words| ("url", words))?;
             reporter.body(&context).map_err(|words| ("body", words))?;
@@ -134,20 +229,13 @@ impl Reporter {
         Ok(reporter)
     }
 
-    /// Whether a member of the completion is told: all are, unless the body is declared and leaves it out.
-    #[must_use]
-    pub fn tells(&self, members: &[&str]) -> bool {
-        let written = self.settings.body.as_ref().map(Value::to_string);
-        written.is_none_or(|text| members.iter().any(|m| text.contains(&format!("{{{{{m}}}}}"))))
-    }
-
     /// Tells the outcome. The id is the same in every repetition, so a call that may have happened is simply repeated.
     ///
     /// # Errors
     /// `Reject` when the platform refuses this report for good; else `Retry`.
     pub async fn report(&self, completion: &Completion) -> Result<(), CallError> {
         let call = self.call(completion).map_err(|words| CallError::reject("E-CONFIG", words))?;
-        let answer = self.client.send(call).await.map_err(CallError::of_a_read)?;
+        let answer = self.auth.send(&self.client, call).await.map_err(CallError::of_a_read)?;
         let status = answer.status;
         let taken = if self.settings.success.is_empty() { answer.is_success() } else { self.settings.success.contains(&status) };
         if taken || self.settings.already.contains(&status) {
@@ -169,7 +257,7 @@ impl Reporter {
     /// As the call.
     pub async fn probe(&self) -> Result<(), CallError> {
         let Some(url) = &self.settings.probe_url else { return Ok(()) };
-        let answer = self.client.send(self.auth.on(Call::new("GET", url))).await.map_err(CallError::of_a_read)?;
+        let answer = self.auth.send(&self.client, Call::new("GET", url)).await.map_err(CallError::of_a_read)?;
         if answer.is_success() {
             return Ok(());
         }
@@ -179,7 +267,7 @@ impl Reporter {
     fn call(&self, completion: &Completion) -> Result<Call, String> {
         let context = context(completion)?;
         let bytes = serde_json::to_vec(&self.body(&context)?).map_err(|e| e.to_string())?;
-        let mut call = self.auth.on(Call::new(self.settings.method.as_str(), self.url(&context)?));
+        let mut call = Call::new(self.settings.method.as_str(), self.url(&context)?);
         call.headers.extend(self.headers(&context)?);
         call = call.header(&self.settings.id_header, &completion.id);
         if let Some(secret) = &self.signing {
@@ -223,7 +311,12 @@ impl Reporter {
     }
 }
 
-fn context(completion: &Completion) -> Result<Value, String> {
+/// Two made-up completions, one with everything and one with as little as there can be.
+pub(super) fn samples() -> [Completion; 2] {
+    [sample(true), sample(false)]
+}
+
+pub(super) fn context(completion: &Completion) -> Result<Value, String> {
     serde_json::to_value(completion).map_err(|e| e.to_string())
 }
 

@@ -6,12 +6,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::cloud_events::CloudEventsSettings;
 use super::field::{Field, Pointer, items};
 use super::mapping::Mapping;
-use super::{EventContent, HookRefusal, SourceEvent, digest};
+use super::{EventContent, Handshake, HookRefusal, SourceEvent, digest};
 use crate::catalog::scheme::SchemeSettings;
-use crate::http::Inbound;
 use crate::http::signature::Scheme;
+use crate::http::{Inbound, Verified};
 use crate::model::Timestamp;
 
 /// `[webhook]`: how the platform's own messages are verified and taken apart.
@@ -26,6 +27,9 @@ pub struct WebhookSettings {
     /// Where the body holds a list of events; the mapping then starts at each of them.
     #[serde(default)]
     pub events: Option<Pointer>,
+    /// The messages are CloudEvents.
+    #[serde(default)]
+    pub cloud_events: Option<CloudEventsSettings>,
 }
 
 /// Verifies and reads webhooks.
@@ -34,19 +38,39 @@ pub struct Hook {
     scheme: Scheme,
     event_id: Option<Field>,
     events: Option<Pointer>,
+    cloud_events: Option<CloudEventsSettings>,
 }
 
 impl Hook {
     /// Resolves the secrets.
     ///
     /// # Errors
-    /// Words for people that name the variable, file or key at fault.
-    pub fn new(settings: &WebhookSettings, folder: &Path) -> Result<Self, String> {
+    /// The key at fault and words for people that name the variable, file or value.
+    pub fn new(settings: &WebhookSettings, folder: &Path) -> Result<Self, (&'static str, String)> {
+        if let Some(cloud_events) = &settings.cloud_events {
+            cloud_events.check().map_err(|words| ("cloud_events", words))?;
+            if settings.events.is_some() || settings.event_id.is_some() {
+                let words = "CloudEvents carry their own ids and batches: leave `events` and `event_id` out";
+                return Err(("cloud_events", words.to_owned()));
+            }
+        }
         Ok(Self {
-            scheme: settings.verify.resolve(folder)?,
+            scheme: settings.verify.resolve(folder).map_err(|words| ("verify", words))?,
             event_id: settings.event_id.clone(),
             events: settings.events.clone(),
+            cloud_events: settings.cloud_events.clone(),
         })
+    }
+
+    /// Verifies a message of which another reads the body.
+    pub(super) fn verify(&self, inbound: Inbound, now: Timestamp) -> Result<Verified, HookRefusal> {
+        Ok(self.scheme.verify(inbound, now)?)
+    }
+
+    /// What a sender's request for permission is answered.
+    #[must_use]
+    pub fn handshake(&self, origin: &str) -> Handshake {
+        self.cloud_events.as_ref().map_or(Handshake::NotTaken, |settings| settings.handshake(origin))
     }
 
     /// Verifies the message, then reads its events. Nothing of an unverified body is looked at.
@@ -55,12 +79,12 @@ impl Hook {
     /// The refusal, answered with 4xx.
     pub fn accept(&self, source: &str, map: &Mapping, inbound: Inbound, now: Timestamp) -> Result<Vec<SourceEvent>, HookRefusal> {
         let verified = self.scheme.verify(inbound, now)?;
+        if let Some(cloud_events) = &self.cloud_events {
+            return cloud_events.events(source, map, &verified);
+        }
         let raw = &verified.inbound().body;
         let text = std::str::from_utf8(raw).map_err(|_| HookRefusal::NotParseable("it is not UTF-8".to_owned()))?;
-        let document: Value = serde_json::from_str(text).map_err(|e| {
-            // Only the place: serde's own words may quote the body.
-            HookRefusal::NotParseable(format!("line {}, column {}", e.line(), e.column()))
-        })?;
+        let document: Value = serde_json::from_str(text).map_err(|e| HookRefusal::not_json(&e))?;
         let event_id = verified
             .delivery_id()
             .map(str::to_owned)
@@ -71,7 +95,10 @@ impl Hook {
 
     /// The events inside a message, where it holds a list of them.
     pub(super) fn listed<'a>(&self, document: &'a Value) -> Option<Vec<&'a Value>> {
-        items(document, self.events.as_ref()?.as_str())
+        match &self.events {
+            Some(pointer) => items(document, pointer.as_str()),
+            None => self.cloud_events.as_ref().and_then(|_| document.as_array()).map(|batch| batch.iter().collect()),
+        }
     }
 
     fn events(&self, source: &str, map: &Mapping, id: &str, document: &Value, text: &str) -> Vec<SourceEvent> {

@@ -15,12 +15,14 @@ use super::problem::{Code, Refused};
 use super::{WebState, Woken};
 use crate::flow::intake::IntakeError;
 use crate::flow::sync::HintError;
-use crate::http::Inbound;
+use crate::http::{ClientCertificate, Inbound};
 use crate::ledger::Recorded;
 use crate::model::Timestamp;
-use crate::source::HookRefusal;
+use crate::source::{Handshake, HookRefusal};
 
 type Peer = Option<Extension<ConnectInfo<SocketAddr>>>;
+/// The client certificate that our own listener verified.
+type Shown = Option<Extension<ClientCertificate>>;
 type Query = Asked<BTreeMap<String, String>>;
 
 fn inbound(
@@ -29,6 +31,7 @@ fn inbound(
     headers: &HeaderMap,
     body: &Bytes,
     peer: Peer,
+    shown: Shown,
     now: Timestamp,
 ) -> Inbound {
     Inbound {
@@ -41,7 +44,7 @@ fn inbound(
             .collect(),
         body: body.to_vec(),
         peer: peer.map(|Extension(ConnectInfo(peer))| peer.ip()),
-        client_certificate: None,
+        client_certificate: shown.map(|Extension(certificate)| certificate),
         received_at: now,
     }
 }
@@ -51,6 +54,7 @@ pub(super) async fn source(
     State(state): State<WebState>,
     Path(name): Path<String>,
     peer: Peer,
+    shown: Shown,
     Asked(query): Query,
     headers: HeaderMap,
     Raw(body): Raw,
@@ -59,27 +63,65 @@ pub(super) async fn source(
     let source = setup.sources.get(&name);
     let source = source.ok_or_else(|| Refused::new(Code::NoSuchSource, "there is no source of that name"))?;
     let now = state.clock.now();
-    let inbound = inbound(format!("/hooks/{name}"), query, &headers, &body, peer, now);
-    match crate::flow::intake::take(&*state.ledger, &**source, inbound, now).await {
-        Ok(results) => {
-            // A new order owes nobody a call yet.
-            let only_new = results.iter().all(|r| matches!(r, Recorded::New { .. } | Recorded::Repeat { .. }));
-            (state.wake)(if only_new { Woken::Orders } else { Woken::All });
-            if results.contains(&Recorded::Conflict) {
-                let words = "an event of this id came before with another body; it was not taken";
-                return Err(Refused::new(Code::EventConflict, words).with("results", results));
-            }
-            Ok((StatusCode::ACCEPTED, Json(json!({"results": results}))).into_response())
+    let inbound = inbound(format!("/hooks/{name}"), query, &headers, &body, peer, shown, now);
+    if source.takes_rows() {
+        let answers = crate::flow::intake::take_rows(&*state.ledger, &**source, inbound, now).await;
+        let answers = answers.map_err(|error| refused(&name, error))?;
+        (state.wake)(Woken::All);
+        return Ok((StatusCode::ACCEPTED, Json(json!({"rows": answers}))).into_response());
+    }
+    let results = crate::flow::intake::take(&*state.ledger, &**source, inbound, now).await;
+    let results = results.map_err(|error| refused(&name, error))?;
+    // A new order owes nobody a call yet.
+    let only_new = results.iter().all(|r| matches!(r, Recorded::New { .. } | Recorded::Repeat { .. }));
+    (state.wake)(if only_new { Woken::Orders } else { Woken::All });
+    if results.contains(&Recorded::Conflict) {
+        let words = "an event of this id came before with another body; it was not taken";
+        return Err(Refused::new(Code::EventConflict, words).with("results", results));
+    }
+    Ok((StatusCode::ACCEPTED, Json(json!({"results": results}))).into_response())
+}
+
+fn refused(source: &str, error: IntakeError) -> Refused {
+    match error {
+        IntakeError::Refused(HookRefusal::NotAuthentic(refusal)) => {
+            tracing::warn!(source, reason = %refusal, "a webhook was refused");
+            Refused::new(Code::NotAuthentic, refusal.to_string())
         }
-        Err(IntakeError::Refused(HookRefusal::NotAuthentic(refusal))) => {
-            tracing::warn!(source = name, reason = %refusal, "a webhook was refused");
-            Err(Refused::new(Code::NotAuthentic, refusal.to_string()))
+        IntakeError::Refused(HookRefusal::NoHook(_)) => {
+            Refused::new(Code::NotFound, "this source takes no webhooks: its file has no [webhook]")
         }
-        Err(IntakeError::Refused(HookRefusal::NoHook(_))) => {
-            Err(Refused::new(Code::NotFound, "this source takes no webhooks: its file has no [webhook]"))
+        IntakeError::Refused(refusal) => Refused::new(Code::NotReadable, refusal.to_string()),
+        IntakeError::Ledger(error) => error.into(),
+    }
+}
+
+/// A sender of CloudEvents asks whether it may deliver. Nothing is called back and nothing is believed of it.
+pub(super) async fn handshake(
+    State(state): State<WebState>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Refused> {
+    let setup = state.setup.load_full();
+    let source = setup.sources.get(&name);
+    let source = source.ok_or_else(|| Refused::new(Code::NoSuchSource, "there is no source of that name"))?;
+    let origin = headers.get("webhook-request-origin").and_then(|value| value.to_str().ok()).map(str::trim);
+    let origin = origin.filter(|origin| !origin.is_empty() && origin.len() <= 253);
+    let origin =
+        origin.ok_or_else(|| Refused::new(Code::BadRequest, "a handshake names its sender in `WebHook-Request-Origin`"))?;
+    match source.handshake(origin) {
+        Handshake::NotTaken => {
+            Err(Refused::new(Code::NotFound, "this source takes no handshake: its file has no [webhook.cloud_events]"))
         }
-        Err(IntakeError::Refused(refusal)) => Err(Refused::new(Code::NotReadable, refusal.to_string())),
-        Err(IntakeError::Ledger(error)) => Err(error.into()),
+        Handshake::Refused => {
+            tracing::warn!(source = name, "a handshake was refused: its origin is not in `origins`");
+            Err(Refused::new(Code::Origin, "this origin is not among those that the source's file names"))
+        }
+        Handshake::Granted { per_minute } => {
+            let rate = per_minute.map_or_else(|| "*".to_owned(), |rate| rate.to_string());
+            let granted = [("allow", "POST"), ("webhook-allowed-origin", origin), ("webhook-allowed-rate", &rate)];
+            Ok((StatusCode::OK, granted.map(|(name, value)| (name, value.to_owned()))).into_response())
+        }
     }
 }
 
@@ -88,13 +130,14 @@ pub(super) async fn desk(
     State(state): State<WebState>,
     Path(name): Path<String>,
     peer: Peer,
+    shown: Shown,
     Asked(query): Query,
     headers: HeaderMap,
     Raw(body): Raw,
 ) -> Result<Response, Refused> {
     let setup = state.setup.load_full();
     let desk = setup.desks.get(&name).ok_or_else(|| Refused::new(Code::NoSuchDesk, "there is no desk of that name"))?;
-    let inbound = inbound(format!("/hooks/desk/{name}"), query, &headers, &body, peer, state.clock.now());
+    let inbound = inbound(format!("/hooks/desk/{name}"), query, &headers, &body, peer, shown, state.clock.now());
     match crate::flow::sync::hint(&*state.ledger, &**desk, inbound, &*state.clock).await {
         Ok(tickets) => {
             (state.wake)(Woken::All);

@@ -14,6 +14,7 @@ pub mod problem;
 mod server;
 mod session;
 mod sign_in;
+mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,7 +34,8 @@ use crate::model::{Clock, Timestamp};
 
 pub use access::Reader;
 pub use api::document as openapi;
-pub use server::serve;
+pub use server::{serve, serve_tls};
+pub use tls::Tls;
 
 /// What a request may have made due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,7 +119,7 @@ const SMALL_BODY: usize = 64 * 1024;
 pub fn router(state: WebState) -> Router {
     let limit = state.setup.load().catalog.main.server.max_body_bytes;
     let hooks = Router::new()
-        .route("/hooks/{source}", post(hooks::source))
+        .route("/hooks/{source}", post(hooks::source).options(hooks::handshake))
         .route("/hooks/desk/{desk}", post(hooks::desk))
         .layer(DefaultBodyLimit::max(limit));
     let read = Router::new()

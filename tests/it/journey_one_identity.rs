@@ -29,7 +29,7 @@ fallback_admin_group = "access-desk"
 
 /// The bridge between its fakes, stepped by hand.
 struct Bed {
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
     clock: Arc<FakeClock>,
     oim: SandboxOneIdentity,
     jira: SandboxDesk,
@@ -76,7 +76,7 @@ impl Bed {
         catalog.main.ledger.url = format!("sqlite:{}", folder.path().join("ledger.db").display());
         let setup = bridge::setup(catalog, &time).unwrap();
         let bridge = Bridge::open(setup, time, false).await.unwrap();
-        Self { _folder: folder, clock, oim, jira, bridge, worker: Worker::new(), breakers: Breakers::default() }
+        Self { folder, clock, oim, jira, bridge, worker: Worker::new(), breakers: Breakers::default() }
     }
 
     async fn poll(&self) -> intake::Polled {
@@ -119,6 +119,13 @@ impl Bed {
 
     async fn states(&self) -> Vec<(String, String)> {
         self.rows().await.into_iter().map(|r| (r.operation, r.state)).collect()
+    }
+
+    /// The command, as an operator gives it.
+    async fn try_source(&self) -> std::process::Output {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_lastmile"));
+        command.args(["source", "try", "oim", "--config"]).arg(self.folder.path());
+        tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
     }
 
     async fn end(self) {
@@ -464,16 +471,7 @@ fn a_wrong_file_is_refused_with_its_place() {
 async fn a_source_is_tried_without_any_effect() {
     let bed = Bed::new("[approval]\n").await;
     bed.oim.state().order_approved(1, 1, None);
-    let config = bed._folder.path().to_owned();
-    let out = tokio::task::spawn_blocking(move || {
-        std::process::Command::new(env!("CARGO_BIN_EXE_lastmile"))
-            .args(["source", "try", "oim", "--config"])
-            .arg(&config)
-            .output()
-            .unwrap()
-    })
-    .await
-    .unwrap();
+    let out = bed.try_source().await;
     let said = String::from_utf8_lossy(&out.stdout);
     assert!(out.status.success(), "{said}{}", String::from_utf8_lossy(&out.stderr));
     for words in
@@ -486,16 +484,7 @@ async fn a_source_is_tried_without_any_effect() {
     assert_eq!((logins, logouts), (1, 1));
 
     bed.oim.faults().ignore_conditions.store(true, Ordering::SeqCst);
-    let config = bed._folder.path().to_owned();
-    let out = tokio::task::spawn_blocking(move || {
-        std::process::Command::new(env!("CARGO_BIN_EXE_lastmile"))
-            .args(["source", "try", "oim", "--config"])
-            .arg(&config)
-            .output()
-            .unwrap()
-    })
-    .await
-    .unwrap();
+    let out = bed.try_source().await;
     assert_eq!(out.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&out.stdout).contains("WRONG   conditions"), "{}", String::from_utf8_lossy(&out.stdout));
 }

@@ -17,7 +17,7 @@ use self::settings::{Api, Deployment, GroupAs, Settings, Webhook};
 use super::common::{Limits, Next, Page, Wire, no_witness, our_key, secret, text, walk};
 use super::{Changes, Desk, DeskInfo, Hint, Level, Preview, StatusAnswer};
 use crate::catalog::{ConfigFile, Problem, SecretRef};
-use crate::http::signature::{Encoding, HmacAlgorithm, Refusal, Scheme};
+use crate::http::signature::{Construction, Encoding, HmacAlgorithm, Refusal, Scheme};
 use crate::http::{Call, CallError, Inbound};
 use crate::model::Timestamp;
 use crate::model::finding::Finding;
@@ -103,14 +103,16 @@ fn scheme(file: &ConfigFile, folder: &Path, webhook: &Webhook) -> Result<Scheme,
     let id_header = Some("x-atlassian-webhook-identifier".to_owned());
     Ok(match webhook {
         Webhook::Signature(secrets) => Scheme::Hmac {
-            header: "x-hub-signature".to_owned(),
-            prefix: "sha256=".to_owned(),
-            algorithm: HmacAlgorithm::Sha256,
-            encoding: Encoding::Hex,
-            signed: "{body}".to_owned(),
-            timestamp_header: None,
-            tolerance_secs: 0,
-            id_header,
+            construction: Construction {
+                header: "x-hub-signature".to_owned(),
+                prefix: "sha256=".to_owned(),
+                algorithm: HmacAlgorithm::Sha256,
+                encoding: Encoding::Hex,
+                signed: "{body}".to_owned(),
+                timestamp_header: None,
+                tolerance_secs: 0,
+                id_header,
+            },
             secrets: all(&["webhook", "signature"], secrets)?,
         },
         Webhook::Token { header, secrets } => Scheme::Token {

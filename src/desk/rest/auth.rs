@@ -14,7 +14,7 @@ use super::place::{Place, Scene};
 use crate::catalog::{ConfigFile, Problem, SecretRef};
 use crate::desk::common::secret;
 use crate::desk::redact::Redaction;
-use crate::http::client::Body;
+use crate::http::oauth::Grant;
 use crate::http::verdict::by_status;
 use crate::http::{Call, CallError, HttpClient};
 
@@ -221,14 +221,13 @@ impl Session {
 /// The token request of client credentials.
 pub(super) fn token_call(settings: &AuthSettings, client_secret: &SecretString) -> Option<Call> {
     let AuthSettings::ClientCredentials { token_url, client_id, scope, form, .. } = settings else { return None };
-    let mut pairs = vec![
-        ("grant_type".to_owned(), "client_credentials".to_owned()),
-        ("client_id".to_owned(), client_id.clone()),
-        ("client_secret".to_owned(), client_secret.expose_secret().to_owned()),
-    ];
-    pairs.extend(scope.iter().map(|s| ("scope".to_owned(), s.clone())));
-    pairs.extend(form.clone());
-    let mut call = Call::new("POST", token_url.clone()).header("accept", "application/json");
-    call.body = Body::Form(pairs);
-    Some(call)
+    let grant = Grant {
+        token_url: token_url.clone(),
+        client_id: client_id.clone(),
+        client_secret: client_secret.clone(),
+        scope: scope.clone(),
+        form: form.clone(),
+        basic: false,
+    };
+    Some(grant.request())
 }

@@ -18,7 +18,7 @@ use self::shape::{COLUMNS, Meaning, column};
 use super::common::{Auth, Limits, Next, Page, Reply, Wire, no_witness, our_key, secret, text, walk};
 use super::{Changes, Desk, DeskInfo, Hint, Level, Preview, StatusAnswer};
 use crate::catalog::{ConfigFile, Problem, SecretRef};
-use crate::http::signature::{Encoding, HmacAlgorithm, Refusal, Scheme};
+use crate::http::signature::{Construction, Encoding, HmacAlgorithm, Refusal, Scheme};
 use crate::http::{Call, CallError, Inbound};
 use crate::model::Timestamp;
 use crate::model::finding::Finding;
@@ -116,14 +116,16 @@ fn scheme(file: &ConfigFile, folder: &Path, webhook: &Webhook) -> Result<Scheme,
     };
     Ok(match webhook {
         Webhook::Hmac { header, timestamp_header, secrets } => Scheme::Hmac {
-            header: header.to_lowercase(),
-            prefix: String::new(),
-            algorithm: HmacAlgorithm::Sha256,
-            encoding: Encoding::Base64,
-            signed: "{timestamp}.{body}".to_owned(),
-            timestamp_header: Some(timestamp_header.to_lowercase()),
-            tolerance_secs: 300,
-            id_header: None,
+            construction: Construction {
+                header: header.to_lowercase(),
+                prefix: String::new(),
+                algorithm: HmacAlgorithm::Sha256,
+                encoding: Encoding::Base64,
+                signed: "{timestamp}.{body}".to_owned(),
+                timestamp_header: Some(timestamp_header.to_lowercase()),
+                tolerance_secs: 300,
+                id_header: None,
+            },
             secrets: all(&["webhook", "hmac", "secrets"], secrets)?,
         },
         Webhook::Token { header, secrets } => Scheme::Token {

@@ -78,11 +78,14 @@ async fn retry(tx: &mut SqliteConnection, errand: Id, actor: &str, now: Timestam
     Ok(Acted::Done)
 }
 
-/// Errands go again. A create that may have made a ticket goes to its witnesses, never straight to the desk.
+/// Errands go again. A create that may have made a ticket goes to its witnesses, never straight to the desk; so does a
+/// comment that may be there, unless only a person can look for it: whoever asks for another try has looked.
 async fn try_again(tx: &mut SqliteConnection, which: &'static str, id: i64, now: Timestamp) -> LedgerResult<()> {
     let sql = format!(
         "UPDATE errand SET due_at = $2, failures = 0, misses = 0, state = CASE WHEN kind = 'create' AND EXISTS
-            (SELECT 1 FROM ticket AS t WHERE t.id = errand.ticket_id AND t.state = 'unclear') THEN 'unclear' ELSE 'ready' END
+            (SELECT 1 FROM ticket AS t WHERE t.id = errand.ticket_id AND t.state = 'unclear') THEN 'unclear'
+            WHEN kind = 'comment' AND state = 'parked' AND quiet_until IS NOT NULL AND COALESCE(code, '') <> '{UNSEARCHABLE}' THEN 'unclear'
+            ELSE 'ready' END
          WHERE {which}"
     );
     sqlx::query(sqlx::AssertSqlSafe(sql)).bind(id).bind(now.0).execute(tx).await?;

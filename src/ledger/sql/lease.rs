@@ -207,8 +207,8 @@ async fn write_attempts(
     Ok(())
 }
 
-/// An errand that the ledger itself cannot read.
-const E_LEDGER: &str = "E-LEDGER";
+/// What the ledger itself cannot read.
+pub(super) const E_LEDGER: &str = "E-LEDGER";
 
 /// Draft, reference and number of a ticket.
 type TicketText = (Option<String>, Option<String>, Option<String>);
@@ -247,7 +247,11 @@ async fn load_or_set_aside(
 ) -> LedgerResult<Option<Load>> {
     let ticket = claim.ticket_id.and_then(|id| tickets.get(&id));
     match load(tx, claim, ticket).await {
-        Ok(load) => Ok(Some(load)),
+        Ok(Some(load)) => Ok(Some(load)),
+        Ok(None) => {
+            let_go(tx, claim, now).await?;
+            Ok(None)
+        }
         Err(LedgerError::Corrupt(words)) => {
             set_aside(tx, claim, &words, now).await?;
             Ok(None)
@@ -256,25 +260,40 @@ async fn load_or_set_aside(
     }
 }
 
-async fn load(tx: &mut SqliteConnection, claim: &Claim, ticket: Option<&TicketText>) -> LedgerResult<Load> {
-    match (claim.kind.as_str(), claim.ticket_id, claim.assignment) {
+/// `None`: a report that would be untrue now.
+async fn load(tx: &mut SqliteConnection, claim: &Claim, ticket: Option<&TicketText>) -> LedgerResult<Option<Load>> {
+    let load = match (claim.kind.as_str(), claim.ticket_id, claim.assignment) {
         ("report", _, Some(assignment)) => {
-            Ok(Load::Report { assignment_id: Id(assignment), completion: Box::new(completion(tx, assignment, claim).await?) })
+            let told = completion(tx, assignment, claim).await?;
+            return Ok(told.map(|c| Load::Report { assignment_id: Id(assignment), completion: Box::new(c) }));
         }
         ("create", Some(ticket_id), _) => {
             let draft =
                 ticket.and_then(|t| t.0.as_deref()).ok_or_else(|| LedgerError::Corrupt("its draft is gone".to_owned()))?;
-            Ok(Load::Create { ticket_id: Id(ticket_id), draft: Box::new(document::<Draft>(draft)?) })
+            Load::Create { ticket_id: Id(ticket_id), draft: Box::new(document::<Draft>(draft)?) }
         }
         (_, Some(ticket_id), _) => {
             let body = claim.body.as_deref().ok_or_else(|| LedgerError::Corrupt("its text is gone".to_owned()))?;
             let (id, number) = ticket
                 .and_then(|t| Some((t.1.clone()?, t.2.clone()?)))
                 .ok_or_else(|| LedgerError::Corrupt("its ticket was never filed".to_owned()))?;
-            Ok(Load::Amend { ticket_id: Id(ticket_id), ticket: TicketRef { id, number }, change: document(body)? })
+            Load::Amend { ticket_id: Id(ticket_id), ticket: TicketRef { id, number }, change: document(body)? }
         }
-        _ => Err(LedgerError::Corrupt("it belongs to nothing".to_owned())),
-    }
+        _ => return Err(LedgerError::Corrupt("it belongs to nothing".to_owned())),
+    };
+    Ok(Some(load))
+}
+
+/// A report that was under way when its ticket was opened again: the next closing has its own.
+async fn let_go(tx: &mut SqliteConnection, claim: &Claim, now: Timestamp) -> LedgerResult<()> {
+    sqlx::query("UPDATE errand SET state = 'dropped', lease_until = NULL, done_at = $2 WHERE id = $1")
+        .bind(claim.id)
+        .bind(now.0)
+        .execute(&mut *tx)
+        .await?;
+    let cause = "the ticket was opened again before it was known whether the report had arrived";
+    let moves: Vec<Move> = claim.assignment.map(|a| Move::ours(a, None, "dropped", now).cause(cause)).into_iter().collect();
+    journal::apply(tx, &moves, now).await
 }
 
 async fn set_aside(tx: &mut SqliteConnection, claim: &Claim, words: &str, now: Timestamp) -> LedgerResult<()> {
@@ -299,6 +318,7 @@ struct Told {
     operation: String,
     application_id: String,
     outcome: Option<String>,
+    overtaken: bool,
     state: String,
     closed_at: Option<i64>,
     withdrawn_at: Option<i64>,
@@ -313,22 +333,22 @@ struct Told {
     closer_mail: Option<String>,
 }
 
-/// Everything to tell the platform, the same however often it is told.
-async fn completion(tx: &mut SqliteConnection, id: i64, claim: &Claim) -> LedgerResult<Completion> {
+/// Everything to tell the platform, the same however often it is told; `None` where the closing it is about no longer
+/// stands.
+async fn completion(tx: &mut SqliteConnection, id: i64, claim: &Claim) -> LedgerResult<Option<Completion>> {
     let told: Told = sqlx::query_as(
         "SELECT a.external_id, a.natural_key, a.operation, a.application_id, a.outcome, a.state, a.closed_at, a.withdrawn_at, i.document,
-                t.desk, t.ref_number, t.url, t.words, t.resolution, p.external_id AS closer_id, p.name AS closer_name, p.email AS closer_mail
+                t.desk, t.ref_number, t.url, t.words, t.resolution, p.external_id AS closer_id, p.name AS closer_name, p.email AS closer_mail,
+                EXISTS (SELECT 1 FROM errand AS n WHERE n.assignment_id = a.id AND n.kind = 'report' AND n.id > $2) AS overtaken
          FROM assignment AS a LEFT JOIN inbox AS i ON i.id = a.document_id LEFT JOIN ticket AS t ON t.id = a.ticket_id
          LEFT JOIN person AS p ON p.hash = t.closed_by WHERE a.id = $1",
     )
     .bind(id)
+    .bind(claim.id)
     .fetch_one(tx)
     .await?;
-    let outcome = told
-        .outcome
-        .as_deref()
-        .and_then(Outcome::parse)
-        .ok_or_else(|| LedgerError::Corrupt("a report without outcome".to_owned()))?;
+    let Some(outcome) = told.outcome.as_deref().filter(|_| !told.overtaken) else { return Ok(None) };
+    let outcome = Outcome::parse(outcome).ok_or_else(|| LedgerError::Corrupt(format!("outcome `{outcome}`")))?;
     let operation =
         Operation::parse(&told.operation).ok_or_else(|| LedgerError::Corrupt(format!("operation `{}`", told.operation)))?;
     // The document proves readable here rather than at the platform.
@@ -348,7 +368,7 @@ async fn completion(tx: &mut SqliteConnection, id: i64, claim: &Claim) -> Ledger
     // The report is owed from the moment we learned of the closing.
     let seen_at = Timestamp(claim.made_at);
     let closed_at = told.closed_at.map(Timestamp);
-    Ok(Completion {
+    Ok(Some(Completion {
         id: claim.mark.clone(),
         external_id: told.external_id,
         natural_key: told.natural_key,
@@ -366,7 +386,7 @@ async fn completion(tx: &mut SqliteConnection, id: i64, claim: &Claim) -> Ledger
         seen_at,
         closed_at_iso: closed_at.map(Timestamp::iso),
         seen_at_iso: seen_at.iso(),
-    })
+    }))
 }
 
 /// Keeps the natural key's form in one place with its writers.

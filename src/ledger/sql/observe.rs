@@ -45,22 +45,34 @@ fn held_of(rows: Vec<HeldRow>) -> Vec<Held> {
         .collect()
 }
 
-/// Longest unchecked first.
+/// Longest unchecked first. Some of those the desk no longer showed are among them: a right that our account lost and
+/// got back shows them again, and what happened meanwhile may lie before the mark.
 pub(in crate::ledger) async fn tickets_to_check(
     pool: &SqlitePool,
     desk: &str,
     before: Timestamp,
     limit: usize,
 ) -> LedgerResult<Vec<Held>> {
-    let found: Vec<HeldRow> = sqlx::query_as(select_held!(
+    // Few, and found through their orders, which wait for a person.
+    let mut found: Vec<HeldRow> = sqlx::query_as(select_held!(
+        "WHERE id IN (SELECT ticket_id FROM assignment WHERE parked_at IS NOT NULL AND parked_code = 'E-GONE')
+            AND desk = $1 AND state = 'gone' AND checked_at < $2 AND ref_id IS NOT NULL ORDER BY checked_at LIMIT $3"
+    ))
+    .bind(desk)
+    .bind(before.0)
+    .bind(i64::try_from(limit / 4).unwrap_or(i64::MAX))
+    .fetch_all(pool)
+    .await?;
+    let open: Vec<HeldRow> = sqlx::query_as(select_held!(
         "WHERE desk = $1 AND state = 'open' AND checked_at < $2 AND (checked_at <> 1 OR $2 <= 2) AND ref_id IS NOT NULL
          ORDER BY checked_at LIMIT $3"
     ))
     .bind(desk)
     .bind(before.0)
-    .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+    .bind(i64::try_from(limit - found.len()).unwrap_or(i64::MAX))
     .fetch_all(pool)
     .await?;
+    found.extend(open);
     Ok(held_of(found))
 }
 
@@ -361,6 +373,15 @@ impl Observed {
     async fn reopen(&mut self, tx: &mut SqliteConnection, at: Timestamp) -> LedgerResult<()> {
         self.each(Some(State::Rework), "reopened", "the ticket was opened again", at, &json!({"ticket": self.ticket.ref_number}));
         let ids: Vec<i64> = self.items.iter().map(|i| i.id).collect();
+        // A report that was refused is dropped below: nobody needs to look at it any more.
+        sqlx::query(
+            "UPDATE assignment SET parked_at = NULL, parked_code = NULL, parked_reason = NULL
+             WHERE id IN (SELECT value FROM json_each($1)) AND EXISTS (SELECT 1 FROM errand AS e
+                WHERE e.assignment_id = assignment.id AND e.kind = 'report' AND e.state = 'parked')",
+        )
+        .bind(rows(&ids)?)
+        .execute(&mut *tx)
+        .await?;
         // A report that was not sent yet would be untrue now.
         sqlx::query(
             "UPDATE errand SET state = 'dropped', reason = 'the ticket was opened again before it was sent'

@@ -7,8 +7,9 @@ use sqlx::{SqliteConnection, SqlitePool};
 
 use super::super::{Decision, LedgerError, LedgerResult, PlanAction, TicketPlan, ToPlan};
 use super::journal::{self, Heads, Move, write_moves};
+use super::lease::E_LEDGER;
 use super::record::drop_unsent;
-use super::settle::after;
+use super::settle::{after, park};
 use super::{Shared, document, gathered, recovery, rows};
 use crate::model::{Assignment, Id, Outcome, Person, State, Timestamp};
 
@@ -29,9 +30,10 @@ const CANDIDATES: &str = "
 
 type Candidate = (i64, String, i64, i64, Option<String>, i64, Option<String>);
 
-/// Assignments that want a plan now.
-pub(in crate::ledger) async fn to_plan(pool: &SqlitePool, now: Timestamp, limit: usize) -> LedgerResult<Vec<ToPlan>> {
+/// Assignments that want a plan now, and those whose order cannot be read.
+pub(in crate::ledger) async fn to_plan(pool: &SqlitePool, now: Timestamp, limit: usize) -> LedgerResult<(Vec<ToPlan>, Vec<i64>)> {
     let mut out: Vec<ToPlan> = Vec::new();
+    let mut unreadable = Vec::new();
     for revocation in [1, 0] {
         let left = limit.saturating_sub(out.len());
         if left == 0 {
@@ -44,11 +46,14 @@ pub(in crate::ledger) async fn to_plan(pool: &SqlitePool, now: Timestamp, limit:
             .fetch_all(pool)
             .await?;
         for (id, state, revision, received_at, text, cycle, lane_ticket) in found {
-            let text = text.ok_or_else(|| LedgerError::Corrupt(format!("assignment {} has no document", Id(id))))?;
+            let Some(Ok(assignment)) = text.as_deref().map(document::<Assignment>) else {
+                unreadable.push(id);
+                continue;
+            };
             out.push(ToPlan {
                 id: Id(id),
                 state: State::parse(&state).ok_or_else(|| LedgerError::Corrupt(format!("state `{state}`")))?,
-                assignment: document::<Assignment>(&text)?,
+                assignment,
                 revision,
                 received_at: Timestamp(received_at),
                 cycle,
@@ -56,7 +61,19 @@ pub(in crate::ledger) async fn to_plan(pool: &SqlitePool, now: Timestamp, limit:
             });
         }
     }
-    Ok(out)
+    Ok((out, unreadable))
+}
+
+/// Orders that cannot be read wait for a person, and keep no other from being planned.
+pub(in crate::ledger) async fn set_aside(tx: &mut SqliteConnection, unreadable: &[i64], now: Timestamp) -> LedgerResult<()> {
+    let reason = "its order cannot be read: it was erased, or is damaged";
+    for id in unreadable {
+        tracing::error!(assignment = %Id(*id), reason, "an order cannot be planned; it waits for a person");
+        let step = Move::ours(*id, None, "parked", now).cause(format!("{E_LEDGER}: {reason}"));
+        journal::apply(tx, &[step], now).await?;
+        park(tx, &[json!({"id": id, "at": now, "code": E_LEDGER, "reason": reason})]).await?;
+    }
+    Ok(())
 }
 
 /// Carries decisions out; those overtaken by a change are void and come again.

@@ -28,6 +28,8 @@ struct Row {
     life: Option<String>,
     outcome: Option<String>,
     withdrawn_at: Option<i64>,
+    /// A report of a later closing is owed, or told already.
+    overtaken: i64,
     /// The order was taken back or changed since its ticket was planned.
     late: Option<i64>,
     chain_seq: Option<i64>,
@@ -49,9 +51,14 @@ impl Row {
         self.is_create() && self.withdrawn_at.is_some()
     }
 
+    /// It is certain that a refused or failed call made no ticket; a witness that refuses to answer is certain of nothing.
+    fn was_sent(&self) -> bool {
+        self.state == "sending"
+    }
+
     /// A report whose ticket was opened again while it was under way: it would be untrue now.
     fn is_untrue_report(&self) -> bool {
-        self.kind == "report" && self.outcome.is_none()
+        self.kind == "report" && (self.outcome.is_none() || self.overtaken == 1)
     }
 
     fn lives(&self, state: State) -> bool {
@@ -92,7 +99,9 @@ pub(in crate::ledger) async fn settle(
                 'ticket_id', e.ticket_id, 'assignment_id', e.assignment_id, 'ref_id', t.ref_id, 'ref_number', t.ref_number,
                 'shape', t.shape, 'life', a.state, 'outcome', a.outcome, 'withdrawn_at', a.withdrawn_at,
                 'late', a.withdrawn_at IS NOT NULL OR a.revision > ti.revision,
-                'chain_seq', a.chain_seq, 'chain_head', a.chain_head))
+                'chain_seq', a.chain_seq, 'chain_head', a.chain_head,
+                 'overtaken', CASE WHEN e.kind = 'report' THEN EXISTS (SELECT 1 FROM errand AS n
+                     WHERE n.assignment_id = e.assignment_id AND n.kind = 'report' AND n.id > e.id) ELSE 0 END))
          FROM errand AS e LEFT JOIN ticket AS t ON t.id = e.ticket_id LEFT JOIN assignment AS a ON a.id = e.assignment_id
               LEFT JOIN ticket_item AS ti ON ti.ticket_id = e.ticket_id AND ti.assignment_id = e.assignment_id
          WHERE e.id IN (SELECT value FROM json_each($1))",
@@ -140,7 +149,8 @@ impl Writes {
         match how {
             End::Filed(created) => self.filed(row, created, end.at),
             End::Done => self.done(row, end.at),
-            End::Retry { .. } | End::Park { .. } | End::Clear if row.is_moot_create() => self.never_sent(row, end.at),
+            End::Park { .. } if row.is_moot_create() && row.was_sent() => self.never_sent(row, end.at),
+            End::Retry { .. } | End::Clear if row.is_moot_create() => self.never_sent(row, end.at),
             End::Retry { .. } | End::Park { .. } | End::Clear | End::Miss { .. } if row.is_untrue_report() => {
                 self.untrue(row, end.at)
             }
@@ -191,7 +201,7 @@ impl Writes {
     fn done(&mut self, row: &Row, at: Timestamp) {
         self.errands.push(json!({"id": row.id, "state": "done", "due": at, "done": at}));
         let Some(assignment) = row.assignment_id else { return };
-        if row.kind == "report" && !(row.lives(State::Closed) || row.lives(State::Superseded)) {
+        if row.kind == "report" && (row.overtaken == 1 || !(row.lives(State::Closed) || row.lives(State::Superseded))) {
             // Opened again (or ordered anew) while the call was under way: another report follows its next closing.
             let cause = "the platform has the outcome of an earlier closing";
             self.moves.push(Move::ours(assignment, None, "reported", at).cause(cause));

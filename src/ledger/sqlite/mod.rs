@@ -263,7 +263,15 @@ impl Ledger for SqliteLedger {
     }
 
     async fn to_plan(&self, now: Timestamp, limit: usize) -> LedgerResult<Vec<ToPlan>> {
-        sql::planning::to_plan(&self.readers, now, limit).await
+        let (orders, unreadable) = sql::planning::to_plan(&self.readers, now, limit).await?;
+        if !unreadable.is_empty() {
+            self.write(move |tx| {
+                let unreadable = unreadable.clone();
+                Box::pin(async move { sql::planning::set_aside(tx, &unreadable, now).await })
+            })
+            .await?;
+        }
+        Ok(orders)
     }
 
     async fn plan(&self, decisions: Vec<Decision>, now: Timestamp) -> LedgerResult<usize> {

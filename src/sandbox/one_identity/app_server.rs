@@ -104,11 +104,8 @@ async fn method(
     headers: HeaderMap,
     Json(body): Json<Value>,
 ) -> Response {
-    if !app.is_let_in(cookie(&headers, "ss-id")) {
-        return StatusCode::UNAUTHORIZED.into_response();
-    }
-    if !exists(&app, &table, &key) {
-        return StatusCode::NOT_FOUND.into_response();
+    if let Some(refused) = refused(&app, &headers, &table, &key) {
+        return refused.into_response();
     }
     let given = &body["parameters"];
     let (Some(by), Some(granted), Some(reason)) = (given[0].as_str(), given[1].as_bool(), given[2].as_str()) else {
@@ -126,11 +123,8 @@ async fn event(
     headers: HeaderMap,
     Json(body): Json<Value>,
 ) -> Response {
-    if !app.is_let_in(cookie(&headers, "ss-id")) {
-        return StatusCode::UNAUTHORIZED.into_response();
-    }
-    if !exists(&app, &table, &key) {
-        return StatusCode::NOT_FOUND.into_response();
+    if let Some(refused) = refused(&app, &headers, &table, &key) {
+        return refused.into_response();
     }
     app.effect(|| {
         app.state.raise(Raised { object: (table, key), event: name, parameters: body["parameters"].clone() });
@@ -138,6 +132,11 @@ async fn event(
     })
 }
 
-fn exists(app: &App, table: &str, key: &str) -> bool {
-    app.state.lock().tables.get(table).is_some_and(|rows| rows.contains_key(key))
+/// Why a call on an object is not let through.
+fn refused(app: &App, headers: &HeaderMap, table: &str, key: &str) -> Option<StatusCode> {
+    if !app.is_let_in(cookie(headers, "ss-id")) {
+        return Some(StatusCode::UNAUTHORIZED);
+    }
+    let exists = app.state.lock().tables.get(table).is_some_and(|rows| rows.contains_key(key));
+    (!exists).then_some(StatusCode::NOT_FOUND)
 }

@@ -42,6 +42,12 @@ use crate::model::Timestamp;
 use crate::model::completion::Completion;
 use crate::model::finding::Finding;
 
+/// JSON Schema of a file with `kind = "one_identity"`.
+#[must_use]
+pub fn schema() -> schemars::Schema {
+    schemars::schema_for!(OneIdentityFile)
+}
+
 /// How lastmile works with the platform.
 #[derive(Debug)]
 enum Way {

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use schemars::JsonSchema;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -14,7 +15,7 @@ use crate::http::HttpClient;
 use crate::http::client::ClientSettings;
 
 /// The file. Exactly one of `approval`, `queue` and `assignments` says how lastmile works with the platform.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct OneIdentityFile {
     /// `one_identity`.
@@ -39,6 +40,7 @@ pub(super) struct OneIdentityFile {
     pub(super) joins: Option<Vec<Join>>,
     /// Fields of the mapping that differ from the built-in ones.
     #[serde(default)]
+    #[schemars(with = "std::collections::BTreeMap<String, Value>")]
     pub(super) mapping: toml::Table,
 }
 
@@ -47,14 +49,14 @@ fn schedule() -> String {
 }
 
 /// A message that is verified, and only means "look now".
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct HintSettings {
     pub(super) verify: SchemeSettings,
 }
 
 /// One of the platform's servers.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ServerSettings {
     /// `https://idm.example.com/AppServer` or `https://idm.example.com/ApiServer`, without what follows.
@@ -152,7 +154,7 @@ impl ServerSettings {
 }
 
 /// Requests that wait at the step "approvals to be made externally".
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ApprovalSettings {
     pub(super) table: String,
@@ -191,7 +193,7 @@ impl Default for ApprovalSettings {
 }
 
 /// Where the decisions of a request are kept.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct HistorySettings {
     /// Off: no times of approval, and a request that comes by a second time is not told from the first.
@@ -229,7 +231,7 @@ impl Default for HistorySettings {
 }
 
 /// How a decision is given.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct DecideSettings {
     pub(super) by: DecideBy,
@@ -250,7 +252,7 @@ pub(super) struct DecideSettings {
 }
 
 /// See [`DecideSettings`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum DecideBy {
     Method,
@@ -273,7 +275,7 @@ impl Default for DecideSettings {
 }
 
 /// Pending changes of target systems without a connector.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct QueueSettings {
     /// Only these target systems (`UID_UCIRoot`); none: all.
@@ -290,7 +292,7 @@ impl Default for QueueSettings {
 }
 
 /// A table of assignments.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AssignmentsSettings {
     /// `ADSAccountInADSGroup`.
@@ -334,7 +336,7 @@ fn max_removals() -> usize {
 }
 
 /// An event on an object that outlives the assignment.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ReportEvent {
     pub(super) event: String,
@@ -346,7 +348,7 @@ pub(super) struct ReportEvent {
 }
 
 /// An object to read beside each row.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Join {
     /// Where its key stands: `/values/UID_PersonOrdered`, or below an earlier join.

@@ -103,6 +103,13 @@ async fn the_order_of_one_object_is_kept() {
         let lanes: BTreeSet<String> =
             rows.iter().map(|r| format!("{}{:?}{:?}", r.application_id, r.entitlement, r.beneficiary)).collect();
         assert_eq!(lanes.len(), 1, "{kind:?}: all in one lane");
+        if kind == Kind::Queue {
+            let early = bench.source.report(&bench.completion(&placed[1].1, Outcome::Fulfilled).await).await;
+            assert!(matches!(early, Err(CallError::Retry { code: "E-ORDER", .. })), "{early:?}");
+            bench.tell(&bench.completion(&placed[0].1, Outcome::Fulfilled).await).await.unwrap();
+            bench.tell(&bench.completion(&placed[1].1, Outcome::Fulfilled).await).await.unwrap();
+            assert_eq!(bench.held(&placed[1].1), [true]);
+        }
     }
 }
 

@@ -287,3 +287,126 @@ async fn a_repeated_report_says_the_very_same() {
     assert_eq!(bed.state(id).await, "reported");
     bed.chains_hold().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_witness_that_refuses_to_answer_ends_no_order_that_was_taken_back() {
+    let bed = bed().await;
+    let (id, sent) = bed.sending("e1", order("1", Operation::Grant)).await;
+    assert!(bed.settle(&sent, NOW, unclear(NOW)).await);
+    bed.record(vec![taken_back("w1", "1")]).await;
+    let asked = bed.lease("desk/desk", NOW.plus_secs(1)).await;
+    assert!(bed.settle(&asked[0], NOW.plus_secs(1), parked("E-UNSEARCHABLE")).await);
+    assert_eq!(bed.state(id).await, "unclear", "its ticket may be there, and somebody may work on it");
+    assert!(bed.tells(NOW.plus_secs(2)).await.is_empty());
+    let is = Action::TicketIs { errand: sent.id, ref_id: "7".to_owned(), ref_number: "IAM-7".to_owned() };
+    assert_eq!(bed.acts(is).await, Acted::Done);
+    let told = bed.lease("desk/desk", NOW.plus_secs(200)).await;
+    assert!(matches!(told[0].load, Load::Amend { .. }), "the ticket hears that the order was taken back");
+    bed.chains_hold().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unclear_report_of_a_closing_that_no_longer_stands_is_let_go() {
+    let bed = bed().await;
+    let grant = order("1", Operation::Grant);
+    let key = key_of(&grant);
+    let (_, row) = bed.opened("e1", grant, "IAM-1").await;
+    let reopened = || Observation::Seen { ticket_id: row, status: Box::new(status("IAM-1", &key, Category::Open, None)) };
+    bed.ledger.observe(vec![closed(row, "IAM-1", &key, Outcome::NotPossible)], NOW.plus_secs(1)).await.unwrap();
+    let first = bed.tells(NOW.plus_secs(2)).await.remove(0).0;
+    bed.ledger.observe(vec![reopened()], NOW.plus_secs(3)).await.unwrap();
+    // The process stops: the lease runs out.
+    assert!(bed.tells(NOW.plus_secs(60)).await.is_empty());
+    assert_eq!(bed.text("SELECT COUNT(*) FROM assignment WHERE parked_at IS NOT NULL").await, "0", "nobody needs to look");
+    bed.ledger.observe(vec![closed(row, "IAM-1", &key, Outcome::Fulfilled)], NOW.plus_secs(70)).await.unwrap();
+    let told = bed.tells(NOW.plus_secs(71)).await;
+    assert_eq!((told.len(), told[0].1), (1, Outcome::Fulfilled));
+    assert_ne!(told[0].0.mark, first.mark);
+    bed.chains_hold().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_answer_to_an_earlier_report_does_not_stand_for_a_later_one() {
+    for end in [End::Done, again(NOW.plus_secs(9))] {
+        let bed = bed().await;
+        let grant = order("1", Operation::Grant);
+        let key = key_of(&grant);
+        let (id, row) = bed.opened("e1", grant, "IAM-1").await;
+        let reopened = || Observation::Seen { ticket_id: row, status: Box::new(status("IAM-1", &key, Category::Open, None)) };
+        bed.ledger.observe(vec![closed(row, "IAM-1", &key, Outcome::NotPossible)], NOW.plus_secs(1)).await.unwrap();
+        let first = bed.tells(NOW.plus_secs(2)).await.remove(0).0;
+        bed.ledger.observe(vec![reopened()], NOW.plus_secs(3)).await.unwrap();
+        bed.ledger.observe(vec![closed(row, "IAM-1", &key, Outcome::Fulfilled)], NOW.plus_secs(4)).await.unwrap();
+        assert!(bed.settle(&first, NOW.plus_secs(5), end).await);
+        assert_eq!(bed.state(id).await, "closed", "its outcome is not told yet");
+        let told = bed.tells(NOW.plus_secs(10)).await;
+        assert_eq!((told.len(), told[0].1), (1, Outcome::Fulfilled));
+        assert!(bed.settle(&told[0].0, NOW.plus_secs(11), End::Done).await);
+        assert_eq!(bed.state(id).await, "reported");
+        bed.chains_hold().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_comment_that_may_be_there_is_looked_for_before_it_is_sent_again() {
+    for (code, step) in [("E-RIGHTS", Step::Witness), ("E-UNSEARCHABLE", Step::Send)] {
+        let bed = bed().await;
+        let grant = order("1", Operation::Grant);
+        let (id, _) = bed.opened("e1", grant.clone(), "IAM-1").await;
+        bed.record(vec![takes("e2", Assignment { priority: 2, ..grant })]).await;
+        let comment = bed.lease("desk/desk", NOW.plus_secs(1)).await;
+        assert!(bed.settle(&comment[0], NOW.plus_secs(1), unclear(NOW)).await);
+        let asked = bed.lease("desk/desk", NOW.plus_secs(2)).await;
+        assert!(bed.settle(&asked[0], NOW.plus_secs(2), parked(code)).await);
+        assert_eq!(bed.acts(Action::Unpark { assignment: id }).await, Acted::Done);
+        assert_eq!(bed.lease("desk/desk", NOW.plus_secs(101)).await[0].step, step, "{code}");
+        bed.chains_hold().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ticket_that_was_hidden_is_looked_at_again() {
+    let bed = bed().await;
+    let grant = order("1", Operation::Grant);
+    let key = key_of(&grant);
+    let (id, row) = bed.opened("e1", grant, "IAM-1").await;
+    bed.ledger.observe(vec![Observation::Gone { ticket_id: row }], NOW.plus_secs(5)).await.unwrap();
+    assert!(bed.ledger.tickets_to_check("desk", NOW.plus_secs(5), 20).await.unwrap().is_empty(), "not at once");
+    let held = bed.ledger.tickets_to_check("desk", NOW.plus_secs(900), 20).await.unwrap();
+    assert_eq!(held.iter().map(|h| h.id).collect::<Vec<_>>(), [row]);
+    bed.ledger.observe(vec![closed(row, "IAM-1", &key, Outcome::Fulfilled)], NOW.plus_secs(901)).await.unwrap();
+    assert_eq!(bed.state(id).await, "closed");
+    assert_eq!(bed.text("SELECT COUNT(*) FROM assignment WHERE parked_at IS NOT NULL").await, "0");
+    bed.chains_hold().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_report_waits_for_nobody_when_its_ticket_is_opened_again() {
+    let bed = bed().await;
+    let grant = order("1", Operation::Grant);
+    let key = key_of(&grant);
+    let (id, row) = bed.opened("e1", grant, "IAM-1").await;
+    bed.ledger.observe(vec![closed(row, "IAM-1", &key, Outcome::Fulfilled)], NOW.plus_secs(1)).await.unwrap();
+    let told = bed.tells(NOW.plus_secs(2)).await;
+    assert!(bed.settle(&told[0].0, NOW.plus_secs(2), parked("E-REFUSED")).await);
+    assert_eq!(bed.text("SELECT parked_code FROM assignment").await, "E-REFUSED");
+    let open = Observation::Seen { ticket_id: row, status: Box::new(status("IAM-1", &key, Category::Open, None)) };
+    bed.ledger.observe(vec![open], NOW.plus_secs(3)).await.unwrap();
+    assert_eq!(bed.state(id).await, "rework");
+    assert_eq!(bed.text("SELECT COUNT(*) FROM assignment WHERE parked_at IS NOT NULL").await, "0");
+    bed.chains_hold().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_cannot_be_read_keeps_no_other_from_being_planned() {
+    let bed = bed().await;
+    bed.record(vec![takes("e1", order("1", Operation::Grant))]).await;
+    bed.run_sql("UPDATE inbox SET document = NULL");
+    let mut other = order("2", Operation::Grant);
+    other.beneficiary.id = "p2".to_owned();
+    bed.record(vec![takes("e2", other)]).await;
+    assert_eq!(bed.plan_all(NOW).await, 1);
+    assert_eq!(bed.text("SELECT parked_code FROM assignment WHERE external_id = '1'").await, "E-LEDGER");
+    assert_eq!(bed.plan_all(NOW.plus_secs(1)).await, 0);
+    bed.chains_hold().await;
+}

@@ -1,0 +1,107 @@
+//! Orders that want a plan, and decisions on them.
+
+use crate::model::ticket::Draft;
+use crate::model::{Assignment, Id, Outcome, Person, State, Timestamp};
+
+/// An assignment that wants a plan: received, or planned and due.
+#[derive(Debug, Clone)]
+pub struct ToPlan {
+    /// Its id.
+    pub id: Id,
+    /// Received or planned.
+    pub state: State,
+    /// Content.
+    pub assignment: Assignment,
+    /// Revision of that content.
+    pub revision: i64,
+    /// When it arrived here.
+    pub received_at: Timestamp,
+    /// Cycle its ticket's key is for.
+    pub cycle: i64,
+    /// Number of an earlier open ticket of the lane, which a revocation does not wait for.
+    pub lane_ticket: Option<String>,
+}
+
+/// The decision for one assignment; made by pure rules from a [`ToPlan`].
+#[derive(Debug, Clone)]
+pub struct Decision {
+    /// Which.
+    pub id: Id,
+    /// The revision decided on; a newer one makes the decision void.
+    pub revision: i64,
+    /// When the clock of the admin group starts: max(approved, valid-from less lead).
+    pub eligible_at: Timestamp,
+    /// What to do.
+    pub action: PlanAction,
+    /// Catalog that decided.
+    pub catalog_version: String,
+    /// Persons named in the order: their names are kept apart, erasable.
+    pub persons: Vec<Person>,
+}
+
+/// What to do with an assignment.
+#[derive(Debug, Clone)]
+pub enum PlanAction {
+    /// File the ticket at that time.
+    Wait {
+        /// When.
+        until: Timestamp,
+    },
+    /// File the ticket now.
+    File(Box<TicketPlan>),
+    /// A person is needed (the template does not fit, no group, no desk).
+    Park {
+        /// Stable code.
+        code: &'static str,
+        /// Words for people.
+        reason: String,
+    },
+}
+
+/// A ticket to be filed.
+#[derive(Debug, Clone)]
+pub struct TicketPlan {
+    /// Desk by name.
+    pub desk: String,
+    /// Admin group by the catalog's name.
+    pub admin_group: String,
+    /// Which rule won, for people.
+    pub route: String,
+    /// What to send.
+    pub draft: Draft,
+    /// Template by name.
+    pub template: String,
+    /// Its version.
+    pub template_version: String,
+    /// Cycle in the key (1; more after a late reopening).
+    pub cycle: i64,
+    /// Order among ready errands: smaller goes first.
+    pub rank: i64,
+}
+
+/// One assignment of the past, with its known times.
+#[derive(Debug, Clone)]
+pub struct Past {
+    /// Content.
+    pub assignment: Assignment,
+    /// When it arrived.
+    pub received_at: Timestamp,
+    /// When the admin group's clock started.
+    pub eligible_at: Timestamp,
+    /// When the ticket was created.
+    pub filed_at: Timestamp,
+    /// When work began.
+    pub first_work_at: Option<Timestamp>,
+    /// When it was closed.
+    pub closed_at: Timestamp,
+    /// When the platform had the outcome.
+    pub reported_at: Timestamp,
+    /// The outcome.
+    pub outcome: Outcome,
+    /// Desk by name.
+    pub desk: String,
+    /// Admin group.
+    pub admin_group: String,
+    /// Ticket number on the desk.
+    pub number: String,
+}

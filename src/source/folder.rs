@@ -1,0 +1,428 @@
+//! A watched folder: files of rows are taken when they are complete, row by row, and each row is answered.
+//!
+//! What was answered stands in a file of its own while a file is worked on. After a crash the rows without an answer are
+//! offered again; their ids come from what they say, so that none is taken twice and none is left out.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::mapping::Mapping;
+use super::rows::{Format, Raw, Row, RowAnswer, answers, csv_text, read};
+use super::timing::Timing;
+use super::{Pulled, digest};
+use crate::catalog::Span;
+use crate::http::CallError;
+use crate::ledger::Recorded;
+use crate::model::Timestamp;
+
+/// Rows recorded in one transaction: hooks wait no longer than for so many.
+const BATCH: usize = 500;
+
+/// `[file]`: how rows are written, and the folder they are fetched from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FileSettings {
+    /// `csv` or `json_lines`.
+    pub format: Format,
+    /// What stands between the cells of CSV.
+    #[serde(default = "comma")]
+    pub delimiter: char,
+    /// The folder that is watched; a relative path starts at the configuration folder. None: only uploads are taken.
+    #[serde(default)]
+    pub folder: Option<PathBuf>,
+    /// How often it is looked at: a span (`"10s"`) or five cron fields in UTC.
+    #[serde(default = "schedule")]
+    pub schedule: String,
+    /// A file is complete when neither its size nor its time has changed for so long. `"0s"`: whatever stands there is
+    /// complete, because files are written elsewhere and renamed into the folder.
+    #[serde(default = "settle")]
+    pub settle: Span,
+    /// What becomes of a file that was worked through.
+    #[serde(default)]
+    pub after: After,
+    /// Largest file, bytes.
+    #[serde(default = "max_bytes")]
+    pub max_bytes: u64,
+}
+
+/// What becomes of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum After {
+    /// It goes to `done/`, or to `failed/` where it cannot be read at all, with its answers beside it.
+    #[default]
+    Move,
+    /// It stays, with its answers beside it; it is taken again when its content changes.
+    Leave,
+}
+
+fn comma() -> char {
+    ','
+}
+
+fn schedule() -> String {
+    "10s".to_owned()
+}
+
+fn settle() -> Span {
+    Span::secs(5)
+}
+
+fn max_bytes() -> u64 {
+    64 * 1024 * 1024
+}
+
+impl FileSettings {
+    /// The delimiter as the one byte that it is.
+    ///
+    /// # Errors
+    /// Words for people.
+    pub fn delimiter(&self) -> Result<u8, String> {
+        let usable = |byte: &u8| byte.is_ascii_punctuation() && *byte != b'"' || *byte == b'\t';
+        u8::try_from(self.delimiter).ok().filter(usable).ok_or_else(|| "`delimiter` is `,`, `;`, `|` or a tabulator".to_owned())
+    }
+}
+
+/// Watches a folder.
+#[derive(Debug)]
+pub struct Folder {
+    watch: Arc<Watch>,
+    timing: Timing,
+}
+
+#[derive(Debug)]
+struct Watch {
+    edge: String,
+    settings: FileSettings,
+    delimiter: u8,
+    path: PathBuf,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Files that are not complete yet: their size and time, and since when these stand.
+    waiting: BTreeMap<String, (u64, Option<std::time::SystemTime>, Timestamp)>,
+    current: Option<Current>,
+    /// Rows that were given out and are not answered yet.
+    given: Vec<Row>,
+}
+
+impl std::fmt::Debug for Row {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Row({})", self.line)
+    }
+}
+
+/// The file that is worked on.
+#[derive(Debug)]
+struct Current {
+    name: String,
+    digest: String,
+    rows: Result<Vec<Raw>, String>,
+    answered: usize,
+}
+
+/// First line of the answers: of which content they are.
+#[derive(Serialize, Deserialize)]
+struct Head {
+    sha256: String,
+}
+
+impl Folder {
+    /// Checks the declaration; the folder itself is looked at with each round.
+    ///
+    /// # Errors
+    /// The key at fault and words for people.
+    pub fn new(edge: &str, settings: &FileSettings, path: &Path, base: &Path) -> Result<Self, (&'static str, String)> {
+        let timing = Timing::parse(&settings.schedule).map_err(|words| ("schedule", words))?;
+        let delimiter = settings.delimiter().map_err(|words| ("delimiter", words))?;
+        let path = if path.is_absolute() { path.to_owned() } else { base.join(path) };
+        let watch = Watch { edge: edge.to_owned(), settings: settings.clone(), delimiter, path, state: Mutex::default() };
+        Ok(Self { watch: Arc::new(watch), timing })
+    }
+
+    /// The schedule as written.
+    #[must_use]
+    pub fn schedule(&self) -> &str {
+        &self.watch.settings.schedule
+    }
+
+    /// When it wants to be looked at next: at once while a file is worked on, soon while one settles.
+    #[must_use]
+    pub fn next(&self, now: Timestamp) -> Option<Timestamp> {
+        let state = self.watch.state();
+        let scheduled = self.timing.next(now);
+        match (&state.current, state.waiting.is_empty()) {
+            (Some(_), _) => Some(now),
+            (None, true) => scheduled,
+            (None, false) => {
+                let settled = now.plus_ms(self.watch.settings.settle.ms());
+                Some(scheduled.map_or(settled, |at| at.min(settled)))
+            }
+        }
+    }
+
+    /// The next rows of the oldest complete file.
+    ///
+    /// # Errors
+    /// `Retry` when the folder cannot be read.
+    pub async fn pull(&self, source: &str, map: &Mapping, cursor: Option<&str>, now: Timestamp) -> Result<Pulled, CallError> {
+        let watch = Arc::clone(&self.watch);
+        let given = self.blocking(move || watch.look(now)).await?;
+        let mut state = self.watch.state();
+        state.given = given.iter().map(|raw| raw.event(source, map)).collect();
+        let events = state.given.iter().filter_map(|row| row.event.clone()).collect();
+        let next_cursor = match &state.current {
+            // How far this file is, with the rows themselves in one transaction.
+            Some(current) => {
+                let row = current.answered + state.given.len();
+                json!({"file": digest(current.name.as_bytes()), "sha256": current.digest, "row": row}).to_string()
+            }
+            None => cursor.unwrap_or_default().to_owned(),
+        };
+        Ok(Pulled { events, next_cursor, complete: true, present: Vec::new(), one_page: true, broken: None })
+    }
+
+    /// Writes down what became of the rows that were given out last, and puts the file away with the last of them.
+    ///
+    /// # Errors
+    /// `Retry` when that cannot be written; the rows are offered again. `Reject` when the file could not be read at all.
+    pub async fn answered(&self, recorded: Vec<Recorded>) -> Result<(), CallError> {
+        let watch = Arc::clone(&self.watch);
+        self.blocking(move || watch.answered(&recorded)).await?.map_or(Ok(()), Err)
+    }
+
+    /// Whether the folder can be read and written.
+    ///
+    /// # Errors
+    /// As a round.
+    pub fn probe(&self) -> Result<(), CallError> {
+        let trial = self.watch.path.join(".lastmile-probe");
+        let tried = fs::read_dir(&self.watch.path).and_then(|_| fs::write(&trial, "")).and_then(|()| fs::remove_file(&trial));
+        tried.map_err(|e| self.watch.away(&e))
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+    ) -> Result<T, CallError> {
+        let done = tokio::task::spawn_blocking(work).await;
+        done.map_err(|_| CallError::retry("E-FILE", "the folder was not looked at"))?.map_err(|e| self.watch.away(&e))
+    }
+}
+
+impl Watch {
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Names of files may be names of persons: they are not told.
+    fn away(&self, error: &std::io::Error) -> CallError {
+        CallError::retry("E-FILE", format!("the folder of {} cannot be worked on: {}", self.edge, error.kind()))
+    }
+
+    /// The next rows; none when nothing is complete.
+    fn look(&self, now: Timestamp) -> std::io::Result<Vec<Raw>> {
+        let mut state = self.state();
+        // Rows that were given out and never answered are offered again.
+        state.given.clear();
+        if state.current.is_none() {
+            let Some(name) = self.complete(&mut state, now)? else { return Ok(Vec::new()) };
+            state.current = self.open(&name)?;
+        }
+        let rows = state.current.as_ref().and_then(|current| current.rows.as_ref().ok().map(|rows| (rows, current.answered)));
+        Ok(rows.map(|(rows, from)| rows.iter().skip(from).take(BATCH).cloned().collect()).unwrap_or_default())
+    }
+
+    /// The oldest complete file.
+    fn complete(&self, state: &mut State, now: Timestamp) -> std::io::Result<Option<String>> {
+        let (mut waiting, mut complete) = (BTreeMap::new(), Vec::new());
+        for entry in fs::read_dir(&self.path)? {
+            let entry = entry?;
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            // Neither a link nor a pipe: only what lies here itself.
+            let Ok(about) = entry.metadata() else { continue };
+            if !about.is_file() || !self.is_ours(&name) || self.answered_before(&name, about.len())? {
+                continue;
+            }
+            let changed = about.modified().ok();
+            let since = match state.waiting.get(&name) {
+                Some((size, at, since)) if *size == about.len() && *at == changed => *since,
+                _ => now,
+            };
+            if now.ms_since(since) >= self.settings.settle.ms() {
+                complete.push((changed, name));
+            } else {
+                waiting.insert(name, (about.len(), changed, since));
+            }
+        }
+        complete.sort();
+        let chosen = (!complete.is_empty()).then(|| complete.remove(0).1);
+        // Those that are complete and not chosen stay so.
+        let settled = now.plus_ms(-self.settings.settle.ms());
+        for (changed, name) in complete {
+            let size = fs::metadata(self.path.join(&name)).map(|about| about.len()).unwrap_or_default();
+            waiting.insert(name, (size, changed, settled));
+        }
+        state.waiting = waiting;
+        Ok(chosen)
+    }
+
+    fn is_ours(&self, name: &str) -> bool {
+        !name.starts_with('.') && !name.contains(".result.") && Format::of_name(name) == Some(self.settings.format)
+    }
+
+    /// A file that stays where it is was worked through when its answers are of what it says now.
+    fn answered_before(&self, name: &str, size: u64) -> std::io::Result<bool> {
+        if self.settings.after == After::Move || size > self.settings.max_bytes {
+            return Ok(self.settings.after == After::Leave && self.path.join(mark_name(name)).exists());
+        }
+        match fs::read_to_string(self.path.join(mark_name(name))) {
+            Ok(mark) => Ok(mark.trim() == digest(&fs::read(self.path.join(name))?)),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
+            Err(e) => Err(e),
+        }
+    }
+
+    fn open(&self, name: &str) -> std::io::Result<Option<Current>> {
+        let path = self.path.join(name);
+        let about = match fs::symlink_metadata(&path) {
+            Ok(about) if about.is_file() => about,
+            Ok(_) => return Ok(None),
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(e),
+        };
+        let (digest, rows) = if about.len() > self.settings.max_bytes {
+            (String::new(), Err(format!("it has {} bytes; `max_bytes` allows {}", about.len(), self.settings.max_bytes)))
+        } else {
+            let bytes = fs::read(&path)?;
+            (digest(&bytes), read(&bytes, self.settings.format, self.delimiter))
+        };
+        let answered = self.resume(name, &digest)?;
+        Ok(Some(Current { name: name.to_owned(), digest, rows, answered }))
+    }
+
+    /// How many rows of this content have their answers; what was being written when we were stopped is taken away.
+    fn resume(&self, name: &str, digest: &str) -> std::io::Result<usize> {
+        let part = self.path.join(part_name(name));
+        let text = match fs::read_to_string(&part) {
+            Ok(text) => text,
+            Err(e) if e.kind() == ErrorKind::NotFound => String::new(),
+            Err(e) => return Err(e),
+        };
+        let mut lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+        let same = lines.next().and_then(|line| serde_json::from_str::<Head>(line).ok()).is_some_and(|h| h.sha256 == digest);
+        let head = format!("{}\n", json!(Head { sha256: digest.to_owned() }));
+        let kept: Vec<&str> = if same { lines.collect() } else { Vec::new() };
+        put(&part, &format!("{head}{}", kept.concat()))?;
+        Ok(kept.len())
+    }
+
+    fn answered(&self, recorded: &[Recorded]) -> std::io::Result<Option<CallError>> {
+        let mut state = self.state();
+        let given = std::mem::take(&mut state.given);
+        let Some(current) = &mut state.current else { return Ok(None) };
+        let answers = answers(&given, recorded);
+        let text: String = answers.iter().map(|answer| format!("{}\n", json!(answer))).collect();
+        let mut part = fs::OpenOptions::new().append(true).create(true).open(self.path.join(part_name(&current.name)))?;
+        part.write_all(text.as_bytes())?;
+        part.sync_all()?;
+        current.answered += answers.len();
+        if current.rows.as_ref().is_ok_and(|rows| current.answered < rows.len()) {
+            return Ok(None);
+        }
+        let current = state.current.take();
+        drop(state);
+        current.map_or(Ok(None), |current| self.put_away(&current))
+    }
+
+    /// The answers first, then the file: whichever is missing after a crash is made again.
+    fn put_away(&self, current: &Current) -> std::io::Result<Option<CallError>> {
+        let (file, part) = (self.path.join(&current.name), self.path.join(part_name(&current.name)));
+        let changed = current.rows.is_ok() && fs::read(&file).map_or(true, |bytes| digest(&bytes) != current.digest);
+        if changed {
+            // Another file took its name meanwhile, or it is gone: what stands there now is a file of its own.
+            fs::remove_file(&part)?;
+            return Ok(None);
+        }
+        let failed = current.rows.as_ref().err();
+        let answers = match failed {
+            Some(words) => vec![RowAnswer { row: 0, result: "failed".to_owned(), id: None, reason: Some(words.clone()) }],
+            None => fs::read_to_string(&part)?.lines().skip(1).filter_map(|line| serde_json::from_str(line).ok()).collect(),
+        };
+        let text = self.written(&answers);
+        match self.settings.after {
+            After::Leave => {
+                put(&self.path.join(self.result_name(&current.name)), &text)?;
+                put(&self.path.join(mark_name(&current.name)), &format!("{}\n", current.digest))?;
+            }
+            After::Move => {
+                let folder = self.path.join(if failed.is_some() { "failed" } else { "done" });
+                fs::create_dir_all(&folder)?;
+                let name = free_name(&folder, &current.name);
+                put(&folder.join(self.result_name(&name)), &text)?;
+                fs::rename(&file, folder.join(&name))?;
+            }
+        }
+        fs::remove_file(&part)?;
+        Ok(failed.map(|words| {
+            let place = if self.settings.after == After::Move { " and lies in failed/" } else { "" };
+            CallError::reject("E-FILE", format!("a file in the folder of {} could not be read{place}: {words}", self.edge))
+        }))
+    }
+
+    fn written(&self, answers: &[RowAnswer]) -> String {
+        match self.settings.format {
+            Format::JsonLines => answers.iter().map(|answer| format!("{}\n", json!(answer))).collect(),
+            Format::Csv => {
+                let rows: Vec<[String; 4]> = answers
+                    .iter()
+                    .map(|a| {
+                        let id = a.id.map(|id| id.to_string()).unwrap_or_default();
+                        [a.row.to_string(), a.result.clone(), id, a.reason.clone().unwrap_or_default()]
+                    })
+                    .collect();
+                let head = vec!["row", "result", "id", "reason"];
+                csv_text(std::iter::once(head).chain(rows.iter().map(|row| row.iter().map(String::as_str).collect())))
+            }
+        }
+    }
+
+    fn result_name(&self, name: &str) -> String {
+        format!("{name}.result.{}", self.settings.format.extension())
+    }
+}
+
+fn part_name(name: &str) -> String {
+    format!(".{name}.answers")
+}
+
+fn mark_name(name: &str) -> String {
+    format!(".{name}.answered")
+}
+
+/// A name that is not taken yet: what was put away stays.
+fn free_name(folder: &Path, name: &str) -> String {
+    let (stem, extension) = name.rsplit_once('.').unwrap_or((name, ""));
+    let names = std::iter::once(name.to_owned()).chain((2..).map(|n| format!("{stem}-{n}.{extension}")));
+    names.into_iter().find(|name| !folder.join(name).exists()).unwrap_or_else(|| name.to_owned())
+}
+
+/// Written whole or not at all.
+fn put(path: &Path, text: &str) -> std::io::Result<()> {
+    let mut fresh = path.as_os_str().to_owned();
+    fresh.push(".new");
+    let fresh = PathBuf::from(fresh);
+    let mut file = fs::File::create(&fresh)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&fresh, path)
+}
