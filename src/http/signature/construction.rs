@@ -121,7 +121,7 @@ fn pieces(signed: &str) -> Vec<Piece<'_>> {
     while !rest.is_empty() {
         let next = NAMED.iter().filter_map(|(name, piece)| Some((rest.find(name)?, *name, *piece))).min_by_key(|n| n.0);
         let Some((at, name, piece)) = next else { break };
-        found.extend(Some(&rest[..at]).filter(|text| !text.is_empty()).map(|text| Piece::Literal(text)));
+        found.extend(Some(&rest[..at]).filter(|text| !text.is_empty()).map(Piece::Literal));
         found.push(piece);
         rest = &rest[at + name.len()..];
     }
