@@ -84,19 +84,7 @@ async fn of_product(whole: bool, count: usize) -> anyhow::Result<f64> {
         bed.bridge.runtime.start();
     }
     desk.wait_for(count).await?;
-    let open = async || {
-        Ok::<i64, anyhow::Error>(
-            bed.bridge
-                .ledger
-                .overview(&None, bed.bridge.clock.now())
-                .await?
-                .by_state
-                .iter()
-                .find(|c| c.id == "open")
-                .map_or(0, |c| c.count),
-        )
-    };
-    while open().await? < i64::try_from(count)? {
+    while bed.bridge.ledger.open_tickets("jira").await? < i64::try_from(count)? {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let took = started.elapsed();

@@ -47,7 +47,16 @@ pub(super) async fn run(folder: &Path, arguments: &Arguments) -> anyhow::Result<
         tracing::warn!(waiting, "recovering: every desk is asked for the ticket before one is made");
     }
     bridge.runtime.start();
-    say_ready(&bridge, listener.local_addr()?).await?;
+    say_serving(&bridge, listener.local_addr()?);
+    // Counting takes seconds where a million orders are open, and nobody needs to wait for it.
+    tokio::spawn({
+        let bridge = Arc::clone(&bridge);
+        async move {
+            if let Err(error) = say_what_waits(&bridge).await {
+                tracing::warn!(error = %error, "what waits could not be counted at the start");
+            }
+        }
+    });
     notify(arguments.notify_socket.as_deref(), "READY=1");
     let state = bridge.web(telemetry::metrics_handle(), listen.ip().is_loopback(), None);
     let stop = CancellationToken::new();
@@ -91,13 +100,17 @@ impl Secure {
     }
 }
 
-/// What it works for, and what waits for a person; then it is quiet until something changes.
-async fn say_ready(bridge: &Bridge, address: SocketAddr) -> anyhow::Result<()> {
+/// What it works for.
+fn say_serving(bridge: &Bridge, address: SocketAddr) {
     let setup = bridge.setup.load();
     let names = |names: Vec<String>| if names.is_empty() { "none".to_owned() } else { names.join(", ") };
     let desks = names(setup.desks.iter().map(|(name, desk)| format!("{name} ({:?})", desk.info().level)).collect());
     let sources = names(setup.sources.keys().cloned().collect());
     tracing::info!(%address, catalog = setup.catalog.version, desks, sources, "serving");
+}
+
+/// What waits for a person; then it is quiet until something changes.
+async fn say_what_waits(bridge: &Bridge) -> anyhow::Result<()> {
     let overview = bridge.ledger.overview(&None, bridge.clock.now()).await?;
     let (parked, unclear, quarantined) = (overview.parked + overview.parked_errands, overview.unclear, overview.quarantined);
     if parked + quarantined > 0 {

@@ -135,7 +135,7 @@ pub trait Ledger: Views {
     /// The replayed event's content takes the quarantined one's place, in one transaction.
     async fn release(&self, id: Id, receipt: Receipt, actor: &str, now: Timestamp) -> LedgerResult<Recorded>;
 
-    /// Erases what its retention no longer allows; returns rows touched.
+    /// Erases what its retention no longer allows, in many small transactions; returns rows touched.
     async fn erase(&self, bodies_before: Timestamp, persons_before: Timestamp) -> LedgerResult<u64>;
 
     /// Loads finished history in one go (an import, or the sandbox's past); skips orders it already has.

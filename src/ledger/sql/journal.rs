@@ -1,6 +1,6 @@
 //! The one way an assignment's state changes: a move, checked against the life cycle, chained and journalled.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -172,6 +172,73 @@ macro_rules! insert_lines {
 }
 pub(in crate::ledger) use insert_lines;
 
+/// Writes what [`Heads::chain`] made: new lines and where the chains end now.
+macro_rules! write_moves {
+    ($lines:literal, $ends:literal) => {
+        concat!(
+            crate::ledger::sql::journal::insert_lines!($lines),
+            "UPDATE assignment SET state = j.value->>'s', chain_seq = j.value->>'n', chain_head = j.value->>'h'
+             FROM json_each(",
+            $ends,
+            ") AS j WHERE assignment.id = CAST(j.value->>'id' AS BIGINT);"
+        )
+    };
+}
+pub(in crate::ledger) use write_moves;
+
+/// Assignment, its state, number and hash of its last line.
+pub(in crate::ledger) type Head = (i64, String, i64, String);
+
+/// Where the chains of some assignments end.
+#[derive(Default)]
+pub(in crate::ledger) struct Heads(HashMap<i64, (State, i64, String)>);
+
+/// New lines and ends of chains, as JSON for [`write_moves`].
+pub(in crate::ledger) struct Chained {
+    pub(in crate::ledger) lines: String,
+    pub(in crate::ledger) ends: String,
+}
+
+impl Heads {
+    pub(in crate::ledger) fn of(found: impl IntoIterator<Item = Head>) -> LedgerResult<Self> {
+        let mut heads = HashMap::new();
+        for (id, state, seq, head) in found {
+            let state = State::parse(&state).ok_or_else(|| LedgerError::Corrupt(format!("state `{state}`")))?;
+            heads.insert(id, (state, seq, head));
+        }
+        Ok(Self(heads))
+    }
+
+    /// The lines of the moves, in order. A move that the life cycle does not allow is an error: the caller checks first.
+    pub(in crate::ledger) fn chain(mut self, moves: &[Move], seen_at: Timestamp) -> LedgerResult<Chained> {
+        let mut lines = Vec::with_capacity(moves.len());
+        let mut moved = HashSet::with_capacity(moves.len());
+        for step in moves {
+            let Some((state, seq, head)) = self.0.get_mut(&step.assignment) else {
+                return Err(LedgerError::Corrupt(format!("assignment {} is missing", step.assignment)));
+            };
+            if let Some(to) = step.to {
+                if !state.may_become(to) && !step.if_it_may {
+                    let (from, to) = (state.as_str(), to.as_str());
+                    return Err(LedgerError::Corrupt(format!("{from} may not become {to} ({})", step.event)));
+                }
+                if state.may_become(to) {
+                    *state = to;
+                }
+            }
+            *seq += 1;
+            let line = JournalLine::chain(head, *seq, *state, step, seen_at);
+            head.clone_from(&line.hash);
+            lines.push(line);
+            moved.insert(step.assignment);
+        }
+        let ends = self.0.iter().filter(|(id, _)| moved.contains(id));
+        let ends: Vec<Value> =
+            ends.map(|(id, (state, seq, head))| json!({"id": id, "s": state.as_str(), "n": seq, "h": head})).collect();
+        Ok(Chained { lines: rows(&lines)?, ends: rows(&ends)? })
+    }
+}
+
 /// Carries out the moves in order. A move that the life cycle does not allow is an error: the caller checks first.
 pub(in crate::ledger) async fn apply(tx: &mut SqliteConnection, moves: &[Move], seen_at: Timestamp) -> LedgerResult<()> {
     if moves.is_empty() {
@@ -185,40 +252,7 @@ pub(in crate::ledger) async fn apply(tx: &mut SqliteConnection, moves: &[Move], 
     .bind(rows(&wanted)?)
     .fetch_one(&mut *tx)
     .await?;
-    let found: Vec<(i64, String, i64, String)> = gathered(&row)?;
-    let mut heads: HashMap<i64, (State, i64, String)> = HashMap::with_capacity(found.len());
-    for (id, state, seq, head) in found {
-        let state = State::parse(&state).ok_or_else(|| LedgerError::Corrupt(format!("state `{state}`")))?;
-        heads.insert(id, (state, seq, head));
-    }
-    let mut lines = Vec::with_capacity(moves.len());
-    for step in moves {
-        let Some((state, seq, head)) = heads.get_mut(&step.assignment) else {
-            return Err(LedgerError::Corrupt(format!("assignment {} is missing", step.assignment)));
-        };
-        if let Some(to) = step.to {
-            if !state.may_become(to) && !step.if_it_may {
-                return Err(LedgerError::Corrupt(format!("{} may not become {} ({})", state.as_str(), to.as_str(), step.event)));
-            }
-            if state.may_become(to) {
-                *state = to;
-            }
-        }
-        *seq += 1;
-        let line = JournalLine::chain(head, *seq, *state, step, seen_at);
-        head.clone_from(&line.hash);
-        lines.push(line);
-    }
-    let updates: Vec<Value> =
-        heads.iter().map(|(id, (state, seq, head))| json!({"id": id, "s": state.as_str(), "n": seq, "h": head})).collect();
-    sqlx::query(concat!(
-        insert_lines!("$1"),
-        "UPDATE assignment SET state = j.value->>'s', chain_seq = j.value->>'n', chain_head = j.value->>'h'
-         FROM json_each($2) AS j WHERE assignment.id = CAST(j.value->>'id' AS BIGINT)",
-    ))
-    .bind(rows(&lines)?)
-    .bind(rows(&updates)?)
-    .execute(tx)
-    .await?;
+    let chained = Heads::of(gathered::<Head>(&row)?)?.chain(moves, seen_at)?;
+    sqlx::query(write_moves!("$1", "$2")).bind(chained.lines).bind(chained.ends).execute(tx).await?;
     Ok(())
 }

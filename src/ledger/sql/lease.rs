@@ -6,27 +6,43 @@ use serde_json::{Value, json};
 use sqlx::{SqliteConnection, SqlitePool};
 
 use super::super::{LeaseRequest, Leased, LedgerError, LedgerResult, Load, Step};
-use super::journal::{self, Move};
+use super::journal::{self, Head, Heads, Move, write_moves};
 use super::settle::park;
-use super::{Shared, document, gathered, rows};
+use super::{Shared, document, rows};
 use crate::model::completion::Completion;
 use crate::model::errand::ErrandKind;
 use crate::model::ticket::{Draft, TicketRef};
 use crate::model::{Assignment, Id, Operation, Outcome, Person, State, Timestamp};
 
-/// Whether a round would find anything: asked of a reader, so that idle rounds leave the writer alone.
-pub(in crate::ledger) async fn anything_due(pool: &SqlitePool, request: &LeaseRequest) -> LedgerResult<bool> {
-    let row: Option<(i64,)> = sqlx::query_as(
-        "SELECT 1 WHERE EXISTS (SELECT 1 FROM errand WHERE edge = $1 AND state = 'ready' AND due_at <= $2 AND $3 = 0)
-            OR EXISTS (SELECT 1 FROM errand WHERE edge = $1 AND state IN ('sending', 'unclear') AND state = 'unclear' AND due_at <= $2)
-            OR EXISTS (SELECT 1 FROM errand WHERE edge = $1 AND state IN ('sending', 'unclear') AND state = 'sending' AND lease_until < $2)",
+/// What a round would find.
+#[derive(Debug, Clone, Copy, sqlx::FromRow)]
+pub(in crate::ledger) struct Due {
+    ready: bool,
+    /// Witnesses are to be asked.
+    unclear: bool,
+    /// Leases ran out.
+    abandoned: bool,
+}
+
+impl Due {
+    pub(in crate::ledger) fn anything(self) -> bool {
+        self.ready || self.unclear || self.abandoned
+    }
+}
+
+/// What a round would find: asked of a reader, so that idle rounds leave the writer alone.
+pub(in crate::ledger) async fn due(pool: &SqlitePool, request: &LeaseRequest) -> LedgerResult<Due> {
+    let due = sqlx::query_as(
+        "SELECT EXISTS (SELECT 1 FROM errand WHERE edge = $1 AND state = 'ready' AND due_at <= $2 AND $3 = 0) AS ready,
+                EXISTS (SELECT 1 FROM errand WHERE edge = $1 AND state IN ('sending', 'unclear') AND state = 'unclear' AND due_at <= $2) AS unclear,
+                EXISTS (SELECT 1 FROM errand WHERE edge = $1 AND state IN ('sending', 'unclear') AND state = 'sending' AND lease_until < $2) AS abandoned",
     )
     .bind(&request.edge)
     .bind(request.now.0)
     .bind(i64::from(request.witnesses_only))
-    .fetch_optional(pool)
+    .fetch_one(pool)
     .await?;
-    Ok(row.is_some())
+    Ok(due)
 }
 
 /// Leases witnesses first, then what is ready, by rank.
@@ -34,28 +50,22 @@ pub(in crate::ledger) async fn lease(
     tx: &mut SqliteConnection,
     shared: &Shared,
     request: &LeaseRequest,
+    due: Due,
 ) -> LedgerResult<Vec<Leased>> {
-    let (abandoned, unclear) = held_due(tx, request).await?;
-    let abandoned = abandoned && expire(tx, shared, &request.edge, request.now, request.quiet_ms, request.now).await? > 0;
+    let abandoned = due.abandoned && expire(tx, shared, &request.edge, request.now, request.quiet_ms, request.now).await? > 0;
     let limit = i64::try_from(request.limit).unwrap_or(i64::MAX);
-    let asking = if abandoned || unclear { claim(tx, request, CLAIM_UNCLEAR, limit).await? } else { Vec::new() };
+    let asking = if abandoned || due.unclear { claim(tx, request, CLAIM_UNCLEAR, limit).await? } else { Vec::new() };
     let left = limit - i64::try_from(asking.len()).unwrap_or(limit);
     let sending = if request.witnesses_only || left <= 0 { Vec::new() } else { claim(tx, request, CLAIM_READY, left).await? };
-    write_attempts(tx, request, &asking, &sending).await?;
-    let creates: Vec<Move> = sending
-        .iter()
-        .filter(|c| c.kind == "create")
-        .filter_map(|c| {
-            c.assignment
-                .map(|a| Move::ours(a, Some(State::Sending), "sending", request.now).cause("the create call starts").if_it_may())
-        })
-        .collect();
-    journal::apply(tx, &creates, request.now).await?;
+    if asking.is_empty() && sending.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (tickets, heads) = texts(tx, asking.iter().chain(&sending)).await?;
+    write_attempts(tx, request, &asking, &sending, heads).await?;
     let mut out = Vec::with_capacity(asking.len() + sending.len());
     for (step, claims) in [(Step::Witness, asking), (Step::Send, sending)] {
-        let loads = loads(tx, &claims, request.now).await?;
         for claim in claims {
-            let Some(load) = loads.get(&claim.id) else { continue };
+            let Some(load) = load_or_set_aside(tx, &claim, &tickets, request.now).await? else { continue };
             out.push(Leased {
                 id: Id(claim.id),
                 lease_no: claim.lease_no,
@@ -65,23 +75,11 @@ pub(in crate::ledger) async fn lease(
                 failures: u32::try_from(claim.failures).unwrap_or(u32::MAX),
                 misses: u32::try_from(claim.misses).unwrap_or(u32::MAX),
                 quiet_until: claim.quiet_until.map(Timestamp),
-                load: load.clone(),
+                load,
             });
         }
     }
     Ok(out)
-}
-
-/// Whether any lease ran out, and whether any witness is due: almost always neither.
-async fn held_due(tx: &mut SqliteConnection, request: &LeaseRequest) -> LedgerResult<(bool, bool)> {
-    Ok(sqlx::query_as(
-        "SELECT EXISTS (SELECT 1 FROM errand WHERE edge = $1 AND state IN ('sending', 'unclear') AND state = 'sending' AND lease_until < $2),
-                EXISTS (SELECT 1 FROM errand WHERE edge = $1 AND state IN ('sending', 'unclear') AND state = 'unclear' AND due_at <= $2)",
-    )
-    .bind(&request.edge)
-    .bind(request.now.0)
-    .fetch_one(tx)
-    .await?)
 }
 
 /// What another owner left `sending` may have happened: its quiet period starts now.
@@ -178,6 +176,7 @@ async fn write_attempts(
     request: &LeaseRequest,
     asking: &[Claim],
     sending: &[Claim],
+    heads: Heads,
 ) -> LedgerResult<()> {
     let attempts: Vec<Value> = asking
         .iter()
@@ -185,20 +184,24 @@ async fn write_attempts(
         .chain(sending.iter().map(|c| (c, c.kind.as_str())))
         .map(|(c, what)| json!({"e": c.id, "n": c.lease_no, "what": what}))
         .collect();
-    if attempts.is_empty() {
-        return Ok(());
-    }
-    let tickets: Vec<i64> = sending.iter().filter(|c| c.kind == "create").filter_map(|c| c.ticket_id).collect();
-    sqlx::query(
+    let creates = || sending.iter().filter(|c| c.kind == "create");
+    let tickets: Vec<i64> = creates().filter_map(|c| c.ticket_id).collect();
+    let starts = |a| Move::ours(a, Some(State::Sending), "sending", request.now).cause("the create call starts").if_it_may();
+    let moves: Vec<Move> = creates().filter_map(|c| c.assignment).map(starts).collect();
+    let chained = heads.chain(&moves, request.now)?;
+    sqlx::query(concat!(
         "INSERT INTO attempt (errand_id, lease_no, what, owner, started_at, deadline)
          SELECT value->>'e', value->>'n', value->>'what', $2, $3, $4 FROM json_each($1) WHERE true;
-         UPDATE ticket SET state = 'sending' WHERE id IN (SELECT value FROM json_each($5))",
-    )
+         UPDATE ticket SET state = 'sending' WHERE id IN (SELECT value FROM json_each($5));",
+        write_moves!("$6", "$7"),
+    ))
     .bind(rows(&attempts)?)
     .bind(&request.owner)
     .bind(request.now.0)
     .bind(request.now.plus_ms(request.lease_ms).0)
     .bind(rows(&tickets)?)
+    .bind(chained.lines)
+    .bind(chained.ends)
     .execute(tx)
     .await?;
     Ok(())
@@ -213,34 +216,48 @@ type TicketText = (Option<String>, Option<String>, Option<String>);
 /// The same with its id.
 type TicketParts = (i64, Option<String>, Option<String>, Option<String>);
 
-/// What the claims carry. One that cannot be read waits for a person and keeps nobody else from going.
-async fn loads(tx: &mut SqliteConnection, claims: &[Claim], now: Timestamp) -> LedgerResult<HashMap<i64, Load>> {
-    let tickets: Vec<i64> = claims.iter().filter_map(|c| c.ticket_id).collect();
-    let found: Vec<TicketParts> = if tickets.is_empty() {
-        Vec::new()
-    } else {
-        let row = sqlx::query_as(
-            "SELECT json_group_array(json_array(id, draft, ref_id, ref_number)) FROM ticket
-             WHERE id IN (SELECT value FROM json_each($1))",
-        )
-        .bind(rows(&tickets)?)
-        .fetch_one(&mut *tx)
-        .await?;
-        gathered(&row)?
-    };
-    let tickets: HashMap<i64, TicketText> =
-        found.into_iter().map(|(id, draft, ref_id, number)| (id, (draft, ref_id, number))).collect();
-    let mut out = HashMap::with_capacity(claims.len());
-    for claim in claims {
-        let ticket = claim.ticket_id.and_then(|id| tickets.get(&id));
-        match load(tx, claim, ticket).await {
-            Ok(Some(load)) => drop(out.insert(claim.id, load)),
-            Ok(None) => let_go(tx, claim, now).await?,
-            Err(LedgerError::Corrupt(words)) => set_aside(tx, claim, &words, now).await?,
-            Err(other) => return Err(other),
+/// Tickets of the claims, and where the chains of their assignments end.
+async fn texts(
+    tx: &mut SqliteConnection,
+    claims: impl Iterator<Item = &Claim> + Clone,
+) -> LedgerResult<(HashMap<i64, TicketText>, Heads)> {
+    let tickets: Vec<i64> = claims.clone().filter_map(|c| c.ticket_id).collect();
+    let assignments: Vec<i64> = claims.filter(|c| c.kind == "create").filter_map(|c| c.assignment).collect();
+    let (tickets, heads): (String, String) = sqlx::query_as(
+        "SELECT (SELECT json_group_array(json_array(id, draft, ref_id, ref_number)) FROM ticket
+                 WHERE id IN (SELECT value FROM json_each($1))),
+                (SELECT json_group_array(json_array(id, state, chain_seq, chain_head)) FROM assignment
+                 WHERE id IN (SELECT value FROM json_each($2)))",
+    )
+    .bind(rows(&tickets)?)
+    .bind(rows(&assignments)?)
+    .fetch_one(tx)
+    .await?;
+    let tickets: Vec<TicketParts> = document(&tickets)?;
+    let tickets = tickets.into_iter().map(|(id, draft, ref_id, number)| (id, (draft, ref_id, number))).collect();
+    Ok((tickets, Heads::of(document::<Vec<Head>>(&heads)?)?))
+}
+
+/// What a claim carries. One that cannot be read waits for a person and keeps nobody else from going.
+async fn load_or_set_aside(
+    tx: &mut SqliteConnection,
+    claim: &Claim,
+    tickets: &HashMap<i64, TicketText>,
+    now: Timestamp,
+) -> LedgerResult<Option<Load>> {
+    let ticket = claim.ticket_id.and_then(|id| tickets.get(&id));
+    match load(tx, claim, ticket).await {
+        Ok(Some(load)) => Ok(Some(load)),
+        Ok(None) => {
+            let_go(tx, claim, now).await?;
+            Ok(None)
         }
+        Err(LedgerError::Corrupt(words)) => {
+            set_aside(tx, claim, &words, now).await?;
+            Ok(None)
+        }
+        Err(other) => Err(other),
     }
-    Ok(out)
 }
 
 /// `None`: a report that would be untrue now.

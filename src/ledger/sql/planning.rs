@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use sqlx::{SqliteConnection, SqlitePool};
 
 use super::super::{Decision, LedgerError, LedgerResult, PlanAction, TicketPlan, ToPlan};
-use super::journal::{self, Move};
+use super::journal::{self, Heads, Move, write_moves};
 use super::lease::E_LEDGER;
 use super::record::drop_unsent;
 use super::settle::{after, park};
@@ -83,10 +83,10 @@ pub(in crate::ledger) async fn plan(
     decisions: &[Decision],
     now: Timestamp,
 ) -> LedgerResult<usize> {
-    let mut valid = still_valid(tx, decisions).await?;
+    let (mut valid, mut heads) = still_valid(tx, decisions).await?;
     if valid.values().any(|v| v.revocation) {
         supersede(tx, shared, decisions, now).await?;
-        valid = still_valid(tx, decisions).await?;
+        (valid, heads) = still_valid(tx, decisions).await?;
     }
     let mut writes = Writes::default();
     for decision in decisions {
@@ -97,7 +97,7 @@ pub(in crate::ledger) async fn plan(
         }
     }
     let count = writes.updates.len();
-    writes.write(tx, now).await?;
+    writes.write(tx, heads, now).await?;
     Ok(count)
 }
 
@@ -111,24 +111,29 @@ struct Valid {
 }
 
 /// The lane is looked at again: since the question, an earlier order may have arrived, been sent or been reopened.
-async fn still_valid(tx: &mut SqliteConnection, decisions: &[Decision]) -> LedgerResult<HashMap<i64, Valid>> {
+async fn still_valid(tx: &mut SqliteConnection, decisions: &[Decision]) -> LedgerResult<(HashMap<i64, Valid>, Heads)> {
     let ids: Vec<i64> = decisions.iter().map(|d| d.id.0).collect();
     let row = sqlx::query_as(
         "SELECT json_group_array(json_array(a.id, a.source, a.revision, EXISTS (SELECT 1 FROM assignment AS p
             WHERE p.lane = a.lane AND p.state IN ('received', 'planned', 'due', 'sending', 'unclear', 'open', 'rework')
               AND p.parked_at IS NULL AND (p.lane_at, p.id) < (a.lane_at, a.id)
-              AND (a.revocation = 0 OR p.revocation = 1 OR p.state IN ('sending', 'unclear'))), a.revocation))
+              AND (a.revocation = 0 OR p.revocation = 1 OR p.state IN ('sending', 'unclear'))), a.revocation,
+            a.state, a.chain_seq, a.chain_head))
          FROM json_each($1) AS j CROSS JOIN assignment AS a WHERE a.id = j.value AND a.state IN ('received', 'planned') AND a.parked_at IS NULL",
     )
     .bind(rows(&ids)?)
     .fetch_one(tx)
     .await?;
-    let found: Vec<(i64, String, i64, i64, i64)> = gathered(&row)?;
-    let valid = |(id, source, revision, blocked, revocation)| {
+    let found: Vec<ValidRow> = gathered(&row)?;
+    let heads = Heads::of(found.iter().map(|(id, .., state, seq, head)| (*id, state.clone(), *seq, head.clone())))?;
+    let valid = |(id, source, revision, blocked, revocation, ..): ValidRow| {
         (id, Valid { source, revision, blocked: blocked == 1, revocation: revocation == 1 })
     };
-    Ok(found.into_iter().map(valid).collect())
+    Ok((found.into_iter().map(valid).collect(), heads))
 }
+
+/// Assignment, source, revision, blocked, revocation; state, number and hash of its last journal line.
+type ValidRow = (i64, String, i64, i64, i64, String, i64, String);
 
 /// Names of persons; one known from the last day is left as it is.
 macro_rules! insert_persons_of {
@@ -205,12 +210,13 @@ impl Writes {
         step
     }
 
-    async fn write(self, tx: &mut SqliteConnection, now: Timestamp) -> LedgerResult<()> {
+    async fn write(self, tx: &mut SqliteConnection, heads: Heads, now: Timestamp) -> LedgerResult<()> {
         if self.moves.is_empty() {
             return Ok(());
         }
-        journal::apply(tx, &self.moves, now).await?;
+        let chained = heads.chain(&self.moves, now)?;
         sqlx::query(concat!(
+            write_moves!("$5", "$6"),
             "UPDATE assignment SET eligible_at = j.value->>'eligible', plan_at = j.value->>'plan', due_at = j.value->>'due',
                 parked_at = j.value->>'parked', parked_code = j.value->>'code', parked_reason = j.value->>'reason',
                 desk = j.value->>'desk', admin_group = j.value->>'group', ticket_id = j.value->>'ticket'
@@ -232,6 +238,8 @@ impl Writes {
         .bind(rows(&self.persons)?)
         .bind(rows(&self.tickets)?)
         .bind(rows(&self.errands)?)
+        .bind(chained.lines)
+        .bind(chained.ends)
         .execute(tx)
         .await?;
         Ok(())

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use sqlx::SqliteConnection;
 
 use super::super::{End, LedgerError, LedgerResult, Settlement};
-use super::journal::{self, Move};
+use super::journal::{Chained, Head, Heads, Move, write_moves};
 use super::{Shared, document, gathered, rows};
 use crate::model::ticket::{Created, Draft, TicketRef};
 use crate::model::{Outcome, State, Timestamp};
@@ -32,9 +32,16 @@ struct Row {
     overtaken: i64,
     /// The order was taken back or changed since its ticket was planned.
     late: Option<i64>,
+    chain_seq: Option<i64>,
+    chain_head: Option<String>,
 }
 
 impl Row {
+    /// Where the chain of its assignment ends.
+    fn head(&self) -> Option<Head> {
+        Some((self.assignment_id?, self.life.clone()?, self.chain_seq?, self.chain_head.clone()?))
+    }
+
     fn is_create(&self) -> bool {
         self.kind == "create"
     }
@@ -92,6 +99,7 @@ pub(in crate::ledger) async fn settle(
                 'ticket_id', e.ticket_id, 'assignment_id', e.assignment_id, 'ref_id', t.ref_id, 'ref_number', t.ref_number,
                 'shape', t.shape, 'life', a.state, 'outcome', a.outcome, 'withdrawn_at', a.withdrawn_at,
                 'late', a.withdrawn_at IS NOT NULL OR a.revision > ti.revision,
+                'chain_seq', a.chain_seq, 'chain_head', a.chain_head,
                  'overtaken', CASE WHEN e.kind = 'report' THEN EXISTS (SELECT 1 FROM errand AS n
                      WHERE n.assignment_id = e.assignment_id AND n.kind = 'report' AND n.id > e.id) ELSE 0 END))
          FROM errand AS e LEFT JOIN ticket AS t ON t.id = e.ticket_id LEFT JOIN assignment AS a ON a.id = e.assignment_id
@@ -102,6 +110,7 @@ pub(in crate::ledger) async fn settle(
     .fetch_one(&mut *tx)
     .await?;
     let found: Vec<Row> = gathered(&row)?;
+    let heads = Heads::of(found.iter().filter_map(Row::head))?;
     let mut held: HashMap<i64, Row> = found.into_iter().map(|r| (r.id, r)).collect();
     let mut writes = Writes::default();
     let mut results = Vec::with_capacity(ends.len());
@@ -119,7 +128,7 @@ pub(in crate::ledger) async fn settle(
         writes.add(&row, end)?;
         results.push(true);
     }
-    writes.write(tx, shared).await?;
+    writes.write(tx, shared, heads).await?;
     Ok(results)
 }
 
@@ -288,10 +297,10 @@ impl Writes {
         }
     }
 
-    async fn write(self, tx: &mut SqliteConnection, shared: &Shared) -> LedgerResult<()> {
+    async fn write(self, tx: &mut SqliteConnection, shared: &Shared, heads: Heads) -> LedgerResult<()> {
         let Some(now) = self.attempts.first().and_then(|a| a["at"].as_i64()).map(Timestamp) else { return Ok(()) };
-        journal::apply(tx, &self.moves, now).await?;
-        self.write_rows(tx).await?;
+        let chained = heads.chain(&self.moves, now)?;
+        self.write_rows(tx, chained).await?;
         for (ticket, group) in &self.regrouped {
             regroup(tx, *ticket, group).await?;
         }
@@ -309,8 +318,9 @@ impl Writes {
     }
 
     /// Of most kinds there are none, which costs nothing in one text.
-    async fn write_rows(&self, tx: &mut SqliteConnection) -> LedgerResult<()> {
-        sqlx::query(
+    async fn write_rows(&self, tx: &mut SqliteConnection, chained: Chained) -> LedgerResult<()> {
+        sqlx::query(concat!(
+            write_moves!("$6", "$7"),
             "UPDATE errand SET state = j.value->>'state', due_at = j.value->>'due', done_at = j.value->>'done',
                 quiet_until = COALESCE(j.value->>'quiet', quiet_until), failures = failures + COALESCE(j.value->>'fail', 0),
                 misses = CASE WHEN j.value->>'reset' IS NULL THEN misses + COALESCE(j.value->>'miss', 0) ELSE 0 END,
@@ -330,12 +340,14 @@ impl Writes {
              FROM json_each($4) AS j WHERE ticket.id = CAST(j.value->>'id' AS BIGINT);
              UPDATE assignment SET reported_at = j.value->>'at'
              FROM json_each($5) AS j WHERE assignment.id = CAST(j.value->>'id' AS BIGINT)",
-        )
+        ))
         .bind(rows(&self.errands)?)
         .bind(rows(&self.attempts)?)
         .bind(rows(&self.filed)?)
         .bind(rows(&self.tickets)?)
         .bind(rows(&self.reported)?)
+        .bind(chained.lines)
+        .bind(chained.ends)
         .execute(tx)
         .await?;
         Ok(())

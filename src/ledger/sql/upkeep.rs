@@ -1,96 +1,203 @@
-//! Off the hot path: erasure, checkpoints, and the proof that the chains hold.
+//! Off the hot path: erasure, checkpoints, and the proof that the chains hold. Whole tables are read by a reader, page by
+//! page; the writer only hears of the few rows that change, so that intake never waits for them.
 
-use futures_util::TryStreamExt;
+use std::time::Duration;
+
 use sha2::{Digest, Sha256};
 use sqlx::{SqliteConnection, SqlitePool};
 
 use super::super::LedgerResult;
 use super::journal::link;
+use super::{document, rows};
 use crate::model::{Id, Timestamp};
 
-/// Erases bodies of old events that no unfinished order needs, and names of persons not seen for long.
-pub(in crate::ledger) async fn erase(
-    tx: &mut SqliteConnection,
-    bodies_before: Timestamp,
-    persons_before: Timestamp,
-) -> LedgerResult<u64> {
-    let mut touched = 0;
-    touched += sqlx::query(
-        "UPDATE inbox SET document = NULL WHERE document IS NOT NULL AND received_at < $1 AND NOT EXISTS
-            (SELECT 1 FROM assignment AS a WHERE a.id = inbox.assignment_id AND a.document_id = inbox.id
-                AND (COALESCE(a.reported_at, a.closed_at) IS NULL OR COALESCE(a.reported_at, a.closed_at) >= $2))",
-    )
-    .bind(bodies_before.0)
-    .bind(persons_before.0)
-    .execute(&mut *tx)
-    .await?
-    .rows_affected();
-    touched += sqlx::query("UPDATE quarantine SET body = NULL WHERE body IS NOT NULL AND state <> 'held' AND received_at < $1")
-        .bind(bodies_before.0)
-        .execute(&mut *tx)
-        .await?
-        .rows_affected();
-    touched += sqlx::query("UPDATE ticket SET draft = NULL, words = NULL WHERE state = 'closed' AND closed_at < $1 AND (draft IS NOT NULL OR words IS NOT NULL)")
-        .bind(persons_before.0)
-        .execute(&mut *tx)
-        .await?
-        .rows_affected();
-    touched += sqlx::query(
-        "UPDATE errand SET body = NULL, reason = NULL WHERE done_at < $1 AND (body IS NOT NULL OR reason IS NOT NULL)",
-    )
-    .bind(persons_before.0)
-    .execute(&mut *tx)
-    .await?
-    .rows_affected();
-    touched += sqlx::query("UPDATE attempt SET reason = NULL WHERE ended_at < $1 AND reason IS NOT NULL")
-        .bind(persons_before.0)
-        .execute(&mut *tx)
-        .await?
-        .rows_affected();
-    touched += sqlx::query(
-        "UPDATE person SET external_id = NULL, name = NULL, email = NULL, erased_at = $1 WHERE erased_at IS NULL AND seen_at < $1 AND NOT EXISTS
-            (SELECT 1 FROM assignment AS a WHERE a.beneficiary = person.hash AND COALESCE(a.reported_at, a.closed_at) IS NULL)",
-    )
-    .bind(persons_before.0)
-    .execute(tx)
-    .await?
-    .rows_affected();
-    Ok(touched)
+/// Rows read at a time.
+const PAGE: i64 = 1_000;
+/// Between pages: others need the disk and the processor, too.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// One kind of erasable text.
+pub(in crate::ledger) struct Erasable {
+    /// A page after `$3`: its last id, and which of them have something to erase.
+    find: &'static str,
+    /// Erases that of the ids `$3`, if it still may be.
+    erase: &'static str,
 }
 
-/// Ties together the heads of all chains that grew since the last checkpoint.
-pub(in crate::ledger) async fn checkpoint(tx: &mut SqliteConnection, now: Timestamp) -> LedgerResult<Option<String>> {
-    let last: Option<(i64, String)> =
-        sqlx::query_as("SELECT at, head FROM checkpoint ORDER BY id DESC LIMIT 1").fetch_optional(&mut *tx).await?;
-    let (since, before) = last.unwrap_or((i64::MIN, String::new()));
-    // One by one: a first checkpoint covers everything there is.
-    let mut heads = sqlx::query_as::<_, (i64, i64, String)>(
-        "SELECT a.id, a.chain_seq, a.chain_head FROM assignment AS a JOIN journal AS j ON j.assignment_id = a.id AND j.seq = a.chain_seq
-         WHERE j.seen_at > $1 AND j.seen_at <= $2 ORDER BY a.id",
+/// `$1` is how old a body must be, `$2` the text of persons; both queries look at the same condition.
+macro_rules! erasable {
+    ($table:literal, $condition:literal, $erase:literal) => {
+        Erasable {
+            find: concat!(
+                "SELECT MAX(id), json_group_array(id) FILTER (WHERE erasable) FROM (SELECT id, ",
+                $condition,
+                " AS erasable FROM ",
+                $table,
+                " WHERE id > $3 ORDER BY id LIMIT $4)"
+            ),
+            erase: concat!($erase, " ", $condition, " AND id IN (SELECT value FROM json_each($3))"),
+        }
+    };
+}
+
+/// Everything erasable but the names of persons.
+pub(in crate::ledger) const TEXTS: [Erasable; 5] = [
+    // Bodies of old events that no unfinished order needs.
+    erasable!(
+        "inbox",
+        "document IS NOT NULL AND received_at < $1 AND NOT EXISTS
+            (SELECT 1 FROM assignment AS a WHERE a.id = inbox.assignment_id AND a.document_id = inbox.id
+                AND (COALESCE(a.reported_at, a.closed_at) IS NULL OR COALESCE(a.reported_at, a.closed_at) >= $2))",
+        "UPDATE inbox SET document = NULL WHERE"
+    ),
+    erasable!(
+        "quarantine",
+        "body IS NOT NULL AND state <> 'held' AND received_at < $1",
+        "UPDATE quarantine SET body = NULL WHERE"
+    ),
+    erasable!(
+        "ticket",
+        "state = 'closed' AND closed_at < $2 AND (draft IS NOT NULL OR words IS NOT NULL)",
+        "UPDATE ticket SET draft = NULL, words = NULL WHERE"
+    ),
+    erasable!(
+        "errand",
+        "done_at < $2 AND (body IS NOT NULL OR reason IS NOT NULL)",
+        "UPDATE errand SET body = NULL, reason = NULL WHERE"
+    ),
+    Erasable {
+        find: "SELECT MAX(id), json_group_array(id) FILTER (WHERE erasable) FROM (SELECT id, EXISTS
+                    (SELECT 1 FROM attempt AS t WHERE t.errand_id = errand.id AND t.ended_at < $2 AND t.reason IS NOT NULL) AS erasable
+               FROM errand WHERE id > $3 ORDER BY id LIMIT $4)",
+        erase: "UPDATE attempt SET reason = NULL WHERE ended_at < $2 AND reason IS NOT NULL
+                    AND errand_id IN (SELECT value FROM json_each($3))",
+    },
+];
+
+/// How old what is erased must be.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::ledger) struct Before {
+    pub(in crate::ledger) bodies: Timestamp,
+    pub(in crate::ledger) persons: Timestamp,
+}
+
+/// The next page after an id that has something to erase: its last id, and the rows as JSON. `None` at the end.
+pub(in crate::ledger) async fn to_erase(
+    pool: &SqlitePool,
+    what: &Erasable,
+    before: Before,
+    mut after: i64,
+) -> LedgerResult<Option<(i64, String)>> {
+    loop {
+        let (last, found): (Option<i64>, String) =
+            sqlx::query_as(what.find).bind(before.bodies.0).bind(before.persons.0).bind(after).bind(PAGE).fetch_one(pool).await?;
+        let Some(last) = last else { return Ok(None) };
+        if found != "[]" {
+            return Ok(Some((last, found)));
+        }
+        after = last;
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Erases what [`to_erase`] found.
+pub(in crate::ledger) async fn erase(tx: &mut SqliteConnection, what: &Erasable, before: Before, ids: &str) -> LedgerResult<u64> {
+    let done = sqlx::query(what.erase).bind(before.bodies.0).bind(before.persons.0).bind(ids).execute(tx).await?;
+    Ok(done.rows_affected())
+}
+
+/// Persons not seen for long, of whom no order is unfinished, as JSON; at most a page.
+pub(in crate::ledger) async fn persons_to_erase(
+    pool: &SqlitePool,
+    before: Timestamp,
+    after: &str,
+) -> LedgerResult<Option<(String, String)>> {
+    let (last, found): (Option<String>, String) = sqlx::query_as(
+        "SELECT MAX(hash), json_group_array(hash) FROM
+            (SELECT hash FROM person WHERE hash > $2 AND erased_at IS NULL AND seen_at < $1 ORDER BY hash LIMIT $3)",
     )
-    .bind(since)
-    .bind(now.0)
-    .fetch(&mut *tx);
-    let (mut hash, mut tied) = (Sha256::new(), 0_i64);
+    .bind(before.0)
+    .bind(after)
+    .bind(PAGE)
+    .fetch_one(pool)
+    .await?;
+    let Some(last) = last else { return Ok(None) };
+    // One look through the assignments for the whole page: an index for this alone would cost every intake.
+    let (busy,): (String,) = sqlx::query_as(
+        "SELECT json_group_array(DISTINCT beneficiary) FROM assignment
+         WHERE beneficiary IN (SELECT value FROM json_each($1)) AND COALESCE(reported_at, closed_at) IS NULL",
+    )
+    .bind(&found)
+    .fetch_one(pool)
+    .await?;
+    let busy: std::collections::HashSet<String> = document::<Vec<String>>(&busy)?.into_iter().collect();
+    let idle: Vec<String> = document::<Vec<String>>(&found)?.into_iter().filter(|hash| !busy.contains(hash)).collect();
+    Ok(Some((last, rows(&idle)?)))
+}
+
+/// Erases names. Of somebody who is named in a new order meanwhile, planning writes the name again.
+pub(in crate::ledger) async fn erase_persons(tx: &mut SqliteConnection, before: Timestamp, hashes: &str) -> LedgerResult<u64> {
+    let done = sqlx::query(
+        "UPDATE person SET external_id = NULL, name = NULL, email = NULL, erased_at = $1
+         WHERE erased_at IS NULL AND seen_at < $1 AND hash IN (SELECT value FROM json_each($2))",
+    )
+    .bind(before.0)
+    .bind(hashes)
+    .execute(tx)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// The heads of all chains that grew since the last checkpoint, tied together.
+pub(in crate::ledger) struct Tied {
+    at: Timestamp,
+    assignments: i64,
+    head: String,
+}
+
+/// Ties together the heads of all chains that grew since the last checkpoint; `None`: none did.
+pub(in crate::ledger) async fn tie(pool: &SqlitePool, now: Timestamp) -> LedgerResult<Option<Tied>> {
+    // A row may be committed a while after its own time, and a page may have been read just before.
+    const OVERLAP_MS: i64 = 120_000;
+    let last: Option<(i64, String)> =
+        sqlx::query_as("SELECT at, head FROM checkpoint ORDER BY id DESC LIMIT 1").fetch_optional(pool).await?;
+    let (since, before) = last.map_or((i64::MIN, String::new()), |(at, head)| (at - OVERLAP_MS, head));
+    let (mut hash, mut tied, mut after) = (Sha256::new(), 0_i64, i64::MIN);
     hash.update(before.as_bytes());
-    while let Some((id, seq, head)) = heads.try_next().await? {
-        tied += 1;
-        hash.update(id.to_le_bytes());
-        hash.update(seq.to_le_bytes());
-        hash.update(head.as_bytes());
-    }
-    drop(heads);
-    if tied == 0 {
-        return Ok(None);
-    }
-    let head = hex::encode(hash.finalize());
-    sqlx::query("INSERT INTO checkpoint (at, assignments, head) VALUES ($1, $2, $3)")
+    loop {
+        let (last, found): (Option<i64>, String) = sqlx::query_as(
+            "SELECT MAX(a.id), json_group_array(json_array(a.id, a.chain_seq, a.chain_head)) FILTER (WHERE j.seen_at > $1 AND j.seen_at <= $2)
+             FROM (SELECT id, chain_seq, chain_head FROM assignment WHERE id > $3 ORDER BY id LIMIT $4) AS a
+             LEFT JOIN journal AS j ON j.assignment_id = a.id AND j.seq = a.chain_seq",
+        )
+        .bind(since)
         .bind(now.0)
-        .bind(tied)
-        .bind(&head)
+        .bind(after)
+        .bind(PAGE)
+        .fetch_one(pool)
+        .await?;
+        let Some(last) = last else { break };
+        for (id, seq, head) in document::<Vec<(i64, i64, String)>>(&found)? {
+            tied += 1;
+            hash.update(id.to_le_bytes());
+            hash.update(seq.to_le_bytes());
+            hash.update(head.as_bytes());
+        }
+        after = last;
+        tokio::time::sleep(PAUSE).await;
+    }
+    Ok((tied > 0).then(|| Tied { at: now, assignments: tied, head: hex::encode(hash.finalize()) }))
+}
+
+/// Keeps what [`tie`] made.
+pub(in crate::ledger) async fn checkpoint(tx: &mut SqliteConnection, tied: &Tied) -> LedgerResult<String> {
+    sqlx::query("INSERT INTO checkpoint (at, assignments, head) VALUES ($1, $2, $3)")
+        .bind(tied.at.0)
+        .bind(tied.assignments)
+        .bind(&tied.head)
         .execute(tx)
         .await?;
-    Ok(Some(head))
+    Ok(tied.head.clone())
 }
 
 #[derive(sqlx::FromRow)]

@@ -1,6 +1,7 @@
 //! The embedded ledger: one serving process, one writer with `BEGIN IMMEDIATE`, readers beside it.
 
 mod inspect;
+mod turns;
 
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
@@ -18,7 +19,7 @@ use sqlx::{ConnectOptions, SqliteConnection};
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::batch::{FnJob, Job, Writer};
-use super::sql::{self, Shared};
+use super::sql::{self, Shared, upkeep};
 use super::views::{
     AssignmentDetail, AssignmentRow, BacklogRow, ErrandRow, Fact, FactFilter, Filter, Gauge, Operations, Overview, Owed,
     QuarantineRow, Scope, Troubled,
@@ -103,8 +104,9 @@ impl SqliteLedger {
                 .map_err(|e| LedgerError::Unavailable(format!("migrating {}: {e}", path.display())))?;
         }
         let shared = Arc::new(Shared::load(&mut connection, instance, serving).await?);
-        let readers =
-            SqlitePoolOptions::new().max_connections(4).connect_lazy_with(options.read_only(true).pragma("cache_size", "-8192"));
+        // What pages sort may be a million rows: that goes to a file, not into memory.
+        let reading = options.read_only(true).pragma("cache_size", "-8192").pragma("temp_store", "file");
+        let readers = SqlitePoolOptions::new().max_connections(4).connect_lazy_with(reading);
         let (jobs, writer) = if serving {
             let (sender, handle) = Writer::start(connection, Arc::clone(&shared), mode == Mode::ServeSingly);
             (Some(sender), Some(handle))
@@ -283,13 +285,14 @@ impl Ledger for SqliteLedger {
 
     async fn lease(&self, request: LeaseRequest) -> LedgerResult<Vec<Leased>> {
         // Most rounds find nothing: do not disturb the writer for them.
-        if !sql::lease::anything_due(&self.readers, &request).await? {
+        let due = sql::lease::due(&self.readers, &request).await?;
+        if !due.anything() {
             return Ok(Vec::new());
         }
         let (shared, request) = (Arc::clone(&self.shared), Arc::new(request));
         self.write(move |tx| {
             let (shared, request) = (Arc::clone(&shared), Arc::clone(&request));
-            Box::pin(async move { sql::lease::lease(tx, &shared, &request).await })
+            Box::pin(async move { sql::lease::lease(tx, &shared, &request, due).await })
         })
         .await
     }
@@ -431,15 +434,15 @@ impl Ledger for SqliteLedger {
     }
 
     async fn erase(&self, bodies_before: Timestamp, persons_before: Timestamp) -> LedgerResult<u64> {
-        self.write(move |tx| Box::pin(async move { sql::upkeep::erase(tx, bodies_before, persons_before).await })).await
+        self.erase_in_turns(upkeep::Before { bodies: bodies_before, persons: persons_before }).await
     }
 
     async fn checkpoint(&self, now: Timestamp) -> LedgerResult<Option<String>> {
-        self.write(move |tx| Box::pin(async move { sql::upkeep::checkpoint(tx, now).await })).await
+        self.tie(now).await
     }
 
     async fn verify_chains(&self) -> LedgerResult<Vec<Id>> {
-        sql::upkeep::verify_chains(&self.readers).await
+        upkeep::verify_chains(&self.readers).await
     }
 
     async fn ready(&self) -> LedgerResult<()> {
