@@ -468,12 +468,15 @@ async fn an_outbox_of_json_lines_takes_the_declared_body() {
     assert!(matches!(refused, Err(CallError::Retry { code: "E-FILE", .. })), "{refused:?}");
 }
 
+/// A form as it was sent, and the authorization beside it.
+type SentForm = (BTreeMap<String, String>, Option<String>);
+
 /// A platform that gives tokens and takes only the newest.
 #[derive(Default)]
 struct Issuer {
     given: AtomicUsize,
     refuses: Mutex<Option<StatusCode>>,
-    forms: Mutex<Vec<(BTreeMap<String, String>, Option<String>)>>,
+    forms: Mutex<Vec<SentForm>>,
     reports: AtomicUsize,
 }
 
