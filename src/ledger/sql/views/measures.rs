@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use futures_util::TryStreamExt as _;
+use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite, SqlitePool};
 
 use super::{OWED, push_scope, text, time};
@@ -28,28 +30,33 @@ pub(in crate::ledger) async fn facts(pool: &SqlitePool, filter: &FactFilter) -> 
         query.push("a.closed_at >= ").push_bind(filter.from.0).push(" AND a.closed_at < ").push_bind(filter.to.0);
     }
     push_filter(&mut query, filter);
-    let rows = query.build().fetch_all(pool).await?;
-    rows.iter()
-        .map(|row| {
-            Ok(Fact {
-                id: Id(row.try_get("id")?),
-                external_id: row.try_get("external_id")?,
-                ticket: text(row, "ticket")?,
-                application_id: row.try_get("application_id")?,
-                application_name: row.try_get("application_name")?,
-                admin_group: row.try_get("admin_group")?,
-                operation: row.try_get("operation")?,
-                outcome: text(row, "outcome")?,
-                requested_at: time(row, "requested_at")?,
-                approved_at: time(row, "approved_at")?,
-                eligible_at: time(row, "eligible_at")?,
-                filed_at: time(row, "filed_at")?,
-                first_work_at: time(row, "first_work_at")?,
-                closed_at: time(row, "closed_at")?,
-                reported_at: time(row, "reported_at")?,
-            })
-        })
-        .collect()
+    // Row by row: the driver's rows are far larger than what is kept of them.
+    let mut rows = query.build().fetch(pool);
+    let mut facts = Vec::new();
+    while let Some(row) = rows.try_next().await? {
+        facts.push(fact(&row)?);
+    }
+    Ok(facts)
+}
+
+fn fact(row: &SqliteRow) -> LedgerResult<Fact> {
+    Ok(Fact {
+        id: Id(row.try_get("id")?),
+        external_id: row.try_get("external_id")?,
+        ticket: text(row, "ticket")?,
+        application_id: row.try_get("application_id")?,
+        application_name: row.try_get("application_name")?,
+        admin_group: row.try_get("admin_group")?,
+        operation: row.try_get("operation")?,
+        outcome: text(row, "outcome")?,
+        requested_at: time(row, "requested_at")?,
+        approved_at: time(row, "approved_at")?,
+        eligible_at: time(row, "eligible_at")?,
+        filed_at: time(row, "filed_at")?,
+        first_work_at: time(row, "first_work_at")?,
+        closed_at: time(row, "closed_at")?,
+        reported_at: time(row, "reported_at")?,
+    })
 }
 
 fn push_filter(query: &mut QueryBuilder<Sqlite>, filter: &FactFilter) {
