@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::company::{self, Dice};
+use super::company;
 use crate::model::Timestamp;
 
 /// One line of the state file.
@@ -147,13 +147,6 @@ impl PlatformState {
         document["status"] = json!("withdrawn");
         self.place(document, now);
         true
-    }
-
-    /// Takes back about `percent` of the pending orders, the same ones for the same seed and number of orders.
-    pub fn withdraw_some(&self, percent: u64, now: Timestamp) -> Vec<String> {
-        let pending: Vec<String> = self.pending().iter().filter_map(|d| d["id"].as_str().map(str::to_owned)).collect();
-        let mut dice = Dice::of(self.seed ^ 0x7769_7468, self.lock().numbers);
-        pending.into_iter().filter(|_| dice.percent(percent)).filter(|id| self.withdraw(id, now)).collect()
     }
 
     /// Messages that wait for their 2xx, oldest first.

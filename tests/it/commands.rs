@@ -151,6 +151,7 @@ fn the_schema_covers_every_kind_of_file() {
 #[tokio::test(flavor = "multi_thread")]
 async fn doctor_looks_beside_a_server_and_without_one() {
     let site = Site::new().await;
+    site.only_pushed();
     let said = site.run(&["doctor"]);
     assert_eq!(said.code, Some(1));
     assert!(said.out.contains("there is no ledger at"), "{}", said.out);
@@ -187,12 +188,8 @@ async fn doctor_looks_beside_a_server_and_without_one() {
 #[tokio::test(flavor = "multi_thread")]
 async fn quarantined_events_are_replayed_through_the_server_or_without_one() {
     let site = Site::new().await;
-    site.change("sources/iga.toml", |text| {
-        // Only pushed: its list would bring the same orders once more.
-        let (before, poll) = text.split_once("[poll]").unwrap();
-        let after = poll.split_once("\n[").unwrap().1;
-        format!("{before}[{after}").replace("external_id = \"/id\"", "external_id = \"/number\"")
-    });
+    site.only_pushed();
+    site.change("sources/iga.toml", |text| text.replace("external_id = \"/id\"", "external_id = \"/number\""));
     let mut server = site.serve().await;
     for id in ["REQ-1", "REQ-2", "REQ-3"] {
         site.platform.state().place(order(id, ("lims", "LIMS"), "low"), Timestamp(0));

@@ -173,6 +173,15 @@ impl Site {
         config::write(&self.config(), path, text).unwrap();
     }
 
+    /// The platform only pushes: its list would bring the same orders once more, whenever it is read.
+    pub fn only_pushed(&self) {
+        self.change("sources/iga.toml", |text| {
+            let (before, poll) = text.split_once("[poll]").unwrap();
+            let (_, after) = poll.split_once("\n[").unwrap();
+            format!("{before}[{after}")
+        });
+    }
+
     pub fn remove(&self, path: &str) {
         std::fs::remove_file(self.config().join(path)).unwrap();
     }

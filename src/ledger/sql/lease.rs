@@ -8,7 +8,7 @@ use sqlx::{SqliteConnection, SqlitePool};
 use super::super::{LeaseRequest, Leased, LedgerError, LedgerResult, Load, Step};
 use super::journal::{self, Head, Heads, Move, write_moves};
 use super::settle::park;
-use super::{Shared, document, rows};
+use super::{document, rows};
 use crate::model::completion::Completion;
 use crate::model::errand::ErrandKind;
 use crate::model::ticket::{Draft, TicketRef};
@@ -46,13 +46,8 @@ pub(in crate::ledger) async fn due(pool: &SqlitePool, request: &LeaseRequest) ->
 }
 
 /// Leases witnesses first, then what is ready, by rank.
-pub(in crate::ledger) async fn lease(
-    tx: &mut SqliteConnection,
-    shared: &Shared,
-    request: &LeaseRequest,
-    due: Due,
-) -> LedgerResult<Vec<Leased>> {
-    let abandoned = due.abandoned && expire(tx, shared, &request.edge, request.now, request.quiet_ms, request.now).await? > 0;
+pub(in crate::ledger) async fn lease(tx: &mut SqliteConnection, request: &LeaseRequest, due: Due) -> LedgerResult<Vec<Leased>> {
+    let abandoned = due.abandoned && expire(tx, &request.edge, request.now, request.quiet_ms, request.now).await? > 0;
     let limit = i64::try_from(request.limit).unwrap_or(i64::MAX);
     let asking = if abandoned || due.unclear { claim(tx, request, CLAIM_UNCLEAR, limit).await? } else { Vec::new() };
     let left = limit - i64::try_from(asking.len()).unwrap_or(limit);
@@ -85,7 +80,6 @@ pub(in crate::ledger) async fn lease(
 /// What another owner left `sending` may have happened: its quiet period starts now.
 pub(in crate::ledger) async fn expire(
     tx: &mut SqliteConnection,
-    _shared: &Shared,
     edge: &str,
     now: Timestamp,
     quiet_ms: i64,

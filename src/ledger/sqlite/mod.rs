@@ -289,10 +289,10 @@ impl Ledger for SqliteLedger {
         if !due.anything() {
             return Ok(Vec::new());
         }
-        let (shared, request) = (Arc::clone(&self.shared), Arc::new(request));
+        let request = Arc::new(request);
         self.write(move |tx| {
-            let (shared, request) = (Arc::clone(&shared), Arc::clone(&request));
-            Box::pin(async move { sql::lease::lease(tx, &shared, &request, due).await })
+            let request = Arc::clone(&request);
+            Box::pin(async move { sql::lease::lease(tx, &request, due).await })
         })
         .await
     }
@@ -319,15 +319,14 @@ impl Ledger for SqliteLedger {
                 .await?;
         let edges: Arc<Vec<(String, i64)>> =
             Arc::new(rows.into_iter().map(|(edge,)| (edge.clone(), quiet_ms.quiet_ms(&edge))).collect());
-        let shared = Arc::clone(&self.shared);
         self.write(move |tx| {
-            let (shared, edges) = (Arc::clone(&shared), Arc::clone(&edges));
+            let edges = Arc::clone(&edges);
             Box::pin(async move {
                 // What fails is found out again.
                 sqlx::query("DELETE FROM edge_trouble").execute(&mut *tx).await?;
                 let mut recovered = 0;
                 for (edge, quiet) in edges.iter() {
-                    recovered += sql::lease::expire(tx, &shared, edge, now, *quiet, Timestamp(i64::MAX)).await?;
+                    recovered += sql::lease::expire(tx, edge, now, *quiet, Timestamp(i64::MAX)).await?;
                 }
                 Ok(recovered)
             })
