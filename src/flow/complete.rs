@@ -116,11 +116,13 @@ impl Teller<'_> {
 
     /// Witness of an unclear report: what does the platform hold?
     async fn ask(&self, errand: &Leased, completion: &Completion) -> End {
+        // A look counts for the moment it began.
+        let asked_at = self.clock.now();
         let held = self.source.confirm(completion).await;
         let now = self.clock.now();
         match held {
             Ok(true) => End::Done,
-            Ok(false) if errand.quiet_until.is_none_or(|until| now >= until) => End::Clear,
+            Ok(false) if errand.quiet_until.is_none_or(|until| asked_at >= until) => End::Clear,
             Ok(false) => {
                 let next = now.plus_ms(self.wait_ms(errand, None));
                 End::Miss { ask_at: next.min(errand.quiet_until.unwrap_or(next)) }

@@ -17,6 +17,7 @@ mod journey_one_identity;
 mod journey_platforms;
 mod ledger;
 mod migrations;
+mod model;
 mod plan;
 mod platform_bed;
 mod program;
