@@ -6,6 +6,7 @@ use futures_util::stream::FuturesUnordered;
 use crate::http::CallError;
 use crate::ledger::{End, LeaseRequest, Leased, Ledger, LedgerResult, Load, Settlement, Step};
 use crate::model::completion::Completion;
+use crate::model::failpoint::{Point, reach};
 use crate::model::{Clock, random};
 use crate::source::Source;
 
@@ -44,7 +45,11 @@ pub async fn step(
         witnesses_only: false,
     };
     let leased_boot_ms = clock.boot_ms();
+    reach(Point::CompleteStarts).await;
     let leased = ledger.lease(request).await?;
+    if !leased.is_empty() {
+        reach(Point::CompleteLeased).await;
+    }
     let count = leased.len();
     let edge = &edge;
     let mut running: FuturesUnordered<_> = leased
@@ -59,7 +64,10 @@ pub async fn step(
                 Step::Send => teller.tell(&errand, completion).await?,
                 Step::Witness => teller.ask(&errand, completion).await,
             };
-            ledger.settle(vec![Settlement { id: errand.id, lease_no: errand.lease_no, at: clock.now(), end }]).await.map(|_| ())
+            reach(Point::CompleteSettles).await;
+            ledger.settle(vec![Settlement { id: errand.id, lease_no: errand.lease_no, at: clock.now(), end }]).await?;
+            reach(Point::CompleteSettled).await;
+            Ok(())
         })
         .collect();
     let mut failed = None;

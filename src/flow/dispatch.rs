@@ -11,6 +11,7 @@ use crate::desk::{Desk, Level, WhenUnclear};
 use crate::http::{CallError, gate};
 use crate::ledger::{End, LeaseRequest, Leased, Ledger, LedgerResult, Load, Settlement, Step};
 use crate::model::errand::ErrandKind;
+use crate::model::failpoint::{Point, reach};
 use crate::model::ticket::Created;
 use crate::model::{Clock, Timestamp, random};
 
@@ -146,7 +147,12 @@ impl Calls<'_> {
             witnesses_only: self.breakers.is_open(self.edge),
         };
         let leased_boot_ms = self.clock.boot_ms();
-        Ok((self.ledger.lease(request).await?, leased_boot_ms + lease_ms - info.timeout_ms))
+        reach(Point::DispatchStarts).await;
+        let leased = self.ledger.lease(request).await?;
+        if !leased.is_empty() {
+            reach(Point::DispatchLeased).await;
+        }
+        Ok((leased, leased_boot_ms + lease_ms - info.timeout_ms))
     }
 
     async fn carry_out(&self, errand: Leased, good_until: i64) -> LedgerResult<()> {
@@ -171,7 +177,9 @@ impl Calls<'_> {
             (_, Load::Report { .. }) => return Ok(()),
         };
         let settlement = Settlement { id: errand.id, lease_no: errand.lease_no, at: self.clock.now(), end };
+        reach(Point::DispatchSettles).await;
         let settled = self.ledger.settle(vec![settlement]).await?;
+        reach(Point::DispatchSettled).await;
         if settled != [true] {
             tracing::warn!(errand = %errand.id, edge = self.edge, "the lease was gone when the call ended; its witnesses decide");
         }

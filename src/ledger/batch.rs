@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::sql::{Shared, record, settle};
 use super::{LedgerError, LedgerResult, Receipt, Recorded, Settlement};
+use crate::model::failpoint::{Point, reach};
 
 /// Rows that one commit carries at most.
 const MAX_ROWS: usize = 512;
@@ -145,7 +146,9 @@ impl Writer {
                 job.run(&mut tx).await?;
             }
         }
+        reach(Point::CommitBegins).await;
         tx.commit().await?;
+        reach(Point::Committed).await;
         Ok((recorded, settled))
     }
 }

@@ -22,4 +22,5 @@ mod plan;
 mod platform_bed;
 mod program;
 mod real;
+mod trials;
 mod web;
