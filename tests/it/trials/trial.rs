@@ -19,8 +19,9 @@ use super::Site;
 const ORDERS: u64 = 2;
 /// Simulated minutes a phase may take, before it counts as stuck.
 const MINUTES: u32 = 60;
-/// Minutes in which nothing may happen any more.
-const REST: u32 = 3;
+/// Minutes after a phase in which nothing more may happen; after the last one the sweeper has looked, too.
+const REST: u32 = 1;
+const LAST_REST: u32 = 4;
 
 /// What goes wrong in a trial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -168,7 +169,8 @@ impl<'a> Script<'a> {
     fn go_on(&mut self) -> Result<(), String> {
         self.minutes += 1;
         self.rested += u32::from(self.is_done());
-        if self.rested <= REST {
+        let rest = if self.phase == Phase::Closing { LAST_REST } else { REST };
+        if self.rested <= rest {
             return if self.minutes < MINUTES { Ok(()) } else { Err(format!("stuck in {:?}: {}", self.phase, self.stands())) };
         }
         (self.minutes, self.rested) = (0, 0);
