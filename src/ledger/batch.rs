@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
-use sqlx::{Connection, SqliteConnection};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, Connection, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 
 use super::sql::{Shared, record, settle};
@@ -78,7 +79,9 @@ where
 
 /// The one writer: owns the connection, ends when every sender is gone.
 pub(super) struct Writer {
-    connection: SqliteConnection,
+    /// `None`: the last write failed, and the next one begins with a fresh connection.
+    connection: Option<SqliteConnection>,
+    options: SqliteConnectOptions,
     shared: Arc<Shared>,
     one_commit_per_job: bool,
 }
@@ -87,11 +90,12 @@ impl Writer {
     /// Starts the writer; the handle ends when the queue is closed and drained.
     pub(super) fn start(
         connection: SqliteConnection,
+        options: SqliteConnectOptions,
         shared: Arc<Shared>,
         one_commit_per_job: bool,
     ) -> (mpsc::Sender<Job>, tokio::task::JoinHandle<()>) {
         let (sender, mut queue) = mpsc::channel::<Job>(QUEUE);
-        let mut writer = Self { connection, shared, one_commit_per_job };
+        let mut writer = Self { connection: Some(connection), options, shared, one_commit_per_job };
         let handle = tokio::spawn(async move {
             while let Some(first) = queue.recv().await {
                 let mut rows = first.rows();
@@ -103,7 +107,9 @@ impl Writer {
                 }
                 writer.commit(jobs).await;
             }
-            if let Err(error) = writer.connection.close().await {
+            if let Some(connection) = writer.connection
+                && let Err(error) = connection.close().await
+            {
                 tracing::warn!(error = %error, "the ledger did not close cleanly; it recovers at the next start");
             }
         });
@@ -129,8 +135,23 @@ impl Writer {
         }
     }
 
+    /// A write that fails may end the transaction behind the connection's back (a full disk does): that one would refuse
+    /// every further transaction.
     async fn attempt(&mut self, jobs: &mut [Job]) -> LedgerResult<(Vec<Recorded>, Vec<bool>)> {
-        let mut tx = self.connection.begin_with("BEGIN IMMEDIATE").await?;
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => self.options.connect().await?,
+        };
+        let done = self.write(&mut connection, jobs).await;
+        match &done {
+            Err(LedgerError::Unavailable(_)) => drop(connection.close().await),
+            _ => self.connection = Some(connection),
+        }
+        done
+    }
+
+    async fn write(&self, connection: &mut SqliteConnection, jobs: &mut [Job]) -> LedgerResult<(Vec<Recorded>, Vec<bool>)> {
+        let mut tx = connection.begin_with("BEGIN IMMEDIATE").await?;
         let receipts: Vec<&Receipt> =
             jobs.iter().filter_map(|j| if let Job::Record(r, _) = j { Some(r) } else { None }).flatten().collect();
         let recorded = if receipts.is_empty() {

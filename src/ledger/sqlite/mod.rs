@@ -105,10 +105,10 @@ impl SqliteLedger {
         }
         let shared = Arc::new(Shared::load(&mut connection, instance, serving).await?);
         // What pages sort may be a million rows: that goes to a file, not into memory.
-        let reading = options.read_only(true).pragma("cache_size", "-8192").pragma("temp_store", "file");
+        let reading = options.clone().read_only(true).pragma("cache_size", "-8192").pragma("temp_store", "file");
         let readers = SqlitePoolOptions::new().max_connections(4).connect_lazy_with(reading);
         let (jobs, writer) = if serving {
-            let (sender, handle) = Writer::start(connection, Arc::clone(&shared), mode == Mode::ServeSingly);
+            let (sender, handle) = Writer::start(connection, options, Arc::clone(&shared), mode == Mode::ServeSingly);
             (Some(sender), Some(handle))
         } else {
             (None, None)
@@ -447,7 +447,13 @@ impl Ledger for SqliteLedger {
     async fn ready(&self) -> LedgerResult<()> {
         self.write(|tx| {
             Box::pin(async move {
-                sqlx::query("UPDATE meta SET value = value WHERE name = 'salt'").execute(tx).await?;
+                // A value that stays the same would not be written, and a full disk not be noticed.
+                sqlx::query(
+                    "INSERT INTO meta (name, value) VALUES ('ready', '0')
+                     ON CONFLICT (name) DO UPDATE SET value = CASE meta.value WHEN '0' THEN '1' ELSE '0' END",
+                )
+                .execute(tx)
+                .await?;
                 Ok(())
             })
         })

@@ -192,14 +192,27 @@ pub enum Action {
     Sweep(usize),
     Close(usize),
     /// The desk carries a call out, and its answer is heard or lost.
-    Land { call: usize, heard: bool },
+    Land {
+        call: usize,
+        heard: bool,
+    },
     /// A request is lost on its way.
-    Drop { call: usize },
+    Drop {
+        call: usize,
+    },
     /// 429: no effect.
-    Refuse { call: usize },
-    Hook { ticket: usize },
-    Copy { ticket: usize },
-    Touch { ticket: usize },
+    Refuse {
+        call: usize,
+    },
+    Hook {
+        ticket: usize,
+    },
+    Copy {
+        ticket: usize,
+    },
+    Touch {
+        ticket: usize,
+    },
     Crash(usize),
     Pause(usize),
     Wake(usize),

@@ -2,8 +2,8 @@
 //! `ledger/sql/settle.rs` and `flow/sync.rs`.
 
 use super::{
-    Action, Bridge, Bug, Call, End, Errand, HORIZON, LEASE, MOST_TICKETS, PAUSE, PROCESSING, Replica, Stage, State, Step, TIMEOUT,
-    Ticket,
+    Action, Bridge, Bug, Call, End, Errand, HORIZON, LEASE, MOST_TICKETS, PAUSE, PROCESSING, Replica, Stage, State, Step,
+    TIMEOUT, Ticket,
 };
 
 /// Looks that must miss before something is sent again.

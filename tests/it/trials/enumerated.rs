@@ -139,3 +139,16 @@ fn a_spread_of_deaths_faults_and_lags_loses_and_doubles_nothing() {
 fn every_death_fault_and_lag_loses_and_doubles_nothing() {
     hold(true);
 }
+
+/// The oracle is able to find a double: where the search lags longer than the desk is declared to, a lost answer doubles.
+#[test]
+fn a_desk_that_breaks_its_word_is_noticed() {
+    let fakes = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let mut site = fakes.block_on(Site::new(Level::D1));
+    let found = run(&mut site, Plan { harm: Some(Harm::Lost), lag_ms: 3_600_000, death: None }).unwrap_err();
+    assert!(found.contains("3 tickets"), "{found}");
+    assert!(
+        run(&mut site, Plan { harm: Some(Harm::Lost), lag_ms: 0, death: None }).is_ok(),
+        "the next trial knows nothing of it"
+    );
+}

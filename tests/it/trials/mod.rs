@@ -4,6 +4,8 @@
 //! of desk. `kills`: the running program, killed. `graceful`: stops, desks and databases that are away, full disks.
 
 mod enumerated;
+mod graceful;
+mod kills;
 mod site;
 mod trial;
 

@@ -90,71 +90,101 @@ pub fn run(site: &mut Site, plan: Plan) -> Result<Went, String> {
 /// One life of the bridge: rounds of all stages, a simulated minute apart, until the script is over.
 async fn live(script: &mut Script<'_>) -> Result<(), String> {
     let site = script.site;
-    let bridge = site.open().await;
-    let (worker, breakers) = (Worker::new(), Breakers::default());
+    let bed = Bed::open(site).await;
     while script.phase != Phase::Over {
-        round(site, &bridge, &worker, &breakers, script.minutes == 1).await?;
+        bed.round(script.minutes == 1).await?;
         site.clock.advance_ms(60_000);
         script.go_on()?;
     }
-    let found = script.oracle(&bridge).await;
-    bridge.close().await;
+    let found = script.oracle(&bed.bridge).await;
+    bed.close().await;
     found
 }
 
-async fn round(site: &Site, bridge: &Bridge, worker: &Worker, breakers: &Breakers, poll: bool) -> Result<(), String> {
-    let (setup, ledger, clock) = (bridge.setup.load_full(), &*bridge.ledger, &*site.clock);
-    let refused = |error: lastmile::ledger::LedgerError| error.to_string();
-    let (source, desk) = (&*setup.sources[config::SOURCE], &*setup.desks[site.level.desk()]);
-    for message in site.platform.state().waiting() {
-        // It is signed afresh whenever it is sent.
-        let (headers, body) = site.platform.messages().into_iter().next().ok_or("no message")?;
-        let inbound = Inbound {
-            method: "POST".to_owned(),
-            path: "/hooks/iga".to_owned(),
-            query: BTreeMap::new(),
-            headers,
-            body,
-            peer: None,
-            client_certificate: None,
-            received_at: clock.now(),
-        };
-        intake::take(ledger, source, inbound, clock.now()).await.map_err(|e| e.to_string())?;
-        site.platform.state().delivered(&message.id);
+/// The bridge of a site, stepped by hand.
+pub struct Bed<'a> {
+    site: &'a Site,
+    bridge: Bridge,
+    worker: Worker,
+    breakers: Breakers,
+}
+
+impl<'a> Bed<'a> {
+    pub async fn open(site: &'a Site) -> Self {
+        Self { site, bridge: site.open().await, worker: Worker::new(), breakers: Breakers::default() }
     }
-    if poll {
-        let _ = intake::poll(ledger, source, clock).await;
+
+    pub async fn close(self) {
+        self.bridge.close().await;
     }
-    plan::step(ledger, &setup, clock).await.map_err(refused)?;
-    dispatch::step(ledger, &setup, desk, worker, breakers, clock).await.map_err(refused)?;
-    // A desk that does not answer is asked again in the next round.
-    let _ = sync::changes(ledger, desk, clock).await;
-    let _ = sync::full_pass(ledger, desk, clock.now().plus_secs(-3600), clock).await;
-    let _ = sync::look_again(ledger, desk, clock).await;
-    let _ = sync::sweep(ledger, desk, clock).await;
-    complete::step(ledger, &setup, source, worker, clock).await.map_err(refused)?;
-    Ok(())
+
+    /// A round of all stages, and a minute passes.
+    pub async fn minute(&self) {
+        self.round(false).await.unwrap();
+        self.site.clock.advance_ms(60_000);
+    }
+
+    /// Places an order.
+    pub fn order(&self, n: u64) {
+        place(self.site, n, None);
+    }
+
+    /// Every stage once.
+    async fn round(&self, poll: bool) -> Result<(), String> {
+        let Self { site, bridge, worker, breakers } = self;
+        let (setup, ledger, clock) = (bridge.setup.load_full(), &*bridge.ledger, &*site.clock);
+        let refused = |error: lastmile::ledger::LedgerError| error.to_string();
+        let (source, desk) = (&*setup.sources[config::SOURCE], &*setup.desks[site.level.desk()]);
+        for message in site.platform.state().waiting() {
+            // It is signed afresh whenever it is sent.
+            let (headers, body) = site.platform.messages().into_iter().next().ok_or("no message")?;
+            let inbound = Inbound {
+                method: "POST".to_owned(),
+                path: "/hooks/iga".to_owned(),
+                query: BTreeMap::new(),
+                headers,
+                body,
+                peer: None,
+                client_certificate: None,
+                received_at: clock.now(),
+            };
+            intake::take(ledger, source, inbound, clock.now()).await.map_err(|e| e.to_string())?;
+            site.platform.state().delivered(&message.id);
+        }
+        if poll {
+            let _ = intake::poll(ledger, source, clock).await;
+        }
+        plan::step(ledger, &setup, clock).await.map_err(refused)?;
+        dispatch::step(ledger, &setup, desk, worker, breakers, clock).await.map_err(refused)?;
+        // A desk that does not answer is asked again in the next round.
+        let _ = sync::changes(ledger, desk, clock).await;
+        let _ = sync::full_pass(ledger, desk, clock.now().plus_secs(-3600), clock).await;
+        let _ = sync::look_again(ledger, desk, clock).await;
+        let _ = sync::sweep(ledger, desk, clock).await;
+        complete::step(ledger, &setup, source, worker, clock).await.map_err(refused)?;
+        Ok(())
+    }
+}
+
+/// Places or changes an order for now.
+fn place(site: &Site, n: u64, until_days: Option<i64>) -> String {
+    let now = site.clock.now();
+    let mut document = company::order(1, n, now);
+    for field in ["validFrom", "validUntil"] {
+        document.as_object_mut().unwrap().remove(field);
+    }
+    if let Some(days) = until_days {
+        document["validUntil"] = now.plus_secs(days * 86_400).iso().into();
+    }
+    site.platform.state().place(document, now)
 }
 
 impl<'a> Script<'a> {
     fn begin(site: &'a Site, plan: Plan) -> Self {
         let mut script = Self { site, plan, ids: Vec::new(), phase: Phase::Filing, minutes: 0, rested: 0 };
-        script.ids = (1..=ORDERS).map(|n| script.order(n, None)).collect();
+        script.ids = (1..=ORDERS).map(|n| place(site, n, None)).collect();
         script.harm(&[Target::Create, Target::Search]);
         script
-    }
-
-    /// Places or changes an order.
-    fn order(&self, n: u64, until_days: Option<i64>) -> String {
-        let now = self.site.clock.now();
-        let mut document = company::order(1, n, now);
-        for field in ["validFrom", "validUntil"] {
-            document.as_object_mut().unwrap().remove(field);
-        }
-        if let Some(days) = until_days {
-            document["validUntil"] = now.plus_secs(days * 86_400).iso().into();
-        }
-        self.site.platform.state().place(document, now)
     }
 
     fn harm(&self, targets: &[Target]) {
@@ -176,7 +206,7 @@ impl<'a> Script<'a> {
         (self.minutes, self.rested) = (0, 0);
         self.phase = match self.phase {
             Phase::Filing => {
-                (1..=ORDERS).for_each(|n| drop(self.order(n, Some(90))));
+                (1..=ORDERS).for_each(|n| drop(place(self.site, n, Some(90))));
                 self.harm(&[Target::Amend]);
                 Phase::Telling
             }
