@@ -8,6 +8,7 @@
 //! | `MAX(a, b)`, `MIN(a, b)` | `GREATEST(a, b)`, `LEAST(a, b)` |
 //! | `/*postgres …*/` | what stands in the comment |
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 
@@ -34,7 +35,14 @@ impl From<String> for Text {
     }
 }
 
-type Statements = Arc<[Arc<str>]>;
+/// One statement, and which of the values of its text it takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Statement {
+    pub(super) text: Arc<str>,
+    pub(super) takes: Arc<[usize]>,
+}
+
+type Statements = Arc<[Statement]>;
 
 static TURNED: LazyLock<RwLock<HashMap<&'static str, Statements>>> = LazyLock::new(RwLock::default);
 
@@ -62,7 +70,30 @@ impl Text {
 }
 
 fn statements(text: &str) -> Statements {
-    parts(&turn(text), ';').into_iter().map(str::trim).filter(|s| !s.is_empty()).map(Arc::from).collect()
+    parts(&turn(text), ';').into_iter().map(str::trim).filter(|s| !s.is_empty()).map(numbered).collect()
+}
+
+/// Numbers its values from 1 on: the driver keeps prepared statements by their text, whatever other values stood beside.
+fn numbered(text: &str) -> Statement {
+    let (mut out, mut takes, mut quoted) = (String::with_capacity(text.len()), Vec::new(), false);
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        quoted ^= c == '\'';
+        rest = &rest[c.len_utf8()..];
+        out.push(c);
+        if quoted || c != '$' {
+            continue;
+        }
+        let digits = rest.len() - rest.trim_start_matches(|d: char| d.is_ascii_digit()).len();
+        let Some(number) = rest[..digits].parse::<usize>().ok().and_then(|n| n.checked_sub(1)) else { continue };
+        let place = takes.iter().position(|n| *n == number).unwrap_or_else(|| {
+            takes.push(number);
+            takes.len() - 1
+        });
+        out.push_str(&(place + 1).to_string());
+        rest = &rest[digits..];
+    }
+    Statement { text: out.into(), takes: takes.into() }
 }
 
 /// Cuts at a character outside of quotes and parentheses.
@@ -162,13 +193,13 @@ fn filter(text: &str) -> (&str, &str) {
 }
 
 /// PostgreSQL's texts hold no NUL, and its documents none written as `\u0000`: a replacement character stands for it.
-pub(super) fn without_nul(text: String) -> String {
+pub(super) fn without_nul(text: &str) -> Cow<'_, str> {
     const ESCAPED: &str = "\\u0000";
     if !text.contains('\0') && !text.contains(ESCAPED) {
-        return text;
+        return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len());
-    let mut rest = text.as_str();
+    let mut rest = text;
     while let Some(c) = rest.chars().next() {
         let length = match c {
             '\0' => {
@@ -192,7 +223,7 @@ pub(super) fn without_nul(text: String) -> String {
         };
         rest = &rest[length..];
     }
-    out
+    Cow::Owned(out)
 }
 
 #[cfg(test)]
@@ -216,12 +247,19 @@ mod tests {
     #[test]
     fn statements_are_cut_outside_of_quotes() {
         let cut = statements("UPDATE a SET x = '; no';\n INSERT INTO b VALUES ($1);  ");
-        assert_eq!(cut.iter().map(|s| &**s).collect::<Vec<_>>(), ["UPDATE a SET x = '; no'", "INSERT INTO b VALUES ($1)"]);
+        assert_eq!(cut.iter().map(|s| &*s.text).collect::<Vec<_>>(), ["UPDATE a SET x = '; no'", "INSERT INTO b VALUES ($1)"]);
+    }
+
+    #[test]
+    fn each_statement_takes_its_own_values() {
+        let cut = statements("UPDATE a SET x = $3 WHERE y = $1 AND z > $3; DELETE FROM b WHERE n = $12");
+        assert_eq!((&*cut[0].text, &*cut[0].takes), ("UPDATE a SET x = $1 WHERE y = $2 AND z > $1", &[2, 0][..]));
+        assert_eq!((&*cut[1].text, &*cut[1].takes), ("DELETE FROM b WHERE n = $1", &[11][..]));
     }
 
     #[test]
     fn a_nul_becomes_a_replacement_character_and_an_escaped_backslash_stays() {
-        assert_eq!(without_nul("a\0b".to_owned()), "a\u{fffd}b");
-        assert_eq!(without_nul(r#"["\u0000","\\u0000","\\\u0000"]"#.to_owned()), r#"["\ufffd","\\u0000","\\\ufffd"]"#);
+        assert_eq!(without_nul("a\0b"), "a\u{fffd}b");
+        assert_eq!(without_nul(r#"["\u0000","\\u0000","\\\u0000"]"#), r#"["\ufffd","\\u0000","\\\ufffd"]"#);
     }
 }

@@ -7,6 +7,7 @@ mod builder;
 mod dialect;
 
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use futures_util::stream::{BoxStream, StreamExt as _, TryStreamExt as _};
 use sqlx::postgres::{PgArguments, PgConnection, PgPool, PgRow};
@@ -14,7 +15,7 @@ use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqlitePool, SqliteRow};
 use sqlx::{Arguments as _, AssertSqlSafe, ColumnIndex, Connection as _, Decode, FromRow, Postgres, Row as _, Sqlite, Type};
 
 pub(in crate::ledger) use builder::QueryBuilder;
-use dialect::Text;
+use dialect::{Statement, Text};
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
 
@@ -145,16 +146,18 @@ fn sqlite_args(args: Vec<Arg>) -> Result<SqliteArguments> {
     Ok(out)
 }
 
-fn postgres_args(args: Vec<Arg>) -> Result<PgArguments> {
+/// A statement and the values it takes.
+fn postgres_query(statement: &Statement, args: &[Arg]) -> Result<(AssertSqlSafe<Arc<str>>, PgArguments)> {
     let mut out = PgArguments::default();
-    for arg in args {
-        match arg {
-            Arg::Int(n) => out.add(n),
-            Arg::Text(t) => out.add(t.map(dialect::without_nul)),
+    for place in statement.takes.iter() {
+        match args.get(*place) {
+            Some(Arg::Int(n)) => out.add(*n),
+            Some(Arg::Text(t)) => out.add(t.as_deref().map(dialect::without_nul)),
+            None => return Err(sqlx::Error::Protocol(format!("value {} of a statement is missing", place + 1))),
         }
         .map_err(sqlx::Error::Encode)?;
     }
-    Ok(out)
+    Ok((AssertSqlSafe(Arc::clone(&statement.text)), out))
 }
 
 /// What a statement did.
@@ -227,22 +230,25 @@ pub(in crate::ledger) fn query_scalar<T>(text: impl Into<Text>) -> QueryScalar<T
     QueryScalar(query(text), PhantomData)
 }
 
-/// Statements of a text but the last are carried out at once; the last is handed back with the values.
-async fn all_but_last(conn: &mut PgConnection, query: Query) -> Result<(AssertSqlSafe<std::sync::Arc<str>>, PgArguments)> {
+/// Statements of a text but the last are carried out at once; the last is handed back with its values.
+async fn all_but_last(conn: &mut PgConnection, query: Query) -> Result<(AssertSqlSafe<Arc<str>>, PgArguments)> {
     let statements = query.text.postgres();
-    let args = postgres_args(query.args)?;
-    let Some((last, before)) = statements.split_last() else { return Err(sqlx::Error::Protocol("an empty statement".to_owned())) };
+    let Some((last, before)) = statements.split_last() else { return Err(empty()) };
     for statement in before {
-        sqlx::query_with(AssertSqlSafe(std::sync::Arc::clone(statement)), args.clone()).execute(&mut *conn).await?;
+        let (text, args) = postgres_query(statement, &query.args)?;
+        sqlx::query_with(text, args).execute(&mut *conn).await?;
     }
-    Ok((AssertSqlSafe(std::sync::Arc::clone(last)), args))
+    postgres_query(last, &query.args)
 }
 
 /// A reader's text is one statement.
-fn only(query: Query) -> Result<(AssertSqlSafe<std::sync::Arc<str>>, PgArguments)> {
+fn only(query: Query) -> Result<(AssertSqlSafe<Arc<str>>, PgArguments)> {
     let statements = query.text.postgres();
-    let last = statements.last().ok_or_else(|| sqlx::Error::Protocol("an empty statement".to_owned()))?;
-    Ok((AssertSqlSafe(std::sync::Arc::clone(last)), postgres_args(query.args)?))
+    postgres_query(statements.last().ok_or_else(empty)?, &query.args)
+}
+
+fn empty() -> sqlx::Error {
+    sqlx::Error::Protocol("an empty statement".to_owned())
 }
 
 impl Query {

@@ -1,6 +1,6 @@
 //! Planning: which assignments want a decision, and carrying decisions out.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Value, json};
 use crate::ledger::engine::{Conn, Pool, query, query_as};
@@ -155,13 +155,16 @@ struct Writes {
     updates: Vec<Value>,
     tickets: Vec<Value>,
     errands: Vec<Value>,
-    persons: Vec<Value>,
+    /// By hash: one statement touches a row once.
+    persons: BTreeMap<String, Value>,
 }
 
 impl Writes {
     fn add(&mut self, shared: &Shared, decision: &Decision, source: &str, now: Timestamp) {
         let id = decision.id.0;
-        self.persons.extend(decision.persons.iter().map(|p| person_row(shared, source, p, now)));
+        for person in &decision.persons {
+            self.persons.insert(shared.person(source, &person.id), person_row(shared, source, person, now));
+        }
         let mut update = json!({"id": id, "eligible": decision.eligible_at, "plan": now, "due": now});
         let step = match &decision.action {
             PlanAction::Wait { until } => {
@@ -235,7 +238,7 @@ impl Writes {
                     v->>'mark', CAST(v->>'due' AS BIGINT), CAST(v->>'quiet' AS BIGINT) FROM j",
         ))
         .bind(rows(&self.updates)?)
-        .bind(rows(&self.persons)?)
+        .bind(rows(&self.persons.into_values().collect::<Vec<_>>())?)
         .bind(rows(&self.tickets)?)
         .bind(rows(&self.errands)?)
         .bind(chained.lines)

@@ -74,7 +74,7 @@ async fn present(tx: &mut Conn, shared: &Shared, pull: &Pull, snapshot: &Snapsho
     .fetch_all(&mut *tx)
     .await?;
     query(
-        "INSERT INTO listed (source, external_id, run_at) SELECT $2, value->>'x', $3 FROM json_each($1) WHERE true
+        "INSERT INTO listed (source, external_id, run_at) SELECT DISTINCT $2, value->>'x', $3 FROM json_each($1) WHERE true
          ON CONFLICT (source, external_id) DO UPDATE SET run_at = excluded.run_at, missed = 0, gone_at = NULL",
     )
     .bind(&listed)
