@@ -1,16 +1,19 @@
 //! Group commit: many callers share one transaction, and each hears of its own result after the commit.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions as _, Connection, SqliteConnection};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
 
+use super::engine::Conn;
+use super::postgres::Door;
+use super::sqlite::FileDoor;
 use super::sql::{Shared, record, settle};
 use super::{LedgerError, LedgerResult, Receipt, Recorded, Settlement};
 use crate::model::failpoint::{Point, reach};
+use crate::model::random;
 
 /// Rows that one commit carries at most.
 const MAX_ROWS: usize = 512;
@@ -20,7 +23,7 @@ const QUEUE: usize = 4096;
 /// A write of any other kind.
 #[async_trait]
 pub(super) trait WriteJob: Send {
-    async fn run(&mut self, tx: &mut SqliteConnection) -> LedgerResult<()>;
+    async fn run(&mut self, tx: &mut Conn) -> LedgerResult<()>;
     fn reply(self: Box<Self>, failure: Option<LedgerError>);
 }
 
@@ -59,9 +62,9 @@ pub(super) struct FnJob<O, F> {
 impl<O, F> WriteJob for FnJob<O, F>
 where
     O: Send,
-    F: for<'c> Fn(&'c mut SqliteConnection) -> BoxFuture<'c, LedgerResult<O>> + Send,
+    F: for<'c> Fn(&'c mut Conn) -> BoxFuture<'c, LedgerResult<O>> + Send,
 {
-    async fn run(&mut self, tx: &mut SqliteConnection) -> LedgerResult<()> {
+    async fn run(&mut self, tx: &mut Conn) -> LedgerResult<()> {
         self.output = Some((self.work)(tx).await?);
         Ok(())
     }
@@ -77,56 +80,111 @@ where
     }
 }
 
-/// The one writer: owns the connection, ends when every sender is gone.
-pub(super) struct Writer {
-    /// `None`: the last write failed, and the next one begins with a fresh connection.
-    connection: Option<SqliteConnection>,
-    options: SqliteConnectOptions,
-    shared: Arc<Shared>,
-    one_commit_per_job: bool,
+/// Jobs in the order they came; one taken too many waits here.
+struct Queue {
+    receiver: mpsc::Receiver<Job>,
+    held: Option<Job>,
 }
 
-impl Writer {
-    /// Starts the writer; the handle ends when the queue is closed and drained.
-    pub(super) fn start(
-        connection: SqliteConnection,
-        options: SqliteConnectOptions,
-        shared: Arc<Shared>,
-        one_commit_per_job: bool,
-    ) -> (mpsc::Sender<Job>, tokio::task::JoinHandle<()>) {
-        let (sender, mut queue) = mpsc::channel::<Job>(QUEUE);
-        let mut writer = Self { connection: Some(connection), options, shared, one_commit_per_job };
-        let handle = tokio::spawn(async move {
-            while let Some(first) = queue.recv().await {
-                let mut rows = first.rows();
-                let mut jobs = vec![first];
-                while rows < MAX_ROWS && !writer.one_commit_per_job {
-                    let Ok(job) = queue.try_recv() else { break };
-                    rows += job.rows();
-                    jobs.push(job);
-                }
-                writer.commit(jobs).await;
+impl Queue {
+    /// What the next commit carries; none at the end. Where writers compete, whatever may meet another's rows goes alone:
+    /// done again for a conflict, it takes nobody else's time.
+    async fn next(&mut self, singly: bool, competing: bool) -> Vec<Job> {
+        let held = self.held.take();
+        let Some(first) = (if held.is_some() { held } else { self.receiver.recv().await }) else { return Vec::new() };
+        let alone = |job: &Job| competing && matches!(job, Job::Other(_));
+        let mut rows = first.rows();
+        let full = singly || alone(&first);
+        let mut jobs = vec![first];
+        while rows < MAX_ROWS && !full {
+            let Ok(job) = self.receiver.try_recv() else { break };
+            if alone(&job) {
+                self.held = Some(job);
+                break;
             }
-            if let Some(connection) = writer.connection
-                && let Err(error) = connection.close().await
-            {
-                tracing::warn!(error = %error, "the ledger did not close cleanly; it recovers at the next start");
-            }
-        });
-        (sender, handle)
+            rows += job.rows();
+            jobs.push(job);
+        }
+        jobs
     }
+}
 
+/// What all writers are started with.
+pub(super) struct Writers {
+    pub(super) shared: Arc<Shared>,
+    pub(super) one_commit_per_job: bool,
+    /// How a lost connection is made again.
+    pub(super) again: Again,
+}
+
+/// How a writer's connection is made again.
+#[derive(Debug, Clone)]
+pub(super) enum Again {
+    Sqlite(FileDoor),
+    Postgres(Door),
+}
+
+impl Again {
+    async fn writer(&self) -> LedgerResult<Conn> {
+        match self {
+            Self::Sqlite(door) => door.writer().await,
+            Self::Postgres(door) => door.writer().await,
+        }
+    }
+}
+
+impl Writers {
+    /// Starts a writer for each connection; the handles end when the queue is closed and drained.
+    pub(super) fn start(self, connections: Vec<Conn>) -> (mpsc::Sender<Job>, Vec<tokio::task::JoinHandle<()>>) {
+        let (sender, receiver) = mpsc::channel::<Job>(QUEUE);
+        let queue = Arc::new(Mutex::new(Queue { receiver, held: None }));
+        let competing = matches!(self.again, Again::Postgres(_));
+        let start = |connection| {
+            let queue = Arc::clone(&queue);
+            let mut writer = Writer { connection: Some(connection), shared: Arc::clone(&self.shared), again: self.again.clone() };
+            tokio::spawn(async move {
+                loop {
+                    let jobs = queue.lock().await.next(self.one_commit_per_job, competing).await;
+                    if jobs.is_empty() {
+                        break;
+                    }
+                    writer.commit(jobs).await;
+                }
+                if let Some(connection) = writer.connection
+                    && let Err(error) = connection.close().await
+                {
+                    tracing::warn!(error = %error, "the ledger did not close cleanly; it recovers at the next start");
+                }
+            })
+        };
+        (sender, connections.into_iter().map(start).collect())
+    }
+}
+
+/// A writer owns its connection.
+struct Writer {
+    connection: Option<Conn>,
+    shared: Arc<Shared>,
+    again: Again,
+}
+
+/// Tries of a write that meets what another process wrote at the same time.
+const TRIES: u32 = 12;
+/// Tries of a shared commit before each of its writes is tried alone.
+const SHARED_TRIES: u32 = 3;
+
+impl Writer {
     /// One transaction for all; when it fails, one for each, so that nobody fails for another's sake.
     async fn commit(&mut self, mut jobs: Vec<Job>) {
         let alone = jobs.len() == 1;
-        match self.attempt(&mut jobs).await {
+        match self.until_done(&mut jobs, if alone { TRIES } else { SHARED_TRIES }).await {
             Ok(results) => reply_all(jobs, results),
             Err(error) if alone => jobs.into_iter().for_each(|job| job.fail(&error)),
             Err(error) => {
                 tracing::debug!(error = %error, jobs = jobs.len(), "a shared commit failed; each write is tried alone");
                 for job in jobs {
                     let mut one = vec![job];
-                    match self.attempt(&mut one).await {
+                    match self.until_done(&mut one, TRIES).await {
                         Ok(results) => reply_all(one, results),
                         Err(error) => one.into_iter().for_each(|job| job.fail(&error)),
                     }
@@ -135,46 +193,86 @@ impl Writer {
         }
     }
 
-    /// A write that fails may end the transaction behind the connection's back (a full disk does): that one would refuse
-    /// every further transaction.
-    async fn attempt(&mut self, jobs: &mut [Job]) -> LedgerResult<(Vec<Recorded>, Vec<bool>)> {
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => self.options.connect().await?,
-        };
-        let done = self.write(&mut connection, jobs).await;
-        match &done {
-            Err(LedgerError::Unavailable(_)) => drop(connection.close().await),
-            _ => self.connection = Some(connection),
-        }
-        done
-    }
-
-    async fn write(&self, connection: &mut SqliteConnection, jobs: &mut [Job]) -> LedgerResult<(Vec<Recorded>, Vec<bool>)> {
-        let mut tx = connection.begin_with("BEGIN IMMEDIATE").await?;
-        let receipts: Vec<&Receipt> =
-            jobs.iter().filter_map(|j| if let Job::Record(r, _) = j { Some(r) } else { None }).flatten().collect();
-        let recorded = if receipts.is_empty() {
-            Vec::new()
-        } else {
-            record::record(&mut tx, &self.shared, &receipts, record::From::Push).await?
-        };
-        let ends: Vec<&Settlement> =
-            jobs.iter().filter_map(|j| if let Job::Settle(s, _) = j { Some(s) } else { None }).flatten().collect();
-        let settled = if ends.is_empty() { Vec::new() } else { settle::settle(&mut tx, &self.shared, &ends).await? };
-        for job in jobs {
-            if let Job::Other(job) = job {
-                job.run(&mut tx).await?;
+    /// A conflict is no failure: the other one was first, and the write is done again on what it left.
+    async fn until_done(&mut self, jobs: &mut [Job], tries: u32) -> LedgerResult<Results> {
+        let mut tried = 0;
+        loop {
+            tried += 1;
+            match self.attempt(jobs).await {
+                Err(LedgerError::Conflict(words)) if tried < tries => {
+                    tracing::debug!(words, tried, "another process was first; once more");
+                    let most = 2_u64 << tried.min(6);
+                    tokio::time::sleep(Duration::from_millis(random::u64() % most)).await;
+                }
+                other => return other,
             }
         }
-        reach(Point::CommitBegins).await;
-        tx.commit().await?;
-        reach(Point::Committed).await;
-        Ok((recorded, settled))
+    }
+
+    async fn attempt(&mut self, jobs: &mut [Job]) -> LedgerResult<Results> {
+        let shared = Arc::clone(&self.shared);
+        let result = match self.begun().await {
+            Ok(tx) => match run(tx, &shared, jobs).await {
+                Ok(results) => commit(tx).await.map(|()| results),
+                Err(error) => Err(error),
+            },
+            Err(error) => Err(error),
+        };
+        if let Err(error) = &result {
+            self.clean(error).await;
+        }
+        result
+    }
+
+    /// A connection within a transaction. One that was lost while nobody used it is made again.
+    async fn begun(&mut self) -> LedgerResult<&mut Conn> {
+        if let Some(mut connection) = self.connection.take() {
+            match connection.begin().await {
+                Ok(()) => return Ok(self.connection.insert(connection)),
+                Err(error) => tracing::debug!(error = %error, "a connection to the ledger was lost; another is made"),
+            }
+        }
+        let mut connection = self.again.writer().await?;
+        connection.begin().await?;
+        Ok(self.connection.insert(connection))
+    }
+
+    /// Leaves no transaction open. A connection that may be broken is not used again: a full disk ends a transaction behind
+    /// its back, and it would refuse every further one.
+    async fn clean(&mut self, error: &LedgerError) {
+        let Some(connection) = &mut self.connection else { return };
+        if matches!(error, LedgerError::Unavailable(_)) || connection.rollback().await.is_err() {
+            self.connection = None;
+        }
     }
 }
 
-fn reply_all(jobs: Vec<Job>, (recorded, settled): (Vec<Recorded>, Vec<bool>)) {
+async fn commit(tx: &mut Conn) -> LedgerResult<()> {
+    reach(Point::CommitBegins).await;
+    tx.commit().await?;
+    reach(Point::Committed).await;
+    Ok(())
+}
+
+type Results = (Vec<Recorded>, Vec<bool>);
+
+async fn run(tx: &mut Conn, shared: &Shared, jobs: &mut [Job]) -> LedgerResult<Results> {
+    let receipts: Vec<&Receipt> =
+        jobs.iter().filter_map(|j| if let Job::Record(r, _) = j { Some(r) } else { None }).flatten().collect();
+    let recorded =
+        if receipts.is_empty() { Vec::new() } else { record::record(tx, shared, &receipts, record::From::Push).await? };
+    let ends: Vec<&Settlement> =
+        jobs.iter().filter_map(|j| if let Job::Settle(s, _) = j { Some(s) } else { None }).flatten().collect();
+    let settled = if ends.is_empty() { Vec::new() } else { settle::settle(tx, shared, &ends).await? };
+    for job in jobs {
+        if let Job::Other(job) = job {
+            job.run(tx).await?;
+        }
+    }
+    Ok((recorded, settled))
+}
+
+fn reply_all(jobs: Vec<Job>, (recorded, settled): Results) {
     let (mut recorded, mut settled) = (recorded.into_iter(), settled.into_iter());
     for job in jobs {
         // A caller that has gone away does not undo what is committed.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use lastmile::ledger::views::Filter;
-use lastmile::ledger::{Ledger as _, Mode, SqliteLedger, Views as _};
+use lastmile::ledger::{Ledger as _, Mode, SqlLedger, Views as _};
 use lastmile::model::failpoint::Point;
 use lastmile::model::{Clock as _, Outcome, clock::SystemClock};
 use lastmile::sandbox::server::USER;
@@ -165,7 +165,7 @@ async fn oracle(site: &Site, came: &mut Came) {
     assert!(keys.iter().all(|n| *n == 1) && keys.len() == counts.orders, "keys: {came:?}");
     assert_eq!((counts.completions, counts.further), (counts.orders, 0), "completions: {came:?}");
     let url = format!("sqlite:{}", site.folder.path().join("ledger.db").display());
-    let ledger = SqliteLedger::open(&url, "demo", Mode::Read).await.unwrap();
+    let ledger = SqlLedger::open(&url, "demo", Mode::Read).await.unwrap();
     assert_eq!(ledger.assignments(&Filter::default(), false, 100_000).await.unwrap().len(), counts.orders, "{came:?}");
     assert_eq!(ledger.verify_chains().await.unwrap(), []);
     ledger.close().await;
