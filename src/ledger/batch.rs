@@ -9,8 +9,8 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::engine::Conn;
 use super::postgres::Door;
-use super::sqlite::FileDoor;
 use super::sql::{Shared, record, settle};
+use super::sqlite::FileDoor;
 use super::{LedgerError, LedgerResult, Receipt, Recorded, Settlement};
 use crate::model::failpoint::{Point, reach};
 use crate::model::random;

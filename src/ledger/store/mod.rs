@@ -113,7 +113,8 @@ impl SqlLedger {
                 Home::Postgres(home) => Again::Postgres(home.door()),
                 Home::Sqlite(home) => Again::Sqlite(home.door()),
             };
-            let (sender, handles) = Writers { shared: Arc::clone(&shared), one_commit_per_job: mode == Mode::ServeSingly, again }.start(writers);
+            let (sender, handles) =
+                Writers { shared: Arc::clone(&shared), one_commit_per_job: mode == Mode::ServeSingly, again }.start(writers);
             (Some(sender), handles)
         } else {
             for writer in writers {
@@ -457,4 +458,3 @@ impl Ledger for SqlLedger {
         }
     }
 }
-

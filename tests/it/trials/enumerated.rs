@@ -9,7 +9,7 @@ use std::time::Instant;
 use lastmile::model::failpoint::{Death, Point};
 use lastmile::sandbox::Harm;
 
-use super::{Level, Plan, Site, run};
+use super::{Engine, Level, Plan, Site, run};
 
 const HARMS: [Option<Harm>; 6] =
     [None, Some(Harm::Busy(Some(90))), Some(Harm::FailBefore), Some(Harm::FailAfter), Some(Harm::Lost), Some(Harm::Html)];
@@ -51,22 +51,30 @@ fn chosen(passed: &BTreeMap<Point, u32>, combination: usize, long: bool) -> Vec<
         .collect()
 }
 
-fn trials(long: bool) -> BTreeMap<Level, Sum> {
+/// On which engine, on which level of desk.
+type Where = (&'static str, Level);
+
+fn trials(long: bool) -> BTreeMap<Where, Sum> {
     let fakes = tokio::runtime::Builder::new_multi_thread().worker_threads(AT_ONCE).enable_all().build().unwrap();
-    let combinations: Vec<(Level, Option<Harm>, i64)> = Level::ALL
-        .into_iter()
-        .flat_map(|level| HARMS.into_iter().flat_map(move |harm| lags(level, long).iter().map(move |lag| (level, harm, *lag))))
-        .collect();
-    let (next, sums) = (AtomicUsize::new(0), Mutex::new(BTreeMap::<Level, Sum>::new()));
+    let mut combinations = Vec::new();
+    for engine in fakes.block_on(Engine::all()) {
+        let levels = Level::ALL.into_iter().flat_map(|level| HARMS.map(|harm| (level, harm)));
+        let all = levels.flat_map(|(level, harm)| lags(level, long).iter().map(move |lag_ms| (engine, level, harm, *lag_ms)));
+        // A server takes longer to make a ledger: of the short form it gets a part, of every level.
+        let part = if long || matches!(engine, Engine::Sqlite) { 1 } else { 3 };
+        combinations.extend(all.step_by(part));
+    }
+    let (next, sums) = (AtomicUsize::new(0), Mutex::new(BTreeMap::<Where, Sum>::new()));
     let work = || {
         let mut sites = BTreeMap::new();
         loop {
             let n = next.fetch_add(1, Ordering::SeqCst);
-            let Some(&(level, harm, lag_ms)) = combinations.get(n) else { break };
-            let site = sites.entry(level).or_insert_with(|| fakes.block_on(Site::new(level)));
+            let Some(&(engine, level, harm, lag_ms)) = combinations.get(n) else { break };
+            let here = (engine.name(), level);
+            let site = sites.entry(here).or_insert_with(|| fakes.block_on(Site::new(level, engine)));
             let found = combination(site, n, Plan { harm, lag_ms, death: None }, long);
             let mut sums = sums.lock().unwrap_or_else(PoisonError::into_inner);
-            let sum = sums.entry(level).or_default();
+            let sum = sums.entry(here).or_default();
             sum.combinations += 1;
             sum.trials += found.trials;
             sum.deaths += found.deaths;
@@ -106,13 +114,16 @@ fn combination(site: &mut Site, n: usize, plan: Plan, long: bool) -> Sum {
     sum
 }
 
-fn report(sums: &BTreeMap<Level, Sum>, began: Instant) {
-    println!("| level | faults × lags | trials | of them with a death | places | tickets | failed |");
-    println!("|---|---|---|---|---|---|---|");
-    for (level, s) in sums {
+fn report(sums: &BTreeMap<Where, Sum>, began: Instant) {
+    println!("| ledger | level | faults × lags | trials | of them with a death | places | tickets | failed |");
+    println!("|---|---|---|---|---|---|---|---|");
+    for ((engine, level), s) in sums {
         let places = s.points.len();
         let failed = s.failed.len();
-        println!("| {level:?} | {} | {} | {} | {places} | {} | {failed} |", s.combinations, s.trials, s.deaths, s.tickets);
+        println!(
+            "| {engine} | {level:?} | {} | {} | {} | {places} | {} | {failed} |",
+            s.combinations, s.trials, s.deaths, s.tickets
+        );
     }
     println!("{} s", began.elapsed().as_secs());
 }
@@ -144,7 +155,7 @@ fn every_death_fault_and_lag_loses_and_doubles_nothing() {
 #[test]
 fn a_desk_that_breaks_its_word_is_noticed() {
     let fakes = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let mut site = fakes.block_on(Site::new(Level::D1));
+    let mut site = fakes.block_on(Site::new(Level::D1, Engine::Sqlite));
     let found = run(&mut site, Plan { harm: Some(Harm::Lost), lag_ms: 3_600_000, death: None }).unwrap_err();
     assert!(found.contains("3 tickets"), "{found}");
     assert!(

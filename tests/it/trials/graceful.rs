@@ -8,15 +8,15 @@ use lastmile::sandbox::{Harm, Target, When};
 use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
 
 use super::trial::Bed;
-use super::{Level, Site};
-use crate::program::{Running, Site as Running_Site, until};
+use super::{Engine, Level, Site};
+use crate::program::{self, Running, until};
 
 /// What a stop may take.
 const STOPS_WITHIN: Duration = Duration::from_secs(25);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sigterm_finishes_the_call_under_way() {
-    let site = Running_Site::new().await;
+    let site = program::Site::new().await;
     site.only_pushed();
     for desk in [&site.jira, &site.servicenow] {
         desk.faults().add(Target::Create, Harm::Slow(2_000), When::Always);
@@ -24,8 +24,6 @@ async fn sigterm_finishes_the_call_under_way() {
     let mut running = site.serve().await;
     site.platform.order(6);
     site.platform.deliver(&site.address("/hooks/iga")).await;
-    let attempts = async || running.said().contains("calls under way").then_some(());
-    assert!(attempts().await.is_none());
     // The desks answer in two seconds: their first calls are under way now.
     tokio::time::sleep(Duration::from_millis(1_000)).await;
     let told = Instant::now();
@@ -49,7 +47,7 @@ async fn sigterm_finishes_the_call_under_way() {
 fn a_desk_that_is_away_for_an_hour_costs_only_time() {
     let fakes = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     for level in Level::ALL {
-        let mut site = fakes.block_on(Site::new(level));
+        let mut site = fakes.block_on(Site::new(level, Engine::Sqlite));
         for away in [Harm::FailBefore, Harm::Html, Harm::Lost] {
             site.begin(0);
             fakes.block_on(async {
@@ -81,7 +79,7 @@ fn let_files_grow_to(running: &Running, bytes: Option<u64>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_refuses_intake_and_recovers_by_itself() {
-    let site = Running_Site::new().await;
+    let site = program::Site::new().await;
     site.only_pushed();
     // The signal that comes with the refused write is ignored, as where a disk is really full there is none.
     let program = site.command(&["serve"]);

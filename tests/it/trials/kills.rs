@@ -13,6 +13,7 @@ use lastmile::model::{Clock as _, Outcome, clock::SystemClock};
 use lastmile::sandbox::server::USER;
 use lastmile::sandbox::{PlatformState, SandboxDesk, Stage, admins, company};
 
+use super::Engine;
 use crate::program::{Running, Site, until_within};
 
 /// What a run is.
@@ -121,9 +122,15 @@ fn recovered(said: &str) -> u32 {
     number.and_then(|digits: String| digits.parse().ok()).unwrap_or(0)
 }
 
-async fn carry_out(run: Run) -> Came {
+async fn carry_out(run: Run, engine: Engine) -> Came {
     let site = Site::new().await;
     with_quiet(&site, run.quiet);
+    let mut ledger = format!("sqlite:{}", site.folder.path().join("ledger.db").display());
+    if let Engine::Postgres(server) = engine {
+        let file = ledger;
+        ledger = server.database().await;
+        site.change("lastmile.toml", |text| text.replace(&file, &ledger));
+    }
     let stop = Arc::new(AtomicBool::new(false));
     let load = busy(&site, run.pace, &stop);
     let mut came = Came::default();
@@ -150,12 +157,12 @@ async fn carry_out(run: Run) -> Came {
     load.abort();
     last.signal(rustix::process::Signal::TERM);
     assert_eq!(last.wait(), Some(0), "{}", last.said());
-    oracle(&site, &mut came).await;
+    oracle(&site, &ledger, &mut came).await;
     came
 }
 
 /// All tickets that the bridge's account made, all comments, all completions, all chains.
-async fn oracle(site: &Site, came: &mut Came) {
+async fn oracle(site: &Site, ledger: &str, came: &mut Came) {
     let counts = site.platform.state().counts();
     let desks = [&site.jira, &site.servicenow];
     let keys: Vec<u64> = desks.iter().flat_map(|d| d.state().keys_created_by(USER).into_values()).collect();
@@ -164,8 +171,7 @@ async fn oracle(site: &Site, came: &mut Came) {
     assert_eq!(came.tickets, counts.orders as u64, "tickets of all orders: {came:?}");
     assert!(keys.iter().all(|n| *n == 1) && keys.len() == counts.orders, "keys: {came:?}");
     assert_eq!((counts.completions, counts.further), (counts.orders, 0), "completions: {came:?}");
-    let url = format!("sqlite:{}", site.folder.path().join("ledger.db").display());
-    let ledger = SqlLedger::open(&url, "demo", Mode::Read).await.unwrap();
+    let ledger = SqlLedger::open(ledger, "demo", Mode::Read).await.unwrap();
     assert_eq!(ledger.assignments(&Filter::default(), false, 100_000).await.unwrap().len(), counts.orders, "{came:?}");
     assert_eq!(ledger.verify_chains().await.unwrap(), []);
     ledger.close().await;
@@ -175,26 +181,29 @@ async fn oracle(site: &Site, came: &mut Came) {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_program_killed_at_any_moment_loses_and_doubles_nothing() {
     let quiet = ["2s", "500ms", "500ms"];
-    let came = carry_out(Run { kills: 8, pace: Duration::from_millis(60), quiet, life_ms: 1_200 }).await;
-    println!("{came:?}");
-    assert!(came.orders > 10, "{came:?}");
+    for engine in Engine::all().await {
+        let came = carry_out(Run { kills: 8, pace: Duration::from_millis(60), quiet, life_ms: 1_200 }, engine).await;
+        println!("{}: {came:?}", engine.name());
+        assert!(came.orders > 10, "{came:?}");
+    }
 }
 
 /// A thousand, on a machine of its own; prints the line of docs/guarantees.md.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes long: cargo test --test it trials::kills -- --ignored --nocapture"]
 async fn a_thousand_kills_lose_and_double_nothing() {
-    let (mut all, began) = (Came::default(), Instant::now());
-    for _ in 0..20 {
-        let quiet = ["100ms", "50ms", "50ms"];
-        let came = carry_out(Run { kills: 50, pace: Duration::from_millis(25), quiet, life_ms: 900 }).await;
-        println!("{came:?}");
-        all.kills += came.kills;
-        all.at_failpoints += came.at_failpoints;
-        all.under_way += came.under_way;
-        all.kills_under_way += came.kills_under_way;
-        all.orders += came.orders;
-        all.tickets += came.tickets;
+    for engine in Engine::all().await {
+        let (mut all, began) = (Came::default(), Instant::now());
+        for _ in 0..20 {
+            let quiet = ["100ms", "50ms", "50ms"];
+            let came = carry_out(Run { kills: 50, pace: Duration::from_millis(25), quiet, life_ms: 900 }, engine).await;
+            all.kills += came.kills;
+            all.at_failpoints += came.at_failpoints;
+            all.under_way += came.under_way;
+            all.kills_under_way += came.kills_under_way;
+            all.orders += came.orders;
+            all.tickets += came.tickets;
+        }
+        println!("{}: {all:?} in {} s", engine.name(), began.elapsed().as_secs());
     }
-    println!("{all:?} in {} s", began.elapsed().as_secs());
 }

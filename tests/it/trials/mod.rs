@@ -9,5 +9,5 @@ mod kills;
 mod site;
 mod trial;
 
-pub use site::{Level, Site};
+pub use site::{Engine, Level, Site};
 pub use trial::{Plan, run};

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use lastmile::bridge::{self, Bridge};
 use lastmile::catalog::Catalog;
@@ -12,6 +12,39 @@ use lastmile::model::clock::FakeClock;
 use lastmile::model::{Clock, Timestamp};
 use lastmile::sandbox::server::{TOKEN, USER};
 use lastmile::sandbox::{DeskKind, Faults, PlatformFaults, SandboxDesk, SandboxPlatform, config};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
+
+use crate::real::postgres::{Postgres, connect};
+
+/// What keeps the ledger.
+#[derive(Debug, Clone, Copy)]
+pub enum Engine {
+    Sqlite,
+    Postgres(&'static Postgres),
+}
+
+impl Engine {
+    /// SQLite, and PostgreSQL where there is one.
+    pub async fn all() -> Vec<Self> {
+        match Postgres::shared().await {
+            Ok(server) => vec![Self::Sqlite, Self::Postgres(server)],
+            Err(why) => {
+                crate::real::skipped(why);
+                vec![Self::Sqlite]
+            }
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sqlite => "SQLite",
+            Self::Postgres(_) => "PostgreSQL",
+        }
+    }
+}
+
+/// Databases of trials have names of their own.
+static SITES: AtomicU32 = AtomicU32::new(0);
 
 /// What a desk lets us promise (docs/guarantees.md).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,6 +84,9 @@ pub struct Site {
     pub clock: Arc<FakeClock>,
     pub platform: SandboxPlatform,
     pub desk: SandboxDesk,
+    engine: Engine,
+    /// Of this site's databases.
+    name: String,
     folder: tempfile::TempDir,
     catalog: Catalog,
     /// Desk and source with their clients: making these costs more than a trial. Their connections die with each life.
@@ -59,7 +95,7 @@ pub struct Site {
 }
 
 impl Site {
-    pub async fn new(level: Level) -> Self {
+    pub async fn new(level: Level, engine: Engine) -> Self {
         let clock = Arc::new(FakeClock::at(Timestamp(1_795_000_000_000)));
         let time: Arc<dyn Clock> = clock.clone();
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -69,27 +105,61 @@ impl Site {
         write_configuration(folder.path(), level, platform.url(), desk.url());
         let catalog = Catalog::load(&folder.path().join("config")).unwrap();
         let edges = bridge::setup(catalog.clone(), &time).unwrap();
-        let site = Self { level, clock, platform, desk, folder, catalog, edges, trials: 0 };
+        let name = format!("trials_{}", SITES.fetch_add(1, Ordering::Relaxed));
+        let site = Self { level, clock, platform, desk, engine, name, folder, catalog, edges, trials: 0 };
+        if let Engine::Postgres(server) = engine {
+            server.make(&site.database(None), "migrated").await;
+        }
         // The ledger that every trial begins with.
-        site.open_at(&site.template()).await.close().await;
+        site.open_at(site.address(None)).await.close().await;
         site
     }
 
-    fn template(&self) -> PathBuf {
-        self.folder.path().join("template.db")
+    /// File of a trial's ledger; none: of the one that every trial begins with.
+    fn file(&self, trial: Option<u32>) -> PathBuf {
+        self.folder.path().join(trial.map_or("template.db".to_owned(), |n| format!("{n}.db")))
     }
 
-    fn ledger(&self) -> PathBuf {
-        self.folder.path().join(format!("{}.db", self.trials))
+    /// The same on a server.
+    fn database(&self, trial: Option<u32>) -> String {
+        trial.map_or(self.name.clone(), |n| format!("{}_{n}", self.name))
+    }
+
+    fn address(&self, trial: Option<u32>) -> String {
+        match self.engine {
+            Engine::Sqlite => format!("sqlite:{}", self.file(trial).display()),
+            Engine::Postgres(server) => server.url(&self.database(trial)),
+        }
+    }
+
+    /// A copy of the first ledger; the last trial's goes.
+    fn fresh_ledger(&mut self) {
+        let old = self.trials;
+        self.trials += 1;
+        match self.engine {
+            Engine::Sqlite => {
+                let old = self.file(Some(old)).display().to_string();
+                for tail in ["", "-wal", "-shm", ".lock"] {
+                    drop(std::fs::remove_file(format!("{old}{tail}")));
+                }
+                std::fs::copy(self.file(None), self.file(Some(self.trials))).unwrap();
+            }
+            Engine::Postgres(server) => {
+                let drop = AssertSqlSafe(format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.database(Some(old))));
+                let (name, template) = (self.database(Some(self.trials)), self.database(None));
+                tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+                    let mut connection = connect(&server.url("postgres")).await;
+                    connection.execute(drop).await.unwrap();
+                    connection.close().await.unwrap();
+                    server.make(&name, &template).await;
+                });
+            }
+        }
     }
 
     /// Everything as on the first day, but for the time.
     pub fn begin(&mut self, lag_ms: i64) {
-        for tail in ["", "-wal", "-shm", ".lock"] {
-            drop(std::fs::remove_file(self.folder.path().join(format!("{}.db{tail}", self.trials))));
-        }
-        self.trials += 1;
-        std::fs::copy(self.template(), self.ledger()).unwrap();
+        self.fresh_ledger();
         self.platform.state().forget_all();
         self.platform.faults().forget_answers.store(0, Ordering::SeqCst);
         self.desk.state().forget_all();
@@ -99,12 +169,12 @@ impl Site {
 
     /// The bridge on this trial's ledger, as after a start.
     pub async fn open(&self) -> Bridge {
-        self.open_at(&self.ledger()).await
+        self.open_at(self.address(Some(self.trials))).await
     }
 
-    async fn open_at(&self, ledger: &Path) -> Bridge {
+    async fn open_at(&self, ledger: String) -> Bridge {
         let mut catalog = self.catalog.clone();
-        catalog.main.ledger.url = format!("sqlite:{}", ledger.display());
+        catalog.main.ledger.url = ledger;
         let clock: Arc<dyn Clock> = self.clock.clone();
         let (planner, desks, sources) = (self.edges.planner.clone(), self.edges.desks.clone(), self.edges.sources.clone());
         let setup = Setup { catalog: Arc::new(catalog), planner, sources, desks };
