@@ -10,6 +10,7 @@ mod facts;
 mod intake;
 mod planning;
 mod postgres;
+mod replicas;
 mod sql;
 mod sqlite;
 mod store;
@@ -28,6 +29,7 @@ pub use desk_news::{Held, Observation, Stray};
 pub use intake::{Pull, Pulled, Receipt, ReceiptContent, Recorded, Snapshot, StandingRound, Stood, Trouble};
 pub use planning::{Decision, Past, PlanAction, TicketPlan, ToPlan};
 pub use postgres::Inspected;
+pub use replicas::{Alive, Replicas, Turn};
 pub use sqlite::{Holder, Inspection, holder, path_of};
 pub use store::{Address, Mode, SqlLedger, is_postgres};
 pub use views::Views;
@@ -83,7 +85,7 @@ pub type LedgerResult<T> = Result<T, LedgerError>;
 
 /// The durable record, write side.
 #[async_trait]
-pub trait Ledger: Views {
+pub trait Ledger: Views + Replicas {
     /// Records events; each result belongs to the event at its place. Durable when it returns. Many callers share
     /// one commit.
     async fn record(&self, receipts: Vec<Receipt>) -> LedgerResult<Vec<Recorded>>;

@@ -31,4 +31,5 @@ mod plan;
 mod platform_bed;
 mod program;
 mod real;
+mod replicas;
 mod web;

@@ -1,10 +1,12 @@
 //! The ledger on either engine: writes go to the writers through one queue, reads to the readers.
 
+mod replicas;
 mod turns;
 mod views;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
@@ -82,6 +84,8 @@ pub struct SqlLedger {
     queue: Option<mpsc::WeakSender<Job>>,
     writers: Mutex<Vec<tokio::task::JoinHandle<()>>>,
     shared: Arc<Shared>,
+    /// How far our clock is ahead of the database's, as last heard.
+    ahead_ms: AtomicI64,
 }
 
 /// What the engines have of their own.
@@ -125,6 +129,7 @@ impl SqlLedger {
             jobs: Mutex::new(jobs),
             writers: Mutex::new(writers),
             shared,
+            ahead_ms: AtomicI64::new(0),
         })
     }
 
@@ -260,6 +265,7 @@ impl Ledger for SqlLedger {
     }
 
     async fn lease(&self, request: LeaseRequest) -> LedgerResult<Vec<Leased>> {
+        self.refuse_astray()?;
         // Most rounds find nothing: do not disturb the writer for them.
         let due = sql::lease::due(&self.readers, &request).await?;
         if !due.anything() {
@@ -443,8 +449,9 @@ impl Ledger for SqlLedger {
             }
         }
         self.readers.close().await;
-        if let Home::Sqlite(file) = &self.home {
-            file.unlock().await;
+        match &self.home {
+            Home::Sqlite(file) => file.unlock().await,
+            Home::Postgres(home) => home.close().await,
         }
     }
 }

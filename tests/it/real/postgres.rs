@@ -113,7 +113,7 @@ impl Postgres {
 /// A connection beside the ledger's own.
 pub async fn connect(url: &str) -> PgConnection {
     let options: sqlx::postgres::PgConnectOptions = url.parse().unwrap();
-    options.disable_statement_logging().connect().await.unwrap()
+    options.extra_float_digits(None).disable_statement_logging().connect().await.unwrap()
 }
 
 fn newest_bin() -> Option<PathBuf> {
