@@ -47,7 +47,7 @@ pub enum LedgerError {
     #[error("others write the same at the same time: {0}")]
     Conflict(String),
     /// The server is not set up as the ledger needs it.
-    #[error("the ledger cannot be kept there: {0}")]
+    #[error("the ledger cannot be kept there: {0}; see docs/errors/ledger-unfit.md")]
     Unfit(String),
     /// Another serving process holds the ledger.
     #[error("another lastmile is serving this ledger (lock file {0})")]

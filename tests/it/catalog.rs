@@ -114,8 +114,8 @@ fn values_that_would_break_the_promise_are_refused() {
         hours, as in "6h": it spreads one look at every open ticket over this span
     cfg/lastmile.toml:7: 0.5 is no factor to wait by
         between 1 and 10
-    cfg/lastmile.toml:9: `postgres:…` is not a ledger
-        write it like "sqlite:/var/lib/lastmile/lastmile.db"
+    cfg/lastmile.toml:9: `postgres:…` holds a password, or cannot be read
+        leave the password out and name where it is: password = { file = "/run/secrets/ledger" }
     "#);
 }
 
