@@ -91,7 +91,8 @@ impl Check<'_> {
         let on_server = ledger.url.starts_with("postgres://") || ledger.url.starts_with("postgresql://");
         if !on_server && !ledger.url.starts_with("sqlite:") {
             let message = format!("`{}` is not a ledger", without_password(&ledger.url));
-            let help = "write it like \"sqlite:/var/lib/lastmile/lastmile.db\" or \"postgres://lastmile@db.example.org/lastmile\"";
+            let help =
+                "write it like \"sqlite:/var/lib/lastmile/lastmile.db\" or \"postgres://lastmile@db.example.org/lastmile\"";
             self.say(file, &["ledger", "url"], message, help);
         } else if on_server && url::Url::parse(&ledger.url).map_or(true, |u| u.password().is_some()) {
             let message = format!("`{}` holds a password, or cannot be read", without_password(&ledger.url));

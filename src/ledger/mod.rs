@@ -47,7 +47,7 @@ pub enum LedgerError {
     #[error("others write the same at the same time: {0}")]
     Conflict(String),
     /// The server is not set up as the ledger needs it.
-    #[error("the ledger cannot be kept there: {0}; see docs/errors/ledger-unfit.md")]
+    #[error("{UNFIT}: the ledger cannot be kept there: {0}")]
     Unfit(String),
     /// Another serving process holds the ledger.
     #[error("another lastmile is serving this ledger (lock file {0})")]
@@ -190,6 +190,9 @@ pub trait QuietOf: Send + Sync {
     /// Of `desk/NAME` or `source/NAME`.
     fn quiet_ms(&self, edge: &str) -> i64;
 }
+
+/// Code of a server, pooler or clock that the ledger cannot rely on.
+pub const UNFIT: &str = "E-UNFIT";
 
 /// Who acts when no person does.
 pub const BRIDGE: &str = "lastmile";

@@ -2,7 +2,7 @@
 //! ticket can be lost or doubled; a test compares this list with the pages and with what the code uses.
 
 /// All of them, in order.
-pub const CODES: [&str; 34] = [
+pub const CODES: [&str; 35] = [
     "E-ABANDONED",
     "E-AUTH",
     "E-BROKEN",
@@ -36,5 +36,6 @@ pub const CODES: [&str; 34] = [
     "E-TIMEOUT",
     "E-TOO-LARGE",
     "E-TRANSITION",
+    "E-UNFIT",
     "E-UNSEARCHABLE",
 ];

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use lastmile::ledger::{
-    Decision, End, LeaseRequest, Leased, Ledger, Load, PlanAction, Pull, Pulled, Receipt, ReceiptContent, Recorded,
-    Settlement, Snapshot, SqlLedger, TicketPlan, Trouble, Views,
+    Decision, End, LeaseRequest, Leased, Ledger, Load, PlanAction, Pull, Pulled, Receipt, ReceiptContent, Recorded, Settlement,
+    Snapshot, SqlLedger, TicketPlan, Trouble, Views,
 };
 use lastmile::model::assignment::Named;
 use lastmile::model::ticket::{Category, Change, Created, Draft, TicketReading, TicketRef, TicketStatus};

@@ -127,7 +127,10 @@ fn turn(text: &str) -> String {
             rest = after;
             continue;
         }
-        if !quoted && !in_word && let Some((call, after)) = call(rest) {
+        if !quoted
+            && !in_word
+            && let Some((call, after)) = call(rest)
+        {
             out.push_str(&call);
             rest = after;
             in_word = false;
@@ -233,7 +236,9 @@ mod tests {
     #[test]
     fn calls_are_turned_wherever_they_stand() {
         assert_eq!(
-            turn("UPDATE t SET n = MAX(n, CAST(j.value->>'n' AS BIGINT)) FROM json_each($1) AS j WHERE k = CAST(j.value AS TEXT)"),
+            turn(
+                "UPDATE t SET n = MAX(n, CAST(j.value->>'n' AS BIGINT)) FROM json_each($1) AS j WHERE k = CAST(j.value AS TEXT)"
+            ),
             "UPDATE t SET n = GREATEST(n, CAST(j.value->>'n' AS BIGINT)) FROM jsonb_array_elements(CAST($1 AS JSONB)) AS j WHERE k = (j.value #>> '{}')"
         );
         assert_eq!(

@@ -172,7 +172,10 @@ impl Done {
 }
 
 /// A type that rows of both engines become.
-pub(in crate::ledger) trait Shape: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin {}
+pub(in crate::ledger) trait Shape:
+    for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin
+{
+}
 impl<T> Shape for T where T: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin {}
 
 /// A value that columns of both engines hold.
@@ -323,12 +326,8 @@ impl<T: Shape> QueryAs<T> {
     pub(in crate::ledger) async fn fetch_optional<'e>(self, on: impl Into<Target<'e>>) -> Result<Option<T>> {
         let query = self.0;
         match on.into() {
-            Target::SqliteConn(c) => {
-                sqlx::query_as_with(query.text.sqlite(), sqlite_args(query.args)?).fetch_optional(c).await
-            }
-            Target::SqlitePool(p) => {
-                sqlx::query_as_with(query.text.sqlite(), sqlite_args(query.args)?).fetch_optional(p).await
-            }
+            Target::SqliteConn(c) => sqlx::query_as_with(query.text.sqlite(), sqlite_args(query.args)?).fetch_optional(c).await,
+            Target::SqlitePool(p) => sqlx::query_as_with(query.text.sqlite(), sqlite_args(query.args)?).fetch_optional(p).await,
             Target::PostgresConn(c) => {
                 let (text, args) = all_but_last(c, query).await?;
                 sqlx::query_as_with(text, args).fetch_optional(c).await

@@ -34,23 +34,19 @@ pub struct Inspected {
 impl Postgres {
     pub(in crate::ledger) async fn inspect(&self, readers: &PgPool) -> LedgerResult<Inspected> {
         type Asked = (String, String, String, String, bool, i64, i64, i64, i64);
-        let (version, fsync, full_page_writes, synchronous_commit, standby, bytes, open, most, oldest): Asked =
-            sqlx::query_as(
-                "SELECT current_setting('server_version'), current_setting('fsync'), current_setting('full_page_writes'),
+        let (version, fsync, full_page_writes, synchronous_commit, standby, bytes, open, most, oldest): Asked = sqlx::query_as(
+            "SELECT current_setting('server_version'), current_setting('fsync'), current_setting('full_page_writes'),
                     current_setting('synchronous_commit'), pg_is_in_recovery(), pg_database_size(current_database()),
                     (SELECT COUNT(*) FROM pg_stat_activity WHERE backend_type = 'client backend'),
                     CAST(current_setting('max_connections') AS BIGINT),
                     COALESCE((SELECT CAST(EXTRACT(EPOCH FROM MAX(clock_timestamp() - xact_start)) AS BIGINT) FROM pg_stat_activity
                         WHERE datname = current_database() AND pid <> pg_backend_pid()), 0)",
-            )
-            .fetch_one(readers)
-            .await?;
+        )
+        .fetch_one(readers)
+        .await?;
         let (there,): (bool,) = sqlx::query_as("SELECT to_regclass('_sqlx_migrations') IS NOT NULL").fetch_one(readers).await?;
-        let schema: Option<i64> = if there {
-            sqlx::query_scalar("SELECT MAX(version) FROM _sqlx_migrations").fetch_one(readers).await?
-        } else {
-            None
-        };
+        let schema: Option<i64> =
+            if there { sqlx::query_scalar("SELECT MAX(version) FROM _sqlx_migrations").fetch_one(readers).await? } else { None };
         Ok(Inspected {
             place: self.door.shown(),
             version,

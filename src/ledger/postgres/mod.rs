@@ -47,7 +47,8 @@ impl Door {
     /// Reads the address; the password comes from elsewhere, or is asked of `~/.pgpass` or `PGPASSWORD`.
     pub(super) fn new(url: &str, password: Option<&SecretString>) -> LedgerResult<Self> {
         // The address may hold a password: its own words are not repeated.
-        let unread = |_| LedgerError::Unfit("[ledger] url is no address of the form postgres://user@host:5432/database".to_owned());
+        let unread =
+            |_| LedgerError::Unfit("[ledger] url is no address of the form postgres://user@host:5432/database".to_owned());
         let mut options = PgConnectOptions::from_str(url).map_err(unread)?;
         if let Some(password) = password {
             options = options.password(password.expose_secret());
@@ -90,21 +91,14 @@ impl Door {
 
 impl Postgres {
     /// Opens it: connections that write (one where it is only read), and readers.
-    pub(super) async fn open(
-        url: &str,
-        password: Option<SecretString>,
-        serving: bool,
-    ) -> LedgerResult<(Self, Vec<Conn>, Pool)> {
+    pub(super) async fn open(url: &str, password: Option<SecretString>, serving: bool) -> LedgerResult<(Self, Vec<Conn>, Pool)> {
         let door = Door::new(url, password.as_ref())?;
         let mut first = door.connection().await?;
         pooler::refuse_transaction_pooling(&door, &mut first).await?;
         refuse_newer(&mut first).await?;
         let mut writers = Vec::new();
         if serving {
-            MIGRATIONS
-                .run(&mut first)
-                .await
-                .map_err(|e| LedgerError::Unavailable(format!("migrating {}: {e}", door.shown())))?;
+            MIGRATIONS.run(&mut first).await.map_err(|e| LedgerError::Unavailable(format!("migrating {}: {e}", door.shown())))?;
             for _ in 0..WRITERS {
                 writers.push(door.writer().await?);
             }

@@ -17,7 +17,11 @@ impl Postgres {
     /// How many serve, and what time it is there.
     pub(in crate::ledger) async fn alive(&self, owner: &str, hold_ms: i64) -> LedgerResult<(u32, i64)> {
         sqlx::query(concat!(
-            "INSERT INTO replica (owner, since, until) VALUES ($1, ", clock!(), ", ", clock!(), " + $2)
+            "INSERT INTO replica (owner, since, until) VALUES ($1, ",
+            clock!(),
+            ", ",
+            clock!(),
+            " + $2)
              ON CONFLICT (owner) DO UPDATE SET until = excluded.until"
         ))
         .bind(owner)
@@ -54,9 +58,13 @@ impl Postgres {
             }
         }
         let taken: Option<(i64,)> = sqlx::query_as(concat!(
-            "INSERT INTO turn (duty, owner, until, ran_at) VALUES ($1, $2, ", clock!(), " + $3, 0)
+            "INSERT INTO turn (duty, owner, until, ran_at) VALUES ($1, $2, ",
+            clock!(),
+            " + $3, 0)
              ON CONFLICT (duty) DO UPDATE SET owner = excluded.owner, until = excluded.until
-             WHERE turn.owner = excluded.owner OR turn.until < ", clock!(), " RETURNING ran_at"
+             WHERE turn.owner = excluded.owner OR turn.until < ",
+            clock!(),
+            " RETURNING ran_at"
         ))
         .bind(duty)
         .bind(owner)

@@ -1,7 +1,7 @@
 //! What operators, witnesses and the sweeper do; each names its actor.
 
-use serde_json::json;
 use crate::ledger::engine::{Conn, Pool, query, query_as};
+use serde_json::json;
 
 use super::super::{Acted, Action, End, LedgerError, LedgerResult, Receipt, ReceiptContent, Recorded, Settlement, Stray};
 use super::Shared;
@@ -82,10 +82,7 @@ async fn retry(tx: &mut Conn, errand: Id, actor: &str, now: Timestamp) -> Ledger
 /// What was refused for good is let go; its order stays as it is.
 async fn drop_parked(tx: &mut Conn, errand: Id, actor: &str, now: Timestamp) -> LedgerResult<Acted> {
     let row: Option<(String, String, Option<i64>)> =
-        query_as("SELECT kind, state, assignment_id FROM errand WHERE id = $1")
-            .bind(errand.0)
-            .fetch_optional(&mut *tx)
-            .await?;
+        query_as("SELECT kind, state, assignment_id FROM errand WHERE id = $1").bind(errand.0).fetch_optional(&mut *tx).await?;
     let Some((kind, state, assignment)) = row else { return Ok(Acted::NotFound) };
     if kind == "create" {
         return Ok(Acted::NotNow("an order needs its ticket: decide the order's outcome instead".to_owned()));
@@ -171,14 +168,7 @@ async fn unpark(tx: &mut Conn, assignment: Id, actor: &str, now: Timestamp) -> L
 }
 
 /// A person knows what became of an unclear create.
-async fn decide_create(
-    tx: &mut Conn,
-    shared: &Shared,
-    errand: Id,
-    end: End,
-    actor: &str,
-    now: Timestamp,
-) -> LedgerResult<Acted> {
+async fn decide_create(tx: &mut Conn, shared: &Shared, errand: Id, end: End, actor: &str, now: Timestamp) -> LedgerResult<Acted> {
     let row: Option<Deciding> = query_as(
         "SELECT e.kind, e.state, e.lease_no, e.assignment_id, COALESCE(t.state, '') AS ticket, COALESCE(t.desk, '') AS desk
          FROM errand AS e LEFT JOIN ticket AS t ON t.id = e.ticket_id WHERE e.id = $1",
@@ -237,10 +227,7 @@ async fn settle_unleased(
     end: End,
     now: Timestamp,
 ) -> LedgerResult<bool> {
-    query("UPDATE errand SET state = 'unclear', lease_no = lease_no + 1 WHERE id = $1")
-        .bind(errand.0)
-        .execute(&mut *tx)
-        .await?;
+    query("UPDATE errand SET state = 'unclear', lease_no = lease_no + 1 WHERE id = $1").bind(errand.0).execute(&mut *tx).await?;
     let settled = settle(tx, shared, &[&Settlement { id: errand, lease_no: lease_no + 1, at: now, end }]).await?;
     Ok(settled == [true])
 }
@@ -254,10 +241,8 @@ async fn decide(
     actor: &str,
     now: Timestamp,
 ) -> LedgerResult<Acted> {
-    let row: Option<(String, Option<i64>)> = query_as("SELECT state, ticket_id FROM assignment WHERE id = $1")
-        .bind(assignment.0)
-        .fetch_optional(&mut *tx)
-        .await?;
+    let row: Option<(String, Option<i64>)> =
+        query_as("SELECT state, ticket_id FROM assignment WHERE id = $1").bind(assignment.0).fetch_optional(&mut *tx).await?;
     let Some((state, ticket)) = row else { return Ok(Acted::NotFound) };
     let known = State::parse(&state).ok_or_else(|| LedgerError::Corrupt(format!("state `{state}`")))?;
     let under_way = matches!(known, State::Sending | State::Unclear);
@@ -327,12 +312,7 @@ pub(in crate::ledger) async fn witness(
 }
 
 /// A ticket with a key of ours that is not the one we hold.
-pub(in crate::ledger) async fn stray(
-    tx: &mut Conn,
-    shared: &Shared,
-    stray: &Stray,
-    now: Timestamp,
-) -> LedgerResult<bool> {
+pub(in crate::ledger) async fn stray(tx: &mut Conn, shared: &Shared, stray: &Stray, now: Timestamp) -> LedgerResult<bool> {
     let status = &stray.status;
     let Some(key) = &status.key else { return Ok(false) };
     let owner: Option<(i64, String, Option<String>, Option<i64>)> = query_as(
@@ -430,12 +410,11 @@ async fn close_double(
 
 /// A quarantined event, for replay.
 pub(in crate::ledger) async fn quarantined(pool: &Pool, id: Id) -> LedgerResult<Option<Receipt>> {
-    let row: Option<(String, String, String, i64, String, Option<String>)> = query_as(
-        "SELECT source, event_id, digest, received_at, problem, body FROM quarantine WHERE id = $1 AND state = 'held'",
-    )
-    .bind(id.0)
-    .fetch_optional(pool)
-    .await?;
+    let row: Option<(String, String, String, i64, String, Option<String>)> =
+        query_as("SELECT source, event_id, digest, received_at, problem, body FROM quarantine WHERE id = $1 AND state = 'held'")
+            .bind(id.0)
+            .fetch_optional(pool)
+            .await?;
     Ok(row.and_then(|(source, event_id, digest, received_at, problem, body)| {
         let content = ReceiptContent::Unmappable { problem, body: body? };
         Some(Receipt { source, event_id, digest, received_at: Timestamp(received_at), content })

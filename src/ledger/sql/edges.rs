@@ -8,11 +8,8 @@ use crate::model::Timestamp;
 
 /// Whether the edge is noted as failing.
 pub(in crate::ledger) async fn is_failing(pool: &Pool, edge: &str, work: &str) -> LedgerResult<bool> {
-    let row: Option<(i64,)> = query_as("SELECT at FROM edge_trouble WHERE edge = $1 AND work = $2")
-        .bind(edge)
-        .bind(work)
-        .fetch_optional(pool)
-        .await?;
+    let row: Option<(i64,)> =
+        query_as("SELECT at FROM edge_trouble WHERE edge = $1 AND work = $2").bind(edge).bind(work).fetch_optional(pool).await?;
     Ok(row.is_some())
 }
 

@@ -1,7 +1,7 @@
 //! Loading finished history: an import, or the sandbox's past.
 
-use serde_json::json;
 use crate::ledger::engine::{Conn, query};
+use serde_json::json;
 
 use super::super::{LedgerError, LedgerResult, Past, Receipt, ReceiptContent, Recorded};
 use super::journal::{self, Move};

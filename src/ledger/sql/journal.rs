@@ -2,10 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
+use crate::ledger::engine::{Conn, query, query_as};
 use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use crate::ledger::engine::{Conn, query, query_as};
 
 use super::super::{BRIDGE, LedgerError, LedgerResult};
 use super::{gathered, rows};

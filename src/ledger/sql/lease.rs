@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use serde_json::{Value, json};
 use crate::ledger::engine::{Conn, Pool, query, query_as};
+use serde_json::{Value, json};
 
 use super::super::{LeaseRequest, Leased, LedgerError, LedgerResult, Load, Step};
 use super::journal::{self, Head, Heads, Move, write_moves};
@@ -211,10 +211,7 @@ type TicketText = (Option<String>, Option<String>, Option<String>);
 type TicketParts = (i64, Option<String>, Option<String>, Option<String>);
 
 /// Tickets of the claims, and where the chains of their assignments end.
-async fn texts(
-    tx: &mut Conn,
-    claims: impl Iterator<Item = &Claim> + Clone,
-) -> LedgerResult<(HashMap<i64, TicketText>, Heads)> {
+async fn texts(tx: &mut Conn, claims: impl Iterator<Item = &Claim> + Clone) -> LedgerResult<(HashMap<i64, TicketText>, Heads)> {
     let tickets: Vec<i64> = claims.clone().filter_map(|c| c.ticket_id).collect();
     let assignments: Vec<i64> = claims.filter(|c| c.kind == "create").filter_map(|c| c.assignment).collect();
     let (tickets, heads): (String, String) = query_as(

@@ -22,8 +22,8 @@ pub(super) mod views;
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
-use serde::Serialize;
 use crate::ledger::engine::{Conn, query, query_as};
+use serde::Serialize;
 
 use super::{LedgerError, LedgerResult};
 use crate::model::id::IdMaker;
@@ -51,8 +51,7 @@ impl Shared {
                 .execute(&mut *connection)
                 .await?;
         }
-        let row: Option<(String,)> =
-            query_as("SELECT value FROM meta WHERE name = 'salt'").fetch_optional(connection).await?;
+        let row: Option<(String,)> = query_as("SELECT value FROM meta WHERE name = 'salt'").fetch_optional(connection).await?;
         let salt = row.map(|(salt,)| salt).ok_or_else(|| LedgerError::Corrupt("it has no salt".to_owned()))?;
         Ok(Self {
             ids: Arc::default(),

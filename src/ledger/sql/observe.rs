@@ -2,9 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
+use crate::ledger::engine::{Conn, Pool, query, query_as};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use crate::ledger::engine::{Conn, Pool, query, query_as};
 
 use super::super::{Held, LedgerResult, Observation};
 use super::journal::{self, Move};
@@ -85,12 +85,13 @@ pub(in crate::ledger) async fn open_tickets(pool: &Pool, desk: &str) -> LedgerRe
 
 /// Those of the references that are ours.
 pub(in crate::ledger) async fn held(pool: &Pool, desk: &str, ref_ids: &[String]) -> LedgerResult<Vec<Held>> {
-    let found: Vec<HeldRow> =
-        query_as(select_held!("WHERE desk = $1 AND ref_id IN (SELECT CAST(value AS TEXT) FROM json_each($2)) AND shape <> 'double'"))
-            .bind(desk)
-            .bind(rows(ref_ids)?)
-            .fetch_all(pool)
-            .await?;
+    let found: Vec<HeldRow> = query_as(select_held!(
+        "WHERE desk = $1 AND ref_id IN (SELECT CAST(value AS TEXT) FROM json_each($2)) AND shape <> 'double'"
+    ))
+    .bind(desk)
+    .bind(rows(ref_ids)?)
+    .fetch_all(pool)
+    .await?;
     Ok(held_of(found))
 }
 
@@ -162,12 +163,7 @@ fn ticket_of(observation: &Observation) -> i64 {
     }
 }
 
-async fn observe_each_once(
-    tx: &mut Conn,
-    shared: &Shared,
-    observations: &[Observation],
-    now: Timestamp,
-) -> LedgerResult<usize> {
+async fn observe_each_once(tx: &mut Conn, shared: &Shared, observations: &[Observation], now: Timestamp) -> LedgerResult<usize> {
     let ids: Vec<i64> = observations.iter().map(ticket_of).collect();
     let (tickets, items): (String, String) = query_as(
         "SELECT (SELECT json_group_array(json_object('id', id, 'key', key, 'desk', desk, 'state', state, 'ref_number', ref_number,

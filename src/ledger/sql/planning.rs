@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use serde_json::{Value, json};
 use crate::ledger::engine::{Conn, Pool, query, query_as};
+use serde_json::{Value, json};
 
 use super::super::{Decision, LedgerError, LedgerResult, PlanAction, TicketPlan, ToPlan};
 use super::journal::{self, Heads, Move, write_moves};

@@ -1,7 +1,7 @@
 //! Polled rounds: events and cursor in one transaction that checks the cursor it started from.
 
-use serde_json::json;
 use crate::ledger::engine::{Conn, query, query_as};
+use serde_json::json;
 
 use super::super::{LedgerResult, Pull, Pulled, Receipt, Snapshot};
 use super::record::{From, record, reinstate, withdraw};

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::json;
 use crate::ledger::engine::{Conn, query, query_as};
+use serde_json::json;
 
 use super::super::LedgerResult;
 use super::journal::{self, Move};

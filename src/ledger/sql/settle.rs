@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
+use crate::ledger::engine::{Conn, query, query_as};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use crate::ledger::engine::{Conn, query, query_as};
 
 use super::super::{End, LedgerError, LedgerResult, Settlement};
 use super::journal::{Chained, Head, Heads, Move, write_moves};
@@ -88,11 +88,7 @@ struct Writes {
 }
 
 /// Settles; `false` where the lease was no longer the caller's.
-pub(in crate::ledger) async fn settle(
-    tx: &mut Conn,
-    shared: &Shared,
-    ends: &[&Settlement],
-) -> LedgerResult<Vec<bool>> {
+pub(in crate::ledger) async fn settle(tx: &mut Conn, shared: &Shared, ends: &[&Settlement]) -> LedgerResult<Vec<bool>> {
     let ids: Vec<i64> = ends.iter().map(|e| e.id.0).collect();
     let row = query_as(
         "SELECT json_group_array(json_object('id', e.id, 'kind', e.kind, 'state', e.state, 'lease_no', e.lease_no,
@@ -368,8 +364,7 @@ async fn undouble(tx: &mut Conn, ticket: i64, at: Timestamp) -> LedgerResult<()>
 
 /// The draft goes to another group next time.
 async fn regroup(tx: &mut Conn, ticket: i64, group: &str) -> LedgerResult<()> {
-    let (text,): (Option<String>,) =
-        query_as("SELECT draft FROM ticket WHERE id = $1").bind(ticket).fetch_one(&mut *tx).await?;
+    let (text,): (Option<String>,) = query_as("SELECT draft FROM ticket WHERE id = $1").bind(ticket).fetch_one(&mut *tx).await?;
     let mut draft: Draft = document(text.as_deref().ok_or_else(|| LedgerError::Corrupt("a draft is gone".to_owned()))?)?;
     group.clone_into(&mut draft.admin_group);
     let text = serde_json::to_string(&draft).map_err(|e| LedgerError::Corrupt(e.to_string()))?;

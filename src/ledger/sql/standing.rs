@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use crate::ledger::engine::{Conn, Pool, query, query_as};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use crate::ledger::engine::{Conn, Pool, query, query_as};
 
 use super::super::{LedgerError, LedgerResult, Receipt, ReceiptContent, Recorded, StandingRound, Stood};
 use super::pull::{cursor_name, move_cursor};
@@ -17,11 +17,7 @@ use crate::model::{Assignment, Operation, State, Timestamp};
 const CHUNK: usize = 2_000;
 
 /// Records a round, or nothing when the cursor has moved.
-pub(in crate::ledger) async fn record_standing(
-    tx: &mut Conn,
-    shared: &Shared,
-    round: &StandingRound,
-) -> LedgerResult<Stood> {
+pub(in crate::ledger) async fn record_standing(tx: &mut Conn, shared: &Shared, round: &StandingRound) -> LedgerResult<Stood> {
     if !move_cursor(tx, &cursor_name(&round.source), round.from.as_deref(), &round.to, round.at).await? {
         return Ok(Stood::CursorMoved);
     }
@@ -154,18 +150,12 @@ async fn keep(
 
 /// A row is gone. What was not sent yet is dropped and needs no undoing; everything else is ordered away, also what
 /// stood from the beginning.
-async fn take_away(
-    tx: &mut Conn,
-    shared: &Shared,
-    round: &StandingRound,
-    external_id: &str,
-) -> LedgerResult<Option<Recorded>> {
-    let (text,): (Option<String>,) =
-        query_as("DELETE FROM standing WHERE source = $1 AND external_id = $2 RETURNING document")
-            .bind(&round.source)
-            .bind(external_id)
-            .fetch_one(&mut *tx)
-            .await?;
+async fn take_away(tx: &mut Conn, shared: &Shared, round: &StandingRound, external_id: &str) -> LedgerResult<Option<Recorded>> {
+    let (text,): (Option<String>,) = query_as("DELETE FROM standing WHERE source = $1 AND external_id = $2 RETURNING document")
+        .bind(&round.source)
+        .bind(external_id)
+        .fetch_one(&mut *tx)
+        .await?;
     let Some(text) = text else {
         tracing::warn!(source = round.source, "an assignment that never mapped is gone; nothing can be ordered for it");
         return Ok(None);

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use sha2::{Digest, Sha256};
 use crate::ledger::engine::{Conn, Pool, query, query_as};
+use sha2::{Digest, Sha256};
 
 use super::super::LedgerResult;
 use super::journal::link;

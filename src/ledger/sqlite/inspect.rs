@@ -38,8 +38,7 @@ pub enum Holder {
 impl File {
     pub(in crate::ledger) async fn inspect(&self, readers: &SqlitePool, thorough: bool) -> LedgerResult<Inspection> {
         let size = |path: &Path| std::fs::metadata(path).map_or(0, |m| m.len());
-        let (schema,): (Option<i64>,) =
-            sqlx::query_as("SELECT MAX(version) FROM _sqlx_migrations").fetch_one(readers).await?;
+        let (schema,): (Option<i64>,) = sqlx::query_as("SELECT MAX(version) FROM _sqlx_migrations").fetch_one(readers).await?;
         let journal_mode: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(readers).await?;
         let synchronous: i64 = sqlx::query_scalar("PRAGMA synchronous").fetch_one(readers).await?;
         let check = if thorough { "PRAGMA integrity_check(10)" } else { "PRAGMA quick_check(10)" };

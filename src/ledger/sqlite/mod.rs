@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use sqlx::ConnectOptions as _;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::ConnectOptions as _;
 use tokio::sync::Mutex;
 
 use super::engine::{Conn, Pool};
@@ -118,4 +118,3 @@ async fn refuse_newer(connection: &mut SqliteConnection) -> LedgerResult<()> {
         _ => Ok(()),
     }
 }
-

@@ -92,7 +92,7 @@ pub struct SqlLedger {
 #[derive(Debug)]
 enum Home {
     Sqlite(File),
-    Postgres(Postgres),
+    Postgres(Box<Postgres>),
 }
 
 impl SqlLedger {
@@ -105,7 +105,7 @@ impl SqlLedger {
         let may_write = mode != Mode::Read;
         let (home, mut writers, readers) = if address.is_postgres() {
             let (home, writers, readers) = Postgres::open(&address.url, address.password, may_write).await?;
-            (Home::Postgres(home), writers, readers)
+            (Home::Postgres(Box::new(home)), writers, readers)
         } else {
             let (home, writer, readers) = File::open(&address.url, may_write).await?;
             (Home::Sqlite(home), vec![writer], readers)
@@ -114,7 +114,8 @@ impl SqlLedger {
         let shared = Arc::new(Shared::load(first, instance, may_write).await?);
         let (jobs, writers) = if may_write {
             let again = if let Home::Postgres(home) = &home { Some(home.door()) } else { None };
-            let (sender, handles) = Writers { shared: Arc::clone(&shared), one_commit_per_job: mode == Mode::ServeSingly, again }.start(writers);
+            let (sender, handles) =
+                Writers { shared: Arc::clone(&shared), one_commit_per_job: mode == Mode::ServeSingly, again }.start(writers);
             (Some(sender), handles)
         } else {
             for writer in writers {
@@ -455,4 +456,3 @@ impl Ledger for SqlLedger {
         }
     }
 }
-

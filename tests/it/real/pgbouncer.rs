@@ -10,7 +10,8 @@ use super::skipped;
 use crate::program::until;
 
 /// The pooler goes when its standard input does.
-const SCRIPT: &str = r#"pgbouncer -q "$1" >"$2" 2>&1 </dev/null & pooler=$!; cat >/dev/null; kill -INT $pooler; wait $pooler || true"#;
+const SCRIPT: &str =
+    r#"pgbouncer -q "$1" >"$2" 2>&1 </dev/null & pooler=$!; cat >/dev/null; kill -INT $pooler; wait $pooler || true"#;
 
 struct Pooler {
     folder: tempfile::TempDir,
@@ -62,7 +63,12 @@ impl Pooler {
 async fn through(mode: &str) -> Option<(String, String, Pooler)> {
     let server = match Postgres::shared().await {
         Ok(server) => server,
-        Err(why) => return { skipped(why); None },
+        Err(why) => {
+            return {
+                skipped(why);
+                None
+            };
+        }
     };
     match Pooler::start(server, mode).await {
         Ok(pooler) => {

@@ -115,7 +115,8 @@ pub async fn connect(url: &str) -> PgConnection {
 
 fn newest_bin() -> Option<PathBuf> {
     let versions = std::fs::read_dir("/usr/lib/postgresql").ok()?;
-    let mut found: Vec<PathBuf> = versions.flatten().map(|v| v.path().join("bin")).filter(|b| b.join("initdb").is_file()).collect();
+    let mut found: Vec<PathBuf> =
+        versions.flatten().map(|v| v.path().join("bin")).filter(|b| b.join("initdb").is_file()).collect();
     found.sort();
     found.pop()
 }

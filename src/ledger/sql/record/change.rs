@@ -1,7 +1,7 @@
 //! The same order with other content: a revision, acted on.
 
-use serde_json::{Value, json};
 use crate::ledger::engine::{Conn, query, query_as};
+use serde_json::{Value, json};
 
 use super::super::super::LedgerResult;
 use super::super::journal::{self, Move};

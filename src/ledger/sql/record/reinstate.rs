@@ -1,7 +1,7 @@
 //! Orders that left the list and are in it again: whatever made the platform show an empty list, nothing is lost by it.
 
-use serde_json::json;
 use crate::ledger::engine::{Conn, query, query_as};
+use serde_json::json;
 
 use super::super::super::LedgerResult;
 use super::super::Shared;
@@ -76,13 +76,7 @@ async fn lift(tx: &mut Conn, id: i64) -> LedgerResult<()> {
 }
 
 /// Nothing is open of it on the desk: it is planned anew, with a ticket of the next cycle where there had been one.
-pub(super) async fn order_again(
-    tx: &mut Conn,
-    id: i64,
-    event: &'static str,
-    cause: &str,
-    at: Timestamp,
-) -> LedgerResult<()> {
+pub(super) async fn order_again(tx: &mut Conn, id: i64, event: &'static str, cause: &str, at: Timestamp) -> LedgerResult<()> {
     // A report that was not sent yet would be untrue now.
     query(
         "UPDATE errand SET state = 'dropped', reason = 'the order was planned anew before it was sent'

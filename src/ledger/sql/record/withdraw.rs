@@ -1,7 +1,7 @@
 //! Orders taken back: dropped when nothing was sent, told to the ticket when something was.
 
-use serde_json::json;
 use crate::ledger::engine::{Conn, query, query_as};
+use serde_json::json;
 
 use super::super::super::{LedgerResult, Receipt, ReceiptContent, Recorded};
 use super::super::journal::{self, Move};

@@ -9,11 +9,7 @@ use crate::model::{Assignment, Outcome, Timestamp};
 use crate::plan::markup::escape;
 
 /// After filing: what happened to the order while its ticket was on its way is told now.
-pub(in crate::ledger) async fn follow(
-    tx: &mut Conn,
-    shared: &Shared,
-    filed: &[(i64, i64, Timestamp)],
-) -> LedgerResult<()> {
+pub(in crate::ledger) async fn follow(tx: &mut Conn, shared: &Shared, filed: &[(i64, i64, Timestamp)]) -> LedgerResult<()> {
     if filed.is_empty() {
         return Ok(());
     }
@@ -136,8 +132,7 @@ pub(in crate::ledger) async fn say_instead(
     (ticket, assignment): (i64, i64),
     at: Timestamp,
 ) -> LedgerResult<()> {
-    let (text,): (Option<String>,) =
-        query_as("SELECT body FROM errand WHERE id = $1").bind(closing).fetch_one(&mut *tx).await?;
+    let (text,): (Option<String>,) = query_as("SELECT body FROM errand WHERE id = $1").bind(closing).fetch_one(&mut *tx).await?;
     let Some(Change::Close { mark, body }) = text.as_deref().map(document::<Change>).transpose()? else { return Ok(()) };
     let body = format!("{body}\nWe may not close this ticket: please close it as cancelled.\n");
     errand(tx, shared, "comment", ticket, assignment, &Change::Comment { mark, body }, at).await
@@ -194,12 +189,7 @@ pub(in crate::ledger) async fn close_without_ticket(
 }
 
 /// The report of the current closing; its id is the same however often it is sent.
-pub(in crate::ledger) async fn owe_report(
-    tx: &mut Conn,
-    shared: &Shared,
-    assignment: i64,
-    at: Timestamp,
-) -> LedgerResult<()> {
+pub(in crate::ledger) async fn owe_report(tx: &mut Conn, shared: &Shared, assignment: i64, at: Timestamp) -> LedgerResult<()> {
     let (natural_key, source, closings): (String, String, i64) =
         query_as("UPDATE assignment SET closings = closings + 1 WHERE id = $1 RETURNING natural_key, source, closings")
             .bind(assignment)

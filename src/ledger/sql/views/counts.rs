@@ -48,9 +48,8 @@ pub(in crate::ledger) async fn overview(pool: &Pool, scope: &Scope, now: Timesta
 
 /// One scan of the index on state and application gives both groupings, and the oldest by the smallest id.
 async fn by_state_and_application(pool: &Pool, scope: &Scope) -> LedgerResult<(Vec<Count>, Vec<Count>)> {
-    let mut query = QueryBuilder::new(
-        "SELECT a.state, a.application_id, COUNT(*) AS n, MIN(a.id) AS first FROM assignment AS a WHERE 1 = 1",
-    );
+    let mut query =
+        QueryBuilder::new("SELECT a.state, a.application_id, COUNT(*) AS n, MIN(a.id) AS first FROM assignment AS a WHERE 1 = 1");
     push_scope(&mut query, "a.application_id", scope);
     query.push(" GROUP BY a.state, a.application_id");
     let (mut states, mut applications) = (BTreeMap::new(), BTreeMap::<String, (i64, i64)>::new());

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
 use crate::ledger::engine::{Pool, QueryBuilder, Row, query, query_scalar};
+use serde::Deserialize;
 
 use super::{ASSIGNMENT_COLUMNS, ERRAND_COLUMNS, assignment_row, errand_row, push_scope, text, time};
 use crate::ledger::views::{AssignmentDetail, AttemptRow, ErrandRow, JournalRow, Scope, TicketRow};

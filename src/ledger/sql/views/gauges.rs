@@ -65,8 +65,7 @@ pub(in crate::ledger) async fn gauges(pool: &Pool, now: Timestamp) -> LedgerResu
         let count = query_scalar("SELECT COUNT(*) FROM stray WHERE kind = $1").bind(kind).fetch_one(pool).await?;
         found.push(of(Measured::Strays, kind.to_owned(), count));
     }
-    let checkpoint: Option<i64> =
-        query_scalar("SELECT at FROM checkpoint ORDER BY id DESC LIMIT 1").fetch_optional(pool).await?;
+    let checkpoint: Option<i64> = query_scalar("SELECT at FROM checkpoint ORDER BY id DESC LIMIT 1").fetch_optional(pool).await?;
     if let Some(at) = checkpoint {
         push(&mut found, Measured::Checkpoint, at);
     }
@@ -86,7 +85,7 @@ mod tests {
     use sqlx::Row as _;
 
     use super::*;
-    
+
     /// Every step of a plan over the large tables goes through an index that holds what is asked for.
     #[tokio::test]
     async fn no_table_is_scanned() {

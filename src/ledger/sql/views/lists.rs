@@ -173,12 +173,7 @@ async fn decorate(pool: &Pool, ids: &[i64], names: bool) -> LedgerResult<Vec<Ass
 
 /// The operations lists, each with at most `limit` rows. What belongs to no application (quarantine, strays) is not
 /// for scoped readers.
-pub(in crate::ledger) async fn operations(
-    pool: &Pool,
-    scope: &Scope,
-    names: bool,
-    limit: usize,
-) -> LedgerResult<Operations> {
+pub(in crate::ledger) async fn operations(pool: &Pool, scope: &Scope, names: bool, limit: usize) -> LedgerResult<Operations> {
     let mut parked = QueryBuilder::new("SELECT ");
     parked.push(ASSIGNMENT_COLUMNS).push(" WHERE a.parked_at IS NOT NULL");
     push_scope(&mut parked, "a.application_id", scope);
@@ -278,9 +273,7 @@ async fn strays(pool: &Pool, limit: usize) -> LedgerResult<Vec<StrayRow>> {
 
 /// A held event's body; `None` when it is not held, or its body was erased.
 pub(in crate::ledger) async fn quarantine_body(pool: &Pool, id: Id) -> LedgerResult<Option<String>> {
-    let body: Option<Option<String>> = query_scalar("SELECT body FROM quarantine WHERE id = $1 AND state = 'held'")
-        .bind(id.0)
-        .fetch_optional(pool)
-        .await?;
+    let body: Option<Option<String>> =
+        query_scalar("SELECT body FROM quarantine WHERE id = $1 AND state = 'held'").bind(id.0).fetch_optional(pool).await?;
     Ok(body.flatten())
 }

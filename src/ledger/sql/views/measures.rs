@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use futures_util::TryStreamExt as _;
 use crate::ledger::engine::{Pool, QueryBuilder, Row, query_scalar};
+use futures_util::TryStreamExt as _;
 
 use super::{OWED, push_scope, text, time};
 use crate::ledger::LedgerResult;

@@ -227,15 +227,8 @@ async fn lists_and_searches_read_indexes_and_never_sort_what_may_be_a_million() 
     ];
     for (what, query) in queries {
         let explained = format!("EXPLAIN QUERY PLAN {query}");
-        let steps: Vec<(i64, i64, i64, String)> = query_as(explained)
-            .bind("1")
-            .bind("1")
-            .bind("1")
-            .bind("1")
-            .bind("1")
-            .fetch_all(&pool)
-            .await
-            .unwrap();
+        let steps: Vec<(i64, i64, i64, String)> =
+            query_as(explained).bind("1").bind("1").bind("1").bind("1").bind("1").fetch_all(&pool).await.unwrap();
         for (.., step) in steps {
             let scans = step.starts_with("SCAN assignment") || step.starts_with("SCAN a") || step.starts_with("SCAN t");
             let by_order = step.contains("USING COVERING INDEX") || step.contains("USING INDEX");
