@@ -176,6 +176,74 @@ async fn a_duty_has_one_holder_until_it_leaves_or_is_not_heard_of() {
     assert_eq!(a.alive("a", database, 60_000).await.unwrap().replicas, 1);
 }
 
+/// The same life on both engines reads the same, in every view there is.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_view_shows_the_same_on_both_engines() {
+    let Some(server) = place().await else { return };
+    let file_place = Place::of("here").await;
+    let mut seen = Vec::new();
+    for place in [&file_place, &server] {
+        let ledger = place.open().await;
+        let withdrawn = ReceiptContent::Withdrawn { external_id: "77".to_owned(), operation: None };
+        let held = ReceiptContent::Unmappable { problem: "no such field".to_owned(), body: "grüße".to_owned() };
+        let mut receipts: Vec<Receipt> = (0..5).map(receipt).collect();
+        receipts.push(Receipt { event_id: "w".to_owned(), content: withdrawn, ..receipt(0) });
+        receipts.push(Receipt { event_id: "q".to_owned(), digest: "q".to_owned(), content: held, ..receipt(0) });
+        ledger.record(receipts).await.unwrap();
+        let waiting = ledger.to_plan(NOW, 3).await.unwrap();
+        ledger.plan(waiting.iter().map(file).collect(), NOW).await.unwrap();
+        ledger.lease(LeaseRequest { limit: 2, ..request("a", NOW) }).await.unwrap();
+        seen.push(views(&ledger).await);
+        assert!(ledger.checkpoint(NOW).await.unwrap().is_some());
+        let later = NOW.plus_secs(86_400_000);
+        ledger.erase(later, later).await.unwrap();
+        assert_eq!(ledger.verify_chains().await.unwrap(), []);
+        ledger.ready().await.unwrap();
+        ledger.close().await;
+    }
+    assert_eq!(seen[0], seen[1], "left: SQLite; right: PostgreSQL");
+}
+
+/// What every view says, without row ids.
+async fn views(ledger: &SqlLedger) -> Vec<String> {
+    use lastmile::ledger::views::{Filter, Scope, Troubled};
+    let mut said = vec![ledger.dump().await.unwrap()];
+    for scope in [None, Some(vec!["sap".to_owned()]), Some(Vec::new())] as [Scope; 3] {
+        let mut overview = ledger.overview(&scope, NOW).await.unwrap();
+        for count in overview.by_state.iter_mut().chain(&mut overview.open_by_application) {
+            count.oldest = None;
+        }
+        said.push(serde_json::to_string(&overview).unwrap());
+        let todo = ledger.operations(&scope, true, 10).await.unwrap();
+        said.push(format!(
+            "{} {} {:?}",
+            todo.parked.len(),
+            todo.failing.len(),
+            todo.quarantined.iter().map(|q| q.bytes).collect::<Vec<_>>()
+        ));
+        for which in [Troubled::Parked, Troubled::Failing] {
+            said.push(ledger.errands(which, &scope, true, None, 10).await.unwrap().len().to_string());
+        }
+        let filters = [
+            Filter::default(),
+            Filter { search: Some("3".to_owned()), ..Filter::default() },
+            Filter { states: vec!["received".to_owned()], application: Some("sap".to_owned()), ..Filter::default() },
+            Filter { parked: Some(true), ..Filter::default() },
+            Filter { admin_group: Some("g".to_owned()), source: Some("idm".to_owned()), ..Filter::default() },
+        ];
+        for filter in filters {
+            let found = ledger.assignments(&Filter { scope: scope.clone(), ..filter }, true, 10).await.unwrap();
+            said.push(format!("{:?}", found.iter().map(|r| (&r.external_id, &r.beneficiary, &r.state)).collect::<Vec<_>>()));
+        }
+    }
+    let one = ledger.assignments(&Filter::default(), true, 10).await.unwrap().pop().unwrap();
+    let shown = ledger.assignment(one.id, &None, true).await.unwrap().unwrap();
+    said.push(format!("{:?} {:?}", shown.reason, shown.journal.iter().map(|j| (&j.event, &j.cause)).collect::<Vec<_>>()));
+    said.push(format!("{:?}", ledger.owed(NOW).await.unwrap().iter().map(|o| (&o.edge, o.open, o.errands)).collect::<Vec<_>>()));
+    said.push(ledger.gauges(NOW).await.unwrap().len().to_string());
+    said
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clock_that_is_astray_takes_no_lease() {
     let Some(place) = place().await else { return };
