@@ -11,6 +11,7 @@ mod planning;
 mod sql;
 mod sqlite;
 pub mod views;
+mod waiting;
 
 use std::collections::BTreeMap;
 
@@ -26,6 +27,7 @@ pub use intake::{Pull, Pulled, Receipt, ReceiptContent, Recorded, Snapshot, Stan
 pub use planning::{Decision, Past, PlanAction, TicketPlan, ToPlan};
 pub use sqlite::{Holder, Inspection, Mode, SqliteLedger};
 pub use views::Views;
+pub use waiting::{TimeUp, Waiting};
 
 /// Why the ledger could not do it.
 #[derive(Debug, thiserror::Error)]
@@ -125,6 +127,12 @@ pub trait Ledger: Views {
 
     /// A desk's own hook carried our key: settles the create it belongs to, if that is still open.
     async fn witness(&self, desk: &str, key: &Key, ticket: &TicketRef, now: Timestamp) -> LedgerResult<bool>;
+
+    /// Orders of a source whose platform waits for an answer until `by` or earlier, and has none yet; the most urgent first.
+    async fn waiting(&self, source: &str, by: Timestamp, limit: usize) -> LedgerResult<Vec<Waiting>>;
+
+    /// The platform's wait is nearly over: each order is told no, or noted as overdue, once. Returns how many changed.
+    async fn time_is_up(&self, ends: Vec<(Id, TimeUp)>, now: Timestamp) -> LedgerResult<usize>;
 
     /// An operator's action.
     async fn act(&self, action: Action, actor: &str, now: Timestamp) -> LedgerResult<Acted>;

@@ -45,6 +45,7 @@ pub fn bare() -> Assignment {
         approved_at: None,
         valid_from: None,
         valid_until: None,
+        answer_by: None,
         priority: 1,
         reason: None,
         attributes: std::collections::BTreeMap::new(),

@@ -26,7 +26,7 @@ use super::views::{
 };
 use super::{
     Acted, Action, Decision, Held, LeaseRequest, Leased, Ledger, LedgerError, LedgerResult, Observation, Past, Pull, Pulled,
-    QuietOf, Receipt, Recorded, Settlement, StandingRound, Stood, Stray, ToPlan, Trouble, Views,
+    QuietOf, Receipt, Recorded, Settlement, StandingRound, Stood, Stray, TimeUp, ToPlan, Trouble, Views, Waiting,
 };
 use crate::model::ticket::TicketRef;
 use crate::model::{Id, Key, Timestamp};
@@ -397,6 +397,19 @@ impl Ledger for SqliteLedger {
         self.write(move |tx| {
             let (shared, desk, key, ticket) = (Arc::clone(&shared), desk.clone(), key.clone(), ticket.clone());
             Box::pin(async move { sql::act::witness(tx, &shared, &desk, &key, &ticket, now).await })
+        })
+        .await
+    }
+
+    async fn waiting(&self, source: &str, by: Timestamp, limit: usize) -> LedgerResult<Vec<Waiting>> {
+        sql::waiting::waiting(&self.readers, source, by, limit).await
+    }
+
+    async fn time_is_up(&self, ends: Vec<(Id, TimeUp)>, now: Timestamp) -> LedgerResult<usize> {
+        let (shared, ends) = (Arc::clone(&self.shared), Arc::new(ends));
+        self.write(move |tx| {
+            let (shared, ends) = (Arc::clone(&shared), Arc::clone(&ends));
+            Box::pin(async move { sql::waiting::time_is_up(tx, &shared, &ends, now).await })
         })
         .await
     }

@@ -1,0 +1,106 @@
+//! Platforms that wait only so long: whose time is up, and what becomes of it.
+
+use serde_json::json;
+use sqlx::{SqliteConnection, SqlitePool};
+
+use super::super::{LedgerError, LedgerResult, TimeUp, Waiting};
+use super::Shared;
+use super::journal::{self, Move};
+use super::record::drop_unsent;
+use super::settle::after;
+use crate::model::{Id, Operation, Outcome, State, Timestamp};
+
+/// The states stand in the text: only so is the partial index used. What a platform took back it does not wait for, but
+/// what it was told no about it waits for until it has heard it.
+const WAITING: &str = "SELECT id, external_id, operation, state, answer_by FROM assignment
+    WHERE source = $1 AND answer_by IS NOT NULL AND answer_by <= $2
+      AND state IN ('received', 'planned', 'due', 'sending', 'unclear', 'open', 'rework', 'closed', 'superseded')
+      AND (withdrawn_at IS NULL OR state = 'closed')
+    ORDER BY answer_by LIMIT $3";
+
+/// Orders of a source that wait for an answer until `by` or earlier.
+pub(in crate::ledger) async fn waiting(
+    pool: &SqlitePool,
+    source: &str,
+    by: Timestamp,
+    limit: usize,
+) -> LedgerResult<Vec<Waiting>> {
+    let found: Vec<(i64, String, String, String, i64)> =
+        sqlx::query_as(WAITING).bind(source).bind(by.0).bind(i64::try_from(limit).unwrap_or(i64::MAX)).fetch_all(pool).await?;
+    let read = |(id, external_id, operation, state, by): (i64, String, String, String, i64)| {
+        let corrupt = || LedgerError::Corrupt(format!("operation `{operation}` or state `{state}`"));
+        Ok(Waiting {
+            id: Id(id),
+            external_id,
+            operation: Operation::parse(&operation).ok_or_else(corrupt)?,
+            state: State::parse(&state).ok_or_else(corrupt)?,
+            answer_by: Timestamp(by),
+        })
+    };
+    found.into_iter().map(read).collect()
+}
+
+/// Tells each no, or notes it as overdue; returns how many changed.
+pub(in crate::ledger) async fn time_is_up(
+    tx: &mut SqliteConnection,
+    shared: &Shared,
+    ends: &[(Id, TimeUp)],
+    now: Timestamp,
+) -> LedgerResult<usize> {
+    let mut changed = 0;
+    for (id, end) in ends {
+        changed += usize::from(match end {
+            TimeUp::Deny { reason } => deny(tx, shared, id.0, reason, now).await?,
+            TimeUp::Alarm => alarm(tx, id.0, now).await?,
+        });
+    }
+    Ok(changed)
+}
+
+/// The order ends here and now, whatever its ticket does later. False where it has ended meanwhile.
+async fn deny(tx: &mut SqliteConnection, shared: &Shared, id: i64, reason: &str, now: Timestamp) -> LedgerResult<bool> {
+    let row: Option<(String, Option<i64>)> =
+        sqlx::query_as("SELECT state, ticket_id FROM assignment WHERE id = $1 AND withdrawn_at IS NULL")
+            .bind(id)
+            .fetch_optional(&mut *tx)
+            .await?;
+    let Some((state, ticket)) = row else { return Ok(false) };
+    let state = State::parse(&state).ok_or_else(|| LedgerError::Corrupt(format!("state `{state}`")))?;
+    if !(state.is_unsent() || matches!(state, State::Sending | State::Unclear | State::Open | State::Rework)) {
+        return Ok(false);
+    }
+    if state == State::Due {
+        // Where a ticket may still turn up, it is told then that the order was taken back.
+        drop_unsent(tx, id).await?;
+    }
+    sqlx::query("UPDATE assignment SET withdrawn_at = $2 WHERE id = $1").bind(id).bind(now.0).execute(&mut *tx).await?;
+    let cause = "the platform soon stops waiting and nobody has answered: it is told no";
+    journal::apply(tx, &[Move::ours(id, Some(State::Closed), "denied", now).cause(cause)], now).await?;
+    after::close_without_ticket(tx, shared, id, Outcome::Cancelled, now).await?;
+    sqlx::query("UPDATE errand SET body = $2 WHERE kind = 'report' AND state = 'ready' AND assignment_id = $1")
+        .bind(id)
+        .bind(reason)
+        .execute(&mut *tx)
+        .await?;
+    if let Some(ticket) = ticket.filter(|_| state.has_open_ticket()) {
+        after::tell_withdrawal(tx, shared, ticket, id, now).await?;
+    }
+    Ok(true)
+}
+
+/// Noted once on the order's timeline.
+async fn alarm(tx: &mut SqliteConnection, id: i64, now: Timestamp) -> LedgerResult<bool> {
+    let row: Option<(i64,)> = sqlx::query_as(
+        "SELECT answer_by FROM assignment WHERE id = $1 AND answer_by IS NOT NULL
+            AND NOT EXISTS (SELECT 1 FROM journal AS j WHERE j.assignment_id = assignment.id AND j.event = 'overdue')",
+    )
+    .bind(id)
+    .fetch_optional(&mut *tx)
+    .await?;
+    let Some((by,)) = row else { return Ok(false) };
+    let step = Move::ours(id, None, "overdue", now)
+        .cause("the platform soon stops waiting and has no answer; the ticket stands, people are alarmed")
+        .detail(json!({"answer_by": by}));
+    journal::apply(tx, &[step], now).await?;
+    Ok(true)
+}
