@@ -13,6 +13,7 @@ mod generated;
 mod hooks;
 mod intake;
 mod journey;
+mod journey_entra;
 mod journey_one_identity;
 mod journey_platforms;
 mod ledger;

@@ -10,5 +10,5 @@ mod source;
 mod source_asks;
 mod source_bench;
 mod source_promises;
-mod source_waits;
+pub(crate) mod source_waits;
 mod source_ways;

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use super::source_bench::{Bench, Kind, NOW};
 
-pub(super) fn file(url: &str, at_deadline: &str) -> String {
+pub(crate) fn file(url: &str, at_deadline: &str) -> String {
     format!(
         "kind = \"entra\"\ntenant = \"{}\"\nclient_id = \"{}\"\nclient_secret = {{ file = \"secrets/entra\" }}\n\
          wait = \"P14D\"\nat_deadline = \"{at_deadline}\"\ngraph = \"{url}\"\nlogin = \"{url}\"\n\
