@@ -12,6 +12,8 @@ use crate::source::{EventContent, Missing, Source, SourceEvent};
 const MOST: usize = 1_000;
 /// Orders under way that a platform is asked about in one look.
 const MOST_ASKED: usize = 10_000;
+/// A report needs so long at most where nothing is wrong.
+const ON_ITS_WAY_MS: i64 = 60_000;
 /// Orders that an alarm names.
 const NAMED: usize = 5;
 
@@ -24,9 +26,12 @@ pub async fn step(ledger: &dyn Ledger, source: &dyn Source, clock: &dyn Clock) -
     let (edge, now) = (format!("source/{name}"), clock.now());
     let (mut ends, mut overdue) = (Vec::new(), Vec::new());
     for order in ledger.waiting(name, now, MOST).await? {
-        // What has ended is not told no any more: its report is on its way, or waits for a person.
-        let ended = matches!(order.state, State::Closed | State::Superseded);
-        let end = if ended { TimeUp::Alarm } else { source.time_is_up(&order.external_id, order.operation) };
+        let end = match order.state {
+            // What has ended is not told no any more: its report is on its way, or waits for a person.
+            State::Closed | State::Superseded if order.ended_at.is_some_and(|at| now.ms_since(at) < ON_ITS_WAY_MS) => continue,
+            State::Closed | State::Superseded => TimeUp::Alarm,
+            _ => source.time_is_up(&order.external_id, order.operation),
+        };
         if end == TimeUp::Alarm {
             overdue.push(order.id);
         }

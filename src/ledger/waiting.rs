@@ -15,6 +15,8 @@ pub struct Waiting {
     pub state: State,
     /// By when the platform must hear something.
     pub answer_by: Timestamp,
+    /// When it ended, where only its report is owed.
+    pub ended_at: Option<Timestamp>,
 }
 
 /// What happens to an order when its platform will soon stop waiting.

@@ -10,13 +10,19 @@ use super::record::drop_unsent;
 use super::settle::after;
 use crate::model::{Id, Operation, Outcome, State, Timestamp};
 
-/// The states stand in the text: only so is the partial index used. What a platform took back it does not wait for, but
-/// what it was told no about it waits for until it has heard it.
-const WAITING: &str = "SELECT id, external_id, operation, state, answer_by FROM assignment
+/// The states stand in the text: only so is the partial index used. What a platform took back it does not wait for. Of what
+/// has ended it waits for the report, unless that was let go, or refused because nobody waits for it any more.
+const WAITING: &str = "SELECT id, external_id, operation, state, answer_by, closed_at FROM assignment AS a
     WHERE source = $1 AND answer_by IS NOT NULL AND answer_by <= $2
       AND state IN ('received', 'planned', 'due', 'sending', 'unclear', 'open', 'rework', 'closed', 'superseded')
-      AND (withdrawn_at IS NULL OR state = 'closed')
+      AND ((state NOT IN ('closed', 'superseded') AND withdrawn_at IS NULL)
+        OR (state IN ('closed', 'superseded') AND EXISTS (SELECT 1 FROM errand AS e
+            WHERE e.assignment_id = a.id AND e.kind = 'report' AND (e.state IN ('ready', 'sending', 'unclear')
+                OR (e.state = 'parked' AND COALESCE(e.code, '') NOT IN ('E-DEADLINE', 'E-DECIDED', 'E-GONE'))))))
     ORDER BY answer_by LIMIT $3";
+
+/// A row of it.
+type Row = (i64, String, String, String, i64, Option<i64>);
 
 /// Orders of a source that wait for an answer until `by` or earlier.
 pub(in crate::ledger) async fn waiting(
@@ -25,9 +31,9 @@ pub(in crate::ledger) async fn waiting(
     by: Timestamp,
     limit: usize,
 ) -> LedgerResult<Vec<Waiting>> {
-    let found: Vec<(i64, String, String, String, i64)> =
+    let found: Vec<Row> =
         sqlx::query_as(WAITING).bind(source).bind(by.0).bind(i64::try_from(limit).unwrap_or(i64::MAX)).fetch_all(pool).await?;
-    let read = |(id, external_id, operation, state, by): (i64, String, String, String, i64)| {
+    let read = |(id, external_id, operation, state, by, ended): Row| {
         let corrupt = || LedgerError::Corrupt(format!("operation `{operation}` or state `{state}`"));
         Ok(Waiting {
             id: Id(id),
@@ -35,6 +41,7 @@ pub(in crate::ledger) async fn waiting(
             operation: Operation::parse(&operation).ok_or_else(corrupt)?,
             state: State::parse(&state).ok_or_else(corrupt)?,
             answer_by: Timestamp(by),
+            ended_at: ended.map(Timestamp),
         })
     };
     found.into_iter().map(read).collect()
