@@ -2,6 +2,7 @@
 //! happens when nobody is in time.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
@@ -9,7 +10,7 @@ use lastmile::flow::deadline;
 use lastmile::ledger::views::AssignmentDetail;
 use lastmile::model::Outcome;
 use lastmile::runtime::telemetry;
-use lastmile::sandbox::entra::{self, SandboxEntra};
+use lastmile::sandbox::entra::{self, Forwarded, SandboxEntra};
 use lastmile::sandbox::{Harm, Stage, Target, When, admins};
 use lastmile::web;
 use tower::ServiceExt;
@@ -40,7 +41,7 @@ impl Entra {
     async fn forward(&self) -> Vec<u16> {
         let router = web::router(self.bed.bridge.web(telemetry::metrics_handle(), true, None));
         let mut statuses = Vec::new();
-        for (callout, headers, body) in self.fake.forwarded().unwrap() {
+        for Forwarded { callout, headers, body } in self.fake.forwarded().unwrap() {
             let mut request = Request::builder().method("POST").uri("/hooks/entra").header("host", "127.0.0.1:8480");
             for (name, value) in &headers {
                 request = request.header(name, value);
@@ -282,5 +283,38 @@ async fn trying_the_source_resumes_nothing_and_says_what_is_missing() {
     let said = String::from_utf8_lossy(&out.stdout).into_owned();
     assert!(!out.status.success() && said.contains("WRONG") && said.contains("EntitlementManagement.ReadWrite.All"), "{said}");
     assert!(entra.fake.state().answers(&order).is_empty());
+    entra.bed.end().await;
+}
+
+/// Polls for something that the running loops do; the clock goes on meanwhile.
+async fn until(entra: &Entra, what: &str, done: impl AsyncFn() -> bool) {
+    for _ in 0..300 {
+        if done().await {
+            return;
+        }
+        entra.bed.clock.advance_ms(1_000);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("it did not happen: {what}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_running_bridge_looks_after_what_waits_by_itself() {
+    let entra = Entra::new("deny").await;
+    let order = entra.fake.state().ask(1, "Sales reports", APPROVED);
+    let cancelled = entra.fake.state().ask(2, "Sales reports", APPROVED);
+    entra.forward().await;
+    entra.bed.bridge.runtime.start();
+    until(&entra, "tickets", async || entra.bed.tickets() == 2).await;
+    entra.fake.state().cancel(&cancelled);
+    entra.bed.clock.advance_ms(HOUR);
+    let withdrawn = async || entra.bed.rows().await.iter().any(|r| r.external_id == cancelled && r.withdrawn_at.is_some());
+    until(&entra, "a withdrawal", withdrawn).await;
+    assert!(entra.fake.state().answers(&order).is_empty(), "there is time left");
+    entra.bed.clock.advance_ms(14 * DAY - 4 * HOUR);
+    assert!(entra.fake.state().answers(&order).is_empty(), "there still is");
+    entra.bed.clock.advance_ms(2 * HOUR);
+    until(&entra, "a denial", async || !entra.fake.state().answers(&order).is_empty()).await;
+    assert!(entra.fake.state().answers(&order)[0].0);
     entra.bed.end().await;
 }

@@ -53,6 +53,17 @@ pub struct EntraFaults {
     pub no_callouts: AtomicBool,
 }
 
+/// A message of the Logic App.
+#[derive(Debug, Clone)]
+pub struct Forwarded {
+    /// The callout that it is about.
+    pub callout: String,
+    /// Headers, in lower case.
+    pub headers: BTreeMap<String, String>,
+    /// Body.
+    pub body: Vec<u8>,
+}
+
 /// A running fake. Dropping it stops it.
 #[derive(Debug)]
 pub struct SandboxEntra {
@@ -104,15 +115,15 @@ impl SandboxEntra {
         &self.app.faults
     }
 
-    /// Every callout that was not taken yet, as the Logic App forwards it: callout, headers and body.
+    /// Every callout that was not taken yet, as the Logic App forwards it.
     ///
     /// # Errors
     /// What the shipped definition says that this Logic App does not understand.
-    pub fn forwarded(&self) -> Result<Vec<(String, BTreeMap<String, String>, Vec<u8>)>, String> {
+    pub fn forwarded(&self) -> Result<Vec<Forwarded>, String> {
         let waiting = self.app.state.callouts();
         let forwarded = waiting.into_iter().map(|(id, sent_at, callout, resources)| {
             let (headers, body) = logic_app::forward(&callout, &sent_at.iso(), &resources, HOOK_TOKEN)?;
-            Ok((id, headers, body.to_string().into_bytes()))
+            Ok(Forwarded { callout: id, headers, body: body.to_string().into_bytes() })
         });
         forwarded.collect()
     }

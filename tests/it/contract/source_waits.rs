@@ -11,7 +11,7 @@ use lastmile::http::{CallError, Inbound};
 use lastmile::ledger::{Ledger, Recorded, TimeUp};
 use lastmile::model::finding::Grade;
 use lastmile::model::{Operation, Outcome, Timestamp};
-use lastmile::sandbox::entra::{self, SandboxEntra};
+use lastmile::sandbox::entra::{self, Forwarded, SandboxEntra};
 use lastmile::source::{self, EventContent, HookRefusal};
 use serde_json::{Value, json};
 
@@ -46,7 +46,7 @@ pub(super) async fn round(bench: &Bench, fake: &SandboxEntra) -> Result<(), Call
         // Its Logic App has nothing to forward, but what is under way is asked about.
         return looked(bench).await.and(Err(CallError::retry("E-CONNECT", "nobody sends")));
     }
-    for (callout, headers, body) in fake.forwarded().unwrap() {
+    for Forwarded { callout, headers, body } in fake.forwarded().unwrap() {
         let inbound = arrived(headers, body, bench.now());
         let results = intake::take(&bench.ledger, &*bench.source, inbound, bench.now()).await.unwrap();
         assert!(!results.contains(&Recorded::Conflict), "{results:?}");
@@ -64,7 +64,7 @@ async fn looked(bench: &Bench) -> Result<(), CallError> {
 }
 
 async fn forwarded(fake: &SandboxEntra) -> Value {
-    serde_json::from_slice(&fake.forwarded().unwrap().remove(0).2).unwrap()
+    serde_json::from_slice(&fake.forwarded().unwrap().remove(0).body).unwrap()
 }
 
 #[tokio::test]
@@ -138,7 +138,7 @@ async fn nothing_of_a_callout_is_believed_that_is_not_of_its_form() {
     assert_eq!(problem(&|c| c["Stage"] = json!("AssignmentFourteenDaysBeforeExpiration")), "nothing");
     assert_eq!(problem(&|c| c["RequestType"] = json!("SystemUpdate")), "an order");
 
-    let (_, mut headers, body) = fake.forwarded().unwrap().remove(0);
+    let Forwarded { mut headers, body, .. } = fake.forwarded().unwrap().remove(0);
     headers.insert("authorization".to_owned(), "Bearer wrong".to_owned());
     let refused = bench.source.accept(arrived(headers, body, NOW), NOW).err();
     assert!(matches!(refused, Some(HookRefusal::NotAuthentic(_))), "{refused:?}");
@@ -297,7 +297,7 @@ async fn what_does_not_map_is_mapped_afresh_with_the_time_it_was_sent() {
     fake.state().ask(1, "Package", "assignmentRequestApproved");
     let mut body = forwarded(fake).await;
     body["callout"]["RequestType"] = json!("Conjure");
-    let (_, headers, _) = fake.forwarded().unwrap().remove(0);
+    let Forwarded { headers, .. } = fake.forwarded().unwrap().remove(0);
     let inbound = arrived(headers, body.to_string().into_bytes(), bench.now());
     let results = intake::take(&bench.ledger, &*bench.source, inbound, bench.now()).await.unwrap();
     let [Recorded::Quarantined { id }] = results[..] else { panic!("{results:?}") };
