@@ -1,8 +1,8 @@
 //! Platforms that wait only so long: whose time is up, and what becomes of it.
 
 use serde_json::json;
-use sqlx::{SqliteConnection, SqlitePool};
 
+use super::super::engine::{Conn, Pool, query, query_as};
 use super::super::{LedgerError, LedgerResult, TimeUp, Waiting};
 use super::Shared;
 use super::journal::{self, Move};
@@ -25,14 +25,9 @@ const WAITING: &str = "SELECT id, external_id, operation, state, answer_by, clos
 type Row = (i64, String, String, String, i64, Option<i64>);
 
 /// Orders of a source that wait for an answer until `by` or earlier.
-pub(in crate::ledger) async fn waiting(
-    pool: &SqlitePool,
-    source: &str,
-    by: Timestamp,
-    limit: usize,
-) -> LedgerResult<Vec<Waiting>> {
+pub(in crate::ledger) async fn waiting(pool: &Pool, source: &str, by: Timestamp, limit: usize) -> LedgerResult<Vec<Waiting>> {
     let found: Vec<Row> =
-        sqlx::query_as(WAITING).bind(source).bind(by.0).bind(i64::try_from(limit).unwrap_or(i64::MAX)).fetch_all(pool).await?;
+        query_as(WAITING).bind(source).bind(by.0).bind(i64::try_from(limit).unwrap_or(i64::MAX)).fetch_all(pool).await?;
     let read = |(id, external_id, operation, state, by, ended): Row| {
         let corrupt = || LedgerError::Corrupt(format!("operation `{operation}` or state `{state}`"));
         Ok(Waiting {
@@ -49,7 +44,7 @@ pub(in crate::ledger) async fn waiting(
 
 /// Tells each no, or notes it as overdue; returns how many changed.
 pub(in crate::ledger) async fn time_is_up(
-    tx: &mut SqliteConnection,
+    tx: &mut Conn,
     shared: &Shared,
     ends: &[(Id, TimeUp)],
     now: Timestamp,
@@ -65,9 +60,9 @@ pub(in crate::ledger) async fn time_is_up(
 }
 
 /// The order ends here and now, whatever its ticket does later. False where it has ended meanwhile.
-async fn deny(tx: &mut SqliteConnection, shared: &Shared, id: i64, reason: &str, now: Timestamp) -> LedgerResult<bool> {
+async fn deny(tx: &mut Conn, shared: &Shared, id: i64, reason: &str, now: Timestamp) -> LedgerResult<bool> {
     let row: Option<(String, Option<i64>)> =
-        sqlx::query_as("SELECT state, ticket_id FROM assignment WHERE id = $1 AND withdrawn_at IS NULL")
+        query_as("SELECT state, ticket_id FROM assignment WHERE id = $1 AND withdrawn_at IS NULL")
             .bind(id)
             .fetch_optional(&mut *tx)
             .await?;
@@ -80,11 +75,11 @@ async fn deny(tx: &mut SqliteConnection, shared: &Shared, id: i64, reason: &str,
         // Where a ticket may still turn up, it is told then that the order was taken back.
         drop_unsent(tx, id).await?;
     }
-    sqlx::query("UPDATE assignment SET withdrawn_at = $2 WHERE id = $1").bind(id).bind(now.0).execute(&mut *tx).await?;
+    query("UPDATE assignment SET withdrawn_at = $2 WHERE id = $1").bind(id).bind(now.0).execute(&mut *tx).await?;
     let cause = "the platform soon stops waiting and nobody has answered: it is told no";
     journal::apply(tx, &[Move::ours(id, Some(State::Closed), "denied", now).cause(cause)], now).await?;
     after::close_without_ticket(tx, shared, id, Outcome::Cancelled, now).await?;
-    sqlx::query("UPDATE errand SET body = $2 WHERE kind = 'report' AND state = 'ready' AND assignment_id = $1")
+    query("UPDATE errand SET body = $2 WHERE kind = 'report' AND state = 'ready' AND assignment_id = $1")
         .bind(id)
         .bind(reason)
         .execute(&mut *tx)
@@ -96,8 +91,8 @@ async fn deny(tx: &mut SqliteConnection, shared: &Shared, id: i64, reason: &str,
 }
 
 /// Noted once on the order's timeline.
-async fn alarm(tx: &mut SqliteConnection, id: i64, now: Timestamp) -> LedgerResult<bool> {
-    let row: Option<(i64,)> = sqlx::query_as(
+async fn alarm(tx: &mut Conn, id: i64, now: Timestamp) -> LedgerResult<bool> {
+    let row: Option<(i64,)> = query_as(
         "SELECT answer_by FROM assignment WHERE id = $1 AND answer_by IS NOT NULL
             AND NOT EXISTS (SELECT 1 FROM journal AS j WHERE j.assignment_id = assignment.id AND j.event = 'overdue')",
     )
