@@ -15,6 +15,7 @@ mod sql;
 mod sqlite;
 mod store;
 pub mod views;
+mod waiting;
 
 use std::collections::BTreeMap;
 
@@ -33,6 +34,7 @@ pub use replicas::{Alive, Replicas, Turn};
 pub use sqlite::{Holder, Inspection, holder, path_of};
 pub use store::{Address, Mode, SqlLedger, is_postgres};
 pub use views::Views;
+pub use waiting::{TimeUp, Waiting};
 
 /// Why the ledger could not do it.
 #[derive(Debug, thiserror::Error)]
@@ -156,6 +158,12 @@ pub trait Ledger: Views + Replicas {
 
     /// A desk's own hook carried our key: settles the create it belongs to, if that is still open.
     async fn witness(&self, desk: &str, key: &Key, ticket: &TicketRef, now: Timestamp) -> LedgerResult<bool>;
+
+    /// Orders of a source whose platform waits for an answer until `by` or earlier, and has none yet; the most urgent first.
+    async fn waiting(&self, source: &str, by: Timestamp, limit: usize) -> LedgerResult<Vec<Waiting>>;
+
+    /// The platform's wait is nearly over: each order is told no, or noted as overdue, once. Returns how many changed.
+    async fn time_is_up(&self, ends: Vec<(Id, TimeUp)>, now: Timestamp) -> LedgerResult<usize>;
 
     /// An operator's action.
     async fn act(&self, action: Action, actor: &str, now: Timestamp) -> LedgerResult<Acted>;

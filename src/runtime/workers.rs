@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use super::replica::{self, Presence, Taken};
 use crate::desk::Desk;
-use crate::flow::{Breakers, Setup, Work, Worker, complete, dispatch, edge_answers, edge_fails, intake, plan, sync};
+use crate::flow::{Breakers, Setup, Work, Worker, complete, deadline, dispatch, edge_answers, edge_fails, intake, plan, sync};
 use crate::ledger::{Ledger, LedgerResult};
 use crate::model::{Clock, Timestamp};
 
@@ -28,6 +28,8 @@ const LOOK_EVERY_MS: i64 = 500;
 const READ_BACKS: usize = 8;
 /// How often open tickets are counted to pace the full pass.
 const COUNT_EVERY_MS: i64 = 600_000;
+/// How often orders are looked for whose platform will soon stop waiting.
+const DEADLINES_EVERY_MS: i64 = 10_000;
 /// After a failure of the ledger.
 const AFTER_FAILURE: Duration = Duration::from_secs(2);
 /// How long a stop waits for calls under way.
@@ -239,6 +241,12 @@ impl Runtime {
             let (hands, source, times) = (hands.clone(), source.clone(), Arc::clone(&times));
             async move { poll_round(&hands, &source, &mut *times.lock().await).await }
         });
+        let (hands, source) = (self.hands(), name.to_owned());
+        let times = Arc::new(tokio::sync::Mutex::new(AnswerTimes::default()));
+        self.run("answer", Listen::Time, stop.clone(), move || {
+            let (hands, source, times) = (hands.clone(), source.clone(), Arc::clone(&times));
+            async move { answer_round(&hands, &source, &mut *times.lock().await).await }
+        });
     }
 
     /// Says every few seconds that this process is there.
@@ -405,6 +413,36 @@ async fn poll_round(hands: &Hands, source: &str, times: &mut PollTimes) -> Ledge
     times.next = intake::next_round(source.next_poll(now), failed, &retry, now);
     // A source with more at hand says "now".
     Ok(times.failures == 0 && times.next.is_some_and(|at| at <= now))
+}
+
+/// When a platform that waits is looked after next.
+#[derive(Debug, Default)]
+struct AnswerTimes {
+    deadlines: Option<Timestamp>,
+    look: Option<Timestamp>,
+}
+
+/// Orders whose platform will soon stop waiting, and those it no longer wants.
+async fn answer_round(hands: &Hands, source: &str, times: &mut AnswerTimes) -> LedgerResult<bool> {
+    let setup = hands.setup.load_full();
+    let Some(source) = setup.sources.get(source) else { return Ok(false) };
+    let Some(waits) = source.waits() else { return Ok(false) };
+    let (ledger, now) = (&*hands.ledger, hands.clock.now());
+    if times.deadlines.is_none_or(|at| now >= at) {
+        times.deadlines = Some(now.plus_ms(DEADLINES_EVERY_MS));
+        if deadline::step(ledger, &**source, &*hands.clock).await? > 0 {
+            hands.wake.errands();
+        }
+    }
+    if times.look.is_none_or(|at| now >= at) {
+        times.look = Some(now.plus_ms(waits.look_every_ms));
+        match deadline::look(ledger, &**source, &*hands.clock).await {
+            Ok(0) | Err(intake::PollError::Call(_)) => {}
+            Ok(_) => hands.wake.all(),
+            Err(intake::PollError::Ledger(error)) => return Err(error),
+        }
+    }
+    Ok(false)
 }
 
 /// When a desk is asked next.

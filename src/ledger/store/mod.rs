@@ -20,7 +20,7 @@ use super::sql::{self, Shared, upkeep};
 use super::sqlite::{File, Inspection};
 use super::{
     Acted, Action, Decision, Held, LeaseRequest, Leased, Ledger, LedgerError, LedgerResult, Observation, Past, Pull, Pulled,
-    QuietOf, Receipt, Recorded, Settlement, StandingRound, Stood, Stray, ToPlan, Trouble,
+    QuietOf, Receipt, Recorded, Settlement, StandingRound, Stood, Stray, TimeUp, ToPlan, Trouble, Waiting,
 };
 use crate::model::ticket::TicketRef;
 use crate::model::{Id, Key, Timestamp};
@@ -385,6 +385,19 @@ impl Ledger for SqlLedger {
         self.write(move |tx| {
             let (shared, desk, key, ticket) = (Arc::clone(&shared), desk.clone(), key.clone(), ticket.clone());
             Box::pin(async move { sql::act::witness(tx, &shared, &desk, &key, &ticket, now).await })
+        })
+        .await
+    }
+
+    async fn waiting(&self, source: &str, by: Timestamp, limit: usize) -> LedgerResult<Vec<Waiting>> {
+        sql::waiting::waiting(&self.readers, source, by, limit).await
+    }
+
+    async fn time_is_up(&self, ends: Vec<(Id, TimeUp)>, now: Timestamp) -> LedgerResult<usize> {
+        let (shared, ends) = (Arc::clone(&self.shared), Arc::new(ends));
+        self.write(move |tx| {
+            let (shared, ends) = (Arc::clone(&shared), Arc::clone(&ends));
+            Box::pin(async move { sql::waiting::time_is_up(tx, &shared, &ends, now).await })
         })
         .await
     }
