@@ -27,6 +27,10 @@ pub struct Mapping {
     /// Documents that fit take the order back.
     #[serde(default)]
     pub withdrawn: Option<When>,
+    /// Documents that fit say that the person at `beneficiary` left: their open orders are taken back, and what is to be
+    /// taken from them goes ahead of everything.
+    #[serde(default)]
+    pub left: Option<When>,
     /// The platform's id of the order.
     pub external_id: Field,
     /// Its count of this order's repetitions; 1 where it is not mapped.
@@ -174,7 +178,9 @@ impl Mapping {
         if self.only.as_ref().is_some_and(|when| !when.fits(document)) {
             return None;
         }
-        let read = if self.withdrawn.as_ref().is_some_and(|when| when.fits(document)) {
+        let read = if self.left.as_ref().is_some_and(|when| when.fits(document)) {
+            self.leaver(document)
+        } else if self.withdrawn.as_ref().is_some_and(|when| when.fits(document)) {
             self.withdrawal(document)
         } else {
             self.assignment(source, document).map(|order| EventContent::Order(Box::new(order)))
@@ -235,6 +241,11 @@ impl Mapping {
             operation: self.operation_in(document).ok(),
             reason: text("reason", self.reason.as_ref(), document)?,
         })
+    }
+
+    fn leaver(&self, document: &Value) -> Result<EventContent, String> {
+        let person = self.beneficiary.id.required_text("beneficiary.id", document)?;
+        Ok(EventContent::Left { person })
     }
 
     fn generation_of(&self, document: &Value) -> Result<i64, String> {

@@ -173,7 +173,7 @@ fn closed(ticket_id: Id, number: &str, key: &Key, outcome: Outcome) -> Observati
     let status = status(number, key, Category::Closed, Some(outcome));
     let closer = Some(Person { id: "alice".to_owned(), name: Some("Alice Admin".to_owned()), email: None });
     let reading =
-        TicketReading { status, closer, words: Some("Done it.".to_owned()), first_work_at: None, closed_by_us: Some(false) };
+        TicketReading { status, closer, words: Some("Done it.".to_owned()), first_work_at: None, closed_by_us: Some(false), evidence: Vec::new() };
     Observation::Closed { ticket_id, reading: Box::new(reading) }
 }
 

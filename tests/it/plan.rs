@@ -21,7 +21,7 @@ fn planner(files: &[(&str, &str)]) -> Planner {
 }
 
 fn moment() -> Moment {
-    Moment { now: NOW, received_at: NOW, lane_ticket: None, cycle: 1 }
+    Moment { now: NOW, received_at: NOW, lane_ticket: None, cycle: 1, leaver: false }
 }
 
 fn order() -> Assignment {

@@ -118,6 +118,7 @@ fn of(item: &AssignmentDetail, words: &StatusWords) -> Value {
         "resolution": ticket.and_then(|t| t.resolution.clone()),
         "comment": ticket.and_then(|t| t.words.clone()),
         "closedBy": ticket.and_then(|t| t.closed_by.clone()),
+        "evidence": ticket.map(|t| t.evidence.clone()).unwrap_or_default(),
         "closedAt": item.row.closed_at.map(crate::model::Timestamp::iso),
     })
 }
