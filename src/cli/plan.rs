@@ -123,7 +123,8 @@ impl Plan<'_> {
             }
             EventContent::Left { .. } => {
                 let _ = writeln!(out, "  says that a person left: no ticket of its own");
-                let _ = writeln!(out, "  Their open orders are taken back; what is to be taken from them goes ahead of everything.");
+                let _ =
+                    writeln!(out, "  Their open orders are taken back; what is to be taken from them goes ahead of everything.");
                 true
             }
             EventContent::Order(order) => self.order(order, out),

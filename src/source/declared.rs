@@ -19,8 +19,8 @@ use crate::catalog::{ConfigFile, Problem};
 use crate::http::{CallError, Inbound};
 use crate::ledger::Recorded;
 use crate::model::completion::Completion;
-use crate::model::progress::Progress;
 use crate::model::finding::{Finding, Grade};
+use crate::model::progress::Progress;
 use crate::model::{Clock, Timestamp};
 
 /// A file of `sources/`. The kind says which part it must have; with both, an order that is pushed and polled is one.

@@ -38,7 +38,13 @@ impl Outbox {
     ///
     /// # Errors
     /// The key at fault and words for people.
-    pub fn new(edge: &str, path: &Path, settings: &ReportSettings, about: About, folder: &Path) -> Result<Self, (&'static str, String)> {
+    pub fn new(
+        edge: &str,
+        path: &Path,
+        settings: &ReportSettings,
+        about: About,
+        folder: &Path,
+    ) -> Result<Self, (&'static str, String)> {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let format = Format::of_name(name).ok_or(("file", "its name must end in .csv or .jsonl".to_owned()))?;
         if !settings.only_body() {

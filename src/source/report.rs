@@ -163,7 +163,9 @@ impl About {
                 "closed_at_iso",
                 "seen_at_iso",
             ],
-            Self::Progress => &["id", "external_id", "natural_key", "operation", "application", "step", "ticket", "ticket_url", "at_iso"],
+            Self::Progress => {
+                &["id", "external_id", "natural_key", "operation", "application", "step", "ticket", "ticket_url", "at_iso"]
+            }
         }
     }
 
@@ -193,7 +195,8 @@ impl Telling {
 /// Tells outcomes (or how far orders are), by a call or as rows of a file.
 #[derive(Debug)]
 pub struct Teller {
-    body: Option<Value>,
+    /// What it uses, as templates name it; none: everything.
+    uses: Option<String>,
     way: Way,
 }
 
@@ -215,21 +218,21 @@ impl Teller {
         folder: &Path,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, (&'static str, String)> {
-        let body = settings.body.clone();
+        let columns = || about.columns().iter().map(|name| format!("{{{{{name}}}}}")).collect();
+        let uses = settings.body.as_ref().map(Value::to_string).or_else(|| settings.file.is_some().then(columns));
         let way = match &settings.file {
             Some(path) => Way::File(Box::new(Outbox::new(edge, path, &settings, about, folder)?)),
             None => Way::Call(Box::new(Reporter::new(edge, settings, about, folder, clock)?)),
         };
-        Ok(Self { body, way })
+        Ok(Self { uses, way })
     }
 
     /// Whether a member of the completion is told: all are, unless the body is declared and leaves it out.
     #[must_use]
     pub fn tells(&self, members: &[&str]) -> bool {
-        let written = self.body.as_ref().map(Value::to_string);
         // Whole, or a part of it: `{{closed_by.name}}`.
         let names = |text: &str, m: &str| text.contains(&format!("{{{{{m}}}}}")) || text.contains(&format!("{{{{{m}."));
-        written.is_none_or(|text| members.iter().any(|m| names(&text, m)))
+        self.uses.as_ref().is_none_or(|text| members.iter().any(|m| names(text, m)))
     }
 
     /// Tells the outcome; safe to repeat.
@@ -421,7 +424,10 @@ fn sample(full: bool) -> Completion {
         started_at: full.then_some(Timestamp(0)),
         filed_at_iso: full.then(|| Timestamp(0).iso()),
         started_at_iso: full.then(|| Timestamp(0).iso()),
-        evidence: full.then(|| Evidence { name: "file".to_owned(), url: some("https://desk.example/file") }).into_iter().collect(),
+        evidence: full
+            .then(|| Evidence { name: "file".to_owned(), url: some("https://desk.example/file") })
+            .into_iter()
+            .collect(),
     }
 }
 

@@ -237,7 +237,14 @@ impl Rest {
         let first_work_at =
             told(&reading.first_work_at).and_then(|text| place::read_time(&text, &self.settings.times, self.zone));
         let closed_by_us = closer.as_ref().zip(self.settings.account.as_ref()).map(|(by, me)| by.id.eq_ignore_ascii_case(me));
-        Ok(TicketReading { status: row.status, closer, words: told(&reading.words), first_work_at, closed_by_us, evidence: Vec::new() })
+        Ok(TicketReading {
+            status: row.status,
+            closer,
+            words: told(&reading.words),
+            first_work_at,
+            closed_by_us,
+            evidence: Vec::new(),
+        })
     }
 }
 

@@ -8,8 +8,8 @@ use sqlx::{SqliteConnection, SqlitePool};
 
 use super::super::{Held, LedgerResult, Observation};
 use super::journal::{self, Move};
-use super::settle::{after, park};
 use super::progress::{self, Taken};
+use super::settle::{after, park};
 use super::{Shared, document, planning, rows};
 use crate::model::progress::Step;
 use crate::model::ticket::{Category, TicketReading, TicketRef, TicketStatus};
@@ -417,10 +417,12 @@ impl Observed {
             .bind(rows(&ids)?)
             .execute(&mut *tx)
             .await?;
-        sqlx::query("UPDATE ticket SET outcome = NULL, closed_at = NULL, closed_by = NULL, words = NULL, evidence = NULL WHERE id = $1")
-            .bind(self.ticket.id)
-            .execute(tx)
-            .await?;
+        sqlx::query(
+            "UPDATE ticket SET outcome = NULL, closed_at = NULL, closed_by = NULL, words = NULL, evidence = NULL WHERE id = $1",
+        )
+        .bind(self.ticket.id)
+        .execute(tx)
+        .await?;
         Ok(())
     }
 

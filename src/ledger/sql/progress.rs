@@ -127,11 +127,7 @@ pub(in crate::ledger) async fn load(
     .bind(errand)
     .fetch_one(tx)
     .await?;
-    let stale = [
-        (told.outcome.is_some(), OUTCOME_DUE),
-        (told.withdrawn_at.is_some(), TAKEN_BACK),
-        (told.overtaken, OVERTAKEN),
-    ];
+    let stale = [(told.outcome.is_some(), OUTCOME_DUE), (told.withdrawn_at.is_some(), TAKEN_BACK), (told.overtaken, OVERTAKEN)];
     if let Some((_, why)) = stale.into_iter().find(|(is, _)| *is) {
         return Ok(Err(why));
     }

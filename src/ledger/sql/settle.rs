@@ -208,7 +208,7 @@ impl Writes {
             .cause("the desk has the ticket")
             .detail(json!({"ticket": created.ticket.number, "found_by_key": row.state == "unclear"}));
         self.moves.push(step);
-        if moved_on {
+        if !moved_on {
             self.steps.push(Taken { assignment, step: progress::Step::Filed, at });
         }
         if row.late == Some(1) {
@@ -254,11 +254,14 @@ impl Writes {
         let step = row.told.as_deref().and_then(step_of).map_or("a step", progress::Step::human);
         let (event, cause, code) = match how {
             End::Retry { at: again, code, reason, .. } if row.outcome.is_none() => {
-                self.errands.push(json!({"id": row.id, "state": "ready", "due": again, "fail": 1, "code": code, "reason": reason}));
+                self.errands
+                    .push(json!({"id": row.id, "state": "ready", "due": again, "fail": 1, "code": code, "reason": reason}));
                 return;
             }
             End::Filed(_) | End::Done | End::WasClosed => ("progress", format!("the platform was told: {step}"), None),
-            End::Park { code, reason } => ("progress_refused", format!("the platform does not take it: {step}"), Some((code, reason))),
+            End::Park { code, reason } => {
+                ("progress_refused", format!("the platform does not take it: {step}"), Some((code, reason)))
+            }
             _ => ("progress_dropped", OUTCOME_DUE.to_owned(), None),
         };
         let state = if event == "progress" { "done" } else { "dropped" };

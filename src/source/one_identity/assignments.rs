@@ -3,8 +3,8 @@
 use chrono_tz::Tz;
 use serde_json::{Value, json};
 
-use super::approval::{closer, files, step};
 use super::app_server::{AppServer, Query, key_of, with_key};
+use super::approval::{closer, files, step};
 use super::document::{Joiner, columns, object_key};
 use super::settings::AssignmentsSettings;
 use crate::http::CallError;

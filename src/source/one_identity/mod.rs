@@ -37,8 +37,8 @@ use crate::catalog::{ConfigFile, Problem};
 use crate::http::{CallError, Inbound};
 use crate::model::Timestamp;
 use crate::model::completion::Completion;
-use crate::model::progress::Progress;
 use crate::model::finding::Finding;
+use crate::model::progress::Progress;
 
 /// JSON Schema of a file with `kind = "one_identity"`.
 #[must_use]

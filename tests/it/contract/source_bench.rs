@@ -544,6 +544,11 @@ impl Bench {
             seen_at: self.now(),
             closed_at_iso: Some(self.now().iso()),
             seen_at_iso: self.now().iso(),
+            filed_at: None,
+            started_at: None,
+            filed_at_iso: None,
+            started_at_iso: None,
+            evidence: Vec::new(),
         }
     }
 
