@@ -47,7 +47,7 @@ fn sources(setup: &Setup, now: Timestamp, out: &mut String) {
             (can.polls, "is polled"),
             (can.report && !can.asks, "hears outcomes"),
             (can.asks, "asks for outcomes"),
-            (can.progress && !can.asks, "hears how far orders are"),
+            (can.hears_progress(), "hears how far orders are"),
         ];
         let mut words: Vec<&str> = ways.iter().filter(|(can, _)| *can).map(|(_, words)| *words).collect();
         if !can.report {

@@ -30,7 +30,8 @@ pub async fn step(
 ) -> LedgerResult<usize> {
     let edge = format!("source/{}", source.info().name);
     let can = source.info().capabilities;
-    ledger.tell_progress(&source.info().name, can.progress && can.report && !can.asks);
+    // A reload may have changed it.
+    ledger.tell_progress(&source.info().name, can.hears_progress());
     // A platform that asks is told when it asks.
     if !can.report || can.asks {
         return Ok(0);

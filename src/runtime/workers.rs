@@ -202,11 +202,6 @@ impl Runtime {
     }
 
     fn start_source(&self, name: &str, stop: &CancellationToken) {
-        // Before the first ticket is filed: its platform may want to know of it.
-        if let Some(source) = self.setup.load().sources.get(name) {
-            let can = source.info().capabilities;
-            self.ledger.tell_progress(name, can.progress && can.report && !can.asks);
-        }
         let (hands, source) = (self.hands(), name.to_owned());
         self.run("complete", Listen::Errands, stop.clone(), move || {
             let (hands, source) = (hands.clone(), source.clone());

@@ -341,7 +341,8 @@ mod tests {
 
     const MAPPING: &str = r#"
         zone = "Europe/Berlin"
-        only = { pointer = "/type", values = ["order", "cancelled"] }
+        only = { pointer = "/type", values = ["order", "cancelled", "gone"] }
+        left = { pointer = "/type", values = ["gone"] }
         withdrawn = { pointer = "/type", values = ["cancelled"] }
         external_id = "/order/id"
         generation = { pointer = "/order/round", default = 1 }
@@ -399,6 +400,15 @@ mod tests {
         assert_eq!(order.valid_until.unwrap().iso(), "2026-03-29T21:59:59.999Z");
         assert_eq!(order.priority, 3);
         assert_eq!(order.attributes, BTreeMap::from([("region".into(), json!("emea")), ("risk".into(), json!(7))]));
+    }
+
+    #[test]
+    fn somebody_who_left_is_named_by_the_beneficiary_alone() {
+        let gone = json!({"type": "gone", "for": {"id": "P-7", "name": "Pat"}});
+        assert!(matches!(mapping().content("iga", &gone, "{}"), Some(EventContent::Left { person }) if person == "P-7"));
+        let nobody = mapping().content("iga", &json!({"type": "gone", "for": {"name": "Pat"}}), "{}");
+        let Some(EventContent::Unmappable { problem, .. }) = nobody else { panic!("it maps") };
+        assert!(problem.contains("beneficiary.id") && !problem.contains("Pat"), "{problem}");
     }
 
     #[test]

@@ -66,6 +66,12 @@ pub struct Capabilities {
 }
 
 impl Capabilities {
+    /// Steps are sent to it; one that asks is answered instead.
+    #[must_use]
+    pub fn hears_progress(self) -> bool {
+        self.progress && self.report && !self.asks
+    }
+
     /// What is not told to the platform, in words: it is kept, and shown here only.
     #[must_use]
     pub fn shown_here_only(self) -> Vec<&'static str> {

@@ -1,5 +1,6 @@
 //! Journeys through the whole bridge against the stateful fakes: order → ticket → closing → completion.
 
+mod on_the_way;
 mod trials;
 
 use std::net::SocketAddr;

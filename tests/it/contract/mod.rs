@@ -10,4 +10,5 @@ mod source;
 mod source_asks;
 mod source_bench;
 mod source_promises;
+mod source_told;
 mod source_ways;
