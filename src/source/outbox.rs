@@ -113,7 +113,7 @@ impl Outbox {
     /// The row of an outcome, on one line.
     fn line(&self, telling: &Telling) -> Result<String, String> {
         let mut row = match &self.body {
-            None => telling.context.clone(),
+            None => telling.whole.clone(),
             Some(template) => self.fill.json(template, &telling.context).map_err(|e| e.to_string())?,
         };
         // Its id finds it again; a column of that name cannot be anything else.

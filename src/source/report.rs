@@ -8,7 +8,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::auth::{Auth, AuthSettings};
 use super::outbox::Outbox;
@@ -178,17 +178,25 @@ impl About {
     }
 }
 
-/// Something to tell: its stable id, and what templates take from.
+/// Something to tell: its stable id, all of it, and what templates take from.
 #[derive(Clone)]
 pub(super) struct Telling {
     pub(super) id: String,
+    pub(super) whole: Value,
     pub(super) context: Value,
 }
 
 impl Telling {
     pub(super) fn of(id: &str, what: &impl Serialize) -> Self {
         // Structs of texts, numbers and lists: this cannot fail.
-        Self { id: id.to_owned(), context: serde_json::to_value(what).unwrap_or_default() }
+        let whole = serde_json::to_value(what).unwrap_or_default();
+        let mut context = whole.clone();
+        if let Some(closer) = context.get_mut("closed_by") {
+            // Templates name parts of a person who may be unknown, or has no name.
+            let part = |name: &str| closer.get(name).cloned().unwrap_or_default();
+            *closer = json!({"id": part("id"), "name": part("name"), "email": part("email")});
+        }
+        Self { id: id.to_owned(), whole, context }
     }
 }
 
@@ -301,10 +309,10 @@ impl Reporter {
         let timeout = settings.timeout.duration().max(std::time::Duration::from_millis(1));
         let client = HttpClient::new(ClientSettings { timeout, ..ClientSettings::for_edge(edge) }).map_err(|w| ("url", w))?;
         let reporter = Self { settings, signing, auth, client, fill: Fill::default(), clock };
-        for Telling { context, .. } in about.samples() {
-            reporter.url(&context).map_err(|words| ("url", words))?;
-            reporter.body(&context).map_err(|words| ("body", words))?;
-            reporter.headers(&context).map_err(|words| ("headers", words))?;
+        for sample in about.samples() {
+            reporter.url(&sample.context).map_err(|words| ("url", words))?;
+            reporter.body(&sample).map_err(|words| ("body", words))?;
+            reporter.headers(&sample.context).map_err(|words| ("headers", words))?;
         }
         Ok(reporter)
     }
@@ -344,8 +352,9 @@ impl Reporter {
         Err(by_status(answer.status, answer.retry_after(), self.client.edge(), "").of_a_read())
     }
 
-    fn call(&self, Telling { id, context }: &Telling) -> Result<Call, String> {
-        let bytes = serde_json::to_vec(&self.body(context)?).map_err(|e| e.to_string())?;
+    fn call(&self, telling: &Telling) -> Result<Call, String> {
+        let Telling { id, context, .. } = telling;
+        let bytes = serde_json::to_vec(&self.body(telling)?).map_err(|e| e.to_string())?;
         let mut call = Call::new(self.settings.method.as_str(), self.url(context)?);
         call.headers.extend(self.headers(context)?);
         call = call.header(&self.settings.id_header, id);
@@ -373,10 +382,10 @@ impl Reporter {
         }
     }
 
-    fn body(&self, context: &Value) -> Result<Value, String> {
+    fn body(&self, telling: &Telling) -> Result<Value, String> {
         match &self.settings.body {
-            None => Ok(context.clone()),
-            Some(template) => self.fill.json(template, context).map_err(|e| e.to_string()),
+            None => Ok(telling.whole.clone()),
+            Some(template) => self.fill.json(template, &telling.context).map_err(|e| e.to_string()),
         }
     }
 
@@ -456,7 +465,6 @@ fn sample_progress(full: bool) -> Progress {
 mod tests {
     use super::*;
     use crate::model::clock::FakeClock;
-    use serde_json::json;
 
     fn reporter(text: &str) -> Result<Reporter, (&'static str, String)> {
         let folder = tempfile::tempdir().unwrap();
@@ -495,6 +503,21 @@ mod tests {
         let key = SecretString::from("whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=");
         let expected = sign_standard(&key, "sample", Timestamp(1_764_000_000_000), bytes).unwrap();
         assert_eq!(header("webhook-signature"), Some(expected.as_str()));
+    }
+
+    #[test]
+    fn who_closed_it_and_what_lies_with_it_are_told_as_far_as_they_are_known() {
+        let reporter = reporter(
+            "url = \"https://iga.example\"\nbody = { by = \"{{closed_by.name}}\", id = \"{{closed_by.id}}\", files = \"{{evidence}}\" }",
+        )
+        .unwrap();
+        let body = |completion: &Completion| reporter.body(&Telling::of("r", completion)).unwrap();
+        let full = sample(true);
+        let files = json!([{"name": "file", "url": "https://desk.example/file"}]);
+        assert_eq!(body(&full), json!({"by": "Closer", "id": "closer", "files": files}));
+        let nameless = Some(Person { id: "c".to_owned(), name: None, email: None });
+        assert_eq!(body(&Completion { closed_by: nameless, ..full }), json!({"id": "c", "files": files}));
+        assert_eq!(body(&sample(false)), json!({"files": []}));
     }
 
     #[test]

@@ -248,6 +248,10 @@ async fn a_request_gets_its_number_at_once_and_its_status_whenever_it_is_asked()
         sp.bed.rounds(1).await;
         assert_eq!(sp.asks().await, [200]);
     }
+    for ticket in sp.bed.jira.state().all() {
+        let file = json!([{"filename": "proof.png", "content": "https://desk.example/files/1"}]);
+        sp.bed.jira.state().change(&ticket.number, |t, _| drop(t.fields.insert("attachment".to_owned(), file)));
+    }
     sp.bed.close_all(Outcome::AlreadyInPlace, "Had it already.");
     sp.bed.rounds(3).await;
     assert_eq!(sp.bed.states().await[0].1, "closed", "nothing is sent to a platform that asks");
@@ -258,6 +262,9 @@ async fn a_request_gets_its_number_at_once_and_its_status_whenever_it_is_asked()
     assert!(words[..13].iter().all(|w| w == "Open") && words[13] == "Committed", "{words:?}");
     assert_eq!((last["ticket"].as_str(), last["comment"].as_str()), (Some("IAM-1"), Some("Had it already.")));
     assert_eq!(last["outcome"], "already_in_place");
+    // What it claims to carry.
+    assert_eq!((last["closedBy"].as_str(), last["evidence"][0]["name"].as_str()), (Some("alice"), Some("proof.png")));
+    assert!(last["closedAt"].is_string() && last["ticketUrl"].is_string(), "{last}");
     assert_eq!(ends(&sp.bed.rows().await), [("grant", "reported", Some("already_in_place"))]);
     assert_eq!(sp.bed.tickets(), 1);
     sp.bed.end().await;

@@ -47,7 +47,8 @@ pub(super) async fn findings(setup: &Setup, online: bool, clock: &dyn Clock) -> 
 
 /// What its platform cannot carry, or is not told: shown on our pages only.
 fn told(source: &dyn Source) -> Option<Finding> {
-    source.info().capabilities.kept_here().map(|words| finding(Grade::Good, "told", words))
+    let parts = source.info().capabilities.shown_here_only();
+    (!parts.is_empty()).then(|| finding(Grade::Good, "shown here only", parts.join(", ")))
 }
 
 fn level(desk: &dyn Desk) -> Finding {
