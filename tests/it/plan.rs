@@ -309,6 +309,26 @@ proptest! {
     }
 
     #[test]
+    fn what_is_taken_from_a_leaver_goes_ahead_of_everything_and_what_is_given_to_one_does_not(
+        waited in 0i64..3_000 * DAY, p in 0i64..4, q in 0i64..4
+    ) {
+        let planner = planner(&[]);
+        let ticket = |operation, waited: i64, priority, leaver| {
+            let order = Assignment { operation, priority, ..order() };
+            match planner.decide(&order, &Moment { received_at: NOW.plus_ms(-waited), leaver, ..moment() }) {
+                Planned::File { ticket, .. } => ticket,
+                other => panic!("{other:?}"),
+            }
+        };
+        let leaver = ticket(Operation::Revoke, 0, p, true);
+        prop_assert_eq!(leaver.draft.priority, 3);
+        for other in [Operation::Revoke, Operation::Grant] {
+            prop_assert!(leaver.rank < ticket(other, waited, q, false).rank);
+        }
+        prop_assert_eq!(ticket(Operation::Grant, waited, q, true).rank, ticket(Operation::Grant, waited, q, false).rank);
+    }
+
+    #[test]
     fn whatever_is_cut_off_the_key_stays_and_the_cut_shows(at in 0usize..12, long in 200usize..3_000, limit in 300usize..2_000) {
         let key = "lm-qety6zibhrholphe3bzze7co";
         let mut parts: Vec<String> = (0..11).map(|n| format!("{n} {}", "word ".repeat(long / 5))).collect();

@@ -39,7 +39,7 @@ pub(in crate::ledger) async fn owe(
     let ids: Vec<i64> = taken.iter().map(|t| t.assignment).collect();
     let wanting: Vec<(i64, String, String, i64)> = sqlx::query_as(
         "SELECT id, source, natural_key, closings FROM assignment
-         WHERE id IN (SELECT value FROM json_each($1)) AND source IN (SELECT value FROM json_each($2)) AND withdrawn_at IS NULL",
+         WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each($1)) AND source IN (SELECT CAST(value AS TEXT) FROM json_each($2)) AND withdrawn_at IS NULL",
     )
     .bind(rows(&ids)?)
     .bind(rows(&sources)?)
@@ -60,7 +60,7 @@ pub(in crate::ledger) async fn owe(
     sqlx::query(
         "UPDATE errand SET state = 'dropped', done_at = $2, reason = 'a newer step took its place'
          WHERE kind = 'comment' AND ticket_id IS NULL AND state = 'ready'
-           AND assignment_id IN (SELECT value->>'a' FROM json_each($1))",
+           AND assignment_id IN (SELECT CAST(value->>'a' AS BIGINT) FROM json_each($1))",
     )
     .bind(&text)
     .bind(now.0)
@@ -68,7 +68,7 @@ pub(in crate::ledger) async fn owe(
     .await?;
     sqlx::query(
         "INSERT INTO errand (id, kind, edge, assignment_id, state, rank, due_at, mark, body, made_at)
-         SELECT value->>'id', 'comment', value->>'edge', value->>'a', 'ready', $2, $2, value->>'mark', value->>'body', $2
+         SELECT CAST(value->>'id' AS BIGINT), 'comment', value->>'edge', CAST(value->>'a' AS BIGINT), 'ready', $2, $2, value->>'mark', value->>'body', $2
          FROM json_each($1) WHERE true ON CONFLICT (kind, mark) DO NOTHING",
     )
     .bind(&text)

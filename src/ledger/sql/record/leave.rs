@@ -34,7 +34,7 @@ pub(super) async fn apply(
         .collect();
     let text = rows(&known)?;
     sqlx::query(
-        "INSERT INTO leaver (person, source, left_at) SELECT value->>'p', value->>'s', value->>'at' FROM json_each($1) WHERE true
+        "INSERT INTO leaver (person, source, left_at) SELECT value->>'p', value->>'s', CAST(value->>'at' AS BIGINT) FROM json_each($1) WHERE true
          ON CONFLICT (person) DO UPDATE SET left_at = excluded.left_at",
     )
     .bind(&text)
@@ -42,7 +42,7 @@ pub(super) async fn apply(
     .await?;
     sqlx::query(
         "INSERT INTO inbox (id, source, event_id, digest, received_at, answer)
-         SELECT value->>'id', value->>'s', value->>'e', value->>'d', value->>'at', 'withdrawn' FROM json_each($1) WHERE true",
+         SELECT CAST(value->>'id' AS BIGINT), value->>'s', value->>'e', value->>'d', CAST(value->>'at' AS BIGINT), 'withdrawn' FROM json_each($1) WHERE true",
     )
     .bind(&text)
     .execute(&mut *tx)
@@ -103,7 +103,7 @@ async fn hurry(tx: &mut SqliteConnection, id: i64, at: Timestamp) -> LedgerResul
 /// New orders to take something from somebody who has left are planned first.
 pub(super) async fn hurry_new(tx: &mut SqliteConnection, revocations: &[i64]) -> LedgerResult<()> {
     sqlx::query(
-        "UPDATE assignment SET plan_at = -1 WHERE id IN (SELECT value FROM json_each($1))
+        "UPDATE assignment SET plan_at = -1 WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each($1))
             AND EXISTS (SELECT 1 FROM leaver AS l WHERE l.person = assignment.beneficiary)",
     )
     .bind(rows(revocations)?)
