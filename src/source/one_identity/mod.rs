@@ -49,7 +49,7 @@ pub fn schema() -> schemars::Schema {
 /// How lastmile works with the platform.
 #[derive(Debug)]
 enum Way {
-    Approval(Approval),
+    Approval(Box<Approval>),
     Queue(Queue),
     Assignments(Assignments),
 }
@@ -169,7 +169,7 @@ fn way_of(
         if approval.progress.as_ref().is_some_and(|p| p.column.is_some() == p.event.is_some()) {
             notes.note(&["approval", "progress"], "progress is shown in a `column` or by an `event`: give one of them");
         }
-        return Some(Way::Approval(Approval::new(app(notes)?, approval, joiner, pointers)));
+        return Some(Way::Approval(Box::new(Approval::new(app(notes)?, approval, joiner, pointers))));
     }
     if let Some(assignments) = settings.assignments.take() {
         if assignments.progress.is_some() && assignments.report.is_none() {
