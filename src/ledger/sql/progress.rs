@@ -3,7 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use sqlx::SqliteConnection;
+
+use crate::ledger::engine::{Conn, query, query_as};
 
 use super::super::{LedgerError, LedgerResult};
 use super::{Shared, document, rows};
@@ -26,18 +27,13 @@ struct Body {
 }
 
 /// Owes the steps to those platforms that are told; a step not told yet gives way to the newer one.
-pub(in crate::ledger) async fn owe(
-    tx: &mut SqliteConnection,
-    shared: &Shared,
-    taken: &[Taken],
-    now: Timestamp,
-) -> LedgerResult<()> {
+pub(in crate::ledger) async fn owe(tx: &mut Conn, shared: &Shared, taken: &[Taken], now: Timestamp) -> LedgerResult<()> {
     let sources = shared.told_progress();
     if sources.is_empty() || taken.is_empty() {
         return Ok(());
     }
     let ids: Vec<i64> = taken.iter().map(|t| t.assignment).collect();
-    let wanting: Vec<(i64, String, String, i64)> = sqlx::query_as(
+    let wanting: Vec<(i64, String, String, i64)> = query_as(
         "SELECT id, source, natural_key, closings FROM assignment
          WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each($1)) AND source IN (SELECT CAST(value AS TEXT) FROM json_each($2)) AND withdrawn_at IS NULL",
     )
@@ -57,7 +53,7 @@ pub(in crate::ledger) async fn owe(
         return Ok(());
     }
     let text = rows(&errands)?;
-    sqlx::query(
+    query(
         "UPDATE errand SET state = 'dropped', done_at = $2, reason = 'a newer step took its place'
          WHERE kind = 'comment' AND ticket_id IS NULL AND state = 'ready'
            AND assignment_id IN (SELECT CAST(value->>'a' AS BIGINT) FROM json_each($1))",
@@ -66,7 +62,7 @@ pub(in crate::ledger) async fn owe(
     .bind(now.0)
     .execute(&mut *tx)
     .await?;
-    sqlx::query(
+    query(
         "INSERT INTO errand (id, kind, edge, assignment_id, state, rank, due_at, mark, body, made_at)
          SELECT CAST(value->>'id' AS BIGINT), 'comment', value->>'edge', CAST(value->>'a' AS BIGINT), 'ready', $2, $2, value->>'mark', value->>'body', $2
          FROM json_each($1) WHERE true ON CONFLICT (kind, mark) DO NOTHING",
@@ -109,14 +105,14 @@ pub(in crate::ledger) const TAKEN_BACK: &str = "the order was taken back: how fa
 
 /// What to tell, the same however often it is told; or why it is not told any more.
 pub(in crate::ledger) async fn load(
-    tx: &mut SqliteConnection,
+    tx: &mut Conn,
     errand: i64,
     assignment: i64,
     mark: &str,
     body: Option<&str>,
 ) -> LedgerResult<Result<Progress, &'static str>> {
     let body: Body = document(body.ok_or_else(|| LedgerError::Corrupt("its step is gone".to_owned()))?)?;
-    let told: Told = sqlx::query_as(
+    let told: Told = query_as(
         "SELECT a.external_id, a.natural_key, a.operation, a.application_id, a.admin_group, a.outcome, a.withdrawn_at,
                 t.desk, t.ref_number, t.url, t.status,
                 EXISTS (SELECT 1 FROM errand AS n WHERE n.assignment_id = a.id AND n.kind = 'comment' AND n.ticket_id IS NULL

@@ -1,7 +1,8 @@
 //! A person left: what was to be given to them is taken back, and what is taken from them goes ahead of everything.
 
 use serde_json::{Value, json};
-use sqlx::SqliteConnection;
+
+use crate::ledger::engine::{Conn, query, query_as};
 
 use super::super::super::{LedgerResult, Receipt, ReceiptContent, Recorded};
 use super::super::journal::{self, Move};
@@ -18,7 +19,7 @@ type Open = (i64, String, Option<i64>, i64, Option<i64>, String);
 
 /// Carries out the batch's leavers and says in the results how many orders each concerned.
 pub(super) async fn apply(
-    tx: &mut SqliteConnection,
+    tx: &mut Conn,
     shared: &Shared,
     leavers: &[Leaver],
     results: &mut [Recorded],
@@ -33,14 +34,14 @@ pub(super) async fn apply(
         })
         .collect();
     let text = rows(&known)?;
-    sqlx::query(
+    query(
         "INSERT INTO leaver (person, source, left_at) SELECT value->>'p', value->>'s', CAST(value->>'at' AS BIGINT) FROM json_each($1) WHERE true
          ON CONFLICT (person) DO UPDATE SET left_at = excluded.left_at",
     )
     .bind(&text)
     .execute(&mut *tx)
     .await?;
-    sqlx::query(
+    query(
         "INSERT INTO inbox (id, source, event_id, digest, received_at, answer)
          SELECT CAST(value->>'id' AS BIGINT), value->>'s', value->>'e', value->>'d', CAST(value->>'at' AS BIGINT), 'withdrawn' FROM json_each($1) WHERE true",
     )
@@ -48,7 +49,7 @@ pub(super) async fn apply(
     .execute(&mut *tx)
     .await?;
     // One look for the whole batch: few states are open, and no index goes by person.
-    let open: Vec<Open> = sqlx::query_as(
+    let open: Vec<Open> = query_as(
         "SELECT id, state, ticket_id, revocation, withdrawn_at, beneficiary FROM assignment
          WHERE state IN ('received', 'planned', 'due', 'sending', 'unclear', 'open', 'rework')
            AND beneficiary IN (SELECT value->>'p' FROM json_each($1)) ORDER BY id",
@@ -81,14 +82,14 @@ pub(super) fn leaver_of(receipt: &Receipt) -> Option<&str> {
 }
 
 /// What is being taken away already goes first from now on, wherever it stands.
-async fn hurry(tx: &mut SqliteConnection, id: i64, at: Timestamp) -> LedgerResult<()> {
-    sqlx::query("UPDATE assignment SET plan_at = -1 WHERE id = $1 AND state IN ('received', 'planned') AND plan_at <= $2")
+async fn hurry(tx: &mut Conn, id: i64, at: Timestamp) -> LedgerResult<()> {
+    query("UPDATE assignment SET plan_at = -1 WHERE id = $1 AND state IN ('received', 'planned') AND plan_at <= $2")
         .bind(id)
         .bind(at.0)
         .execute(&mut *tx)
         .await?;
     // Once: who left twice is not further ahead.
-    sqlx::query(
+    query(
         "UPDATE errand SET rank = rank - $2 WHERE assignment_id = $1 AND kind = 'create' AND state IN ('ready', 'unclear', 'parked')
             AND rank > made_at - $2",
     )
@@ -101,8 +102,8 @@ async fn hurry(tx: &mut SqliteConnection, id: i64, at: Timestamp) -> LedgerResul
 }
 
 /// New orders to take something from somebody who has left are planned first.
-pub(super) async fn hurry_new(tx: &mut SqliteConnection, revocations: &[i64]) -> LedgerResult<()> {
-    sqlx::query(
+pub(super) async fn hurry_new(tx: &mut Conn, revocations: &[i64]) -> LedgerResult<()> {
+    query(
         "UPDATE assignment SET plan_at = -1 WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each($1))
             AND EXISTS (SELECT 1 FROM leaver AS l WHERE l.person = assignment.beneficiary)",
     )
