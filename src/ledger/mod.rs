@@ -123,6 +123,9 @@ pub trait Ledger: Views + Replicas {
     /// Settles steps whose lease is still theirs; `false` where it was not. Many callers share one commit.
     async fn settle(&self, settlements: Vec<Settlement>) -> LedgerResult<Vec<bool>>;
 
+    /// From now on, whether this source's platform is told how far its orders are: each step gives an errand of its own.
+    fn tell_progress(&self, source: &str, wanted: bool);
+
     /// The platform asked for an order's outcome and is being told: its reports are owed no more. Returns how many were.
     async fn told(&self, source: &str, external_id: &str, now: Timestamp) -> LedgerResult<usize>;
 

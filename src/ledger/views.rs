@@ -147,6 +147,8 @@ pub struct TicketRow {
     pub closed_by: Option<String>,
     /// The admin's words; likewise.
     pub words: Option<String>,
+    /// Files at the ticket; likewise.
+    pub evidence: Vec<crate::model::completion::Evidence>,
 }
 
 /// A journal row, for people.

@@ -42,6 +42,7 @@ fn receipt(n: usize) -> Receipt {
         valid_until: None,
         priority: 1,
         reason: Some("with a NUL \0 in it".to_owned()),
+        answer_by: None,
         attributes: std::collections::BTreeMap::new(),
     };
     Receipt {

@@ -285,6 +285,10 @@ impl Ledger for SqlLedger {
         self.send(Job::Settle(settlements, reply), answer).await
     }
 
+    fn tell_progress(&self, source: &str, wanted: bool) {
+        self.shared.tell_progress(source, wanted);
+    }
+
     async fn told(&self, source: &str, external_id: &str, now: Timestamp) -> LedgerResult<usize> {
         let shared = Arc::clone(&self.shared);
         let order = Arc::new((source.to_owned(), external_id.to_owned()));

@@ -11,4 +11,5 @@ mod source_asks;
 mod source_bench;
 mod source_promises;
 pub(crate) mod source_waits;
+mod source_told;
 mod source_ways;
