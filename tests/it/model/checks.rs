@@ -36,7 +36,7 @@ fn holds(model: Bridge) -> usize {
     checker.assert_properties();
     let states = checker.unique_state_count();
     assert!(states > 500, "{what}: only {states} states");
-    println!("{states} states, {} steps deep: {what}", checker.max_depth());
+    eprintln!("{states} states, {} steps deep: {what}", checker.max_depth());
     states
 }
 
