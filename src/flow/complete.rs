@@ -6,6 +6,7 @@ use futures_util::stream::FuturesUnordered;
 use crate::http::CallError;
 use crate::ledger::{End, LeaseRequest, Leased, Ledger, LedgerResult, Load, Settlement, Step};
 use crate::model::completion::Completion;
+use crate::model::failpoint::{Point, reach};
 use crate::model::progress::Progress;
 use crate::model::{Clock, random};
 use crate::source::Source;
@@ -47,7 +48,11 @@ pub async fn step(
         witnesses_only: false,
     };
     let leased_boot_ms = clock.boot_ms();
+    reach(Point::CompleteStarts).await;
     let leased = ledger.lease(request).await?;
+    if !leased.is_empty() {
+        reach(Point::CompleteLeased).await;
+    }
     let count = leased.len();
     let edge = &edge;
     let mut running: FuturesUnordered<_> = leased
@@ -63,7 +68,10 @@ pub async fn step(
                 (Load::Progress { progress, .. }, _) => teller.tell_progress(&errand, progress).await?,
                 _ => return Ok(()),
             };
-            ledger.settle(vec![Settlement { id: errand.id, lease_no: errand.lease_no, at: clock.now(), end }]).await.map(|_| ())
+            reach(Point::CompleteSettles).await;
+            ledger.settle(vec![Settlement { id: errand.id, lease_no: errand.lease_no, at: clock.now(), end }]).await?;
+            reach(Point::CompleteSettled).await;
+            Ok(())
         })
         .collect();
     let mut failed = None;
@@ -140,11 +148,13 @@ impl Teller<'_> {
 
     /// Witness of an unclear report: what does the platform hold?
     async fn ask(&self, errand: &Leased, completion: &Completion) -> End {
+        // A look counts for the moment it began.
+        let asked_at = self.clock.now();
         let held = self.source.confirm(completion).await;
         let now = self.clock.now();
         match held {
             Ok(true) => End::Done,
-            Ok(false) if errand.quiet_until.is_none_or(|until| now >= until) => End::Clear,
+            Ok(false) if errand.quiet_until.is_none_or(|until| asked_at >= until) => End::Clear,
             Ok(false) => {
                 let next = now.plus_ms(self.wait_ms(errand, None));
                 End::Miss { ask_at: next.min(errand.quiet_until.unwrap_or(next)) }

@@ -11,6 +11,7 @@ use crate::desk::{Desk, Level, WhenUnclear};
 use crate::http::{CallError, gate};
 use crate::ledger::{End, LeaseRequest, Leased, Ledger, LedgerResult, Load, Settlement, Step};
 use crate::model::errand::ErrandKind;
+use crate::model::failpoint::{Point, reach};
 use crate::model::ticket::{Amended, Created};
 use crate::model::{Clock, Timestamp, random};
 
@@ -146,7 +147,12 @@ impl Calls<'_> {
             witnesses_only: self.breakers.is_open(self.edge),
         };
         let leased_boot_ms = self.clock.boot_ms();
-        Ok((self.ledger.lease(request).await?, leased_boot_ms + lease_ms - info.timeout_ms))
+        reach(Point::DispatchStarts).await;
+        let leased = self.ledger.lease(request).await?;
+        if !leased.is_empty() {
+            reach(Point::DispatchLeased).await;
+        }
+        Ok((leased, leased_boot_ms + lease_ms - info.timeout_ms))
     }
 
     async fn carry_out(&self, errand: Leased, good_until: i64) -> LedgerResult<()> {
@@ -160,15 +166,20 @@ impl Calls<'_> {
                 let result = gate::watched(|| self.may_send(good_until), self.desk.amend(ticket, change)).await;
                 self.ended_plain(&errand, result).await?
             }
-            (Step::Witness, Load::Amend { ticket, .. }) => match self.desk.has_mark(ticket, &errand.mark).await {
-                Ok(true) => End::Done,
-                Ok(false) => self.missed(&errand),
-                Err(error) => self.unheard(&errand, &error),
-            },
+            (Step::Witness, Load::Amend { ticket, .. }) => {
+                let asked_at = self.clock.now();
+                match self.desk.has_mark(ticket, &errand.mark).await {
+                    Ok(true) => End::Done,
+                    Ok(false) => self.missed(&errand, asked_at),
+                    Err(error) => self.unheard(&errand, &error),
+                }
+            }
             (_, Load::Report { .. } | Load::Progress { .. }) => return Ok(()),
         };
         let settlement = Settlement { id: errand.id, lease_no: errand.lease_no, at: self.clock.now(), end };
+        reach(Point::DispatchSettles).await;
         let settled = self.ledger.settle(vec![settlement]).await?;
+        reach(Point::DispatchSettled).await;
         if settled != [true] {
             tracing::warn!(errand = %errand.id, edge = self.edge, "the lease was gone when the call ended; its witnesses decide");
         }
@@ -276,10 +287,11 @@ impl Calls<'_> {
         if self.desk.info().level == Level::D0 {
             return self.unsearchable(errand);
         }
+        let asked_at = self.clock.now();
         match self.desk.find(key).await {
             Ok(found) => match found.into_iter().min_by_key(|f| (f.updated_at, f.ticket.id.clone())) {
                 Some(row) => End::Filed(Created { ticket: row.ticket, url: None, key_confirmed: true, group_missed: false }),
-                None => self.missed(errand),
+                None => self.missed(errand, asked_at),
             },
             // Repeating is harmless there, so that no witness is needed.
             Err(CallError::Reject { .. }) if self.desk.info().level == Level::D3 => End::Clear,
@@ -302,9 +314,10 @@ impl Calls<'_> {
         }
     }
 
-    fn missed(&self, errand: &Leased) -> End {
+    /// A look counts for the moment it began: what landed after it, while its answer was on the way, it has not seen.
+    fn missed(&self, errand: &Leased, asked_at: Timestamp) -> End {
         let now = self.clock.now();
-        let quiet_over = errand.quiet_until.is_none_or(|until| now >= until);
+        let quiet_over = errand.quiet_until.is_none_or(|until| asked_at >= until);
         // Where repeating gives the same ticket, one look is enough.
         if self.desk.info().level == Level::D3 || (quiet_over && errand.misses + 1 >= MISSES) {
             return End::Clear;

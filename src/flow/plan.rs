@@ -1,6 +1,7 @@
 //! Planning stage: pure rules decide, the ledger carries out.
 
 use crate::ledger::{Decision, Ledger, LedgerResult, PlanAction, TicketPlan, ToPlan};
+use crate::model::failpoint::{Point, reach};
 use crate::model::{Clock, Person};
 use crate::plan::{Moment, Planned, Planner};
 
@@ -20,7 +21,10 @@ pub async fn step(ledger: &dyn Ledger, setup: &Setup, clock: &dyn Clock) -> Ledg
         return Ok(0);
     }
     let decisions = waiting.iter().map(|order| decide(&setup.planner, &setup.catalog.version, order, clock)).collect();
-    ledger.plan(decisions, now).await
+    reach(Point::PlanMade).await;
+    let planned = ledger.plan(decisions, now).await?;
+    reach(Point::PlanRecorded).await;
+    Ok(planned)
 }
 
 fn decide(planner: &Planner, catalog_version: &str, order: &ToPlan, clock: &dyn Clock) -> Decision {

@@ -6,6 +6,7 @@ use crate::desk::{Desk, Level, StatusAnswer};
 use crate::http::signature::Refusal;
 use crate::http::{CallError, Inbound};
 use crate::ledger::{Held, Ledger, LedgerError, Observation, Stray};
+use crate::model::failpoint::{Point, reach};
 use crate::model::ticket::{Category, TicketReading, TicketStatus};
 use crate::model::{Clock, Outcome, Timestamp};
 
@@ -90,7 +91,17 @@ async fn take_rows(ledger: &dyn Ledger, desk: &dyn Desk, rows: Vec<TicketStatus>
             None => {}
         }
     }
-    Ok(ledger.observe(observations, now).await?)
+    record(ledger, observations, now).await
+}
+
+async fn record(ledger: &dyn Ledger, observations: Vec<Observation>, now: Timestamp) -> Result<usize, SyncError> {
+    if observations.is_empty() {
+        return Ok(0);
+    }
+    reach(Point::SyncRead).await;
+    let changed = ledger.observe(observations, now).await?;
+    reach(Point::SyncRecorded).await;
+    Ok(changed)
 }
 
 /// A closing that was read in full and has not moved since: the overlap shows it again in every cycle. The look must be
@@ -192,7 +203,7 @@ async fn check(ledger: &dyn Ledger, desk: &dyn Desk, held: &[Held], clock: &dyn 
     }
     let reason = || "the desk's answer passes it over".to_owned();
     observations.extend(by_id.into_values().map(|h| Observation::Unreadable { ticket_id: h.id, reason: reason() }));
-    ledger.observe(observations, clock.now()).await?;
+    record(ledger, observations, clock.now()).await?;
     Ok(())
 }
 

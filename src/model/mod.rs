@@ -5,6 +5,7 @@ pub mod clock;
 pub mod codes;
 pub mod completion;
 pub mod errand;
+pub mod failpoint;
 pub mod finding;
 pub mod id;
 pub mod key;

@@ -305,6 +305,19 @@ impl DeskState {
         hits.filter(|t| !t.deleted && t.visible_at <= now).cloned().collect()
     }
 
+    /// The first ticket that was ever created with this mark, whatever a search shows.
+    pub(super) fn created_with(&self, mark: &str) -> Option<Ticket> {
+        let inner = self.lock();
+        inner.tickets.iter().find(|t| t.marks().any(|m| m == mark)).cloned()
+    }
+
+    /// Everything is as on the first day, but for the groups.
+    pub fn forget_all(&self) {
+        let mut inner = self.lock();
+        let (groups, group_names) = (inner.groups.take(), std::mem::take(&mut inner.group_names));
+        *inner = Inner { groups, group_names, ..Inner::default() };
+    }
+
     /// Tickets changed at or after `from`, oldest change first; at most `take` after `skip` that fit, and whether
     /// more wait.
     #[must_use]

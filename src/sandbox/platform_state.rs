@@ -247,6 +247,11 @@ impl PlatformState {
         }
     }
 
+    /// Everything is as on the first day.
+    pub fn forget_all(&self) {
+        *self.lock() = Inner::default();
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -28,9 +28,11 @@ mod ledger;
 #[path = "ledger.rs"]
 mod ledger_on_postgres;
 mod migrations;
+mod model;
 mod plan;
 mod platform_bed;
 mod program;
 mod real;
 mod replicas;
+mod trials;
 mod web;

@@ -13,7 +13,7 @@ use futures_util::future::BoxFuture;
 use secrecy::SecretString;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
-use super::batch::{FnJob, Job, Writers};
+use super::batch::{Again, FnJob, Job, Writers};
 use super::engine::{Conn, Pool, query, query_as};
 use super::postgres::{Inspected, Postgres};
 use super::sql::{self, Shared, upkeep};
@@ -113,7 +113,10 @@ impl SqlLedger {
         let first = writers.first_mut().ok_or_else(|| LedgerError::Unavailable("it has no writer".to_owned()))?;
         let shared = Arc::new(Shared::load(first, instance, may_write).await?);
         let (jobs, writers) = if may_write {
-            let again = if let Home::Postgres(home) = &home { Some(home.door()) } else { None };
+            let again = match &home {
+                Home::Postgres(home) => Again::Postgres(home.door()),
+                Home::Sqlite(home) => Again::Sqlite(home.door()),
+            };
             let (sender, handles) =
                 Writers { shared: Arc::clone(&shared), one_commit_per_job: mode == Mode::ServeSingly, again }.start(writers);
             (Some(sender), handles)
@@ -452,7 +455,13 @@ impl Ledger for SqlLedger {
     async fn ready(&self) -> LedgerResult<()> {
         self.write(|tx| {
             Box::pin(async move {
-                query("UPDATE meta SET value = value WHERE name = 'salt'").execute(tx).await?;
+                // A value that stays the same would not be written, and a full disk not be noticed.
+                query(
+                    "INSERT INTO meta (name, value) VALUES ('ready', '0')
+                     ON CONFLICT (name) DO UPDATE SET value = CASE meta.value WHEN '0' THEN '1' ELSE '0' END",
+                )
+                .execute(tx)
+                .await?;
                 Ok(())
             })
         })
