@@ -97,6 +97,10 @@ impl Bridge {
         let main = &setup.catalog.main;
         let mode = if singly { crate::ledger::Mode::ServeSingly } else { crate::ledger::Mode::Serve };
         let ledger: Arc<dyn Ledger> = Arc::new(SqlLedger::open(address(&setup.catalog)?, &main.instance.name, mode).await?);
+        // Before the first ticket is filed: its platform may want to know of it.
+        for (name, source) in &setup.sources {
+            ledger.tell_progress(name, source.info().capabilities.hears_progress());
+        }
         let recovered = ledger.recover(clock.now(), &setup).await?;
         if recovered > 0 {
             tracing::info!(calls = recovered, "calls under way when the last process stopped: their witnesses are asked first");

@@ -19,7 +19,7 @@ use crate::http::CallError;
 use crate::model::Timestamp;
 use crate::model::finding::Finding;
 use crate::model::key::Key;
-use crate::model::ticket::{Change, Created, Draft, TicketReading, TicketRef, TicketStatus};
+use crate::model::ticket::{Amended, Change, Created, Draft, TicketReading, TicketRef, TicketStatus};
 
 pub use preview::Preview;
 
@@ -157,8 +157,9 @@ pub trait Desk: Send + Sync + std::fmt::Debug {
     /// Tickets of our account changed since the mark (the adapter applies its overlap and zone).
     async fn changed_since(&self, mark: Timestamp) -> Result<Changes, CallError>;
 
-    /// Comments, closes or rewrites a ticket. The mark of a comment is written into it.
-    async fn amend(&self, ticket: &TicketRef, change: &Change) -> Result<(), CallError>;
+    /// Comments, closes or rewrites a ticket. The mark of a comment is written into it. What an admin closed before is not
+    /// closed again.
+    async fn amend(&self, ticket: &TicketRef, change: &Change) -> Result<Amended, CallError>;
 
     /// Whether a comment with this mark is on the ticket: the witness of an unclear `amend`.
     async fn has_mark(&self, ticket: &TicketRef, mark: &str) -> Result<bool, CallError>;

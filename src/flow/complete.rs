@@ -7,6 +7,7 @@ use crate::http::CallError;
 use crate::ledger::{End, LeaseRequest, Leased, Ledger, LedgerResult, Load, Settlement, Step};
 use crate::model::completion::Completion;
 use crate::model::failpoint::{Point, reach};
+use crate::model::progress::Progress;
 use crate::model::{Clock, random};
 use crate::source::Source;
 
@@ -30,6 +31,8 @@ pub async fn step(
 ) -> LedgerResult<usize> {
     let edge = format!("source/{}", source.info().name);
     let can = source.info().capabilities;
+    // A reload may have changed it.
+    ledger.tell_progress(&source.info().name, can.hears_progress());
     // A platform that asks is told when it asks.
     if !can.report || can.asks {
         return Ok(0);
@@ -55,14 +58,15 @@ pub async fn step(
     let mut running: FuturesUnordered<_> = leased
         .into_iter()
         .map(|errand| async move {
-            let Load::Report { completion, .. } = &errand.load else { return Ok(()) };
             if clock.boot_ms() > leased_boot_ms + lease_ms {
                 return Ok(());
             }
             let teller = Teller { ledger, setup, source, worker, clock, edge };
-            let end = match errand.step {
-                Step::Send => teller.tell(&errand, completion).await?,
-                Step::Witness => teller.ask(&errand, completion).await,
+            let end = match (&errand.load, errand.step) {
+                (Load::Report { completion, .. }, Step::Send) => teller.tell(&errand, completion).await?,
+                (Load::Report { completion, .. }, Step::Witness) => teller.ask(&errand, completion).await,
+                (Load::Progress { progress, .. }, _) => teller.tell_progress(&errand, progress).await?,
+                _ => return Ok(()),
             };
             reach(Point::CompleteSettles).await;
             ledger.settle(vec![Settlement { id: errand.id, lease_no: errand.lease_no, at: clock.now(), end }]).await?;
@@ -120,6 +124,26 @@ impl Teller<'_> {
                 End::Retry { at: now.plus_ms(self.wait_ms(errand, asked)), code, reason, new_group: None }
             }
         })
+    }
+
+    /// Its id is stable, so that what may have been heard is said again. What is refused is let go: only outcomes wait
+    /// for a person.
+    async fn tell_progress(&self, errand: &Leased, progress: &Progress) -> LedgerResult<End> {
+        let told = self.source.progress(progress).await;
+        let now = self.clock.now();
+        let Err(error) = told else {
+            self.worker.health.well(self.ledger, self.edge, Work::Reports, now).await?;
+            return Ok(End::Done);
+        };
+        let (code, reason) = (error.code().to_owned(), error.reason().to_owned());
+        metrics::counter!("lastmile_call_failures_total", "edge" => self.edge.to_owned(), "code" => error.code()).increment(1);
+        let asked = match &error {
+            CallError::Reject { .. } => return Ok(End::Park { code, reason }),
+            CallError::Retry { after, .. } => after.and_then(|d| i64::try_from(d.as_millis()).ok()),
+            CallError::Unclear { .. } => None,
+        };
+        self.worker.health.failed(self.ledger, self.edge, Work::Reports, &error, now).await?;
+        Ok(End::Retry { at: now.plus_ms(self.wait_ms(errand, asked)), code, reason, new_group: None })
     }
 
     /// Witness of an unclear report: what does the platform hold?

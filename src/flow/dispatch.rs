@@ -12,7 +12,7 @@ use crate::http::{CallError, gate};
 use crate::ledger::{End, LeaseRequest, Leased, Ledger, LedgerResult, Load, Settlement, Step};
 use crate::model::errand::ErrandKind;
 use crate::model::failpoint::{Point, reach};
-use crate::model::ticket::Created;
+use crate::model::ticket::{Amended, Created};
 use crate::model::{Clock, Timestamp, random};
 
 use super::{Breakers, Setup, Work, Worker};
@@ -174,7 +174,7 @@ impl Calls<'_> {
                     Err(error) => self.unheard(&errand, &error),
                 }
             }
-            (_, Load::Report { .. }) => return Ok(()),
+            (_, Load::Report { .. } | Load::Progress { .. }) => return Ok(()),
         };
         let settlement = Settlement { id: errand.id, lease_no: errand.lease_no, at: self.clock.now(), end };
         reach(Point::DispatchSettles).await;
@@ -217,11 +217,14 @@ impl Calls<'_> {
         }
     }
 
-    async fn ended_plain(&self, errand: &Leased, result: Result<(), CallError>) -> LedgerResult<End> {
+    async fn ended_plain(&self, errand: &Leased, result: Result<Amended, CallError>) -> LedgerResult<End> {
         match result {
-            Ok(()) => {
+            Ok(amended) => {
                 self.worker.health.well(self.ledger, self.edge, Work::Tickets, self.clock.now()).await?;
-                Ok(End::Done)
+                Ok(match amended {
+                    Amended::Done => End::Done,
+                    Amended::WasClosed => End::WasClosed,
+                })
             }
             Err(error) => self.fails(errand, &error).await,
         }

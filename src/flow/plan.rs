@@ -28,8 +28,13 @@ pub async fn step(ledger: &dyn Ledger, setup: &Setup, clock: &dyn Clock) -> Ledg
 }
 
 fn decide(planner: &Planner, catalog_version: &str, order: &ToPlan, clock: &dyn Clock) -> Decision {
-    let moment =
-        Moment { now: clock.now(), received_at: order.received_at, lane_ticket: order.lane_ticket.clone(), cycle: order.cycle };
+    let moment = Moment {
+        now: clock.now(),
+        received_at: order.received_at,
+        lane_ticket: order.lane_ticket.clone(),
+        cycle: order.cycle,
+        leaver: order.leaver,
+    };
     let (eligible_at, action) = match planner.decide(&order.assignment, &moment) {
         Planned::Wait { until, eligible_at } => (eligible_at, PlanAction::Wait { until }),
         Planned::Park { eligible_at, code, reason } => (eligible_at, PlanAction::Park { code, reason }),

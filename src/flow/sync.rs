@@ -127,6 +127,10 @@ async fn note_stray(ledger: &dyn Ledger, desk: &dyn Desk, status: TicketStatus, 
 async fn observe(desk: &dyn Desk, held: &Held, status: TicketStatus) -> Observation {
     if status.category == Category::Closed && (status.outcome.is_some() || held.close_sent) {
         match desk.read(&held.ticket).await {
+            Ok(reading) if held.closing && reading.closed_by_us.is_none() => {
+                let reason = "our own closing of it is under way, and the desk does not say who closed it".to_owned();
+                return Observation::Unreadable { ticket_id: held.id, reason };
+            }
             Ok(mut reading) => {
                 reading.status.outcome = truly(held, &reading);
                 return Observation::Closed { ticket_id: held.id, reading: Box::new(reading) };
@@ -143,7 +147,7 @@ async fn observe(desk: &dyn Desk, held: &Held, status: TicketStatus) -> Observat
 /// A ticket that we closed ourselves because its order was taken back is cancelled, whatever word its desk has for that:
 /// many desks know only "done" and "rejected", and nobody did or rejected anything. What an admin closed is what the
 /// admin says, also after a withdrawal. Where a desk does not tell who closed, our closing having been sent decides: it
-/// is never sent to a ticket that was closed before.
+/// is never sent to a ticket that was closed before, and while it is under way nobody can tell.
 fn truly(held: &Held, reading: &TicketReading) -> Option<Outcome> {
     let closed = reading.status.category == Category::Closed;
     if closed && held.close_sent && reading.closed_by_us.unwrap_or(true) {

@@ -22,6 +22,8 @@ pub struct Held {
     pub checked_at: Timestamp,
     /// Its order was taken back, and our own closing of it was sent (whether or not its answer is known).
     pub close_sent: bool,
+    /// That closing is under way: how it ends is not known yet.
+    pub closing: bool,
 }
 
 /// What a desk says of a ticket we hold.

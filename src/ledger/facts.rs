@@ -111,6 +111,8 @@ pub enum Measured {
     OldestUnplanned,
     /// Age of the errand whose turn is next, by edge.
     NextErrand,
+    /// Age of the oldest outcome that a platform which asks has not asked for yet, by edge.
+    Unasked,
     /// Age of the oldest unclear errand, by edge.
     OldestUnclear,
     /// Unclear errands, by edge.

@@ -147,6 +147,8 @@ pub struct TicketRow {
     pub closed_by: Option<String>,
     /// The admin's words; likewise.
     pub words: Option<String>,
+    /// Files at the ticket; likewise.
+    pub evidence: Vec<crate::model::completion::Evidence>,
 }
 
 /// A journal row, for people.
@@ -261,7 +263,7 @@ pub struct QuarantineRow {
 pub struct EdgeRow {
     /// `desk/NAME` or `source/NAME`.
     pub edge: String,
-    /// Which kind of work fails: `tickets`, `changes`, `poll`, `reports`.
+    /// Which kind of work fails: `tickets`, `changes`, `poll`, `reports`, `answers`.
     pub work: String,
     /// Since when.
     #[schema(value_type = i64)]

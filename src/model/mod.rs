@@ -11,6 +11,7 @@ pub mod id;
 pub mod key;
 pub mod lifecycle;
 pub mod outcome;
+pub mod progress;
 pub mod random;
 pub mod retry;
 pub mod ticket;

@@ -189,6 +189,7 @@ fn context(catalog: &Catalog, order: &Assignment) -> Value {
         received_at: Timestamp(1_795_000_000_000),
         lane_ticket: is_full.then(|| "IAM-1".to_owned()),
         cycle: 1,
+        leaver: false,
     };
     let key = Key::of("sample", &["sample"], 1);
     ticket_context(catalog, &Order { order: &order, priority: 1, key: &key, at: &at })
@@ -200,7 +201,7 @@ fn samples() -> Vec<(&'static str, Assignment)> {
     let mut all = vec![("with everything", sample::full()), ("with only what it must have", sample::bare())];
     /// Takes something away from an order.
     type Without = fn(&mut Assignment);
-    let missing: [(&str, Without); 8] = [
+    let missing: [(&str, Without); 9] = [
         ("without entitlement", |o| o.entitlement = None),
         ("without account", |o| o.account = None),
         ("without approvers", |o| o.approvals.clear()),
@@ -208,6 +209,7 @@ fn samples() -> Vec<(&'static str, Assignment)> {
         ("without `approved_at`", |o| o.approved_at = None),
         ("without `valid_from`", |o| o.valid_from = None),
         ("without `valid_until`", |o| o.valid_until = None),
+        ("without `answer_by`", |o| o.answer_by = None),
         ("without a reason", |o| o.reason = None),
     ];
     for (what, take) in missing {

@@ -5,6 +5,7 @@ pub mod auth;
 pub mod cloud_events;
 pub mod date;
 pub mod declared;
+pub mod entra;
 pub mod field;
 pub mod folder;
 pub mod mapping;
@@ -33,8 +34,10 @@ use crate::model::Clock;
 
 use crate::http::signature::Refusal;
 use crate::http::{CallError, Inbound};
+use crate::ledger::TimeUp;
 use crate::ledger::views::AssignmentDetail;
 use crate::model::completion::Completion;
+use crate::model::progress::Progress;
 use crate::model::{Assignment, Operation, Timestamp};
 
 /// What a source can carry back.
@@ -52,6 +55,48 @@ pub struct Capabilities {
     pub report: bool,
     /// Asks for the outcome by itself; nothing is sent to it.
     pub asks: bool,
+    /// Takes who closed the ticket.
+    pub performer: bool,
+    /// Takes when it was closed.
+    pub times: bool,
+    /// Takes what lies with the ticket to prove it.
+    pub evidence: bool,
+    /// Is told how far an order is.
+    pub progress: bool,
+    /// Says when an order is taken back.
+    pub cancel: bool,
+}
+
+impl Capabilities {
+    /// Steps are sent to it; one that asks is answered instead.
+    #[must_use]
+    pub fn hears_progress(self) -> bool {
+        self.progress && self.report && !self.asks
+    }
+
+    /// What is not told to the platform, in words: it is kept, and shown here only.
+    #[must_use]
+    pub fn shown_here_only(self) -> Vec<&'static str> {
+        if !self.report {
+            return vec!["outcomes"];
+        }
+        let parts = [
+            (self.reason, "the admin's words"),
+            (self.ticket_link, "the ticket's number and link"),
+            (self.performer, "who closed it"),
+            (self.times, "when it was closed"),
+            (self.evidence, "files at the ticket"),
+            (self.progress, "how far an order is"),
+        ];
+        parts.into_iter().filter(|(can, _)| !can).map(|(_, words)| words).collect()
+    }
+
+    /// The same as a sentence; `None` where everything is told.
+    #[must_use]
+    pub fn kept_here(self) -> Option<String> {
+        let parts = self.shown_here_only();
+        (!parts.is_empty()).then(|| format!("not told to the platform, shown here only: {}", parts.join(", ")))
+    }
 }
 
 /// What a platform wants to be told, made by [`Source::question`] from a verified request.
@@ -139,6 +184,11 @@ pub enum EventContent {
         /// The platform's words.
         reason: Option<String>,
     },
+    /// A person left: their open orders are taken back, and what is taken from them goes first.
+    Left {
+        /// The platform's id of them.
+        person: String,
+    },
     /// Authentic, but it does not map: kept in quarantine.
     Unmappable {
         /// What is missing or wrong, with the JSON pointer; no value of a person in it.
@@ -176,6 +226,13 @@ pub struct Standing {
     pub broken: Option<CallError>,
     /// More rows gone in one round than this are not believed: a right that was lost looks the same.
     pub most_gone: usize,
+}
+
+/// A platform that waits for answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waits {
+    /// How often it is asked ([`Source::missing`]) whether it still wants what is under way, milliseconds.
+    pub look_every_ms: i64,
 }
 
 /// What a platform says of a pending order that is no longer in its list.
@@ -274,9 +331,25 @@ pub trait Source: Send + Sync + std::fmt::Debug {
     /// Tells the platform the outcome. Safe to repeat with the same id.
     async fn report(&self, completion: &Completion) -> Result<(), CallError>;
 
+    /// Tells the platform how far an order is. Safe to repeat with the same id; only called where
+    /// [`Capabilities::progress`] is declared, and never once the outcome is owed.
+    async fn progress(&self, _progress: &Progress) -> Result<(), CallError> {
+        Err(CallError::reject("E-CONFIG", format!("source `{}` is not told how far an order is", self.info().name)))
+    }
+
     /// After an unclear report: does the platform hold its outcome? Only asked where `confirm_quiet_ms` is declared.
     async fn confirm(&self, _completion: &Completion) -> Result<bool, CallError> {
         Err(CallError::reject("E-CONFIG", format!("source `{}` cannot be asked what it holds", self.info().name)))
+    }
+
+    /// Whether its platform waits for an answer to each order, and only so long.
+    fn waits(&self) -> Option<Waits> {
+        None
+    }
+
+    /// What becomes of an order whose platform will soon stop waiting. Only asked where [`Source::waits`] says so.
+    fn time_is_up(&self, _external_id: &str, _operation: Operation) -> TimeUp {
+        TimeUp::Alarm
     }
 
     /// Ends what it holds open at the platform (a session). It opens again when it is used again.
@@ -328,7 +401,7 @@ impl HookRefusal {
 }
 
 /// The kinds of sources there are.
-pub const KINDS: [&str; 6] = ["webhook", "poll", "file", "one_identity", "midpoint", "sailpoint"];
+pub const KINDS: [&str; 7] = ["webhook", "poll", "file", "one_identity", "midpoint", "sailpoint", "entra"];
 
 /// Makes the source that a file of `sources/` declares. Relative secret files start at `folder`.
 ///
@@ -340,6 +413,7 @@ pub fn build(name: &str, edge: &EdgeFile, folder: &Path, clock: Arc<dyn Clock>) 
         "one_identity" => return Ok(Arc::new(one_identity::OneIdentity::build(name, &edge.file, folder)?)),
         "sailpoint" => return Ok(Arc::new(sailpoint::SailPoint::build(name, &edge.file, folder)?)),
         "midpoint" => return Ok(Arc::new(midpoint::Midpoint::build(name, &edge.file, folder, clock)?)),
+        "entra" => return Ok(Arc::new(entra::Entra::build(name, &edge.file, folder, clock)?)),
         _ => {}
     }
     let help = match nearest(&edge.kind, KINDS) {

@@ -41,6 +41,7 @@ fn order(external_id: &str, operation: Operation) -> Assignment {
         approved_at: Some(NOW.plus_secs(-60)),
         valid_from: None,
         valid_until: None,
+        answer_by: None,
         priority: 1,
         reason: None,
         attributes: BTreeMap::new(),
@@ -184,7 +185,8 @@ impl Bed {
             updated_at: Some(at),
             closed_at: Some(at),
         };
-        let reading = TicketReading { status, closer: None, words: None, first_work_at: None, closed_by_us: None };
+        let reading =
+            TicketReading { status, closer: None, words: None, first_work_at: None, closed_by_us: None, evidence: Vec::new() };
         let closed = lastmile::ledger::Observation::Closed { ticket_id: *ticket, reading: Box::new(reading) };
         self.ledger.observe(vec![closed], at).await.unwrap();
     }

@@ -1,5 +1,7 @@
 //! Journeys through the whole bridge against the stateful fakes: order → ticket → closing → completion.
 
+#[path = "journey/on_the_way.rs"]
+mod on_the_way;
 #[path = "journey/trials.rs"]
 mod trials;
 

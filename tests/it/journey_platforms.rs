@@ -210,6 +210,13 @@ impl SailPoint {
         (status, serde_json::from_slice(&body).unwrap_or(Value::Null))
     }
 
+    /// What somebody at the machine reads there.
+    async fn read(&self, path: &str) -> String {
+        let request = Request::builder().uri(path).header("host", "127.0.0.1:8480").body(Body::empty()).unwrap();
+        let answer = self.router.clone().oneshot(request).await.unwrap();
+        String::from_utf8(to_bytes(answer.into_body(), 1 << 20).await.unwrap().to_vec()).unwrap()
+    }
+
     /// The platform makes every call that is due; gives the statuses.
     async fn asks(&self) -> Vec<u16> {
         let mut statuses = Vec::new();
@@ -248,9 +255,17 @@ async fn a_request_gets_its_number_at_once_and_its_status_whenever_it_is_asked()
         sp.bed.rounds(1).await;
         assert_eq!(sp.asks().await, [200]);
     }
+    for ticket in sp.bed.jira.state().all() {
+        let file = json!([{"filename": "proof.png", "content": "https://desk.example/files/1"}]);
+        sp.bed.jira.state().change(&ticket.number, |t, _| drop(t.fields.insert("attachment".to_owned(), file)));
+    }
     sp.bed.close_all(Outcome::AlreadyInPlace, "Had it already.");
     sp.bed.rounds(3).await;
     assert_eq!(sp.bed.states().await[0].1, "closed", "nothing is sent to a platform that asks");
+    let metrics = sp.read("/metrics").await;
+    assert!(metrics.contains("lastmile_unasked_outcome_age_seconds{edge=\"source/sp\"}"), "{metrics}");
+    assert!(!metrics.contains("lastmile_next_errand_age_seconds{edge=\"source/sp\"}"), "nobody sends it");
+    assert!(sp.read("/").await.contains("1 <small>to be asked for</small>"));
     sp = sp.restart().await;
     sp.asks().await;
     assert_eq!(sp.fake.done(&request), Some(true));
@@ -258,6 +273,9 @@ async fn a_request_gets_its_number_at_once_and_its_status_whenever_it_is_asked()
     assert!(words[..13].iter().all(|w| w == "Open") && words[13] == "Committed", "{words:?}");
     assert_eq!((last["ticket"].as_str(), last["comment"].as_str()), (Some("IAM-1"), Some("Had it already.")));
     assert_eq!(last["outcome"], "already_in_place");
+    // What it claims to carry.
+    assert_eq!((last["closedBy"].as_str(), last["evidence"][0]["name"].as_str()), (Some("alice"), Some("proof.png")));
+    assert!(last["closedAt"].is_string() && last["ticketUrl"].is_string(), "{last}");
     assert_eq!(ends(&sp.bed.rows().await), [("grant", "reported", Some("already_in_place"))]);
     assert_eq!(sp.bed.tickets(), 1);
     sp.bed.end().await;
@@ -347,7 +365,7 @@ async fn a_request_that_is_taken_back_is_dropped_or_closed_and_strangers_are_tol
 fn the_examples_of_platforms_are_understood() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("secrets")).unwrap();
-    for secret in ["midpoint", "sailpoint"] {
+    for secret in ["midpoint", "sailpoint", "entra", "entra-hook"] {
         std::fs::write(folder.path().join("secrets").join(secret), "secret").unwrap();
     }
     let problems = |kind: &str, text: &str| {
@@ -356,7 +374,7 @@ fn the_examples_of_platforms_are_understood() {
         let built = lastmile::source::build("x", &edge, folder.path(), platform_bed::clock() as Arc<dyn Clock>);
         built.err().unwrap_or_default().iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
     };
-    for kind in ["midpoint", "sailpoint"] {
+    for kind in ["midpoint", "sailpoint", "entra"] {
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("examples/sources/{kind}.toml"));
         assert_eq!(problems(kind, &std::fs::read_to_string(path).unwrap()), "");
     }

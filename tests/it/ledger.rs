@@ -1,7 +1,11 @@
 //! The ledger's contract: intake, planning, errands, sync and operators, each as whole transactions.
 
+#[path = "ledger/on_the_way.rs"]
+mod on_the_way;
 #[path = "ledger/promise.rs"]
 mod promise;
+#[path = "ledger/waiting.rs"]
+mod waiting;
 
 use lastmile::ledger::{
     Acted, Action, Decision, End, LeaseRequest, Leased, Ledger, LedgerError, Load, Mode, Observation, PlanAction, Pull, Pulled,
@@ -42,6 +46,7 @@ fn order(external_id: &str, operation: Operation) -> Assignment {
         approved_at: Some(NOW.plus_secs(-60)),
         valid_from: None,
         valid_until: None,
+        answer_by: None,
         priority: 1,
         reason: None,
         attributes: std::collections::BTreeMap::new(),
@@ -104,7 +109,7 @@ impl Bed {
 
     async fn plan_all(&self, now: Timestamp) -> usize {
         let waiting = self.ledger.to_plan(now, 100).await.unwrap();
-        let decisions = waiting.iter().enumerate().map(|(n, o)| file(o, n as i64)).collect();
+        let decisions = waiting.iter().enumerate().map(|(n, o)| file(o, NOW.0 + n as i64)).collect();
         self.ledger.plan(decisions, now).await.unwrap()
     }
 
@@ -167,8 +172,14 @@ fn status(number: &str, key: &Key, category: Category, outcome: Option<Outcome>)
 fn closed(ticket_id: Id, number: &str, key: &Key, outcome: Outcome) -> Observation {
     let status = status(number, key, Category::Closed, Some(outcome));
     let closer = Some(Person { id: "alice".to_owned(), name: Some("Alice Admin".to_owned()), email: None });
-    let reading =
-        TicketReading { status, closer, words: Some("Done it.".to_owned()), first_work_at: None, closed_by_us: Some(false) };
+    let reading = TicketReading {
+        status,
+        closer,
+        words: Some("Done it.".to_owned()),
+        first_work_at: None,
+        closed_by_us: Some(false),
+        evidence: Vec::new(),
+    };
     Observation::Closed { ticket_id, reading: Box::new(reading) }
 }
 

@@ -24,7 +24,7 @@ pub(super) async fn findings(ledger: &SqlLedger, setup: &Setup, now: Timestamp) 
     let mut findings = vec![states(&overview)];
     findings.extend(for_people(&overview, &lists));
     findings.extend(orphans(setup, &owed).into_iter().map(|words| finding(Grade::Bad, "edge", words)));
-    findings.extend(owed.iter().filter_map(|owed| late(owed, now)));
+    findings.extend(owed.iter().filter_map(|owed| late(setup, owed, now)));
     findings.extend(failing(&overview, &lists));
     Ok(findings)
 }
@@ -70,9 +70,18 @@ fn explained(codes: &[Option<&str>]) -> String {
     format!(" ({})", each.join("; "))
 }
 
-fn late(owed: &Owed, now: Timestamp) -> Option<Finding> {
+fn late(setup: &Setup, owed: &Owed, now: Timestamp) -> Option<Finding> {
     let oldest = owed.oldest_due?;
     let waited = now.ms_since(oldest);
+    let source = owed.edge.strip_prefix("source/").and_then(|name| setup.sources.get(name));
+    if source.is_some_and(|source| source.info().capabilities.asks) {
+        let words = format!(
+            "{} outcomes wait to be asked for; the oldest is known for {}: this platform asks, nothing is sent to it",
+            owed.errands,
+            span(waited)
+        );
+        return Some(finding(Grade::Good, &owed.edge, words));
+    }
     let words = format!("{} calls wait; the oldest was due {} ago", owed.errands, span(waited));
     let grade = if waited > LATE_MS { Grade::Bad } else { Grade::Good };
     Some(finding(grade, &owed.edge, words))

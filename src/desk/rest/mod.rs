@@ -36,7 +36,7 @@ use crate::model::Timestamp;
 use crate::model::assignment::Person;
 use crate::model::finding::Finding;
 use crate::model::key::Key;
-use crate::model::ticket::{Change, Created, Draft, TicketReading, TicketRef, TicketStatus};
+use crate::model::ticket::{Amended, Change, Created, Draft, TicketReading, TicketRef, TicketStatus};
 
 /// An index whose lag nobody has stated.
 const UNKNOWN_LAG: Span = Span::secs(300);
@@ -237,7 +237,14 @@ impl Rest {
         let first_work_at =
             told(&reading.first_work_at).and_then(|text| place::read_time(&text, &self.settings.times, self.zone));
         let closed_by_us = closer.as_ref().zip(self.settings.account.as_ref()).map(|(by, me)| by.id.eq_ignore_ascii_case(me));
-        Ok(TicketReading { status: row.status, closer, words: told(&reading.words), first_work_at, closed_by_us })
+        Ok(TicketReading {
+            status: row.status,
+            closer,
+            words: told(&reading.words),
+            first_work_at,
+            closed_by_us,
+            evidence: Vec::new(),
+        })
     }
 }
 
@@ -355,7 +362,7 @@ impl Desk for Rest {
         }
     }
 
-    async fn amend(&self, ticket: &TicketRef, change: &Change) -> Result<(), CallError> {
+    async fn amend(&self, ticket: &TicketRef, change: &Change) -> Result<Amended, CallError> {
         self.change(ticket, change).await
     }
 

@@ -23,7 +23,7 @@ use crate::http::{Call, CallError, Inbound};
 use crate::model::Timestamp;
 use crate::model::finding::Finding;
 use crate::model::key::Key;
-use crate::model::ticket::{Change, Created, Draft, TicketReading, TicketRef, TicketStatus};
+use crate::model::ticket::{Amended, Change, Created, Draft, TicketReading, TicketRef, TicketStatus};
 
 /// Tickets per bulk read, and rows per page.
 const BATCH: usize = 100;
@@ -371,7 +371,7 @@ impl Desk for ServiceNow {
         walk(mark, from, 0, |from, at| self.changed_page(from, at)).await
     }
 
-    async fn amend(&self, ticket: &TicketRef, change: &Change) -> Result<(), CallError> {
+    async fn amend(&self, ticket: &TicketRef, change: &Change) -> Result<Amended, CallError> {
         self.change(ticket, change).await
     }
 

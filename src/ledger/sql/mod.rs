@@ -10,6 +10,7 @@ pub(super) mod journal;
 pub(super) mod lease;
 pub(super) mod observe;
 pub(super) mod planning;
+pub(super) mod progress;
 pub(super) mod pull;
 pub(super) mod record;
 pub(super) mod recovery;
@@ -18,9 +19,10 @@ pub(super) mod standing;
 pub(super) mod told;
 pub(super) mod upkeep;
 pub(super) mod views;
+pub(super) mod waiting;
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use crate::ledger::engine::{Conn, query, query_as};
 use serde::Serialize;
@@ -40,6 +42,8 @@ pub(super) struct Shared {
     salt: String,
     /// After a restore: by edge, until when a search may miss what was made just before.
     distrusted: OnceLock<BTreeMap<String, Timestamp>>,
+    /// Sources whose platforms are told how far their orders are.
+    progress: RwLock<BTreeSet<String>>,
 }
 
 impl Shared {
@@ -59,14 +63,46 @@ impl Shared {
             instance: instance.to_owned(),
             salt,
             distrusted: OnceLock::new(),
+            progress: RwLock::default(),
         })
     }
 
     /// The same for loading history.
     pub(super) fn in_the_past(&self) -> Self {
         let past_ids = Arc::clone(&self.past_ids);
-        let distrusted = OnceLock::new();
-        Self { ids: Arc::clone(&past_ids), past_ids, instance: self.instance.clone(), salt: self.salt.clone(), distrusted }
+        Self {
+            ids: Arc::clone(&past_ids),
+            past_ids,
+            instance: self.instance.clone(),
+            salt: self.salt.clone(),
+            distrusted: OnceLock::new(),
+            progress: RwLock::default(),
+        }
+    }
+
+    /// From now on this source's platform is told how far its orders are, or is not.
+    pub(super) fn tell_progress(&self, source: &str, wanted: bool) {
+        let is = self.progress.read().unwrap_or_else(PoisonError::into_inner).contains(source);
+        if is == wanted {
+            return;
+        }
+        let mut told = self.progress.write().unwrap_or_else(PoisonError::into_inner);
+        if wanted {
+            told.insert(source.to_owned());
+        } else {
+            told.remove(source);
+        }
+    }
+
+    /// Sources whose platforms are told how far their orders are; mostly none.
+    pub(super) fn told_progress(&self) -> Vec<String> {
+        self.progress.read().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
+    /// The stable id of a step: the same however often it is told, another in another cycle or at another time.
+    pub(super) fn progress_mark(&self, natural_key: &str, cycle: i64, step: &str, at: Timestamp) -> String {
+        let parts = ["progress", &self.instance, natural_key, &cycle.to_string(), step, &at.0.to_string()];
+        format!("lmp-{}", stable_id(&parts))
     }
 
     pub(super) fn person(&self, source: &str, external_id: &str) -> String {

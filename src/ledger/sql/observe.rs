@@ -8,15 +8,17 @@ use serde_json::{Value, json};
 
 use super::super::{Held, LedgerResult, Observation};
 use super::journal::{self, Move};
+use super::progress::{self, Taken};
 use super::settle::{after, park};
 use super::{Shared, document, planning, rows};
+use crate::model::progress::Step;
 use crate::model::ticket::{Category, TicketReading, TicketRef, TicketStatus};
 use crate::model::{Id, Key, Outcome, State, Timestamp};
 
 /// `checked_at` of a ticket that could not be read; 0 is one that nobody looked at yet.
 const UNREAD: i64 = 1;
 
-type HeldRow = (i64, String, String, String, Option<i64>, i64, bool, String, i64);
+type HeldRow = (i64, String, String, String, Option<i64>, i64, bool, String, i64, bool);
 
 /// Selects [`HeldRow`]s. A closing of ours counts from its first byte on: the desk may show it before it answers.
 macro_rules! select_held {
@@ -24,7 +26,9 @@ macro_rules! select_held {
         concat!(
             "SELECT id, ref_id, ref_number, key, desk_updated_at, key_confirmed,
                 EXISTS (SELECT 1 FROM errand AS e WHERE e.ticket_id = ticket.id AND e.kind = 'close' AND e.attempts > 0
-                    AND e.state <> 'dropped'), state, checked_at FROM ticket ",
+                    AND e.state <> 'dropped'), state, checked_at,
+                EXISTS (SELECT 1 FROM errand AS e WHERE e.ticket_id = ticket.id AND e.kind = 'close' AND e.state = 'sending')
+             FROM ticket ",
             $rest
         )
     };
@@ -32,7 +36,7 @@ macro_rules! select_held {
 
 fn held_of(rows: Vec<HeldRow>) -> Vec<Held> {
     rows.into_iter()
-        .map(|(id, ref_id, number, key, updated, confirmed, close_sent, state, checked)| Held {
+        .map(|(id, ref_id, number, key, updated, confirmed, close_sent, state, checked, closing)| Held {
             id: Id(id),
             ticket: TicketRef { id: ref_id, number },
             key: Key(key),
@@ -41,6 +45,7 @@ fn held_of(rows: Vec<HeldRow>) -> Vec<Held> {
             closed: state == "closed",
             checked_at: Timestamp(checked),
             close_sent,
+            closing,
         })
         .collect()
 }
@@ -194,7 +199,7 @@ async fn observe_each_once(tx: &mut Conn, shared: &Shared, observations: &[Obser
             Observation::Unreadable { .. } => step.unread(tx).await?,
         });
     }
-    sights.write(tx, now).await?;
+    sights.write(tx, shared, now).await?;
     Ok(changed)
 }
 
@@ -205,10 +210,12 @@ struct Sights {
     /// Assignments on which work began: since when.
     begun: Vec<Value>,
     moves: Vec<Move>,
+    /// Steps that platforms may want to know of.
+    steps: Vec<Taken>,
 }
 
 impl Sights {
-    async fn write(self, tx: &mut Conn, now: Timestamp) -> LedgerResult<()> {
+    async fn write(self, tx: &mut Conn, shared: &Shared, now: Timestamp) -> LedgerResult<()> {
         if self.tickets.is_empty() {
             return Ok(());
         }
@@ -227,7 +234,8 @@ impl Sights {
         .bind(now.0)
         .execute(&mut *tx)
         .await?;
-        journal::apply(tx, &self.moves, now).await
+        journal::apply(tx, &self.moves, now).await?;
+        progress::owe(tx, shared, &self.steps, now).await
     }
 }
 
@@ -272,10 +280,25 @@ impl Observed {
         }
         let begun = status.category == Category::InProgress || (status.assigned && open_now);
         let first_work = (self.ticket.first_work_at.is_none() && begun).then_some(at);
+        let (waited, waits) = (self.ticket.category.as_deref() == Some("waiting"), status.category == Category::Waiting);
+        let step = match () {
+            () if waits && !waited => Some(Step::Waiting),
+            () if reopened => Some(Step::Reopened),
+            () if first_work.is_some() || (waited && open_now && !waits) => Some(Step::InWork),
+            () => None,
+        };
+        if let Some(step) = step {
+            sights.steps.extend(self.items.iter().map(|i| Taken { assignment: i.id, step, at }));
+        }
         if first_work.is_some() {
             self.each(None, "work_began", "somebody of the admin group works on it", at, &json!({"status": status.status}));
-        } else if self.ticket.category.as_deref() != Some(status.category.as_str()) && !reopened {
+        } else if self.ticket.category.as_deref() != Some(status.category.as_str()) && !reopened && !waits && !waited {
             self.each(None, "status", &format!("the desk says {}", status.status), at, &json!({"category": status.category}));
+        }
+        if waits && !waited {
+            self.each(None, "paused", "it waits for somebody outside the admin group", at, &json!({"status": status.status}));
+        } else if waited && !waits {
+            self.each(None, "resumed", "it waits no longer", at, &json!({"status": status.status}));
         }
         let moved = self.ticket.desk_group.is_some() && status.group.is_some() && self.ticket.desk_group != status.group;
         if moved {
@@ -390,10 +413,12 @@ impl Observed {
             .bind(rows(&ids)?)
             .execute(&mut *tx)
             .await?;
-        query("UPDATE ticket SET outcome = NULL, closed_at = NULL, closed_by = NULL, words = NULL WHERE id = $1")
-            .bind(self.ticket.id)
-            .execute(tx)
-            .await?;
+        query(
+            "UPDATE ticket SET outcome = NULL, closed_at = NULL, closed_by = NULL, words = NULL, evidence = NULL WHERE id = $1",
+        )
+        .bind(self.ticket.id)
+        .execute(tx)
+        .await?;
         Ok(())
     }
 
@@ -409,6 +434,9 @@ impl Observed {
         let Some(outcome) = status.outcome.filter(|_| status.category == Category::Closed) else {
             return self.seen(tx, status, sights).await;
         };
+        if self.ticket.state != "closed" && self.order_has_ended() && self.trouble(status).is_none() {
+            return self.closed_too_late(tx, shared, reading, outcome).await;
+        }
         if self.ticket.state == "closed" && self.ticket.category.as_deref() != Some("closed") {
             return self.closed_at_last(tx, status, outcome).await;
         }
@@ -425,6 +453,9 @@ impl Observed {
         let at = status.closed_at.or(status.updated_at).unwrap_or(self.now);
         self.renamed(tx, &status.ticket, at).await?;
         self.marks(tx, None).await?;
+        if self.ticket.state != "closed" && self.ticket.category.as_deref() == Some("waiting") {
+            self.each(None, "resumed", "it was closed while it waited", at, &json!({"status": status.status}));
+        }
         let resolution = status.resolution.clone().unwrap_or_default();
         let cause = format!("the desk closed it: {} {resolution}", status.status);
         self.each(
@@ -459,7 +490,63 @@ impl Observed {
         Ok(true)
     }
 
+    /// Its orders ended before their ticket did: the platform was told no when its wait ran out.
+    fn order_has_ended(&self) -> bool {
+        let ended = |item: &Item| matches!(item.state.as_str(), "closed" | "reported" | "proven");
+        !self.items.is_empty() && self.items.iter().all(ended)
+    }
+
+    /// The platform has been told no, which stands; what the admins did is kept, and shown where it differs.
+    async fn closed_too_late(
+        &mut self,
+        tx: &mut Conn,
+        shared: &Shared,
+        reading: &TicketReading,
+        outcome: Outcome,
+    ) -> LedgerResult<bool> {
+        let status = &reading.status;
+        let at = status.closed_at.or(status.updated_at).unwrap_or(self.now);
+        let detail = json!({"outcome": outcome, "ticket": self.ticket.ref_number});
+        if outcome == Outcome::Cancelled {
+            self.each(None, "closed_on_desk", "the desk closed it as cancelled, as the platform was told", at, &detail);
+        } else {
+            let cause = "the desk closed it after the platform had been told no: too late to be told";
+            self.each(None, "closed_too_late", cause, at, &detail);
+        }
+        if matches!(outcome, Outcome::Fulfilled | Outcome::AlreadyInPlace | Outcome::PartlyFulfilled) {
+            let reason = "the ticket was carried out after the platform had been told no: compare the two".to_owned();
+            self.marks(tx, Some(("E-LATE", reason))).await?;
+        } else {
+            self.marks(tx, None).await?;
+        }
+        self.store_ticket_closing(tx, shared, reading, outcome, at).await?;
+        journal::apply(tx, &self.moves, self.now).await?;
+        Ok(true)
+    }
+
     async fn store_closing(
+        &self,
+        tx: &mut Conn,
+        shared: &Shared,
+        reading: &TicketReading,
+        outcome: Outcome,
+        at: Timestamp,
+    ) -> LedgerResult<()> {
+        self.store_ticket_closing(tx, shared, reading, outcome, at).await?;
+        query(
+            "UPDATE assignment SET outcome = $2, closed_at = $3, first_work_at = COALESCE(first_work_at, $4)
+             WHERE ticket_id = $1 AND id IN (SELECT assignment_id FROM ticket_item WHERE ticket_id = $1)",
+        )
+        .bind(self.ticket.id)
+        .bind(outcome.as_str())
+        .bind(at.0)
+        .bind(reading.first_work_at.map(|t| t.0))
+        .execute(tx)
+        .await?;
+        Ok(())
+    }
+
+    async fn store_ticket_closing(
         &self,
         tx: &mut Conn,
         shared: &Shared,
@@ -473,7 +560,7 @@ impl Observed {
         planning::insert_persons(tx, closer.as_slice()).await?;
         query(
             "UPDATE ticket SET state = 'closed', category = 'closed', status = $2, resolution = $3, outcome = $4, closed_at = $5, closed_by = $6,
-                words = $7, desk_updated_at = $8, checked_at = $9, first_work_at = COALESCE(first_work_at, $10), key_confirmed = 1 WHERE id = $1",
+                words = $7, desk_updated_at = $8, checked_at = $9, first_work_at = COALESCE(first_work_at, $10), key_confirmed = 1, evidence = $11 WHERE id = $1",
         )
         .bind(self.ticket.id)
         .bind(&status.status)
@@ -485,23 +572,14 @@ impl Observed {
         .bind(status.updated_at.map(|t| t.0))
         .bind(self.now.0)
         .bind(reading.first_work_at.map(|t| t.0))
+        .bind(if reading.evidence.is_empty() { None } else { Some(rows(&reading.evidence)?) })
         .execute(&mut *tx)
         .await?;
         query("UPDATE ticket_item SET outcome = $2 WHERE ticket_id = $1")
             .bind(self.ticket.id)
             .bind(outcome.as_str())
-            .execute(&mut *tx)
+            .execute(tx)
             .await?;
-        query(
-            "UPDATE assignment SET outcome = $2, closed_at = $3, first_work_at = COALESCE(first_work_at, $4)
-             WHERE ticket_id = $1 AND id IN (SELECT assignment_id FROM ticket_item WHERE ticket_id = $1)",
-        )
-        .bind(self.ticket.id)
-        .bind(outcome.as_str())
-        .bind(at.0)
-        .bind(reading.first_work_at.map(|t| t.0))
-        .execute(tx)
-        .await?;
         Ok(())
     }
 

@@ -13,6 +13,7 @@ use super::{Shared, document, rows};
 use crate::model::{Assignment, Id, Operation, State, Timestamp};
 
 mod change;
+mod leave;
 mod reinstate;
 mod withdraw;
 
@@ -56,6 +57,7 @@ struct Plan {
     quarantine: Vec<Value>,
     changes: Vec<change::Change>,
     withdrawals: Vec<(String, String, Option<Operation>, Timestamp)>,
+    leavers: Vec<leave::Leaver>,
     /// Events that were in quarantine and map now.
     released: Vec<Value>,
 }
@@ -82,6 +84,7 @@ struct NewAssignment {
     appr: Option<i64>,
     from: Option<i64>,
     until: Option<i64>,
+    answer: Option<i64>,
     recv: i64,
     digest: String,
     doc: i64,
@@ -114,6 +117,9 @@ pub(in crate::ledger) async fn record(
             },
             None => take_in(&mut plan, &mut orders, shared, receipt, from)?,
         };
+        if let (Some(person), Recorded::Withdrawn { .. }) = (leave::leaver_of(receipt), &result) {
+            plan.leavers.push((results.len(), shared.person(&receipt.source, person)));
+        }
         let (assignment, held) = match &result {
             Recorded::New { id } | Recorded::Unchanged { id } | Recorded::Changed { id, .. } => (Some(id.0), None),
             Recorded::Quarantined { id } => (None, Some(id.0)),
@@ -195,6 +201,7 @@ fn take_in(
             // Counted after the write: the orders may stand earlier in this very batch.
             Ok(Recorded::Withdrawn { assignments: 0 })
         }
+        ReceiptContent::Left { .. } => Ok(Recorded::Withdrawn { assignments: 0 }),
         ReceiptContent::Unmappable { problem, body } => {
             let id = shared.ids.next(receipt.received_at);
             plan.quarantine
@@ -313,6 +320,7 @@ fn new_assignment(
         appr: assignment.approved_at.map(|t| t.0),
         from: assignment.valid_from.map(|t| t.0),
         until: assignment.valid_until.map(|t| t.0),
+        answer: assignment.answer_by.map(|t| t.0),
         recv: receipt.received_at.0,
         digest: digest.to_owned(),
         doc: document_id,
@@ -346,6 +354,13 @@ async fn write(
     if !plan.withdrawals.is_empty() {
         withdraw::apply(tx, shared, &plan.withdrawals, results, receipts).await?;
     }
+    let revocations: Vec<i64> = plan.assignments.iter().filter(|a| a.rev == 1).map(|a| a.id).collect();
+    if !revocations.is_empty() {
+        leave::hurry_new(tx, &revocations).await?;
+    }
+    if !plan.leavers.is_empty() {
+        leave::apply(tx, shared, &plan.leavers, results, receipts).await?;
+    }
     Ok(())
 }
 
@@ -357,11 +372,11 @@ async fn insert(tx: &mut Conn, plan: &Plan) -> LedgerResult<()> {
     query(concat!(
         "INSERT INTO assignment (id, natural_key, source, external_id, generation, operation, revocation, application_id,
             application_name, entitlement_id, entitlement_name, beneficiary, persons, lane, lane_at, priority, requested_at,
-            approved_at, valid_from, valid_until, received_at, state, content_digest, document_id, chain_seq, chain_head)
+            approved_at, valid_from, valid_until, answer_by, received_at, state, content_digest, document_id, chain_seq, chain_head)
          WITH j (v) AS MATERIALIZED (SELECT value FROM json_each($1))
          SELECT CAST(v->>'id' AS BIGINT), v->>'key', v->>'source', v->>'ext', CAST(v->>'gen_' AS BIGINT), v->>'op', CAST(v->>'rev' AS BIGINT), v->>'app',
             v->>'appn', v->>'ent', v->>'entn', v->>'ben', v->>'persons', v->>'lane', CAST(v->>'lane_at' AS BIGINT),
-            CAST(v->>'prio' AS BIGINT), CAST(v->>'req' AS BIGINT), CAST(v->>'appr' AS BIGINT), CAST(v->>'from' AS BIGINT), CAST(v->>'until' AS BIGINT), CAST(v->>'recv' AS BIGINT), 'received',
+            CAST(v->>'prio' AS BIGINT), CAST(v->>'req' AS BIGINT), CAST(v->>'appr' AS BIGINT), CAST(v->>'from' AS BIGINT), CAST(v->>'until' AS BIGINT), CAST(v->>'answer' AS BIGINT), CAST(v->>'recv' AS BIGINT), 'received',
             v->>'digest', CAST(v->>'doc' AS BIGINT), 1, v->>'head' FROM j;",
         journal::insert_lines!("$2"),
         "INSERT INTO inbox (id, source, event_id, digest, received_at, answer, assignment_id, document)

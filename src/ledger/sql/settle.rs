@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 
 use super::super::{End, LedgerError, LedgerResult, Settlement};
 use super::journal::{Chained, Head, Heads, Move, write_moves};
+use super::progress::{OUTCOME_DUE, Taken, step_of};
 use super::{Shared, document, gathered, rows};
+use crate::model::progress;
 use crate::model::ticket::{Created, Draft, TicketRef};
 use crate::model::{Outcome, State, Timestamp};
 
@@ -34,6 +36,10 @@ struct Row {
     late: Option<i64>,
     chain_seq: Option<i64>,
     chain_head: Option<String>,
+    /// A call of it has broken off once: an effect that is found may be its own.
+    broke_off: i64,
+    /// Of a step told to the platform: which.
+    told: Option<String>,
 }
 
 impl Row {
@@ -61,6 +67,16 @@ impl Row {
         self.kind == "report" && (self.outcome.is_none() || self.overtaken == 1)
     }
 
+    /// Its order has ended, whatever becomes of the ticket: the platform was told no in time.
+    fn has_ended(&self) -> bool {
+        self.withdrawn_at.is_some() && (self.lives(State::Closed) || self.lives(State::Reported))
+    }
+
+    /// A step told to the platform: a comment that belongs to no ticket.
+    fn is_progress(&self) -> bool {
+        self.told.is_some()
+    }
+
     fn lives(&self, state: State) -> bool {
         self.life.as_deref() == Some(state.as_str())
     }
@@ -78,6 +94,8 @@ struct Writes {
     tickets: Vec<Value>,
     parked: Vec<Value>,
     reported: Vec<Value>,
+    /// Steps that platforms may want to know of.
+    steps: Vec<Taken>,
     regrouped: Vec<(i64, String)>,
     /// Assignments that end without a ticket.
     ended: Vec<(i64, Timestamp)>,
@@ -96,6 +114,8 @@ pub(in crate::ledger) async fn settle(tx: &mut Conn, shared: &Shared, ends: &[&S
                 'shape', t.shape, 'life', a.state, 'outcome', a.outcome, 'withdrawn_at', a.withdrawn_at,
                 'late', CASE WHEN a.withdrawn_at IS NOT NULL OR a.revision > ti.revision THEN 1 ELSE 0 END,
                 'chain_seq', a.chain_seq, 'chain_head', a.chain_head,
+                'broke_off', CASE WHEN e.quiet_until IS NULL THEN 0 ELSE 1 END,
+                'told', CASE WHEN e.kind = 'comment' AND e.ticket_id IS NULL THEN e.body END,
                  'overtaken', CASE WHEN e.kind = 'report' AND EXISTS (SELECT 1 FROM errand AS n
                      WHERE n.assignment_id = e.assignment_id AND n.kind = 'report' AND n.id > e.id) THEN 1 ELSE 0 END))
          FROM errand AS e LEFT JOIN ticket AS t ON t.id = e.ticket_id LEFT JOIN assignment AS a ON a.id = e.assignment_id
@@ -132,7 +152,7 @@ impl Writes {
     fn add(&mut self, row: &Row, end: &Settlement) -> LedgerResult<()> {
         // The desk's own hook may have named the ticket already: then it is there, whatever the call's answer says.
         let witnessed = match (&end.end, &row.ref_id, &row.ref_number) {
-            (End::Filed(_) | End::Done, ..) => None,
+            (End::Filed(_) | End::Done | End::WasClosed, ..) => None,
             (_, Some(id), Some(number)) if row.is_create() => Some(End::Filed(Created {
                 ticket: TicketRef { id: id.clone(), number: number.clone() },
                 url: None,
@@ -143,8 +163,11 @@ impl Writes {
         };
         let how = witnessed.as_ref().unwrap_or(&end.end);
         match how {
+            _ if row.is_progress() => self.progress(row, how, end.at),
             End::Filed(created) => self.filed(row, created, end.at),
             End::Done => self.done(row, end.at),
+            End::WasClosed if row.broke_off == 1 => self.done(row, end.at),
+            End::WasClosed => self.was_closed(row, end.at),
             End::Park { .. } if row.is_moot_create() && row.was_sent() => self.never_sent(row, end.at),
             End::Retry { .. } | End::Clear if row.is_moot_create() => self.never_sent(row, end.at),
             End::Retry { .. } | End::Park { .. } | End::Clear | End::Miss { .. } if row.is_untrue_report() => {
@@ -158,7 +181,7 @@ impl Writes {
             End::Clear => self.clear(row, end.at),
         }
         let (verdict, code, reason) = match how {
-            End::Filed(_) | End::Done => ("done", None, None),
+            End::Filed(_) | End::Done | End::WasClosed => ("done", None, None),
             End::Retry { code, reason, .. } => ("retry", Some(code), Some(reason)),
             End::Park { code, reason } => ("reject", Some(code), Some(reason)),
             End::Unclear { code, reason, .. } => ("unclear", Some(code), Some(reason)),
@@ -174,7 +197,8 @@ impl Writes {
         self.errands.push(json!({"id": row.id, "state": "done", "due": at, "done": at}));
         let Some(ticket) = row.ticket_id else { return };
         // A witness may have named the ticket, and the desk may even have closed it, before the answer to our call.
-        let moved_on = ![State::Due, State::Sending, State::Unclear].into_iter().any(|s| row.lives(s));
+        let under_way = [State::Due, State::Sending, State::Unclear].into_iter().any(|s| row.lives(s));
+        let moved_on = !under_way && !row.has_ended();
         // Two tickets for one key: the sweeper shall look.
         let another = row.ref_id.as_ref().is_some_and(|id| *id != created.ticket.id);
         self.filed
@@ -186,6 +210,9 @@ impl Writes {
             .cause("the desk has the ticket")
             .detail(json!({"ticket": created.ticket.number, "found_by_key": row.state == "unclear"}));
         self.moves.push(step);
+        if !moved_on {
+            self.steps.push(Taken { assignment, step: progress::Step::Filed, at });
+        }
         if row.late == Some(1) {
             self.followed.push((ticket, assignment, at));
         }
@@ -209,6 +236,41 @@ impl Writes {
                 self.undoubled.push((ticket, at));
             }
             self.moves.push(Move::ours(assignment, None, "told", at).cause(format!("{} reached the ticket", row.kind)));
+        }
+    }
+
+    /// Nothing was sent: an admin had closed the ticket. The errand is dropped, so that it does not look as if the closing
+    /// were ours.
+    fn was_closed(&mut self, row: &Row, at: Timestamp) {
+        self.errands.push(json!({"id": row.id, "state": "dropped", "due": at, "done": at, "reason": "it was closed already"}));
+        if let Some(ticket) = row.ticket_id.filter(|_| row.shape.as_deref() == Some("double")) {
+            self.undoubled.push((ticket, at));
+        }
+        let Some(assignment) = row.assignment_id else { return };
+        let cause = "the ticket was closed on the desk before we closed it: its closer's word stands";
+        self.moves.push(Move::ours(assignment, None, "was_closed", at).cause(cause));
+    }
+
+    /// A step that could not be told is told again, unless its outcome is due by now; one that is refused is let go.
+    fn progress(&mut self, row: &Row, how: &End, at: Timestamp) {
+        let step = row.told.as_deref().and_then(step_of).map_or("a step", progress::Step::human);
+        let (event, cause, code) = match how {
+            End::Retry { at: again, code, reason, .. } if row.outcome.is_none() => {
+                self.errands
+                    .push(json!({"id": row.id, "state": "ready", "due": again, "fail": 1, "code": code, "reason": reason}));
+                return;
+            }
+            End::Filed(_) | End::Done | End::WasClosed => ("progress", format!("the platform was told: {step}"), None),
+            End::Park { code, reason } => {
+                ("progress_refused", format!("the platform does not take it: {step}"), Some((code, reason)))
+            }
+            _ => ("progress_dropped", OUTCOME_DUE.to_owned(), None),
+        };
+        let state = if event == "progress" { "done" } else { "dropped" };
+        self.errands.push(json!({"id": row.id, "state": state, "due": at, "done": at,
+            "code": code.map(|(code, _)| code), "reason": code.map(|(_, reason)| reason)}));
+        if let Some(assignment) = row.assignment_id {
+            self.moves.push(Move::ours(assignment, None, event, at).cause(cause));
         }
     }
 
@@ -236,6 +298,11 @@ impl Writes {
             self.tickets.push(json!({"id": ticket, "state": "dropped"}));
         }
         let Some(assignment) = row.assignment_id else { return };
+        if row.has_ended() {
+            let cause = "the order had ended, and no ticket had been made";
+            self.moves.push(Move::ours(assignment, None, "dropped", at).cause(cause));
+            return;
+        }
         let cause = "it was taken back, and no ticket had been made";
         self.moves.push(Move::ours(assignment, Some(State::Closed), "closed", at).cause(cause));
         self.ended.push((assignment, at));
@@ -310,7 +377,8 @@ impl Writes {
         for (errand, ticket, assignment, at) in &self.refused_closings {
             after::say_instead(tx, shared, *errand, (*ticket, *assignment), *at).await?;
         }
-        after::follow(tx, shared, &self.followed).await
+        after::follow(tx, shared, &self.followed).await?;
+        super::progress::owe(tx, shared, &self.steps, now).await
     }
 
     /// Of most kinds there are none, which costs nothing in one text.

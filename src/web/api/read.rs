@@ -131,6 +131,8 @@ pub(in crate::web) struct TimedAssignment {
     detail: AssignmentDetail,
     /// Its times by both clocks, and its target.
     timing: Timing,
+    /// What its platform is not told of it, and only shown here.
+    shown_here_only: Vec<&'static str>,
 }
 
 /// One assignment with its tickets, its calls and its timeline; its times by both clocks, and its target.
@@ -139,8 +141,11 @@ pub(in crate::web) struct TimedAssignment {
 pub(in crate::web) async fn assignment(State(state): State<WebState>, reader: Reader, IdIn(id): IdIn) -> Answer<TimedAssignment> {
     let found = state.ledger.assignment(id, &reader.scope, reader.sees_names()).await?;
     let timed = found.map(|detail| {
-        let timing = Timing::of(&detail.row, &state.setup.load().catalog, state.clock.now());
-        Json(TimedAssignment { detail, timing })
+        let setup = state.setup.load();
+        let timing = Timing::of(&detail.row, &setup.catalog, state.clock.now());
+        let source = setup.sources.get(&detail.row.source);
+        let shown_here_only = source.map(|s| s.info().capabilities.shown_here_only()).unwrap_or_default();
+        Json(TimedAssignment { detail, timing, shown_here_only })
     });
     timed.ok_or_else(|| Refused::new(Code::NoSuchAssignment, "there is no such assignment"))
 }

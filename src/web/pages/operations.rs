@@ -69,6 +69,7 @@ fn add_words(errand: &mut Value) {
     let (kind, state, edge) = (text("kind"), text("state"), text("edge"));
     let words = match kind.as_str() {
         "create" => "File the ticket",
+        "comment" if edge.starts_with("source/") => "Tell the platform how far it is",
         "comment" => "Comment on the ticket",
         "amend" => "Change the ticket",
         "close" => "Close the ticket",

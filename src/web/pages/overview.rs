@@ -28,8 +28,12 @@ pub(super) struct Edge {
     /// Calls that failed and are tried again.
     failing: i64,
     failing_since: Option<Timestamp>,
-    /// Calls past their time.
+    /// Calls past their time; of a platform that asks, outcomes it has not asked for yet.
     waiting: i64,
+    /// It asks for its outcomes: nothing is sent to it.
+    asks: bool,
+    /// What it is not told, in words.
+    kept_here: Option<String>,
     /// Where a platform posts its orders.
     hook: Option<String>,
     /// When a platform is asked for its orders.
@@ -52,6 +56,8 @@ pub(super) fn edges(state: &WebState, overview: &Overview) -> (Vec<Edge>, Vec<Ed
             failing: failing.as_ref().map_or(0, |c| c.count),
             failing_since: failing.and_then(|c| c.oldest),
             waiting: find(&overview.waiting_by_edge).map_or(0, |c| c.count),
+            asks: false,
+            kept_here: None,
             hook: None,
             schedule: None,
         }
@@ -62,6 +68,8 @@ pub(super) fn edges(state: &WebState, overview: &Overview) -> (Vec<Edge>, Vec<Ed
         let mut edge = of("source", name, info.kind.to_owned(), "");
         edge.hook = (info.kind == "webhook").then(|| format!("/hooks/{name}"));
         edge.schedule.clone_from(&info.schedule);
+        edge.asks = info.capabilities.asks;
+        edge.kept_here = info.capabilities.kept_here();
         edge
     });
     (desks.collect(), platforms.collect())

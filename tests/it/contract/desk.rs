@@ -9,7 +9,7 @@ use lastmile::desk::{Desk, StatusAnswer};
 use lastmile::http::signature::Refusal;
 use lastmile::http::{CallError, Inbound};
 use lastmile::model::finding::Grade;
-use lastmile::model::ticket::{Category, Change, TicketRef, TicketStatus};
+use lastmile::model::ticket::{Amended, Category, Change, TicketRef, TicketStatus};
 use lastmile::model::{Outcome, Timestamp};
 use lastmile::sandbox::admins::close;
 use lastmile::sandbox::desk_state::NewTicket;
@@ -252,8 +252,11 @@ async fn a_withdrawn_ticket_is_closed_once(b: Bench) {
     assert!(b.desk.has_mark(&ticket, "lmc-end").await.unwrap());
     let status = status_of(&*b.desk, &ticket).await;
     assert_eq!((status.category, status.outcome), (Category::Closed, Some(Outcome::Cancelled)));
-    b.desk.amend(&ticket, &change).await.unwrap();
+    let again = b.desk.amend(&ticket, &change).await.unwrap();
     assert_eq!(b.state().get(&ticket.id).unwrap().history.len(), 1, "closed is not closed again");
+    // Where nobody says who closed it, the desk at least says that it was closed before.
+    let says_who = b.desk.read(&ticket).await.unwrap().closed_by_us.is_some();
+    assert!(says_who || again == Amended::WasClosed);
 }
 
 /// What cannot be said on a closed ticket is no reason to say that it could not be closed.
