@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde_json::{Value, json};
 use sqlx::{SqliteConnection, SqlitePool};
 
-use super::super::{LeaseRequest, Leased, LedgerError, LedgerResult, Load, Step};
+use super::super::{LeaseRequest, Leased, LedgerError, LedgerResult, Load, Step, compare};
 use super::journal::{self, Head, Heads, Move, write_moves};
 use super::settle::park;
 use super::{document, rows};
@@ -303,6 +303,37 @@ async fn set_aside(tx: &mut SqliteConnection, claim: &Claim, words: &str, now: T
         Move::ours(assignment, Some(State::Due), "parked", now).cause(format!("{E_LEDGER}: its {} cannot be read", claim.kind));
     journal::apply(tx, &[step.if_it_may()], now).await?;
     park(tx, &[json!({"id": assignment, "at": now, "code": E_LEDGER, "reason": words})]).await
+}
+
+/// A page of accepted reports, the newest of each order, as they were told.
+pub(in crate::ledger) async fn reports_to_compare(
+    pool: &SqlitePool,
+    source: &str,
+    after: Id,
+    limit: usize,
+) -> LedgerResult<Vec<compare::Told>> {
+    let claims: Vec<Claim> = sqlx::query_as(
+        "SELECT e.id, e.kind, e.ticket_id, e.assignment_id, e.mark, e.body, e.lease_no, e.failures, e.misses, e.quiet_until, e.made_at,
+                e.rank FROM errand AS e
+         WHERE e.id > $2 AND e.edge = $1 AND e.kind = 'report' AND e.state = 'done' AND e.assignment_id IS NOT NULL
+            AND NOT EXISTS (SELECT 1 FROM errand AS n WHERE n.assignment_id = e.assignment_id AND n.kind = 'report' AND n.id > e.id)
+            AND EXISTS (SELECT 1 FROM assignment AS a WHERE a.id = e.assignment_id AND a.state = 'reported')
+         ORDER BY e.id LIMIT $3",
+    )
+    .bind(format!("source/{source}"))
+    .bind(after.0)
+    .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+    .fetch_all(pool)
+    .await?;
+    let mut told = Vec::with_capacity(claims.len());
+    let mut connection = pool.acquire().await?;
+    for claim in claims {
+        let Some(assignment) = claim.assignment else { continue };
+        if let Some(completion) = completion(&mut connection, assignment, &claim).await? {
+            told.push(compare::Told { errand: Id(claim.id), assignment: Id(assignment), completion });
+        }
+    }
+    Ok(told)
 }
 
 #[derive(sqlx::FromRow)]
