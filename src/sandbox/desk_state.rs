@@ -170,7 +170,6 @@ struct Inner {
     groups: Option<BTreeSet<String>>,
     group_names: HashMap<String, String>,
     file: Option<std::fs::File>,
-    broken_file: bool,
 }
 
 /// The tickets of one fake desk, shared between its server, tests and simulated admins.
@@ -293,6 +292,14 @@ impl DeskState {
         Some(inner.change(n, now, change))
     }
 
+    /// A deleted ticket is there again, as after a restore or when rights come back; it does not look changed.
+    pub fn undelete(&self, id: &str) {
+        let mut inner = self.lock();
+        let Some(n) = inner.by_name.get(id).copied() else { return };
+        inner.tickets[n].deleted = false;
+        inner.keep(n);
+    }
+
     /// Tickets with this mark that a search already finds.
     #[must_use]
     pub fn search_mark(&self, mark: &str) -> Vec<Ticket> {
@@ -368,12 +375,6 @@ impl DeskState {
         let inner = self.lock();
         inner.tickets.get(n).is_some_and(|t| !t.deleted && matches!(t.stage, Stage::New | Stage::Working | Stage::Waiting))
     }
-
-    /// Whether the state file could not be written; what was not written is lost with the process.
-    #[must_use]
-    pub fn file_broke(&self) -> bool {
-        self.lock().broken_file
-    }
 }
 
 impl Inner {
@@ -428,7 +429,6 @@ impl Inner {
             file.write_all(&line)
         });
         if let Err(e) = written {
-            self.broken_file = true;
             tracing::error!(error = %e, "the sandbox's state file cannot be written");
         }
     }

@@ -1,5 +1,7 @@
 //! Journeys through the whole bridge against the stateful fakes: order → ticket → closing → completion.
 
+mod compare;
+mod patience;
 mod trials;
 
 use std::net::SocketAddr;

@@ -1,5 +1,6 @@
 //! The ledger's contract: intake, planning, errands, sync and operators, each as whole transactions.
 
+mod erasure;
 mod promise;
 
 use lastmile::ledger::{

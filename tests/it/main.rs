@@ -16,6 +16,7 @@ mod journey;
 mod journey_one_identity;
 mod journey_platforms;
 mod ledger;
+mod licences;
 mod migrations;
 mod plan;
 mod platform_bed;

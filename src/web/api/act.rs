@@ -197,7 +197,11 @@ pub(in crate::web) async fn dismiss(
 /// platform, so that none of them feels it. `GET` tells when it is complete.
 #[utoipa::path(post, path = "/api/v1/reconcile", tag = "act", request_body = Nothing,
     responses((status = 200, description = "Begun", body = Carried)))]
-pub(in crate::web) async fn reconcile(State(state): State<WebState>, reader: Reader, Sent(Nothing {}): Sent<Nothing>) -> Answer {
+pub(in crate::web) async fn begin_reconcile(
+    State(state): State<WebState>,
+    reader: Reader,
+    Sent(Nothing {}): Sent<Nothing>,
+) -> Answer {
     compare(&state, &reader).await?;
     Ok(Json(Carried { result: "done", assignment: None }))
 }

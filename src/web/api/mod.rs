@@ -26,7 +26,8 @@ pub(super) fn routes() -> Router<WebState> {
         .route(&read::__path_quarantine::path(), get(read::quarantine))
         .route(&read::__path_kpi::path(), get(read::kpi))
         .route(&read::__path_kpi_assignments::path(), get(read::kpi_assignments))
-        .route(&read::__path_reconcile::path(), get(read::reconcile).post(act::reconcile))
+        .route(&read::__path_reconcile::path(), get(read::reconcile))
+        .route(&act::__path_begin_reconcile::path(), post(act::begin_reconcile))
         .route(&act::__path_repair::path(), post(act::repair))
         .route(&act::__path_dismiss::path(), post(act::dismiss))
         .route(&act::__path_unpark::path(), post(act::unpark))
@@ -57,7 +58,7 @@ pub(super) fn routes() -> Router<WebState> {
         read::kpi,
         read::kpi_assignments,
         read::reconcile,
-        act::reconcile,
+        act::begin_reconcile,
         act::repair,
         act::dismiss,
         act::unpark,

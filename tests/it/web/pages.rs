@@ -53,6 +53,7 @@ async fn a_fresh_install_says_what_to_do_next() {
 async fn trouble_is_said_first_and_actions_say_what_they_do() {
     let bed = Bed::new("", true).await;
     let filled = bed.filled().await;
+    bed.found(&["1"]).await;
     bed.clock.advance_ms(3 * 3_600_000);
     assert_snapshot!("overview", page(&bed, "/").await);
     assert_snapshot!("operations", page(&bed, "/operations").await);
