@@ -110,7 +110,9 @@ fn told(report: &Value) -> (String, usize) {
     let mut out = String::new();
     let list = |name: &str| report[name].as_array().cloned().unwrap_or_default();
     let word = |row: &Value, name: &str| row[name].as_str().unwrap_or_default().to_owned();
+    let mut never = false;
     for edge in list("edges") {
+        never |= edge["at"].is_null();
         let last = match edge["at"].as_i64() {
             Some(at) => {
                 format!("compared {}, {} looked at, {} disagreed", Timestamp(at).human(), edge["looked"], edge["found"])
@@ -139,6 +141,7 @@ fn told(report: &Value) -> (String, usize) {
         let _ = writeln!(out, "    {repair}");
     }
     let _ = match findings.len() {
+        0 if never => writeln!(out, "\nNothing is known to disagree."),
         0 => writeln!(out, "\nPlatform, ledger and desks agree."),
         n => writeln!(out, "\n{n} to look at; what is as it shall be goes with `lastmile reconcile --dismiss ID`."),
     };

@@ -154,6 +154,7 @@ pub async fn source_step(ledger: &dyn Ledger, source: &dyn Source, clock: &dyn C
     for told in &told {
         run.looked += 1;
         match source.confirm(&told.completion).await.map_err(CallError::of_a_read) {
+            Err(CallError::Reject { code: "E-DECIDED", .. }) => sights.push(Sight::Untold(told.assignment)),
             Ok(false) if told_long_ago(told.errand, clock.now()) => sights.push(Sight::Untold(told.assignment)),
             // One that cannot be asked about says nothing, and is in nobody's way.
             Ok(_) | Err(CallError::Reject { .. }) => {}

@@ -56,7 +56,7 @@ impl FindingKind {
             Self::Double => "a second ticket for an order that has one",
             Self::Lost => "open here, no longer on the desk",
             Self::ClosedThere => "closed on the desk, open here",
-            Self::Untold => "reported here, still open at the platform",
+            Self::Untold => "reported here, and not what the platform holds",
         }
     }
 }

@@ -69,12 +69,8 @@ fn every_dependency_has_an_allowed_licence_and_none_is_banned() {
     let deny: toml::Table = std::fs::read_to_string(root.join("deny.toml")).unwrap().parse().unwrap();
     let words = |value: &toml::Value| value.as_str().unwrap().to_owned();
     let allowed: BTreeSet<String> = deny["licenses"]["allow"].as_array().unwrap().iter().map(words).collect();
-    let banned: BTreeMap<String, String> = deny["bans"]["deny"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|ban| (words(&ban["crate"]), words(&ban["reason"])))
-        .collect();
+    let banned: BTreeMap<String, String> =
+        deny["bans"]["deny"].as_array().unwrap().iter().map(|ban| (words(&ban["crate"]), words(&ban["reason"]))).collect();
     let targets = deny["graph"]["targets"].as_array().unwrap();
     let mut command = Command::new(env!("CARGO"));
     command.args(["metadata", "--format-version=1", "--offline", "--locked"]).current_dir(root);
@@ -84,7 +80,8 @@ fn every_dependency_has_an_allowed_licence_and_none_is_banned() {
     let out = command.output().unwrap();
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     let metadata: Value = serde_json::from_slice(&out.stdout).unwrap();
-    let used: BTreeSet<&str> = metadata["resolve"]["nodes"].as_array().unwrap().iter().map(|n| n["id"].as_str().unwrap()).collect();
+    let used: BTreeSet<&str> =
+        metadata["resolve"]["nodes"].as_array().unwrap().iter().map(|n| n["id"].as_str().unwrap()).collect();
     let mut wrong = Vec::new();
     let mut looked = 0;
     for package in metadata["packages"].as_array().unwrap().iter().filter(|p| used.contains(p["id"].as_str().unwrap())) {

@@ -104,7 +104,8 @@ pub(in crate::ledger) async fn risky_tickets(
     Ok(held_of(found))
 }
 
-/// A page of those that should be on the desk, in the order of their ids, for the comparison.
+/// A page of those that should be on the desk, in the order of their ids, for the comparison. The desk is no column of an
+/// index here: that would give all of them to be sorted for every page.
 pub(in crate::ledger) async fn tickets_to_compare(
     pool: &SqlitePool,
     desk: &str,
@@ -112,7 +113,7 @@ pub(in crate::ledger) async fn tickets_to_compare(
     limit: usize,
 ) -> LedgerResult<Vec<Held>> {
     let found: Vec<HeldRow> = sqlx::query_as(select_held!(
-        "WHERE id > $2 AND desk = $1 AND state IN ('open', 'gone') AND ref_id IS NOT NULL AND shape <> 'double' ORDER BY id LIMIT $3"
+        "WHERE id > $2 AND desk || '' = $1 AND state IN ('open', 'gone') AND ref_id IS NOT NULL AND shape <> 'double' ORDER BY id LIMIT $3"
     ))
     .bind(desk)
     .bind(after.0)
