@@ -4,15 +4,14 @@ pub(in crate::ledger) mod repair;
 
 use std::collections::HashMap;
 
-use serde_json::{Value, json};
-use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection, SqlitePool};
-
 use super::{Shared, document, rows};
 use crate::ledger::compare::{FindingKind, FindingRow, Sight, repair_of};
+use crate::ledger::engine::{Conn, Pool, QueryBuilder, Row, query, query_as, query_scalar};
 use crate::ledger::views::Scope;
 use crate::ledger::{Held, LedgerError, LedgerResult};
 use crate::model::ticket::TicketStatus;
 use crate::model::{Id, Timestamp};
+use serde_json::{Value, json};
 
 /// A ticket row whose key is on a ticket that we do not hold: the reference on the desk, our row, its state and
 /// reference, its order.
@@ -20,7 +19,7 @@ type Owner = (String, Option<i64>, Option<String>, Option<String>, Option<i64>);
 
 /// Keeps what disagrees.
 pub(in crate::ledger) async fn compare(
-    tx: &mut SqliteConnection,
+    tx: &mut Conn,
     shared: &Shared,
     edge: &str,
     sights: &[Sight],
@@ -50,11 +49,11 @@ pub(in crate::ledger) async fn compare(
 }
 
 /// Who owns the keys on tickets that we do not hold, by the desk's id of the ticket.
-async fn owners(tx: &mut SqliteConnection, desk: &str, listed: &[Value]) -> LedgerResult<HashMap<String, Owner>> {
+async fn owners(tx: &mut Conn, desk: &str, listed: &[Value]) -> LedgerResult<HashMap<String, Owner>> {
     if listed.is_empty() {
         return Ok(HashMap::new());
     }
-    let (found,): (String,) = sqlx::query_as(
+    let (found,): (String,) = query_as(
         "SELECT json_group_array(json_array(j.value->>0, o.id, o.state, o.ref_id,
                 (SELECT MIN(ti.assignment_id) FROM ticket_item AS ti WHERE ti.ticket_id = o.id)))
          FROM json_each($2) AS j LEFT JOIN ticket AS o ON o.key = j.value->>1 AND o.shape <> 'double' AND o.desk = $1
@@ -86,8 +85,8 @@ fn of_held(kind: FindingKind, held: &Held) -> Value {
 }
 
 /// What is found again is the same finding; what was over or repaired is news again.
-async fn keep(tx: &mut SqliteConnection, shared: &Shared, edge: &str, finding: &Value, now: Timestamp) -> LedgerResult<()> {
-    sqlx::query(
+async fn keep(tx: &mut Conn, shared: &Shared, edge: &str, finding: &Value, now: Timestamp) -> LedgerResult<()> {
+    query(
         "INSERT INTO finding (id, edge, kind, subject, number, key, ticket_id, assignment_id, untouched, state, found_at, seen_at)
          SELECT $1, $2, f.value->>'kind', COALESCE(f.value->>'subject', a.natural_key), COALESCE(f.value->>'number', a.external_id),
                 f.value->>'key', CAST(f.value->>'ticket' AS BIGINT), a.id, COALESCE(CAST(f.value->>'untouched' AS BIGINT), 0), 'open', $4, $4
@@ -111,13 +110,8 @@ async fn keep(tx: &mut SqliteConnection, shared: &Shared, edge: &str, finding: &
 }
 
 /// What a complete comparison did not find any more is over.
-pub(in crate::ledger) async fn compared(
-    tx: &mut SqliteConnection,
-    edge: &str,
-    began: Timestamp,
-    now: Timestamp,
-) -> LedgerResult<()> {
-    sqlx::query("UPDATE finding SET state = 'over', settled_at = $3 WHERE edge = $1 AND state = 'open' AND seen_at < $2")
+pub(in crate::ledger) async fn compared(tx: &mut Conn, edge: &str, began: Timestamp, now: Timestamp) -> LedgerResult<()> {
+    query("UPDATE finding SET state = 'over', settled_at = $3 WHERE edge = $1 AND state = 'open' AND seen_at < $2")
         .bind(edge)
         .bind(began.0)
         .bind(now.0)
@@ -128,8 +122,8 @@ pub(in crate::ledger) async fn compared(
 
 /// Orders that were reported, and that the platform's list of pending ones has shown since. Of several orders with one
 /// external id the list says nothing while one of them is not finished.
-pub(in crate::ledger) async fn listed_still(pool: &SqlitePool, source: &str, before: Timestamp) -> LedgerResult<Vec<Id>> {
-    let found: Vec<i64> = sqlx::query_scalar(
+pub(in crate::ledger) async fn listed_still(pool: &Pool, source: &str, before: Timestamp) -> LedgerResult<Vec<Id>> {
+    let found: Vec<i64> = query_scalar(
         "SELECT a.id FROM listed AS l CROSS JOIN assignment AS a
             ON a.natural_key > l.source || '/' || l.external_id || '/' AND a.natural_key < l.source || '/' || l.external_id || '0'
          WHERE l.source = $1 AND l.gone_at IS NULL AND a.external_id = l.external_id AND a.state = 'reported'
@@ -151,21 +145,21 @@ const COLUMNS: &str =
     f.seen_at, a.application_name FROM finding AS f LEFT JOIN assignment AS a ON a.id = f.assignment_id WHERE f.state = 'open'";
 
 /// What disagrees now. What belongs to no application is not for scoped readers.
-pub(in crate::ledger) async fn findings(pool: &SqlitePool, scope: &Scope, limit: usize) -> LedgerResult<Vec<FindingRow>> {
-    let mut query = QueryBuilder::<Sqlite>::new(COLUMNS);
+pub(in crate::ledger) async fn findings(pool: &Pool, scope: &Scope, limit: usize) -> LedgerResult<Vec<FindingRow>> {
+    let mut query = QueryBuilder::new(COLUMNS);
     super::views::push_scope(&mut query, "a.application_id", scope);
     query.push(" ORDER BY f.id LIMIT ").push_bind(i64::try_from(limit).unwrap_or(i64::MAX));
     query.build().fetch_all(pool).await?.iter().map(row_of).collect()
 }
 
 /// One that waits.
-pub(in crate::ledger) async fn finding(pool: &SqlitePool, id: Id) -> LedgerResult<Option<FindingRow>> {
-    let mut query = QueryBuilder::<Sqlite>::new(COLUMNS);
+pub(in crate::ledger) async fn finding(pool: &Pool, id: Id) -> LedgerResult<Option<FindingRow>> {
+    let mut query = QueryBuilder::new(COLUMNS);
     query.push(" AND f.id = ").push_bind(id.0);
     query.build().fetch_optional(pool).await?.as_ref().map(row_of).transpose()
 }
 
-fn row_of(row: &sqlx::sqlite::SqliteRow) -> LedgerResult<FindingRow> {
+fn row_of(row: &Row) -> LedgerResult<FindingRow> {
     let kind: String = row.try_get("kind")?;
     let kind = FindingKind::parse(&kind).ok_or_else(|| LedgerError::Corrupt(format!("finding `{kind}`")))?;
     let ticket: Option<i64> = row.try_get("ticket_id")?;

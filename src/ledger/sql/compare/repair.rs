@@ -1,8 +1,7 @@
 //! Mending what disagrees: each an operator's act, journalled where an order is known.
 
-use sqlx::SqliteConnection;
-
 use crate::ledger::compare::FindingKind;
+use crate::ledger::engine::{Conn, query, query_as};
 use crate::ledger::sql::journal::{self, Move};
 use crate::ledger::sql::{Shared, act};
 use crate::ledger::{Acted, LedgerError, LedgerResult, Stray};
@@ -32,8 +31,8 @@ impl Finding {
     }
 }
 
-async fn waiting(tx: &mut SqliteConnection, id: Id) -> LedgerResult<Result<Finding, Acted>> {
-    let found: Option<Finding> = sqlx::query_as(
+async fn waiting(tx: &mut Conn, id: Id) -> LedgerResult<Result<Finding, Acted>> {
+    let found: Option<Finding> = query_as(
         "SELECT edge, kind, subject, number, key, ticket_id, assignment_id, untouched, state FROM finding WHERE id = $1",
     )
     .bind(id.0)
@@ -46,8 +45,8 @@ async fn waiting(tx: &mut SqliteConnection, id: Id) -> LedgerResult<Result<Findi
     })
 }
 
-async fn settle(tx: &mut SqliteConnection, id: Id, state: &str, actor: &str, now: Timestamp) -> LedgerResult<()> {
-    sqlx::query("UPDATE finding SET state = $2, settled_at = $3, settled_by = $4 WHERE id = $1")
+async fn settle(tx: &mut Conn, id: Id, state: &str, actor: &str, now: Timestamp) -> LedgerResult<()> {
+    query("UPDATE finding SET state = $2, settled_at = $3, settled_by = $4 WHERE id = $1")
         .bind(id.0)
         .bind(state)
         .bind(now.0)
@@ -58,7 +57,7 @@ async fn settle(tx: &mut SqliteConnection, id: Id, state: &str, actor: &str, now
 }
 
 /// It is as it shall be, or is mended elsewhere: not shown again.
-pub(in crate::ledger) async fn dismiss(tx: &mut SqliteConnection, id: Id, actor: &str, now: Timestamp) -> LedgerResult<Acted> {
+pub(in crate::ledger) async fn dismiss(tx: &mut Conn, id: Id, actor: &str, now: Timestamp) -> LedgerResult<Acted> {
     let found = match waiting(tx, id).await? {
         Ok(found) => found,
         Err(answer) => return Ok(answer),
@@ -71,7 +70,7 @@ pub(in crate::ledger) async fn dismiss(tx: &mut SqliteConnection, id: Id, actor:
 
 /// The one repair of its kind.
 pub(in crate::ledger) async fn repair(
-    tx: &mut SqliteConnection,
+    tx: &mut Conn,
     shared: &Shared,
     id: Id,
     actor: &str,
@@ -96,7 +95,7 @@ pub(in crate::ledger) async fn repair(
 }
 
 async fn note(
-    tx: &mut SqliteConnection,
+    tx: &mut Conn,
     found: &Finding,
     to: Option<State>,
     event: &'static str,
@@ -113,12 +112,12 @@ fn not_now(words: &str) -> LedgerResult<Acted> {
 }
 
 /// State and reference of a ticket.
-async fn ticket(tx: &mut SqliteConnection, id: i64) -> LedgerResult<Option<(String, Option<String>)>> {
-    Ok(sqlx::query_as("SELECT state, ref_id FROM ticket WHERE id = $1").bind(id).fetch_optional(tx).await?)
+async fn ticket(tx: &mut Conn, id: i64) -> LedgerResult<Option<(String, Option<String>)>> {
+    Ok(query_as("SELECT state, ref_id FROM ticket WHERE id = $1").bind(id).fetch_optional(tx).await?)
 }
 
-async fn is_held(tx: &mut SqliteConnection, found: &Finding) -> LedgerResult<bool> {
-    let held: Option<(i64,)> = sqlx::query_as("SELECT id FROM ticket WHERE desk = $1 AND ref_id = $2")
+async fn is_held(tx: &mut Conn, found: &Finding) -> LedgerResult<bool> {
+    let held: Option<(i64,)> = query_as("SELECT id FROM ticket WHERE desk = $1 AND ref_id = $2")
         .bind(found.desk())
         .bind(&found.subject)
         .fetch_optional(tx)
@@ -127,8 +126,8 @@ async fn is_held(tx: &mut SqliteConnection, found: &Finding) -> LedgerResult<boo
 }
 
 /// The mark that a ticket which is gone had set.
-async fn lift_gone(tx: &mut SqliteConnection, ticket: i64) -> LedgerResult<()> {
-    sqlx::query(
+async fn lift_gone(tx: &mut Conn, ticket: i64) -> LedgerResult<()> {
+    query(
         "UPDATE assignment SET parked_at = NULL, parked_code = NULL, parked_reason = NULL
          WHERE ticket_id = $1 AND parked_code = 'E-GONE'",
     )
@@ -138,7 +137,7 @@ async fn lift_gone(tx: &mut SqliteConnection, ticket: i64) -> LedgerResult<()> {
     Ok(())
 }
 
-async fn adopt(tx: &mut SqliteConnection, shared: &Shared, found: &Finding, actor: &str, now: Timestamp) -> LedgerResult<Acted> {
+async fn adopt(tx: &mut Conn, shared: &Shared, found: &Finding, actor: &str, now: Timestamp) -> LedgerResult<Acted> {
     let (Some(row), Some(key)) = (found.ticket_id, &found.key) else {
         return not_now("no order of ours has its key, so that none can take it: look at it on the desk, then dismiss it");
     };
@@ -147,7 +146,7 @@ async fn adopt(tx: &mut SqliteConnection, shared: &Shared, found: &Finding, acto
     }
     match ticket(tx, row).await? {
         Some((state, _)) if state == "gone" => {
-            sqlx::query(
+            query(
                 "UPDATE ticket SET ref_id = $2, ref_number = $3, url = NULL, state = 'open', category = NULL, desk_updated_at = NULL,
                     checked_at = 0 WHERE id = $1",
             )
@@ -170,7 +169,7 @@ async fn adopt(tx: &mut SqliteConnection, shared: &Shared, found: &Finding, acto
     Ok(Acted::Done)
 }
 
-async fn close(tx: &mut SqliteConnection, shared: &Shared, found: &Finding, actor: &str, now: Timestamp) -> LedgerResult<Acted> {
+async fn close(tx: &mut Conn, shared: &Shared, found: &Finding, actor: &str, now: Timestamp) -> LedgerResult<Acted> {
     let (Some(real), Some(assignment), Some(key)) = (found.ticket_id, found.assignment_id, &found.key) else {
         return not_now("its order is not known any more");
     };
@@ -199,7 +198,7 @@ async fn close(tx: &mut SqliteConnection, shared: &Shared, found: &Finding, acto
         untouched_ours: true,
     };
     act::close_double(tx, shared, &stray, &Key(key.clone()), real, assignment, now).await?;
-    sqlx::query(
+    query(
         "INSERT INTO stray (desk, ref_id, ref_number, key, ticket_id, kind, found_at, ours, action)
          VALUES ($1, $2, $3, $4, $5, 'double', $6, 1, 'closing it: an operator said so')
          ON CONFLICT (desk, ref_id) DO UPDATE SET action = excluded.action",
@@ -216,7 +215,7 @@ async fn close(tx: &mut SqliteConnection, shared: &Shared, found: &Finding, acto
 }
 
 /// The create goes to its witnesses: only what they do not find is filed again, under the same key.
-async fn file_again(tx: &mut SqliteConnection, found: &Finding, actor: &str, now: Timestamp) -> LedgerResult<Acted> {
+async fn file_again(tx: &mut Conn, found: &Finding, actor: &str, now: Timestamp) -> LedgerResult<Acted> {
     let (Some(row), Some(assignment)) = (found.ticket_id, found.assignment_id) else {
         return not_now("its order is not known any more");
     };
@@ -224,7 +223,7 @@ async fn file_again(tx: &mut SqliteConnection, found: &Finding, actor: &str, now
         Some((state, Some(held))) if matches!(state.as_str(), "open" | "gone") && held == found.subject => {}
         _ => return not_now("its order has another ticket meanwhile, or is closed"),
     }
-    let (state, withdrawn, waits): (String, bool, bool) = sqlx::query_as(
+    let (state, withdrawn, waits): (String, bool, bool) = query_as(
         "SELECT state, withdrawn_at IS NOT NULL, EXISTS (SELECT 1 FROM errand AS e WHERE e.ticket_id = $2 AND e.kind <> 'create'
             AND e.state IN ('ready', 'sending', 'unclear', 'parked')) FROM assignment WHERE id = $1",
     )
@@ -239,14 +238,14 @@ async fn file_again(tx: &mut SqliteConnection, found: &Finding, actor: &str, now
     if waits {
         return not_now("calls for the lost ticket still wait: let them go first (parked calls)");
     }
-    sqlx::query(
+    query(
         "UPDATE ticket SET state = 'unclear', ref_id = NULL, ref_number = NULL, url = NULL, category = NULL, desk_updated_at = NULL,
             assigned = 0, risky = 1, checked_at = 0 WHERE id = $1",
     )
     .bind(row)
     .execute(&mut *tx)
     .await?;
-    sqlx::query(
+    query(
         "UPDATE errand SET state = 'unclear', due_at = $2, quiet_until = $2, misses = 0, failures = 0, done_at = NULL
          WHERE kind = 'create' AND ticket_id = $1",
     )
@@ -260,8 +259,8 @@ async fn file_again(tx: &mut SqliteConnection, found: &Finding, actor: &str, now
     Ok(Acted::Done)
 }
 
-async fn read_now(tx: &mut SqliteConnection, found: &Finding, actor: &str, now: Timestamp) -> LedgerResult<Acted> {
-    let done = sqlx::query("UPDATE ticket SET checked_at = 0 WHERE id = $1 AND state IN ('open', 'gone')")
+async fn read_now(tx: &mut Conn, found: &Finding, actor: &str, now: Timestamp) -> LedgerResult<Acted> {
+    let done = query("UPDATE ticket SET checked_at = 0 WHERE id = $1 AND state IN ('open', 'gone')")
         .bind(found.ticket_id)
         .execute(&mut *tx)
         .await?;
@@ -272,8 +271,8 @@ async fn read_now(tx: &mut SqliteConnection, found: &Finding, actor: &str, now: 
     Ok(Acted::Done)
 }
 
-async fn tell_again(tx: &mut SqliteConnection, found: &Finding, actor: &str, now: Timestamp) -> LedgerResult<Acted> {
-    let done = sqlx::query(
+async fn tell_again(tx: &mut Conn, found: &Finding, actor: &str, now: Timestamp) -> LedgerResult<Acted> {
+    let done = query(
         "UPDATE errand SET state = 'ready', due_at = $2, rank = $2, failures = 0, misses = 0, quiet_until = NULL, done_at = NULL
          WHERE state = 'done' AND id = (SELECT MAX(id) FROM errand WHERE kind = 'report' AND assignment_id = $1)
             AND EXISTS (SELECT 1 FROM assignment AS a WHERE a.id = $1 AND a.state = 'reported')",

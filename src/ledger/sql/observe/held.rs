@@ -1,7 +1,6 @@
 //! The tickets we hold: which of them to look at.
 
-use sqlx::SqlitePool;
-
+use crate::ledger::engine::{Pool, query_as};
 use crate::ledger::sql::rows;
 use crate::ledger::{Held, LedgerResult};
 use crate::model::ticket::TicketRef;
@@ -40,13 +39,13 @@ fn held_of(rows: Vec<HeldRow>) -> Vec<Held> {
 /// Longest unchecked first. Some of those the desk no longer showed are among them: a right that our account lost and
 /// got back shows them again, and what happened meanwhile may lie before the mark.
 pub(in crate::ledger) async fn tickets_to_check(
-    pool: &SqlitePool,
+    pool: &Pool,
     desk: &str,
     before: Timestamp,
     limit: usize,
 ) -> LedgerResult<Vec<Held>> {
     // Few, and found through their orders, which wait for a person.
-    let mut found: Vec<HeldRow> = sqlx::query_as(select_held!(
+    let mut found: Vec<HeldRow> = query_as(select_held!(
         "WHERE id IN (SELECT ticket_id FROM assignment WHERE parked_at IS NOT NULL AND parked_code = 'E-GONE')
             AND desk = $1 AND state = 'gone' AND checked_at < $2 AND ref_id IS NOT NULL ORDER BY checked_at LIMIT $3"
     ))
@@ -55,7 +54,7 @@ pub(in crate::ledger) async fn tickets_to_check(
     .bind(i64::try_from(limit / 4).unwrap_or(i64::MAX))
     .fetch_all(pool)
     .await?;
-    let open: Vec<HeldRow> = sqlx::query_as(select_held!(
+    let open: Vec<HeldRow> = query_as(select_held!(
         "WHERE desk = $1 AND state = 'open' AND checked_at < $2 AND (checked_at <> 1 OR $2 <= 2) AND ref_id IS NOT NULL
          ORDER BY checked_at LIMIT $3"
     ))
@@ -69,31 +68,32 @@ pub(in crate::ledger) async fn tickets_to_check(
 }
 
 /// How many tickets of a desk are open.
-pub(in crate::ledger) async fn open_tickets(pool: &SqlitePool, desk: &str) -> LedgerResult<i64> {
+pub(in crate::ledger) async fn open_tickets(pool: &Pool, desk: &str) -> LedgerResult<i64> {
     let (open,): (i64,) =
-        sqlx::query_as("SELECT COUNT(*) FROM ticket WHERE desk = $1 AND state = 'open'").bind(desk).fetch_one(pool).await?;
+        query_as("SELECT COUNT(*) FROM ticket WHERE desk = $1 AND state = 'open'").bind(desk).fetch_one(pool).await?;
     Ok(open)
 }
 
 /// Those of the references that are ours.
-pub(in crate::ledger) async fn held(pool: &SqlitePool, desk: &str, ref_ids: &[String]) -> LedgerResult<Vec<Held>> {
-    let found: Vec<HeldRow> =
-        sqlx::query_as(select_held!("WHERE desk = $1 AND ref_id IN (SELECT value FROM json_each($2)) AND shape <> 'double'"))
-            .bind(desk)
-            .bind(rows(ref_ids)?)
-            .fetch_all(pool)
-            .await?;
+pub(in crate::ledger) async fn held(pool: &Pool, desk: &str, ref_ids: &[String]) -> LedgerResult<Vec<Held>> {
+    let found: Vec<HeldRow> = query_as(select_held!(
+        "WHERE desk = $1 AND ref_id IN (SELECT CAST(value AS TEXT) FROM json_each($2)) AND shape <> 'double'"
+    ))
+    .bind(desk)
+    .bind(rows(ref_ids)?)
+    .fetch_all(pool)
+    .await?;
     Ok(held_of(found))
 }
 
 /// Tickets whose create was ever unclear or repeated.
 pub(in crate::ledger) async fn risky_tickets(
-    pool: &SqlitePool,
+    pool: &Pool,
     desk: &str,
     before: Timestamp,
     limit: usize,
 ) -> LedgerResult<Vec<Held>> {
-    let found: Vec<HeldRow> = sqlx::query_as(select_held!(
+    let found: Vec<HeldRow> = query_as(select_held!(
         "WHERE desk = $1 AND risky = 1 AND filed_at < $2 AND ref_id IS NOT NULL ORDER BY filed_at LIMIT $3"
     ))
     .bind(desk)
@@ -106,13 +106,8 @@ pub(in crate::ledger) async fn risky_tickets(
 
 /// A page of those that should be on the desk, in the order of their ids, for the comparison. The desk is no column of an
 /// index here: that would give all of them to be sorted for every page.
-pub(in crate::ledger) async fn tickets_to_compare(
-    pool: &SqlitePool,
-    desk: &str,
-    after: Id,
-    limit: usize,
-) -> LedgerResult<Vec<Held>> {
-    let found: Vec<HeldRow> = sqlx::query_as(select_held!(
+pub(in crate::ledger) async fn tickets_to_compare(pool: &Pool, desk: &str, after: Id, limit: usize) -> LedgerResult<Vec<Held>> {
+    let found: Vec<HeldRow> = query_as(select_held!(
         "WHERE id > $2 AND desk || '' = $1 AND state IN ('open', 'gone') AND ref_id IS NOT NULL AND shape <> 'double' ORDER BY id LIMIT $3"
     ))
     .bind(desk)

@@ -1,17 +1,17 @@
-//! The comparison's side of the embedded ledger.
+//! The comparison's side of the ledger.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::SqliteLedger;
+use super::SqlLedger;
 use crate::ledger::compare::{Comparing, FindingRow, Sight, Told};
 use crate::ledger::views::Scope;
 use crate::ledger::{Held, LedgerResult, sql};
 use crate::model::{Id, Timestamp};
 
 #[async_trait]
-impl Comparing for SqliteLedger {
+impl Comparing for SqlLedger {
     async fn tickets_to_compare(&self, desk: &str, after: Id, limit: usize) -> LedgerResult<Vec<Held>> {
         sql::observe::tickets_to_compare(&self.readers, desk, after, limit).await
     }
