@@ -125,8 +125,8 @@ pub(in crate::ledger) async fn compared(tx: &mut Conn, edge: &str, began: Timest
 pub(in crate::ledger) async fn listed_still(pool: &Pool, source: &str, before: Timestamp) -> LedgerResult<Vec<Id>> {
     let found: Vec<i64> = query_scalar(
         "SELECT a.id FROM listed AS l CROSS JOIN assignment AS a
-            ON a.natural_key > l.source || '/' || l.external_id || '/' AND a.natural_key < l.source || '/' || l.external_id || '0'
-         WHERE l.source = $1 AND l.gone_at IS NULL AND a.external_id = l.external_id AND a.state = 'reported'
+         WHERE a.natural_key > l.source || '/' || l.external_id || '/' AND a.natural_key < l.source || '/' || l.external_id || '0'
+            AND l.source = $1 AND l.gone_at IS NULL AND a.external_id = l.external_id AND a.state = 'reported'
             AND a.reported_at < $2 AND l.run_at > a.reported_at
             AND NOT EXISTS (SELECT 1 FROM assignment AS n
                 WHERE n.natural_key > l.source || '/' || l.external_id || '/' AND n.natural_key < l.source || '/' || l.external_id || '0'
