@@ -67,6 +67,11 @@ pub struct DeskInfo {
     pub name: String,
     /// `jira`, `servicenow`, `rest`.
     pub kind: &'static str,
+    /// Which desk it is: the settings that say where its tickets lie and their keys stand, with their values. Another
+    /// value is another desk, which has none of the tickets we hold.
+    pub home: Vec<(&'static str, String)>,
+    /// [`Desk::changed_since`] from the beginning of time lists every ticket of our account: what nobody knows is found.
+    pub lists: bool,
     /// See [`Level`].
     pub level: Level,
     /// What becomes of an unclear create where there is no search ([`Level::D0`]).

@@ -3,7 +3,7 @@
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
-use crate::http::CallError;
+use crate::http::{CallError, gate};
 use crate::ledger::{End, LeaseRequest, Leased, Ledger, LedgerResult, Load, Settlement, Step};
 use crate::model::completion::Completion;
 use crate::model::failpoint::{Point, reach};
@@ -37,6 +37,9 @@ pub async fn step(
     if !can.report || can.asks {
         return Ok(0);
     }
+    if worker.pauses.left_ms(&edge, clock).is_some() {
+        return Ok(0);
+    }
     let lease_ms = setup.catalog.main.work.lease.ms();
     let request = LeaseRequest {
         edge: edge.clone(),
@@ -63,11 +66,21 @@ pub async fn step(
             }
             let teller = Teller { ledger, setup, source, worker, clock, edge };
             let end = match (&errand.load, errand.step) {
+                (Load::Report { .. } | Load::Progress { .. }, Step::Send) if worker.pauses.left_ms(edge, clock).is_some() => {
+                    teller.held()
+                }
                 (Load::Report { completion, .. }, Step::Send) => teller.tell(&errand, completion).await?,
-                (Load::Report { completion, .. }, Step::Witness) => teller.ask(&errand, completion).await,
+                (Load::Report { completion, .. }, Step::Witness) => {
+                    teller.ask(&errand, completion, worker.quiets.left_ms(&errand, clock)).await
+                }
                 (Load::Progress { progress, .. }, _) => teller.tell_progress(&errand, progress).await?,
                 _ => return Ok(()),
             };
+            match &end {
+                End::Unclear { quiet_until, .. } => worker.quiets.met(errand.id, *quiet_until, clock),
+                End::Miss { .. } => {}
+                _ => worker.quiets.forget(errand.id),
+            }
             reach(Point::CompleteSettles).await;
             ledger.settle(vec![Settlement { id: errand.id, lease_no: errand.lease_no, at: clock.now(), end }]).await?;
             reach(Point::CompleteSettled).await;
@@ -121,7 +134,11 @@ impl Teller<'_> {
             }
             (CallError::Retry { after, .. }, _) => {
                 let asked = after.and_then(|d| i64::try_from(d.as_millis()).ok());
-                End::Retry { at: now.plus_ms(self.wait_ms(errand, asked)), code, reason, new_group: None }
+                let wait = self.wait_ms(errand, asked);
+                if code == "E-BUSY" {
+                    self.worker.pauses.begin(self.edge, asked.unwrap_or(wait), self.clock);
+                }
+                End::Retry { at: now.plus_ms(wait), code, reason, new_group: None }
             }
         })
     }
@@ -146,19 +163,20 @@ impl Teller<'_> {
         Ok(End::Retry { at: now.plus_ms(self.wait_ms(errand, asked)), code, reason, new_group: None })
     }
 
-    /// Witness of an unclear report: what does the platform hold?
-    async fn ask(&self, errand: &Leased, completion: &Completion) -> End {
-        // A look counts for the moment it began.
-        let asked_at = self.clock.now();
+    /// The platform asked another report for patience while this one was leased.
+    fn held(&self) -> End {
+        let reason = "the platform asked another report for patience; it goes when that is over".to_owned();
+        End::Retry { at: self.clock.now(), code: gate::HELD.to_owned(), reason, new_group: None }
+    }
+
+    /// Witness of an unclear report: what does the platform hold? `quiet_left_ms` is of before the question.
+    async fn ask(&self, errand: &Leased, completion: &Completion, quiet_left_ms: i64) -> End {
         let held = self.source.confirm(completion).await;
         let now = self.clock.now();
         match held {
             Ok(true) => End::Done,
-            Ok(false) if errand.quiet_until.is_none_or(|until| asked_at >= until) => End::Clear,
-            Ok(false) => {
-                let next = now.plus_ms(self.wait_ms(errand, None));
-                End::Miss { ask_at: next.min(errand.quiet_until.unwrap_or(next)) }
-            }
+            Ok(false) if quiet_left_ms == 0 => End::Clear,
+            Ok(false) => End::Miss { ask_at: now.plus_ms(self.wait_ms(errand, None).min(quiet_left_ms)) },
             Err(CallError::Reject { code, reason }) => End::Park { code: code.to_owned(), reason },
             Err(_) => End::Miss { ask_at: now.plus_ms(self.wait_ms(errand, None)) },
         }

@@ -78,7 +78,7 @@ async fn take_rows(ledger: &dyn Ledger, desk: &dyn Desk, rows: Vec<TicketStatus>
     let mut observations = Vec::new();
     for row in rows {
         match held.get(&row.ticket.id) {
-            Some(ours) if known_closed(ours, &row) => {}
+            Some(ours) if known_closed(ours, &row, desk.info().index_lag_ms, now) => {}
             Some(ours) => observations.push(observe(desk, ours, row).await),
             None if row.key.is_some() => {
                 let key = row.key.clone().unwrap_or_else(|| crate::model::Key(String::new()));
@@ -104,22 +104,23 @@ async fn record(ledger: &dyn Ledger, observations: Vec<Observation>, now: Timest
     Ok(changed)
 }
 
-/// A closing that was read in full and has not moved since: the overlap shows it again in every cycle. The look must be
-/// well after the change, because desks count in seconds on a clock of their own.
-fn known_closed(ours: &Held, row: &TicketStatus) -> bool {
+/// A closing that was read in full: the overlap shows it again in every cycle. It is read once more well after its last
+/// change was first read, because desks count in seconds and what was added within the same one would never be seen.
+fn known_closed(ours: &Held, row: &TicketStatus, index_lag_ms: i64, now: Timestamp) -> bool {
     const WELL_AFTER_MS: i64 = 60_000;
+    let (Some(updated), Some(first)) = (row.updated_at, ours.read_at) else { return false };
+    let once_more = first.plus_ms(index_lag_ms.max(WELL_AFTER_MS));
     ours.closed
         && row.category == Category::Closed
-        && row.updated_at.is_some_and(|at| ours.desk_updated_at == Some(at) && ours.checked_at >= at.plus_ms(WELL_AFTER_MS))
+        && ours.desk_updated_at == Some(updated)
+        && (now < once_more || ours.checked_at >= once_more)
 }
 
 async fn note_stray(ledger: &dyn Ledger, desk: &dyn Desk, status: TicketStatus, now: Timestamp) -> Result<(), SyncError> {
     let untouched = status.category == Category::Open && !status.assigned;
     let ours = desk.is_own_account(status.created_by.as_deref()).await;
     let stray = Stray { desk: desk.info().name.clone(), status, untouched_ours: untouched && ours };
-    if ledger.stray(stray, now).await? {
-        metrics::counter!("lastmile_strays_total", "desk" => desk.info().name.clone()).increment(1);
-    }
+    ledger.stray(stray, now).await?;
     Ok(())
 }
 

@@ -125,6 +125,8 @@ pub enum Measured {
     Quarantined,
     /// Tickets ever found that should not be there, by kind (`double`, `orphan`).
     Strays,
+    /// Findings of the comparison that wait, by kind.
+    Findings,
     /// When the chains were last tied together.
     Checkpoint,
 }

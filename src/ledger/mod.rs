@@ -4,6 +4,7 @@
 mod actions;
 mod batch;
 mod calls;
+pub mod compare;
 mod desk_news;
 mod engine;
 mod facts;
@@ -26,6 +27,7 @@ use crate::model::{Id, Key, Timestamp};
 
 pub use actions::{Acted, Action};
 pub use calls::{End, LeaseRequest, Leased, Load, Settlement, Step};
+pub use compare::Comparing;
 pub use desk_news::{Held, Observation, Stray};
 pub use intake::{Pull, Pulled, Receipt, ReceiptContent, Recorded, Snapshot, StandingRound, Stood, Trouble};
 pub use planning::{Decision, Past, PlanAction, TicketPlan, ToPlan};
@@ -87,7 +89,7 @@ pub type LedgerResult<T> = Result<T, LedgerError>;
 
 /// The durable record, write side.
 #[async_trait]
-pub trait Ledger: Views + Replicas {
+pub trait Ledger: Views + Replicas + Comparing {
     /// Records events; each result belongs to the event at its place. Durable when it returns. Many callers share
     /// one commit.
     async fn record(&self, receipts: Vec<Receipt>) -> LedgerResult<Vec<Recorded>>;

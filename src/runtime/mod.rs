@@ -1,10 +1,11 @@
 //! Loops that call the stages, reload, and a graceful stop.
 
+mod compare;
 mod reload;
 mod replica;
 pub mod telemetry;
 mod workers;
 
 pub use reload::SwapError;
-pub(crate) use reload::{objections, orphans};
+pub(crate) use reload::{moved, objections, orphans, remember};
 pub use workers::{Runtime, Wake};

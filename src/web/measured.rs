@@ -63,6 +63,9 @@ const fn series(what: Measured) -> (&'static str, &'static str, &'static str) {
             "kind",
             "Tickets ever found that carry a key of ours and should not be there; doubles should stay 0.",
         ),
+        Measured::Findings => {
+            ("lastmile_findings", "kind", "Where platform, ledger and desk disagree, as the last comparison found it.")
+        }
         Measured::Checkpoint => {
             ("lastmile_journal_checkpoint_timestamp_seconds", "", "When the chains of the journal were last tied together.")
         }

@@ -1,5 +1,6 @@
 //! Journeys between midPoint, SailPoint and a desk, through the whole bridge.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -8,6 +9,8 @@ use axum::body::{Body, to_bytes};
 use axum::http::Request;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use lastmile::flow::reconcile::{self, Stepped};
+use lastmile::ledger::Acted;
 use lastmile::ledger::views::AssignmentRow;
 use lastmile::model::{Clock, Outcome};
 use lastmile::runtime::telemetry;
@@ -72,6 +75,49 @@ async fn a_manual_case_becomes_a_ticket_and_its_work_item_is_completed_with_comm
     let evidence = String::from_utf8(STANDARD.decode(output["evidence"].as_str().unwrap()).unwrap()).unwrap();
     assert!(evidence.contains("Ticket: IAM-1\n") && evidence.contains("Words: Added to the group.\n"), "{evidence}");
     assert_eq!(ends(&bed.rows().await), [("grant", "reported", Some("fulfilled"))]);
+    bed.end().await;
+}
+
+/// The platform lost what it was told: the comparison asks it, and one act tells it again.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outcome_that_the_platform_lost_is_found_by_asking_and_told_again() {
+    let Midpoint { fake, bed } = Midpoint::new().await;
+    let cases = [fake.state().grant(1, 1), fake.state().grant(2, 2), fake.state().grant(3, 3)];
+    bed.rounds(2).await;
+    bed.close_all(Outcome::Fulfilled, "Done.");
+    bed.rounds(6).await;
+    assert_eq!(fake.state().completions().len(), 3);
+    bed.clock.advance_ms(20 * 60_000);
+    let setup = bed.bridge.setup.load_full();
+    let (ledger, source) = (&*bed.bridge.ledger, &*setup.sources["midpoint"]);
+    let compare = async || {
+        reconcile::begin(ledger, "source/midpoint", bed.clock.now()).await.unwrap();
+        while reconcile::source_step(ledger, source, &*bed.clock).await.unwrap() == Stepped::More {}
+        ledger.findings(&None, 10).await.unwrap()
+    };
+    assert!(compare().await.is_empty(), "all three are held");
+    fake.state().restore(&cases[0]);
+    fake.state().forget(&cases[1]);
+    fake.state().restore(&cases[2]);
+    fake.state().close(&cases[2], Some("failure"));
+    let found = compare().await;
+    let numbers: BTreeSet<&str> = found.iter().map(|f| f.number.as_str()).collect();
+    assert_eq!(
+        numbers,
+        [cases[0].as_str(), cases[2].as_str()].into(),
+        "open again, and decided otherwise; what is cleaned up says nothing"
+    );
+    for finding in &found {
+        let acted = reconcile::repair(ledger, &setup, finding.id, "olga", bed.clock.now()).await.unwrap();
+        assert_eq!(acted, Acted::Done);
+    }
+    bed.rounds(4).await;
+    let of = |case: &String| fake.state().completions().iter().filter(|(of, ..)| of == case).count();
+    assert_eq!((of(&cases[0]), of(&cases[2])), (2, 1));
+    let parked: Vec<_> = bed.rows().await.into_iter().filter_map(|r| r.parked_code).collect();
+    assert_eq!(parked, ["E-DECIDED"], "two decisions: a person compares them");
+    bed.clock.advance_ms(20 * 60_000);
+    assert!(compare().await.iter().all(|f| f.number == cases[2]));
     bed.end().await;
 }
 

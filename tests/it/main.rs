@@ -27,6 +27,7 @@ mod ledger;
 #[expect(clippy::duplicate_mod, reason = "one contract, two engines")]
 #[path = "ledger.rs"]
 mod ledger_on_postgres;
+mod licences;
 mod migrations;
 mod model;
 mod plan;

@@ -128,6 +128,12 @@ fn info(name: &str, settings: &Settings) -> DeskInfo {
     DeskInfo {
         name: name.to_owned(),
         kind: "jira",
+        home: vec![
+            ("url", settings.url.trim_end_matches('/').to_owned()),
+            ("project", settings.project.clone().unwrap_or_default()),
+            ("key_as", settings.key_field().to_owned()),
+        ],
+        lists: true,
         level: Level::D1,
         when_unclear: crate::desk::WhenUnclear::MaybeNever,
         max_summary: shape::MAX_SUMMARY,

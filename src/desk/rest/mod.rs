@@ -104,6 +104,8 @@ fn info(name: &str, settings: &Settings) -> DeskInfo {
     DeskInfo {
         name: name.to_owned(),
         kind: "rest",
+        home: vec![("url", settings.url.trim_end_matches('/').to_owned()), ("prefix", settings.prefix.clone())],
+        lists: settings.operations.changed_since.is_some(),
         level,
         when_unclear: settings.when_unclear.unwrap_or_default(),
         max_summary: limits.summary,

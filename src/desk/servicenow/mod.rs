@@ -141,6 +141,8 @@ fn info(name: &str, settings: &Settings) -> DeskInfo {
     DeskInfo {
         name: name.to_owned(),
         kind: "servicenow",
+        home: vec![("url", settings.url.trim_end_matches('/').to_owned()), ("table", settings.table.clone())],
+        lists: true,
         level: if settings.index_lag.ms() > 0 { Level::D1 } else { Level::D2 },
         when_unclear: crate::desk::WhenUnclear::MaybeNever,
         max_summary: shape::MAX_SUMMARY,

@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use crate::ledger::engine::{Conn, Pool, query, query_as};
+use crate::ledger::engine::{Conn, Pool, Target, query, query_as};
 use serde_json::{Value, json};
 
-use super::super::{LeaseRequest, Leased, LedgerError, LedgerResult, Load, Step};
+use super::super::{LeaseRequest, Leased, LedgerError, LedgerResult, Load, Step, compare};
 use super::journal::{self, Head, Heads, Move, write_moves};
 use super::settle::park;
 use super::{document, progress, rows};
@@ -341,6 +341,38 @@ async fn set_aside(tx: &mut Conn, claim: &Claim, words: &str, now: Timestamp) ->
     park(tx, &[json!({"id": assignment, "at": now, "code": E_LEDGER, "reason": words})]).await
 }
 
+/// A page of accepted reports, the newest of each order, as they were told: found by id, not by kind, since an index on
+/// that would give all of them to be sorted for every page.
+pub(in crate::ledger) async fn reports_to_compare(
+    pool: &Pool,
+    source: &str,
+    after: Id,
+    limit: usize,
+) -> LedgerResult<Vec<compare::Told>> {
+    let claims: Vec<Claim> = query_as(
+        "SELECT e.id, e.kind, e.ticket_id, e.assignment_id, e.mark, e.body, e.lease_no, e.failures, e.misses, e.quiet_until, e.made_at,
+                e.rank FROM errand AS e
+         WHERE e.id > $2 AND e.edge || '' = $1 AND e.kind || '' = 'report' AND e.state = 'done' AND e.assignment_id IS NOT NULL
+            AND NOT EXISTS (SELECT 1 FROM errand AS n WHERE n.assignment_id = e.assignment_id AND n.kind = 'report' AND n.id > e.id)
+            AND EXISTS (SELECT 1 FROM assignment AS a WHERE a.id = e.assignment_id AND a.state = 'reported')
+         ORDER BY e.id LIMIT $3",
+    )
+    .bind(format!("source/{source}"))
+    .bind(after.0)
+    .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+    .fetch_all(pool)
+    .await?;
+    let mut told = Vec::with_capacity(claims.len());
+    for claim in claims {
+        let Some(assignment) = claim.assignment else { continue };
+        // What is told is over: nobody holds a step beside it.
+        if let Found::Load(Load::Report { completion, .. }) = completion(pool, assignment, &claim, Timestamp(i64::MAX)).await? {
+            told.push(compare::Told { errand: Id(claim.id), assignment: Id(assignment), completion });
+        }
+    }
+    Ok(told)
+}
+
 #[derive(sqlx::FromRow)]
 struct Told {
     external_id: String,
@@ -369,7 +401,7 @@ struct Told {
 }
 
 /// Everything to tell the platform, the same however often it is told, while the closing it is about stands.
-async fn completion(tx: &mut Conn, id: i64, claim: &Claim, now: Timestamp) -> LedgerResult<Found> {
+async fn completion<'e>(on: impl Into<Target<'e>>, id: i64, claim: &Claim, now: Timestamp) -> LedgerResult<Found> {
     let told: Told = query_as(
         "SELECT a.external_id, a.natural_key, a.operation, a.application_id, a.outcome, a.state, a.closed_at, a.withdrawn_at, i.document,
                 a.filed_at, a.first_work_at, t.evidence,
@@ -382,7 +414,7 @@ async fn completion(tx: &mut Conn, id: i64, claim: &Claim, now: Timestamp) -> Le
     )
     .bind(id)
     .bind(claim.id)
-    .fetch_one(tx)
+    .fetch_one(on)
     .await?;
     let Some(outcome) = told.outcome.as_deref().filter(|_| !told.overtaken) else { return Ok(Found::Moot(REOPENED)) };
     if let Some(until) = told.telling.filter(|until| *until > now.0 && claim.quiet_until.is_none()) {

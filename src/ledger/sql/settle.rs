@@ -1,6 +1,6 @@
 //! Settling: how a leased step ended, written only while the lease is still its own.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::ledger::engine::{Conn, query, query_as};
 use serde::Deserialize;
@@ -9,17 +9,21 @@ use serde_json::{Value, json};
 use super::super::{End, LedgerError, LedgerResult, Settlement};
 use super::journal::{Chained, Head, Heads, Move, write_moves};
 use super::progress::{OUTCOME_DUE, Taken, step_of};
-use super::{Shared, document, gathered, rows};
+use super::{Shared, document, rows};
 use crate::model::progress;
 use crate::model::ticket::{Created, Draft, TicketRef};
 use crate::model::{Outcome, State, Timestamp};
 
 pub(in crate::ledger) mod after;
 
+/// The desk says it made a ticket that is another order's already.
+const E_TAKEN: &str = "E-TAKEN";
+
 #[derive(Debug, Clone, Deserialize)]
 struct Row {
     id: i64,
     kind: String,
+    edge: String,
     state: String,
     lease_no: i64,
     ticket_id: Option<i64>,
@@ -108,8 +112,9 @@ struct Writes {
 /// Settles; `false` where the lease was no longer the caller's.
 pub(in crate::ledger) async fn settle(tx: &mut Conn, shared: &Shared, ends: &[&Settlement]) -> LedgerResult<Vec<bool>> {
     let ids: Vec<i64> = ends.iter().map(|e| e.id.0).collect();
-    let row = query_as(
-        "SELECT json_group_array(json_object('id', e.id, 'kind', e.kind, 'state', e.state, 'lease_no', e.lease_no,
+    let filed: Vec<(i64, &str)> = ends.iter().filter_map(|e| Some((e.id.0, ref_of(&e.end)?))).collect();
+    let (found, taken): (String, String) = query_as(
+        "SELECT json_group_array(json_object('id', e.id, 'kind', e.kind, 'edge', e.edge, 'state', e.state, 'lease_no', e.lease_no,
                 'ticket_id', e.ticket_id, 'assignment_id', e.assignment_id, 'ref_id', t.ref_id, 'ref_number', t.ref_number,
                 'shape', t.shape, 'life', a.state, 'outcome', a.outcome, 'withdrawn_at', a.withdrawn_at,
                 'late', CASE WHEN a.withdrawn_at IS NOT NULL OR a.revision > ti.revision THEN 1 ELSE 0 END,
@@ -117,15 +122,20 @@ pub(in crate::ledger) async fn settle(tx: &mut Conn, shared: &Shared, ends: &[&S
                 'broke_off', CASE WHEN e.quiet_until IS NULL THEN 0 ELSE 1 END,
                 'told', CASE WHEN e.kind = 'comment' AND e.ticket_id IS NULL THEN e.body END,
                  'overtaken', CASE WHEN e.kind = 'report' AND EXISTS (SELECT 1 FROM errand AS n
-                     WHERE n.assignment_id = e.assignment_id AND n.kind = 'report' AND n.id > e.id) THEN 1 ELSE 0 END))
+                     WHERE n.assignment_id = e.assignment_id AND n.kind = 'report' AND n.id > e.id) THEN 1 ELSE 0 END)),
+                (SELECT json_group_array(fe.id) FROM json_each($2) AS f CROSS JOIN errand AS fe CROSS JOIN ticket AS ft CROSS JOIN ticket AS o
+                     WHERE fe.id = CAST(f.value->>0 AS BIGINT) AND ft.id = fe.ticket_id AND o.desk = ft.desk AND o.ref_id = f.value->>1
+                        AND o.id <> ft.id)
          FROM errand AS e LEFT JOIN ticket AS t ON t.id = e.ticket_id LEFT JOIN assignment AS a ON a.id = e.assignment_id
               LEFT JOIN ticket_item AS ti ON ti.ticket_id = e.ticket_id AND ti.assignment_id = e.assignment_id
          WHERE e.id IN (SELECT CAST(value AS BIGINT) FROM json_each($1))",
     )
     .bind(rows(&ids)?)
+    .bind(rows(&filed)?)
     .fetch_one(&mut *tx)
     .await?;
-    let found: Vec<Row> = gathered(&row)?;
+    let (found, taken): (Vec<Row>, HashSet<i64>) = (document(&found)?, document(&taken)?);
+    let mut named = HashSet::new();
     let heads = Heads::of(found.iter().filter_map(Row::head))?;
     let mut held: HashMap<i64, Row> = found.into_iter().map(|r| (r.id, r)).collect();
     let mut writes = Writes::default();
@@ -141,14 +151,41 @@ pub(in crate::ledger) async fn settle(tx: &mut Conn, shared: &Shared, ends: &[&S
         };
         // One settlement per lease: a second one in the same batch is void.
         held.remove(&end.id.0);
-        writes.add(&row, end)?;
+        let again = ref_of(&end.end).is_some_and(|id| !named.insert((row.edge.clone(), id)));
+        if again || taken.contains(&row.id) {
+            writes.taken(&row, end);
+        } else {
+            writes.add(&row, end)?;
+        }
         results.push(true);
     }
     writes.write(tx, shared, heads).await?;
     Ok(results)
 }
 
+/// The desk's id of the ticket that a create made.
+fn ref_of(end: &End) -> Option<&str> {
+    match end {
+        End::Filed(created) => Some(&created.ticket.id),
+        _ => None,
+    }
+}
+
 impl Writes {
+    /// A desk that gives one ticket for two orders, or a declaration that reads the id from a wrong place. There may be
+    /// another ticket that carries the key, so that only its witnesses and a person can go on from here.
+    fn taken(&mut self, row: &Row, end: &Settlement) {
+        let (at, reason) = (end.at, "the desk answered with a ticket that is another order's already");
+        self.attempts.push(json!({"e": row.id, "n": end.lease_no, "at": at, "v": "unclear", "c": E_TAKEN, "r": reason}));
+        self.errands.push(json!({"id": row.id, "state": "parked", "due": at, "fail": 1, "code": E_TAKEN, "reason": reason}));
+        if let Some(ticket) = row.ticket_id {
+            self.tickets.push(json!({"id": ticket, "state": "unclear", "risky": 1}));
+        }
+        let Some(assignment) = row.assignment_id else { return };
+        self.moves.push(Move::ours(assignment, Some(State::Unclear), "parked", at).if_it_may().cause(E_TAKEN));
+        self.parked.push(json!({"id": assignment, "at": at, "code": E_TAKEN, "reason": reason}));
+    }
+
     fn add(&mut self, row: &Row, end: &Settlement) -> LedgerResult<()> {
         // The desk's own hook may have named the ticket already: then it is there, whatever the call's answer says.
         let witnessed = match (&end.end, &row.ref_id, &row.ref_number) {
@@ -226,7 +263,8 @@ impl Writes {
         let Some(assignment) = row.assignment_id else { return };
         if row.kind == "report" && (row.overtaken == 1 || !(row.lives(State::Closed) || row.lives(State::Superseded))) {
             // Opened again (or ordered anew) while the call was under way: another report follows its next closing.
-            let cause = "the platform has the outcome of an earlier closing";
+            let again = row.lives(State::Reported) && row.overtaken == 0;
+            let cause = if again { "the platform was told again" } else { "the platform has the outcome of an earlier closing" };
             self.moves.push(Move::ours(assignment, None, "reported", at).cause(cause));
         } else if row.kind == "report" {
             self.moves.push(Move::ours(assignment, Some(State::Reported), "reported", at).cause("the platform has the outcome"));

@@ -26,6 +26,10 @@ pub(super) fn routes() -> Router<WebState> {
         .route(&read::__path_quarantine::path(), get(read::quarantine))
         .route(&read::__path_kpi::path(), get(read::kpi))
         .route(&read::__path_kpi_assignments::path(), get(read::kpi_assignments))
+        .route(&read::__path_reconcile::path(), get(read::reconcile))
+        .route(&act::__path_begin_reconcile::path(), post(act::begin_reconcile))
+        .route(&act::__path_repair::path(), post(act::repair))
+        .route(&act::__path_dismiss::path(), post(act::dismiss))
         .route(&act::__path_unpark::path(), post(act::unpark))
         .route(&act::__path_decide::path(), post(act::decide))
         .route(&act::__path_retry::path(), post(act::retry))
@@ -53,6 +57,10 @@ pub(super) fn routes() -> Router<WebState> {
         read::quarantine,
         read::kpi,
         read::kpi_assignments,
+        read::reconcile,
+        act::begin_reconcile,
+        act::repair,
+        act::dismiss,
         act::unpark,
         act::decide,
         act::retry,

@@ -6,14 +6,16 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::cursor;
+use crate::flow::reconcile::Summary;
 use crate::kpi::export::CaseRow;
 use crate::kpi::report::{Asked as KpiAsked, Report};
 use crate::kpi::timing::{Listed, Timing};
-use crate::ledger::views::{AssignmentDetail, ErrandRow, Filter, Operations, Overview, QuarantineRow, Troubled};
+use crate::ledger::views::{AssignmentDetail, ErrandRow, Filter, FindingRow, Operations, Overview, QuarantineRow, Troubled};
 use crate::model::{Id, State as Stage};
 use crate::web::WebState;
 use crate::web::access::Reader;
 use crate::web::extract::{Asked, IdIn};
+use crate::web::pages::comparisons;
 use crate::web::problem::{Code, Refused};
 
 /// Rows of a page, unless asked otherwise.
@@ -155,6 +157,24 @@ pub(in crate::web) async fn assignment(State(state): State<WebState>, reader: Re
 #[utoipa::path(get, path = "/api/v1/operations", tag = "read", responses((status = 200, description = "Lists", body = Operations)))]
 pub(in crate::web) async fn operations(State(state): State<WebState>, reader: Reader) -> Answer<Operations> {
     Ok(Json(state.ledger.operations(&reader.scope, reader.sees_names(), PAGE).await?))
+}
+
+/// Where platform, ledger and desks disagree.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::web) struct Comparison {
+    /// What disagrees, oldest first; at most 500.
+    findings: Vec<FindingRow>,
+    /// When each desk and platform was compared last; none for readers of some applications.
+    edges: Vec<Summary>,
+}
+
+/// Where platform, ledger and desks disagree, as the last comparison found it.
+#[utoipa::path(get, path = "/api/v1/reconcile", tag = "read",
+    responses((status = 200, description = "Findings", body = Comparison)))]
+pub(in crate::web) async fn reconcile(State(state): State<WebState>, reader: Reader) -> Answer<Comparison> {
+    let findings = state.ledger.findings(&reader.scope, MOST).await?;
+    let edges = if reader.scope.is_none() { comparisons(&state).await? } else { Vec::new() };
+    Ok(Json(Comparison { findings, edges }))
 }
 
 /// Which errands.

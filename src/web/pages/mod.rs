@@ -24,7 +24,7 @@ use super::problem::{Code, problem};
 pub(super) use assignment::assignment;
 pub(super) use assignments::assignments;
 pub(super) use kpi::kpi;
-pub(super) use operations::operations;
+pub(super) use operations::{comparisons, operations};
 pub(super) use overview::overview;
 
 /// Rows of a list.

@@ -23,6 +23,8 @@ pub(super) struct Edge {
     promise: &'static str,
     /// Nothing is sent since then, until it answers a probe.
     held_since: Option<Timestamp>,
+    /// It asked for patience: everything for it waits until then.
+    paused_until: Option<Timestamp>,
     /// What fails as a whole, each since its time.
     troubles: Vec<EdgeRow>,
     /// Calls that failed and are tried again.
@@ -53,6 +55,7 @@ pub(super) fn edges(state: &WebState, overview: &Overview) -> (Vec<Edge>, Vec<Ed
             promise,
             troubles: overview.edges.iter().filter(|row| row.edge == edge).cloned().collect(),
             held_since: state.breakers.open_since(&edge),
+            paused_until: state.pauses.until(&edge, &*state.clock),
             failing: failing.as_ref().map_or(0, |c| c.count),
             failing_since: failing.and_then(|c| c.oldest),
             waiting: find(&overview.waiting_by_edge).map_or(0, |c| c.count),
@@ -77,7 +80,7 @@ pub(super) fn edges(state: &WebState, overview: &Overview) -> (Vec<Edge>, Vec<Ed
 
 /// What needs a person, each once. Unclear calls do not: they are looked for, and park when that cannot be done.
 pub(super) fn troubles(overview: &Overview) -> i64 {
-    overview.parked + overview.parked_errands_alone + overview.quarantined + overview.strays
+    overview.parked + overview.parked_errands_alone + overview.quarantined + overview.strays + overview.findings
 }
 
 fn promise(level: Level) -> &'static str {

@@ -53,6 +53,7 @@ contract!(
     a_reopened_ticket_is_open_again,
     a_reading_names_closer_and_words,
     changes_with_equal_times_are_never_skipped,
+    what_a_desk_lists_is_everything_of_ours,
     a_comment_is_found_again_by_its_mark,
     a_withdrawn_ticket_is_closed_once,
     changed_orders_rewrite_the_ticket,
@@ -232,6 +233,29 @@ async fn changes_with_equal_times_are_never_skipped(b: Bench) {
     let news = b.desk.changed_since(b.state().now().plus_ms(-1_000)).await.unwrap();
     assert_eq!(news.rows.iter().map(|r| (&r.ticket, r.category)).collect::<Vec<_>>(), vec![(&late, Category::InProgress)]);
     assert_eq!(b.desk.changed_since(b.state().now().plus_ms(86_400_000)).await.unwrap().next_mark, None);
+}
+
+/// The comparison of platform, ledger and desk goes through everything there ever was, and finds what nobody knows.
+async fn what_a_desk_lists_is_everything_of_ours(b: Bench) {
+    assert!(b.desk.info().lists);
+    let mut made = BTreeMap::new();
+    for n in 0..5 {
+        let name = n.to_string();
+        made.insert(b.create(&name).await.ticket.id, key(&name));
+        b.clock.advance_ms(200 * 86_400_000);
+    }
+    let oldest = made.keys().next().unwrap().clone();
+    b.state().change(&oldest, |t, now| close(t, "anna.berg", now, Outcome::Fulfilled, "Done."));
+    let (mut listed, mut at) = (BTreeMap::new(), Timestamp(1_577_836_800_000));
+    loop {
+        let changes = b.desk.changed_since(at).await.unwrap();
+        listed.extend(changes.rows.into_iter().filter_map(|row| Some((row.ticket.id, row.key?))));
+        match changes.next_mark {
+            Some(next) if changes.more && next > at => at = next,
+            _ => break,
+        }
+    }
+    assert_eq!(listed, made, "with their keys, closed or not, however old");
 }
 
 async fn a_comment_is_found_again_by_its_mark(b: Bench) {

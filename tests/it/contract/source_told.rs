@@ -57,7 +57,10 @@ async fn a_step_is_shown_where_that_is_claimed_once_however_often_it_is_told() {
         if !bench.source.info().capabilities.progress || kind == Kind::SailPoint {
             let refused = bench.source.progress(&step).await;
             assert!(matches!(refused, Err(CallError::Reject { code: "E-CONFIG", .. })), "{kind:?}: {refused:?}");
-            assert!(matches!(kind, Kind::Queue | Kind::Midpoint | Kind::SailPoint | Kind::Entra), "{kind:?} has its way to show a step");
+            assert!(
+                matches!(kind, Kind::Queue | Kind::Midpoint | Kind::SailPoint | Kind::Entra),
+                "{kind:?} has its way to show a step"
+            );
             continue;
         }
         // Its answer is lost: it may have been heard, and is said again.

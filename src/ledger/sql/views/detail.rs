@@ -235,6 +235,10 @@ pub(in crate::ledger) async fn concerns(pool: &Pool, action: &Action) -> LedgerR
              JOIN assignment AS a ON a.id IN (e.assignment_id, i.assignment_id) WHERE e.id = $1 ORDER BY 1",
         )
         .bind(errand.0),
+        Action::Repair { finding } | Action::Dismiss { finding } => query_scalar(
+            "SELECT a.application_id FROM finding AS f JOIN assignment AS a ON a.id = f.assignment_id WHERE f.id = $1",
+        )
+        .bind(finding.0),
         Action::Discard { .. } => return Ok(Vec::new()),
     };
     Ok(query.fetch_all(pool).await?)
