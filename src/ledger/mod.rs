@@ -8,8 +8,10 @@ mod desk_news;
 mod facts;
 mod intake;
 mod planning;
+pub mod rollups;
 mod sql;
 mod sqlite;
+mod touched;
 pub mod views;
 
 use std::collections::BTreeMap;
@@ -24,6 +26,7 @@ pub use calls::{End, LeaseRequest, Leased, Load, Settlement, Step};
 pub use desk_news::{Held, Observation, Stray};
 pub use intake::{Pull, Pulled, Receipt, ReceiptContent, Recorded, Snapshot, StandingRound, Stood, Trouble};
 pub use planning::{Decision, Past, PlanAction, TicketPlan, ToPlan};
+pub use rollups::Rollups;
 pub use sqlite::{Holder, Inspection, Mode, SqliteLedger};
 pub use views::Views;
 
@@ -54,7 +57,7 @@ pub type LedgerResult<T> = Result<T, LedgerError>;
 
 /// The durable record, write side.
 #[async_trait]
-pub trait Ledger: Views {
+pub trait Ledger: Views + Rollups {
     /// Records events; each result belongs to the event at its place. Durable when it returns. Many callers share
     /// one commit.
     async fn record(&self, receipts: Vec<Receipt>) -> LedgerResult<Vec<Recorded>>;
