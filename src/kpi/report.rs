@@ -5,12 +5,11 @@ use std::collections::{BTreeMap, HashMap};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::case::{Case, DAY_MS, HOUR_MS, Stage, Verdict, day, hour, sign};
+use super::case::{Case, DAY_MS, Stage, Verdict, day, hour, sign};
 use super::cell::{Cell, Count};
 use super::clocks::CalendarStamp;
-use super::leavers::LEAVER_HOURS;
 use super::measure::{Attainment, Line, Spread, Sums, percent};
-use super::rollup::{month, month_after, read};
+use super::rollup::{decoded, month, month_after};
 use crate::catalog::{Catalog, ClockKind};
 use crate::ledger::LedgerResult;
 use crate::ledger::rollups::{Behind, CellFilter, CellRow, Dim, Kind, Rollups};
@@ -249,7 +248,7 @@ pub struct Report {
     /// Up to (exclusive).
     #[schema(value_type = i64)]
     pub to: Timestamp,
-    /// Everything known by then is counted.
+    /// Everything known by then is counted; 0: the first count is not done yet.
     #[schema(value_type = i64)]
     pub as_of: Timestamp,
     /// Something known since is not counted yet.
@@ -290,7 +289,7 @@ impl Report {
         let (from, to) = asked.period(now);
         let filter = asked.filter(scope);
         let rolled = ledger.rolled().await?;
-        let gathered = Gathered::read(ledger, &filter, from, to, now).await?;
+        let gathered = Gathered::read(ledger, &filter, from, to).await?;
         let mut all = Sums::default();
         gathered.sums.values().for_each(|sums| all.merge(sums));
         let groups: Vec<&str> = gathered.sums.keys().filter_map(|d| Some(gathered.dims.get(d)?.admin_group.as_str())).collect();
@@ -334,13 +333,7 @@ struct Gathered {
 }
 
 impl Gathered {
-    async fn read<R: Rollups + ?Sized>(
-        ledger: &R,
-        filter: &CellFilter,
-        from: Timestamp,
-        to: Timestamp,
-        now: Timestamp,
-    ) -> LedgerResult<Self> {
+    async fn read<R: Rollups + ?Sized>(ledger: &R, filter: &CellFilter, from: Timestamp, to: Timestamp) -> LedgerResult<Self> {
         // The latest name of an application comes last.
         let found = ledger.dims(filter).await?;
         let mut names: HashMap<String, String> = HashMap::new();
@@ -350,42 +343,23 @@ impl Gathered {
         let by_day = to.ms_since(from) <= BY_DAY * DAY_MS;
         let mut gathered = Self { dims, sums: BTreeMap::new(), closed: BTreeMap::new(), arrived: BTreeMap::new(), by_day };
         for row in periods(ledger, [Kind::Closed, Kind::ClosedMonth], filter, from, to).await? {
-            let mut cell = Cell::default();
-            read(&mut cell, &row);
+            let cell = decoded(&row);
             gathered.closed.entry(gathered.bucket(row.place.at)).or_default().merge(&cell);
             gathered.sum(row.place.dim).closed.merge(&cell);
         }
         for row in periods(ledger, [Kind::Leaver, Kind::LeaverMonth], filter, from, to).await? {
-            read(&mut gathered.sum(row.place.dim).leavers, &row);
+            gathered.sum(row.place.dim).leavers.merge(&decoded(&row));
         }
         for row in ledger.cells(Kind::Arrived, from, to, filter, false).await? {
             *gathered.arrived.entry(gathered.bucket(row.place.at)).or_default() += row.n;
             gathered.sum(row.place.dim).arrived += row.n;
         }
-        gathered.open(ledger, filter, now).await?;
+        for row in ledger.cells(Kind::Now, Timestamp(0), Timestamp(1), filter, false).await? {
+            if let Some(now) = row.main.as_deref().and_then(|main| serde_json::from_str(main).ok()) {
+                gathered.sum(row.place.dim).now = now;
+            }
+        }
         Ok(gathered)
-    }
-
-    /// What is open now: counted by hours, so that it costs nothing however much it is.
-    async fn open<R: Rollups + ?Sized>(&mut self, ledger: &R, filter: &CellFilter, now: Timestamp) -> LedgerResult<()> {
-        let (always, this_hour) = (Timestamp(i64::MIN), Timestamp(hour(now)));
-        for row in ledger.cells(Kind::Open, always, Timestamp(i64::MAX), filter, false).await? {
-            self.sum(row.place.dim).open.add(row.place.at, row.n, row.oldest, this_hour.0);
-        }
-        for row in ledger.cells(Kind::Due, always, this_hour, filter, false).await? {
-            self.sum(row.place.dim).overdue += row.n;
-        }
-        for row in ledger.cells(Kind::Dated, always, this_hour, filter, false).await? {
-            self.sum(row.place.dim).dated_overdue += row.n;
-        }
-        for row in ledger.cells(Kind::Expired, always, this_hour, filter, false).await? {
-            self.sum(row.place.dim).expired += row.n;
-        }
-        let long_ago = this_hour.plus_ms(-LEAVER_HOURS[0] * HOUR_MS);
-        for row in ledger.cells(Kind::LeaverOpen, always, long_ago, filter, false).await? {
-            self.sum(row.place.dim).leavers_overdue += row.n;
-        }
-        Ok(())
     }
 
     fn sum(&mut self, dim: i64) -> &mut Sums {
@@ -433,12 +407,12 @@ impl Gathered {
 
     fn backlog(&self) -> Vec<BacklogRow> {
         let mut merged: BTreeMap<(&str, &str), (&str, Sums)> = BTreeMap::new();
-        for (dim, sums) in self.sums.iter().filter(|(_, sums)| sums.open.n() > 0) {
+        for (dim, sums) in self.sums.iter().filter(|(_, sums)| sums.now.open.n() > 0) {
             let Some(dim) = self.dims.get(dim) else { continue };
             let entry = merged.entry((&dim.application_id, &dim.admin_group));
-            entry.or_insert_with(|| (dim.application_name.as_str(), Sums::default())).1.open.merge(&sums.open);
+            entry.or_insert_with(|| (dim.application_name.as_str(), Sums::default())).1.now.merge(&sums.now);
         }
-        merged.into_iter().map(|((id, group), (name, sums))| sums.open.row((id, name), group)).collect()
+        merged.into_iter().map(|((id, group), (name, sums))| sums.now.open.row((id, name), group)).collect()
     }
 }
 
