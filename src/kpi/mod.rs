@@ -15,3 +15,4 @@ pub mod segments;
 pub mod sketch;
 pub mod timing;
 pub mod verify;
+pub mod window;

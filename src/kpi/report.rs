@@ -10,6 +10,7 @@ use super::cell::{Cell, Count};
 use super::clocks::CalendarStamp;
 use super::measure::{Attainment, Line, Spread, Sums, percent};
 use super::rollup::{decoded, month, month_after};
+use super::window;
 use crate::catalog::{Catalog, ClockKind};
 use crate::ledger::LedgerResult;
 use crate::ledger::rollups::{Behind, CellFilter, CellRow, Dim, Kind, Rollups};
@@ -342,13 +343,23 @@ impl Gathered {
         let dims: HashMap<i64, Dim> = found.into_iter().map(named).collect();
         let by_day = to.ms_since(from) <= BY_DAY * DAY_MS;
         let mut gathered = Self { dims, sums: BTreeMap::new(), closed: BTreeMap::new(), arrived: BTreeMap::new(), by_day };
-        for row in periods(ledger, [Kind::Closed, Kind::ClosedMonth], filter, from, to).await? {
+        let ahead = window::kept(ledger, filter, from, to).await?;
+        // What was added up ahead is read for the figures; the trend needs the main sketches of its parts alone.
+        for row in periods(ledger, [Kind::Closed, Kind::ClosedMonth], filter, (from, to), ahead.is_none()).await? {
             let cell = decoded(&row);
             gathered.closed.entry(gathered.bucket(row.place.at)).or_default().merge(&cell);
-            gathered.sum(row.place.dim).closed.merge(&cell);
+            if ahead.is_none() {
+                gathered.sum(row.place.dim).closed.merge(&cell);
+            }
         }
-        for row in periods(ledger, [Kind::Leaver, Kind::LeaverMonth], filter, from, to).await? {
-            gathered.sum(row.place.dim).leavers.merge(&decoded(&row));
+        if let Some(ahead) = ahead {
+            for (dim, [closed, leavers]) in ahead {
+                (gathered.sum(dim).closed, gathered.sum(dim).leavers) = (closed, leavers);
+            }
+        } else {
+            for row in periods(ledger, [Kind::Leaver, Kind::LeaverMonth], filter, (from, to), true).await? {
+                gathered.sum(row.place.dim).leavers.merge(&decoded(&row));
+            }
         }
         for row in ledger.cells(Kind::Arrived, from, to, filter, false).await? {
             *gathered.arrived.entry(gathered.bucket(row.place.at)).or_default() += row.n;
@@ -416,23 +427,23 @@ impl Gathered {
     }
 }
 
-/// Sums over a period: whole months where there are such, days around them.
-async fn periods<R: Rollups + ?Sized>(
+/// Sums over a period: whole months where there are such, days around them; with or without what only figures need.
+pub(super) async fn periods<R: Rollups + ?Sized>(
     ledger: &R,
     [days, months]: [Kind; 2],
     filter: &CellFilter,
-    from: Timestamp,
-    to: Timestamp,
+    (from, to): (Timestamp, Timestamp),
+    rest: bool,
 ) -> LedgerResult<Vec<CellRow>> {
     let first = if month(from) == from.0 { from.0 } else { month_after(from.0) };
     let last = month(to);
     // Months take part only where the trend is told by them.
     if last <= first || to.ms_since(from) <= BY_DAY * DAY_MS {
-        return ledger.cells(days, from, to, filter, true).await;
+        return ledger.cells(days, from, to, filter, rest).await;
     }
-    let mut rows = ledger.cells(days, from, Timestamp(first), filter, true).await?;
-    rows.extend(ledger.cells(months, Timestamp(first), Timestamp(last), filter, true).await?);
-    rows.extend(ledger.cells(days, Timestamp(last), to, filter, true).await?);
+    let mut rows = ledger.cells(days, from, Timestamp(first), filter, rest).await?;
+    rows.extend(ledger.cells(months, Timestamp(first), Timestamp(last), filter, rest).await?);
+    rows.extend(ledger.cells(days, Timestamp(last), to, filter, rest).await?);
     Ok(rows)
 }
 

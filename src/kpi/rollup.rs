@@ -9,6 +9,7 @@ use super::clocks::{Clocks, config_digest};
 use super::forecast::{LOOKED_BACK_DAYS, Pace};
 use super::leavers::{LEAVER_HOURS, Revocation, add, leaving, places};
 use super::measure::Now;
+use super::window::Windows;
 use crate::catalog::{Calendar, Catalog};
 use crate::ledger::rollups::{
     CaseWrite, CellFilter, CellRow, Dim, Dirty, KeptCalendar, Kind, LeaverRow, LifeRow, Mark, Place, Rollups,
@@ -60,6 +61,7 @@ pub struct Rollup {
     /// What is open was looked at in this hour, and changed since.
     hour: Option<i64>,
     stale_now: bool,
+    windows: Windows,
     /// Nothing was done since that was noted.
     noted: bool,
     /// Everything was counted once: forecasts have something to stand on.
@@ -102,10 +104,12 @@ impl Rollup {
         // Sums last: a case that comes with many others makes them once.
         if self.queue.is_empty() && self.sweep.is_none() {
             self.leavers(ledger).await?;
-            progress.cells = sums(ledger).await?;
-            self.stale_now |= progress.cells > 0;
+            let made = sums(ledger).await?;
+            self.stale_now |= !made.is_empty();
+            made.iter().for_each(|place| self.windows.changed(*place));
+            progress.cells = made.len();
             if progress.cells == 0 {
-                progress.cells = self.look_at_now(ledger, now).await?;
+                progress.cells = self.look_at_now(ledger, now).await? + self.windows.step(ledger, now).await?;
             }
         }
         if progress.any() {
@@ -340,11 +344,11 @@ fn write(life: &LifeRow, case: &Case, config: &str) -> CaseWrite {
     }
 }
 
-/// Makes sums again that are no longer true; returns how many.
-async fn sums(ledger: &dyn Ledger) -> LedgerResult<usize> {
+/// Makes sums again that are no longer true; returns which.
+async fn sums(ledger: &dyn Ledger) -> LedgerResult<Vec<Place>> {
     let dirty = ledger.dirty(CELLS).await?;
     if dirty.is_empty() {
-        return Ok(0);
+        return Ok(Vec::new());
     }
     let (mut cells, mut months, mut done) = (Vec::with_capacity(dirty.len()), Vec::new(), Vec::<Dirty>::new());
     for one in dirty {
@@ -357,9 +361,9 @@ async fn sums(ledger: &dyn Ledger) -> LedgerResult<usize> {
         months.extend(month_of(place));
         done.push(one);
     }
-    let n = done.len();
+    let made = done.iter().map(|one| one.place).collect();
     ledger.keep_cells(cells, done, months).await?;
-    Ok(n)
+    Ok(made)
 }
 
 /// The sum of months that a sum of days belongs to.

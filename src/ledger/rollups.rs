@@ -163,6 +163,11 @@ pub enum Kind {
     LeaverMonth,
     /// The same who still have access, by hour.
     LeaverOpen,
+    /// Closed in the last days, by how many: what pages mostly ask for, added up once. `n` is what arrived, `oldest` the end of
+    /// the period.
+    Window,
+    /// Persons whose access ended in the last days, likewise.
+    LeaverWindow,
     /// What is open now, by what it is cut by: made of the sums by hours, once an hour and when they change.
     Now,
     /// Orders of one lane and operation: for repetitions.
@@ -173,7 +178,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Closed,
         Self::ClosedMonth,
         Self::Arrived,
@@ -184,6 +189,8 @@ impl Kind {
         Self::Leaver,
         Self::LeaverMonth,
         Self::LeaverOpen,
+        Self::Window,
+        Self::LeaverWindow,
         Self::Now,
         Self::Lane,
         Self::Person,
@@ -203,6 +210,8 @@ impl Kind {
             Self::Leaver => "leaver",
             Self::LeaverMonth => "leaver_month",
             Self::LeaverOpen => "leaver_open",
+            Self::Window => "window",
+            Self::LeaverWindow => "leaver_window",
             Self::Now => "now",
             Self::Lane => "lane",
             Self::Person => "person",

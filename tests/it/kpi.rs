@@ -348,6 +348,14 @@ async fn a_history_of_known_truth_gives_every_figure() {
     assert_eq!((week.all.flow.closed, week.trend.len()), (i64::try_from(within.len()).unwrap(), 7));
     near(&week.all.provisioning, within.iter().map(|t| t.provisioning()).collect(), "provisioning of a week");
 
+    // Periods that are added up ahead are what their days are.
+    for days in [7, 30, 90, 365] {
+        let told = bed.report(&Asked { days: Some(days), ..Asked::default() }).await;
+        bed.sql(&format!("UPDATE kpi_cell SET oldest = 1 WHERE kind IN ('window', 'leaver_window') AND at = {days}")).await;
+        let added = bed.report(&Asked { days: Some(days), ..Asked::default() }).await;
+        assert_eq!((&told.all, &told.groups), (&added.all, &added.groups), "{days} days");
+    }
+
     // Leavers: two revocations each; the last application counts.
     let mut persons: BTreeMap<&str, i64> = BTreeMap::new();
     for t in truth.iter().filter(|t| t.revocation()) {

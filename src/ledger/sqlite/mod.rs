@@ -105,8 +105,7 @@ impl SqliteLedger {
         }
         let shared = Arc::new(Shared::load(&mut connection, instance, serving).await?);
         if serving {
-            let touched = Arc::clone(&shared.touched);
-            connection.lock_handle().await?.set_update_hook(move |row| touched.row(row.table, row.rowid));
+            shared.touched.listen(&mut connection).await?;
         }
         // What pages sort may be a million rows: that goes to a file, not into memory.
         let reading = options.read_only(true).pragma("cache_size", "-8192").pragma("temp_store", "file");
