@@ -411,11 +411,17 @@ impl Ledger for SqlLedger {
 
     async fn load_history(&self, past: Vec<Past>) -> LedgerResult<usize> {
         let (shared, past) = (Arc::clone(&self.shared), Arc::new(past));
-        self.write(move |tx| {
-            let (shared, past) = (Arc::clone(&shared), Arc::clone(&past));
-            Box::pin(async move { sql::history::load(tx, &shared, &past).await })
-        })
-        .await
+        let loaded = self
+            .write(move |tx| {
+                let (shared, past) = (Arc::clone(&shared), Arc::clone(&past));
+                Box::pin(async move { sql::history::load(tx, &shared, &past).await })
+            })
+            .await?;
+        // Their journal lies in the past, where nobody looks for what is new.
+        if loaded > 0 && !self.is_alone() {
+            self.shared.touched.many();
+        }
+        Ok(loaded)
     }
 
     async fn erase(&self, bodies_before: Timestamp, persons_before: Timestamp) -> LedgerResult<u64> {
