@@ -6,6 +6,7 @@ mod demo;
 mod doctor;
 mod door;
 mod findings;
+mod kpi;
 mod plan;
 mod reconcile;
 mod replay;
@@ -65,6 +66,8 @@ enum Command {
     Act(act::Arguments),
     /// Where platform, ledger and desks disagree, and mend it.
     Reconcile(reconcile::Arguments),
+    /// Prove the KPIs against the journal, or make them afresh.
+    Kpi(kpi::Arguments),
     /// Print the JSON Schema of every kind of configuration file.
     Schema,
     /// Make an access token; shown once, with the lines for lastmile.toml.
@@ -99,6 +102,7 @@ pub fn run() -> ExitCode {
             Command::Replay(what) => replay::run(&arguments.config, &what).await,
             Command::Act(what) => act::run(&arguments.config, &what).await,
             Command::Reconcile(what) => reconcile::run(&arguments.config, &what).await,
+            Command::Kpi(what) => kpi::run(&arguments.config, &what).await,
             Command::Schema => schema::run(),
             Command::Token { name } => token::run(&name),
         }

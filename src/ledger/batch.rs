@@ -213,7 +213,11 @@ impl Writer {
         let shared = Arc::clone(&self.shared);
         let result = match self.begun().await {
             Ok(tx) => match run(tx, &shared, jobs).await {
-                Ok(results) => commit(tx).await.map(|()| results),
+                Ok(results) => {
+                    let committed = commit(tx).await.map(|()| results);
+                    shared.touched.commit();
+                    committed
+                }
                 Err(error) => Err(error),
             },
             Err(error) => Err(error),
@@ -233,6 +237,7 @@ impl Writer {
             }
         }
         let mut connection = self.again.writer().await?;
+        self.shared.touched.listen(&mut connection).await?;
         connection.begin().await?;
         Ok(self.connection.insert(connection))
     }

@@ -12,9 +12,11 @@ mod intake;
 mod planning;
 mod postgres;
 mod replicas;
+pub mod rollups;
 mod sql;
 mod sqlite;
 mod store;
+mod touched;
 pub mod views;
 mod waiting;
 
@@ -33,6 +35,7 @@ pub use intake::{Pull, Pulled, Receipt, ReceiptContent, Recorded, Snapshot, Stan
 pub use planning::{Decision, Past, PlanAction, TicketPlan, ToPlan};
 pub use postgres::Inspected;
 pub use replicas::{Alive, Replicas, Turn};
+pub use rollups::Rollups;
 pub use sqlite::{Holder, Inspection, holder, path_of};
 pub use store::{Address, Mode, SqlLedger, is_postgres};
 pub use views::Views;
@@ -89,7 +92,7 @@ pub type LedgerResult<T> = Result<T, LedgerError>;
 
 /// The durable record, write side.
 #[async_trait]
-pub trait Ledger: Views + Replicas + Comparing {
+pub trait Ledger: Views + Rollups + Replicas + Comparing {
     /// Records events; each result belongs to the event at its place. Durable when it returns. Many callers share
     /// one commit.
     async fn record(&self, receipts: Vec<Receipt>) -> LedgerResult<Vec<Recorded>>;

@@ -3,6 +3,7 @@
 mod compare;
 mod reload;
 mod replica;
+mod rollup;
 pub mod telemetry;
 mod workers;
 

@@ -14,16 +14,20 @@ use tokio_util::task::TaskTracker;
 
 use super::compare::{self, CompareTimes};
 use super::replica::{self, Presence, Taken};
+use super::rollup;
 use crate::desk::Desk;
 use crate::flow::{
     Breakers, Pauses, Setup, Work, Worker, complete, deadline, dispatch, edge_answers, edge_fails, intake, plan, sync,
 };
 use crate::http::CallError;
+use crate::kpi::rollup::Rollup;
 use crate::ledger::{Ledger, LedgerResult};
 use crate::model::{Clock, Timestamp};
 
 /// The duty of erasing and of tying the chains.
 const UPKEEP: &str = "upkeep";
+/// The duty of keeping the figures.
+const FIGURES: &str = "figures";
 /// Longest sleep of a loop that was not woken.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// The same in milliseconds.
@@ -202,6 +206,7 @@ impl Runtime {
             }
         });
         self.start_upkeep();
+        self.start_figures();
         if self.ledger.is_shared() {
             self.start_beats();
         }
@@ -297,6 +302,27 @@ impl Runtime {
                     tracing::warn!(error = %error, "the other replicas cannot be told that this one is there");
                 }
                 tokio::select! { () = stop.cancelled() => {}, () = tokio::time::sleep(replica::BEAT) => {} }
+            }
+        });
+    }
+
+    /// Figures are kept beside everything else, by one process, and rest nineteen times as long as they work.
+    fn start_figures(&self) {
+        let (hands, stop) = (self.hands(), self.stop.clone());
+        let figures = Arc::new(tokio::sync::Mutex::new((Rollup::new(), false)));
+        self.run("figures", Listen::Time, self.stop.clone(), move || {
+            let (hands, figures, stop) = (hands.clone(), Arc::clone(&figures), stop.clone());
+            async move {
+                let (figures, mine) = &mut *figures.lock().await;
+                match hands.duty(FIGURES, mine).await? {
+                    None => return Ok(false),
+                    // Another process kept them meanwhile: what this one remembers is old.
+                    Some(Taken::Fresh(_)) => *figures = Rollup::new(),
+                    Some(_) => {}
+                }
+                let rest = rollup::round(figures, &hands.ledger, &hands.setup, &hands.clock).await?;
+                tokio::select! { () = stop.cancelled() => {}, () = tokio::time::sleep(rest) => {} }
+                Ok(true)
             }
         });
     }

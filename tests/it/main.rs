@@ -23,6 +23,10 @@ mod journey_entra;
 mod journey_on_postgres;
 mod journey_one_identity;
 mod journey_platforms;
+mod kpi;
+#[expect(clippy::duplicate_mod, reason = "one contract, two engines")]
+#[path = "kpi.rs"]
+mod kpi_on_postgres;
 mod ledger;
 #[expect(clippy::duplicate_mod, reason = "one contract, two engines")]
 #[path = "ledger.rs"]

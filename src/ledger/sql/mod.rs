@@ -15,6 +15,7 @@ pub(super) mod progress;
 pub(super) mod pull;
 pub(super) mod record;
 pub(super) mod recovery;
+pub(super) mod rollup;
 pub(super) mod settle;
 pub(super) mod standing;
 pub(super) mod told;
@@ -28,6 +29,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use crate::ledger::engine::{Conn, query, query_as};
 use serde::Serialize;
 
+use super::touched::Touched;
 use super::{LedgerError, LedgerResult};
 use crate::model::id::IdMaker;
 use crate::model::key::{person_hash, stable_id};
@@ -41,6 +43,8 @@ pub(super) struct Shared {
     past_ids: Arc<IdMaker>,
     pub(super) instance: String,
     salt: String,
+    /// For the figures: what changed.
+    pub(super) touched: Arc<Touched>,
     /// After a restore: by edge, until when a search may miss what was made just before.
     distrusted: OnceLock<BTreeMap<String, Timestamp>>,
     /// Sources whose platforms are told how far their orders are.
@@ -63,6 +67,7 @@ impl Shared {
             past_ids: Arc::default(),
             instance: instance.to_owned(),
             salt,
+            touched: Arc::default(),
             distrusted: OnceLock::new(),
             progress: RwLock::default(),
         })
@@ -71,11 +76,13 @@ impl Shared {
     /// The same for loading history.
     pub(super) fn in_the_past(&self) -> Self {
         let past_ids = Arc::clone(&self.past_ids);
+        let touched = Arc::clone(&self.touched);
         Self {
             ids: Arc::clone(&past_ids),
             past_ids,
             instance: self.instance.clone(),
             salt: self.salt.clone(),
+            touched,
             distrusted: OnceLock::new(),
             progress: RwLock::default(),
         }

@@ -5,16 +5,16 @@
 
 mod counts;
 mod detail;
+mod dump;
 mod gauges;
 mod lists;
-mod measures;
 mod owed;
 
 pub(in crate::ledger) use counts::overview;
 pub(in crate::ledger) use detail::{assignment, concerns};
+pub(in crate::ledger) use dump::dump;
 pub(in crate::ledger) use gauges::gauges;
 pub(in crate::ledger) use lists::{assignments, errands, operations, quarantine_body, quarantined};
-pub(in crate::ledger) use measures::{backlog, dump, facts};
 pub(in crate::ledger) use owed::owed;
 
 use crate::ledger::engine::{QueryBuilder, Row};
@@ -60,7 +60,7 @@ fn limit_of(limit: usize) -> i64 {
 }
 
 /// Adds `AND column IN (…)` for a scoped reader. An empty scope sees nothing.
-pub(super) fn push_scope(query: &mut QueryBuilder, column: &str, scope: &Scope) {
+pub(in crate::ledger::sql) fn push_scope(query: &mut QueryBuilder, column: &str, scope: &Scope) {
     let Some(applications) = scope else { return };
     query.push(" AND ").push(column).push(" IN (");
     let mut list = query.separated(", ");

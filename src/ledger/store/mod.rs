@@ -2,6 +2,7 @@
 
 mod compare;
 mod replicas;
+mod rollups;
 mod turns;
 mod views;
 
@@ -113,6 +114,9 @@ impl SqlLedger {
         };
         let first = writers.first_mut().ok_or_else(|| LedgerError::Unavailable("it has no writer".to_owned()))?;
         let shared = Arc::new(Shared::load(first, instance, may_write).await?);
+        for writer in &mut writers {
+            shared.touched.listen(writer).await?;
+        }
         let (jobs, writers) = if may_write {
             let again = match &home {
                 Home::Postgres(home) => Again::Postgres(home.door()),
@@ -434,11 +438,17 @@ impl Ledger for SqlLedger {
 
     async fn load_history(&self, past: Vec<Past>) -> LedgerResult<usize> {
         let (shared, past) = (Arc::clone(&self.shared), Arc::new(past));
-        self.write(move |tx| {
-            let (shared, past) = (Arc::clone(&shared), Arc::clone(&past));
-            Box::pin(async move { sql::history::load(tx, &shared, &past).await })
-        })
-        .await
+        let loaded = self
+            .write(move |tx| {
+                let (shared, past) = (Arc::clone(&shared), Arc::clone(&past));
+                Box::pin(async move { sql::history::load(tx, &shared, &past).await })
+            })
+            .await?;
+        // Their journal lies in the past, where nobody looks for what is new.
+        if loaded > 0 && !self.is_alone() {
+            self.shared.touched.many();
+        }
+        Ok(loaded)
     }
 
     async fn erase(&self, bodies_before: Timestamp, persons_before: Timestamp) -> LedgerResult<u64> {

@@ -5,8 +5,7 @@ use async_trait::async_trait;
 use super::SqlLedger;
 use crate::ledger::sql;
 use crate::ledger::views::{
-    AssignmentDetail, AssignmentRow, BacklogRow, ErrandRow, Fact, FactFilter, Filter, Gauge, Operations, Overview, Owed,
-    QuarantineRow, Scope, Troubled,
+    AssignmentDetail, AssignmentRow, ErrandRow, Filter, Gauge, Operations, Overview, Owed, QuarantineRow, Scope, Troubled,
 };
 use crate::ledger::{Action, LedgerResult, Views};
 use crate::model::{Id, Timestamp};
@@ -42,14 +41,6 @@ impl Views for SqlLedger {
 
     async fn quarantine(&self, scope: &Scope, names: bool, after: Option<Id>, limit: usize) -> LedgerResult<Vec<QuarantineRow>> {
         sql::views::quarantined(&self.readers, scope, names, after, limit).await
-    }
-
-    async fn facts(&self, filter: &FactFilter) -> LedgerResult<Vec<Fact>> {
-        sql::views::facts(&self.readers, filter).await
-    }
-
-    async fn backlog(&self, filter: &FactFilter, now: Timestamp) -> LedgerResult<Vec<BacklogRow>> {
-        sql::views::backlog(&self.readers, filter, now).await
     }
 
     async fn concerns(&self, action: &Action) -> LedgerResult<Vec<String>> {

@@ -5,9 +5,9 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::{render, to_value};
-use crate::catalog::{Catalog, ClockKind};
+use crate::catalog::ClockKind;
 use crate::kpi::segments::Part;
-use crate::kpi::timing::Timing;
+use crate::kpi::timing::{Timing, pauses};
 use crate::ledger::views::{AssignmentDetail, AssignmentRow, AttemptRow, JournalRow};
 use crate::model::{Id, State as Stage, Timestamp};
 use crate::web::WebState;
@@ -25,8 +25,14 @@ pub(in crate::web) async fn assignment(State(state): State<WebState>, reader: Re
     match state.ledger.assignment(id, &reader.scope, reader.sees_names()).await {
         Ok(Some(detail)) => {
             let title = format!("{} on {}", what(&detail.row), detail.row.application_name);
+            let forecast = match state.ledger.case(id).await {
+                Ok((_, forecast)) => forecast,
+                Err(error) => return unavailable(error),
+            };
+            let pauses = pauses(&detail.row, &detail.journal);
             let setup = state.setup.load();
-            let mut data = shown(&detail, &setup.catalog, state.clock.now());
+            let timing = Timing::of(&detail.row, &pauses, forecast, &setup.catalog, state.clock.now());
+            let mut data = shown(&detail, &timing, state.clock.now());
             let source = setup.sources.get(&detail.row.source);
             data["kept_here"] = json!(source.and_then(|s| s.info().capabilities.kept_here()));
             render(&state, &reader, "assignment", &title, data)
@@ -41,10 +47,9 @@ fn what(row: &AssignmentRow) -> String {
     row.entitlement.as_ref().map_or_else(|| words.clone(), |e| format!("{words} {e}"))
 }
 
-fn shown(detail: &AssignmentDetail, catalog: &Catalog, now: Timestamp) -> Value {
+fn shown(detail: &AssignmentDetail, timing: &Timing, now: Timestamp) -> Value {
     let row = &detail.row;
     let stage = Stage::parse(&row.state);
-    let timing = Timing::of(row, catalog, now);
     let spans: Vec<Value> = timing
         .segments
         .iter()
@@ -64,6 +69,7 @@ fn shown(detail: &AssignmentDetail, catalog: &Catalog, now: Timestamp) -> Value 
         data["target"]["business"] = json!(target.clock == ClockKind::Business);
     }
     data["calendar"] = json!(timing.calendar);
+    data["forecast"] = json!(timing.forecast.filter(|_| row.closed_at.is_none()));
     data["segments"] = json!(spans);
     data["what"] = json!(what(row));
     data["sentence"] = json!(sentence(row, stage, now));
@@ -101,6 +107,7 @@ fn told(part: Part) -> (&'static str, &'static str) {
         Part::Filing => ("Filing the ticket", "lastmile and the desk"),
         Part::Queue => ("Waiting for somebody to begin", "admin group"),
         Part::Work => ("With the admins", "admin group"),
+        Part::Paused => ("Waiting for the requester", "the requester"),
         Part::Reporting => ("Telling the platform", "lastmile and the platform"),
     }
 }
