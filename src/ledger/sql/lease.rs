@@ -367,7 +367,7 @@ pub(in crate::ledger) async fn reports_to_compare(
         let Some(assignment) = claim.assignment else { continue };
         // What is told is over: nobody holds a step beside it.
         if let Found::Load(Load::Report { completion, .. }) = completion(pool, assignment, &claim, Timestamp(i64::MAX)).await? {
-            told.push(compare::Told { errand: Id(claim.id), assignment: Id(assignment), completion });
+            told.push(compare::Told { errand: Id(claim.id), assignment: Id(assignment), completion: *completion });
         }
     }
     Ok(told)
