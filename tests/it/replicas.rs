@@ -40,6 +40,7 @@ fn receipt(n: usize) -> Receipt {
         approved_at: Some(NOW),
         valid_from: None,
         valid_until: None,
+        answer_by: None,
         priority: 1,
         reason: Some("with a NUL \0 in it".to_owned()),
         answer_by: None,

@@ -156,14 +156,17 @@ enum Found {
 
 /// Claims of unclear errands: their witnesses are asked, and asked again when this lease is over.
 const CLAIM_UNCLEAR: &str = "
+    WITH due AS MATERIALIZED (SELECT id FROM errand WHERE edge = $1 AND state IN ('sending', 'unclear') AND state = 'unclear' AND due_at <= $2
+        ORDER BY rank LIMIT $5 /*postgres FOR UPDATE SKIP LOCKED*/)
     UPDATE errand SET lease_no = lease_no + 1, lease_owner = $3, lease_until = $4, due_at = $4
-    WHERE state = 'unclear' AND id IN
-        (SELECT id FROM errand WHERE edge = $1 AND state IN ('sending', 'unclear') AND state = 'unclear' AND due_at <= $2 ORDER BY rank LIMIT $5 /*postgres FOR UPDATE SKIP LOCKED*/)
+    WHERE state = 'unclear' AND id IN (SELECT id FROM due)
     RETURNING id, kind, ticket_id, assignment_id, mark, body, lease_no, failures, misses, quiet_until, made_at, rank";
-/// Claims of ready errands: they are sent.
+/// Claims of ready errands: they are sent. Materialized: PostgreSQL may look into a subquery again and claim more.
 const CLAIM_READY: &str = "
+    WITH due AS MATERIALIZED (SELECT id FROM errand WHERE edge = $1 AND state = 'ready' AND due_at <= $2
+        ORDER BY rank LIMIT $5 /*postgres FOR UPDATE SKIP LOCKED*/)
     UPDATE errand SET lease_no = lease_no + 1, lease_owner = $3, lease_until = $4, state = 'sending', attempts = attempts + 1
-    WHERE state = 'ready' AND id IN (SELECT id FROM errand WHERE edge = $1 AND state = 'ready' AND due_at <= $2 ORDER BY rank LIMIT $5 /*postgres FOR UPDATE SKIP LOCKED*/)
+    WHERE state = 'ready' AND id IN (SELECT id FROM due)
     RETURNING id, kind, ticket_id, assignment_id, mark, body, lease_no, failures, misses, quiet_until, made_at, rank";
 
 /// The `UPDATE` re-checks the state, so that two claimers never both win a row. The states stand in the text: only so
