@@ -43,7 +43,6 @@ fn receipt(n: usize) -> Receipt {
         answer_by: None,
         priority: 1,
         reason: Some("with a NUL \0 in it".to_owned()),
-        answer_by: None,
         attributes: std::collections::BTreeMap::new(),
     };
     Receipt {
