@@ -12,7 +12,7 @@ use crate::http::{CallError, gate};
 use crate::ledger::{End, LeaseRequest, Leased, Ledger, LedgerResult, Load, Settlement, Step};
 use crate::model::errand::ErrandKind;
 use crate::model::failpoint::{Point, reach};
-use crate::model::ticket::{Amended, Created};
+use crate::model::ticket::{Amended, Change, Created};
 use crate::model::{Clock, Timestamp, random};
 
 use super::{Breakers, Setup, Work, Worker};
@@ -171,6 +171,8 @@ impl Calls<'_> {
                 let result = gate::watched(|| self.may_send(good_until), self.desk.amend(ticket, change)).await;
                 self.ended_plain(&errand, result).await?
             }
+            // No mark shows whether a text was replaced; doing it again is harmless.
+            (Step::Witness, Load::Amend { change: Change::Text { .. }, .. }) => End::Clear,
             (Step::Witness, Load::Amend { ticket, .. }) => match self.desk.has_mark(ticket, &errand.mark).await {
                 Ok(true) => End::Done,
                 Ok(false) => self.missed(&errand, quiet_left_ms),
@@ -244,6 +246,10 @@ impl Calls<'_> {
                     Amended::Done => End::Done,
                     Amended::WasClosed => End::WasClosed,
                 })
+            }
+            // A text that the desk keeps is no trouble: the comment says what changed.
+            Err(CallError::Reject { code, reason }) if errand.kind == ErrandKind::Amend => {
+                Ok(End::Park { code: code.to_owned(), reason })
             }
             Err(error) => self.fails(errand, &error).await,
         }
