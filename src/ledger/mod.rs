@@ -5,6 +5,7 @@ mod actions;
 mod batch;
 mod calls;
 mod desk_news;
+pub mod exports;
 mod facts;
 mod intake;
 mod planning;
@@ -22,6 +23,7 @@ use crate::model::{Id, Key, Timestamp};
 pub use actions::{Acted, Action};
 pub use calls::{End, LeaseRequest, Leased, Load, Settlement, Step};
 pub use desk_news::{Held, Observation, Stray};
+pub use exports::Exports;
 pub use intake::{Pull, Pulled, Receipt, ReceiptContent, Recorded, Snapshot, StandingRound, Stood, Trouble};
 pub use planning::{Decision, Past, PlanAction, TicketPlan, ToPlan};
 pub use sqlite::{Holder, Inspection, Mode, SqliteLedger};
@@ -54,7 +56,7 @@ pub type LedgerResult<T> = Result<T, LedgerError>;
 
 /// The durable record, write side.
 #[async_trait]
-pub trait Ledger: Views {
+pub trait Ledger: Views + Exports {
     /// Records events; each result belongs to the event at its place. Durable when it returns. Many callers share
     /// one commit.
     async fn record(&self, receipts: Vec<Receipt>) -> LedgerResult<Vec<Recorded>>;

@@ -5,6 +5,7 @@
 
 pub(super) mod act;
 pub(super) mod edges;
+pub(super) mod exports;
 pub(super) mod history;
 pub(super) mod journal;
 pub(super) mod lease;

@@ -5,6 +5,7 @@
 
 mod counts;
 mod detail;
+mod evidence;
 mod gauges;
 mod lists;
 mod measures;
@@ -12,6 +13,7 @@ mod owed;
 
 pub(in crate::ledger) use counts::overview;
 pub(in crate::ledger) use detail::{assignment, concerns};
+pub(in crate::ledger) use evidence::evidence;
 pub(in crate::ledger) use gauges::gauges;
 pub(in crate::ledger) use lists::{assignments, errands, operations, quarantine_body, quarantined};
 pub(in crate::ledger) use measures::{backlog, dump, facts};

@@ -1,5 +1,6 @@
 //! The embedded ledger: one serving process, one writer with `BEGIN IMMEDIATE`, readers beside it.
 
+mod exports;
 mod inspect;
 mod turns;
 
