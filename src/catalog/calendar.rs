@@ -72,6 +72,16 @@ pub struct Calendar {
     closures: BTreeSet<(NaiveDateTime, NaiveDateTime)>,
 }
 
+/// A calendar without its name.
+#[derive(Serialize, Deserialize)]
+struct Meaning {
+    zone: String,
+    shifts: [Vec<(u16, u16)>; 7],
+    closed: BTreeSet<NaiveDate>,
+    yearly: BTreeSet<(u32, u32)>,
+    closures: BTreeSet<(NaiveDateTime, NaiveDateTime)>,
+}
+
 impl Calendar {
     /// Shifts that begin on this weekday: minutes after its midnight, from and to.
     #[must_use]
@@ -197,6 +207,28 @@ impl Calendar {
         }
     }
 
+    /// What it means, as JSON: kept with the figures that it counted for.
+    #[must_use]
+    pub fn content(&self) -> String {
+        let meaning = Meaning {
+            zone: self.zone.name().to_owned(),
+            shifts: self.shifts.clone(),
+            closed: self.closed.clone(),
+            yearly: self.yearly.clone(),
+            closures: self.closures.clone(),
+        };
+        // dates and numbers cannot fail to be written
+        serde_json::to_string(&meaning).unwrap_or_default()
+    }
+
+    /// From a kept [`Self::content`]; `None` when that is none.
+    #[must_use]
+    pub fn from_content(name: &str, version: &str, content: &str) -> Option<Self> {
+        let Meaning { zone, shifts, closed, yearly, closures } = serde_json::from_str(content).ok()?;
+        let zone = zone.parse().ok()?;
+        Some(Self { name: name.to_owned(), version: version.to_owned(), zone, shifts, closed, yearly, closures })
+    }
+
     /// Over the meaning, not the text: a comment changes no figure.
     fn digest(&self) -> String {
         let hours = format!("{:?}", self.shifts);
@@ -247,6 +279,9 @@ mod tests {
         assert_eq!(plain.version, read("# a word\nholidays = [\"01-01\", \"12-25\"]\nzone = \"UTC\"\n").unwrap().version);
         assert_ne!(plain.version, read("zone = \"UTC\"\nholidays = [\"01-01\"]\n").unwrap().version);
         assert_ne!(plain.version, read("zone = \"Asia/Kolkata\"\nholidays = [\"01-01\"]\n").unwrap().version);
+        let kept = Calendar::from_content(&plain.name, &plain.version, &plain.content()).unwrap();
+        assert_eq!((kept.digest(), &kept), (plain.version.clone(), &plain), "it means what it meant");
+        assert!(Calendar::from_content("x", "v", "{}").is_none());
         assert_eq!(shift("22:00-06:00"), Some((1320, 1800)));
         assert_eq!(shift("00:00-24:00"), Some((0, 1440)));
         assert_eq!((shift("24:00-01:00"), shift("08:60-09:00"), shift("+8:00-09:00")), (None, None, None));

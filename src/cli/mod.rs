@@ -6,6 +6,7 @@ mod demo;
 mod doctor;
 mod door;
 mod findings;
+mod kpi;
 mod plan;
 mod replay;
 mod schema;
@@ -62,6 +63,8 @@ enum Command {
     Replay(replay::Arguments),
     /// Act on what is parked or unclear, as on the operations page.
     Act(act::Arguments),
+    /// Prove the KPIs against the journal, or make them afresh.
+    Kpi(kpi::Arguments),
     /// Print the JSON Schema of every kind of configuration file.
     Schema,
     /// Make an access token; shown once, with the lines for lastmile.toml.
@@ -95,6 +98,7 @@ pub fn run() -> ExitCode {
             Command::Source(what) => source::run(&arguments.config, &what).await,
             Command::Replay(what) => replay::run(&arguments.config, &what).await,
             Command::Act(what) => act::run(&arguments.config, &what).await,
+            Command::Kpi(what) => kpi::run(&arguments.config, &what).await,
             Command::Schema => schema::run(),
             Command::Token { name } => token::run(&name),
         }

@@ -1,9 +1,17 @@
-//! Measures of approval and provisioning time, kept apart, each by two clocks.
+//! Figures: one assignment measured (`case`), sums of many (`cell`), kept beside the ledger's hot path (`rollup`), read by
+//! pages and exports (`report`). Approval and provisioning are never mixed.
 
 pub mod case;
+pub mod cell;
 pub mod clocks;
 pub mod export;
+pub mod forecast;
+pub mod leavers;
+pub mod life;
 pub mod measure;
 pub mod report;
+pub mod rollup;
 pub mod segments;
+pub mod sketch;
 pub mod timing;
+pub mod verify;

@@ -1,29 +1,42 @@
-//! What the KPI page and the API show.
+//! What KPI pages, API and exports show: figures of a period, from the sums that `rollup` keeps.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::case::{Case, Verdict};
-use super::clocks::{CalendarStamp, Clocks};
-use super::measure::{Line, line, report};
+use super::case::{Case, DAY_MS, HOUR_MS, Stage, Verdict, day, hour, sign};
+use super::cell::{Cell, Count};
+use super::clocks::CalendarStamp;
+use super::leavers::LEAVER_HOURS;
+use super::measure::{Attainment, Line, Spread, Sums, percent};
+use super::rollup::{month, month_after, read};
 use crate::catalog::{Catalog, ClockKind};
 use crate::ledger::LedgerResult;
-use crate::ledger::views::{BacklogRow, FactFilter, Scope, Views};
-use crate::model::Timestamp;
+use crate::ledger::rollups::{Behind, CellFilter, CellRow, Dim, Kind, Rollups};
+use crate::ledger::views::{BacklogRow, Scope};
+use crate::model::{Id, Operation, Outcome, Timestamp};
+
+/// Rows behind a figure, at most.
+pub const MOST_BEHIND: i64 = 50_000;
+/// A period longer than so many days is told by months.
+const BY_DAY: i64 = 31;
 
 /// Which report.
 #[derive(Debug, Default, Clone, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct Asked {
-    /// Closed in the last days: 1 to 366, else 30.
+    /// Closed in the last days, today included (days of UTC): 1 to 366, else 30.
     #[param(minimum = 1, maximum = 366)]
     pub days: Option<i64>,
     /// Only of this application, by id.
     pub application: Option<String>,
     /// Only of this admin group.
     pub admin_group: Option<String>,
+    /// Only of this operation, like `grant`.
+    pub operation: Option<String>,
+    /// Only of this desk.
+    pub desk: Option<String>,
     /// The clock that a page shows, `elapsed` or `business`; answers as data hold both.
     #[param(value_type = Option<String>)]
     pub clock: Option<ClockKind>,
@@ -39,16 +52,24 @@ impl Asked {
         self.days.unwrap_or(30).clamp(1, 366)
     }
 
-    fn filter(&self, scope: &Scope, now: Timestamp) -> FactFilter {
+    /// The period: from the start of its first day up to the end of today.
+    #[must_use]
+    pub fn period(&self, now: Timestamp) -> (Timestamp, Timestamp) {
+        let end = day(now) + DAY_MS;
+        (Timestamp(end - self.days() * DAY_MS), Timestamp(end))
+    }
+
+    /// What it narrows to, within the reader's scope.
+    #[must_use]
+    pub fn filter(&self, scope: &Scope) -> CellFilter {
         let given = |v: &Option<String>| v.clone().filter(|t| !t.trim().is_empty());
-        FactFilter {
-            owed: false,
-            tickets: false,
-            from: now.plus_secs(-self.days() * 86_400),
-            to: now,
+        CellFilter {
             scope: scope.clone(),
             application: given(&self.application),
             admin_group: given(&self.admin_group),
+            operation: given(&self.operation),
+            desk: given(&self.desk),
+            dim: None,
         }
     }
 }
@@ -64,96 +85,444 @@ pub enum Which {
     Late,
     /// Open now, past their target.
     Overdue,
+    /// Open now.
+    Open,
+    /// Came in the period.
+    Arrived,
+    /// Closed in the period, opened again before.
+    Reopened,
+    /// Closed in the period as cancelled.
+    Cancelled,
+    /// Closed in the period, taken back by the platform.
+    Withdrawn,
+    /// Closed in the period, given to another group on the way.
+    Rerouted,
+    /// Closed in the period, not right the first time.
+    NotRight,
+    /// Closed in the period, before the day it was ordered for.
+    Premature,
+    /// Closed in the period, after the day it was ordered for.
+    DateMissed,
+    /// Open now, past the day it was ordered for.
+    DateOverdue,
+    /// Closed in the period, worked on before the last approval.
+    Unapproved,
+    /// Closed in the period, paused on the way.
+    Paused,
+    /// Closed in the period, with trouble between the systems.
+    Troubled,
+    /// Open now, although the access was to end.
+    Expired,
+    /// The order that was last when a person left in the period.
+    Leavers,
 }
 
-/// Approval time and provisioning time, never mixed.
+impl Which {
+    /// Every list.
+    pub const ALL: [Self; 18] = [
+        Self::Closed,
+        Self::Late,
+        Self::Overdue,
+        Self::Open,
+        Self::Arrived,
+        Self::Reopened,
+        Self::Cancelled,
+        Self::Withdrawn,
+        Self::Rerouted,
+        Self::NotRight,
+        Self::Premature,
+        Self::DateMissed,
+        Self::DateOverdue,
+        Self::Unapproved,
+        Self::Paused,
+        Self::Troubled,
+        Self::Expired,
+        Self::Leavers,
+    ];
+
+    /// The word in an address.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Late => "late",
+            Self::Overdue => "overdue",
+            Self::Open => "open",
+            Self::Arrived => "arrived",
+            Self::Reopened => "reopened",
+            Self::Cancelled => "cancelled",
+            Self::Withdrawn => "withdrawn",
+            Self::Rerouted => "rerouted",
+            Self::NotRight => "not_right",
+            Self::Premature => "premature",
+            Self::DateMissed => "date_missed",
+            Self::DateOverdue => "date_overdue",
+            Self::Unapproved => "unapproved",
+            Self::Paused => "paused",
+            Self::Troubled => "troubled",
+            Self::Expired => "expired",
+            Self::Leavers => "leavers",
+        }
+    }
+
+    /// For people.
+    #[must_use]
+    pub fn human(self) -> &'static str {
+        match self {
+            Self::Closed => "Closed in the period",
+            Self::Late => "Closed too late",
+            Self::Overdue => "Open and overdue",
+            Self::Open => "Open now",
+            Self::Arrived => "Came in the period",
+            Self::Reopened => "Opened again",
+            Self::Cancelled => "Cancelled",
+            Self::Withdrawn => "Taken back",
+            Self::Rerouted => "Given to another group",
+            Self::NotRight => "Not right the first time",
+            Self::Premature => "Done before their day",
+            Self::DateMissed => "Done after their day",
+            Self::DateOverdue => "Open past their day",
+            Self::Unapproved => "Worked on before approval",
+            Self::Paused => "Paused on the way",
+            Self::Troubled => "With trouble between the systems",
+            Self::Expired => "Open although access was to end",
+            Self::Leavers => "Last order of persons who left",
+        }
+    }
+
+    /// Whether it lists what is open, longest waiting first.
+    #[must_use]
+    pub fn is_open(self) -> bool {
+        matches!(self, Self::Overdue | Self::Open | Self::DateOverdue | Self::Expired)
+    }
+
+    fn takes(self, case: &Case, now: Timestamp) -> bool {
+        match self {
+            Self::Closed | Self::Open | Self::Arrived | Self::Leavers | Self::DateOverdue | Self::Expired => true,
+            Self::Late => case.verdict(now) == Some(Verdict::Late),
+            Self::Overdue => case.verdict(now) == Some(Verdict::Overdue),
+            Self::Reopened => case.is(sign::REOPENED),
+            Self::Cancelled => case.outcome == Some(Outcome::Cancelled),
+            Self::Withdrawn => case.is(sign::WITHDRAWN),
+            Self::Rerouted => case.is(sign::REROUTED),
+            Self::NotRight => case.is(sign::MEANT) && !case.is(sign::RIGHT),
+            Self::Premature => case.is(sign::PREMATURE),
+            Self::DateMissed => case.is(sign::DATED) && case.is(sign::MEANT) && !case.is(sign::DATE_KEPT),
+            Self::Unapproved => case.is(sign::UNAPPROVED),
+            Self::Paused => case.is(sign::PAUSED),
+            Self::Troubled => case.trouble != super::case::Trouble::default(),
+        }
+    }
+}
+
+/// A stretch of the period, for charts: whether it gets better.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Point {
+    /// From (inclusive).
+    #[schema(value_type = i64)]
+    pub from: Timestamp,
+    /// Up to (exclusive).
+    #[schema(value_type = i64)]
+    pub to: Timestamp,
+    /// Came to the admins.
+    pub arrived: i64,
+    /// Closed.
+    pub closed: i64,
+    /// Requested to approved.
+    pub approval: Spread,
+    /// Eligible to closed, less pauses.
+    pub provisioning: Spread,
+    /// The same in working time.
+    pub provisioning_business: Spread,
+    /// Targets of what was closed; what is open and overdue is not in it.
+    pub target: Attainment,
+}
+
+/// Approval time and provisioning time, never mixed, and all else that is measured.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Report {
-    /// Closed in so many days.
+    /// Closed in so many days, today included.
     pub days: i64,
-    /// As of.
+    /// From (inclusive), start of a day of UTC.
+    #[schema(value_type = i64)]
+    pub from: Timestamp,
+    /// Up to (exclusive).
+    #[schema(value_type = i64)]
+    pub to: Timestamp,
+    /// Everything known by then is counted.
     #[schema(value_type = i64)]
     pub as_of: Timestamp,
+    /// Something known since is not counted yet.
+    pub behind: bool,
+    /// Percentiles lie within so many percent of the exact ones; counts, sums and longest are exact.
+    pub accuracy_percent: i64,
     /// All together.
     pub all: Line,
     /// By application.
     pub applications: Vec<Line>,
     /// By admin group.
     pub groups: Vec<Line>,
+    /// By operation.
+    pub operations: Vec<Line>,
+    /// By desk.
+    pub desks: Vec<Line>,
+    /// By day, or by month in periods of more than 31 days.
+    pub trend: Vec<Point>,
     /// What is owed, by age.
     pub backlog: Vec<BacklogRow>,
-    /// The calendars that counted working time.
+    /// The calendars that count working time now; a closed case names the version that counted for it.
     pub calendars: Vec<CalendarStamp>,
 }
 
 impl Report {
-    /// Reads and measures, within the reader's scope.
+    /// Reads and adds up, within the reader's scope. What it costs depends on the period and on how many applications,
+    /// groups and operations there are, not on how many assignments.
     ///
     /// # Errors
     /// The ledger does not answer.
-    pub async fn of<V: Views + ?Sized>(
-        views: &V,
+    pub async fn of<R: Rollups + ?Sized>(
+        ledger: &R,
         catalog: &Catalog,
         scope: &Scope,
         asked: &Asked,
         now: Timestamp,
     ) -> LedgerResult<Self> {
-        let filter = asked.filter(scope, now);
-        let mut cases = cases(views, catalog, &filter, now, false).await?;
-        let open = self::cases(views, catalog, &FactFilter { owed: true, ..filter.clone() }, now, false).await?;
-        // Else open breaches would hide until they are closed.
-        cases.extend(open.into_iter().filter(|case| case.verdict == Some(Verdict::Overdue)));
-        let groups = cases.iter().map(|case| case.fact.admin_group.as_str());
+        let (from, to) = asked.period(now);
+        let filter = asked.filter(scope);
+        let rolled = ledger.rolled().await?;
+        let gathered = Gathered::read(ledger, &filter, from, to, now).await?;
+        let mut all = Sums::default();
+        gathered.sums.values().for_each(|sums| all.merge(sums));
+        let groups: Vec<&str> = gathered.sums.keys().filter_map(|d| Some(gathered.dims.get(d)?.admin_group.as_str())).collect();
         let calendars: BTreeMap<&str, CalendarStamp> =
-            groups.filter_map(|group| catalog.calendar_of(group)).map(|c| (c.name.as_str(), c.into())).collect();
+            groups.iter().filter_map(|group| catalog.calendar_of(group)).map(|c| (c.name.as_str(), c.into())).collect();
         Ok(Self {
             days: asked.days(),
-            as_of: now,
-            all: line("", "All together", &cases.iter().collect::<Vec<_>>()),
-            applications: report(&cases, |f| (&f.application_id, &f.application_name)),
-            groups: report(&cases, |f| (&f.admin_group, &f.admin_group)),
-            backlog: views.backlog(&filter, now).await?,
+            from,
+            to,
+            as_of: if rolled.behind { rolled.until } else { now },
+            behind: rolled.behind,
+            accuracy_percent: 1,
+            all: all.line("", "All together"),
+            applications: gathered.lines(|d| (&d.application_id, &d.application_name)),
+            groups: gathered.lines(|d| (&d.admin_group, &d.admin_group)),
+            operations: gathered.lines(|d| (&d.operation, operation_name(&d.operation))),
+            desks: gathered.lines(|d| (&d.desk, &d.desk)),
+            trend: gathered.trend(from, to),
+            backlog: gathered.backlog(),
             calendars: calendars.into_values().collect(),
         })
     }
 }
 
-/// The assignments behind a figure: latest closing first, open ones longest waiting first.
+fn operation_name(operation: &str) -> &str {
+    match Operation::parse(operation) {
+        Some(known) => known.human(),
+        None => operation,
+    }
+}
+
+/// Sums read for a report.
+struct Gathered {
+    dims: HashMap<i64, Dim>,
+    /// By what they are cut by.
+    sums: BTreeMap<i64, Sums>,
+    /// By start of day or month.
+    closed: BTreeMap<i64, Cell>,
+    arrived: BTreeMap<i64, i64>,
+    by_day: bool,
+}
+
+impl Gathered {
+    async fn read<R: Rollups + ?Sized>(
+        ledger: &R,
+        filter: &CellFilter,
+        from: Timestamp,
+        to: Timestamp,
+        now: Timestamp,
+    ) -> LedgerResult<Self> {
+        // The latest name of an application comes last.
+        let found = ledger.dims(filter).await?;
+        let mut names: HashMap<String, String> = HashMap::new();
+        found.iter().for_each(|d| drop(names.insert(d.application_id.clone(), d.application_name.clone())));
+        let named = |d: Dim| (d.id, Dim { application_name: names[&d.application_id].clone(), ..d });
+        let dims: HashMap<i64, Dim> = found.into_iter().map(named).collect();
+        let by_day = to.ms_since(from) <= BY_DAY * DAY_MS;
+        let mut gathered = Self { dims, sums: BTreeMap::new(), closed: BTreeMap::new(), arrived: BTreeMap::new(), by_day };
+        for row in periods(ledger, [Kind::Closed, Kind::ClosedMonth], filter, from, to).await? {
+            let mut cell = Cell::default();
+            read(&mut cell, &row);
+            gathered.closed.entry(gathered.bucket(row.place.at)).or_default().merge(&cell);
+            gathered.sum(row.place.dim).closed.merge(&cell);
+        }
+        for row in periods(ledger, [Kind::Leaver, Kind::LeaverMonth], filter, from, to).await? {
+            read(&mut gathered.sum(row.place.dim).leavers, &row);
+        }
+        for row in ledger.cells(Kind::Arrived, from, to, filter, false).await? {
+            *gathered.arrived.entry(gathered.bucket(row.place.at)).or_default() += row.n;
+            gathered.sum(row.place.dim).arrived += row.n;
+        }
+        gathered.open(ledger, filter, now).await?;
+        Ok(gathered)
+    }
+
+    /// What is open now: counted by hours, so that it costs nothing however much it is.
+    async fn open<R: Rollups + ?Sized>(&mut self, ledger: &R, filter: &CellFilter, now: Timestamp) -> LedgerResult<()> {
+        let (always, this_hour) = (Timestamp(i64::MIN), Timestamp(hour(now)));
+        for row in ledger.cells(Kind::Open, always, Timestamp(i64::MAX), filter, false).await? {
+            self.sum(row.place.dim).open.add(row.place.at, row.n, row.oldest, this_hour.0);
+        }
+        for row in ledger.cells(Kind::Due, always, this_hour, filter, false).await? {
+            self.sum(row.place.dim).overdue += row.n;
+        }
+        for row in ledger.cells(Kind::Dated, always, this_hour, filter, false).await? {
+            self.sum(row.place.dim).dated_overdue += row.n;
+        }
+        for row in ledger.cells(Kind::Expired, always, this_hour, filter, false).await? {
+            self.sum(row.place.dim).expired += row.n;
+        }
+        let long_ago = this_hour.plus_ms(-LEAVER_HOURS[0] * HOUR_MS);
+        for row in ledger.cells(Kind::LeaverOpen, always, long_ago, filter, false).await? {
+            self.sum(row.place.dim).leavers_overdue += row.n;
+        }
+        Ok(())
+    }
+
+    fn sum(&mut self, dim: i64) -> &mut Sums {
+        self.sums.entry(dim).or_default()
+    }
+
+    fn bucket(&self, at: i64) -> i64 {
+        if self.by_day { at } else { month(Timestamp(at)) }
+    }
+
+    /// One line per id, by name.
+    fn lines(&self, id_and_name: fn(&Dim) -> (&str, &str)) -> Vec<Line> {
+        let mut merged: BTreeMap<&str, (&str, Sums)> = BTreeMap::new();
+        for (dim, sums) in &self.sums {
+            let Some(dim) = self.dims.get(dim) else { continue };
+            let (id, name) = id_and_name(dim);
+            let entry = merged.entry(id).or_insert_with(|| (name, Sums::default()));
+            entry.1.merge(sums);
+        }
+        let mut lines: Vec<Line> = merged.into_iter().map(|(id, (name, sums))| sums.line(id, name)).collect();
+        lines.sort_by(|a, b| (a.name.to_lowercase(), &a.id).cmp(&(b.name.to_lowercase(), &b.id)));
+        lines
+    }
+
+    fn trend(&self, from: Timestamp, to: Timestamp) -> Vec<Point> {
+        let (none, mut points, mut at) = (Cell::default(), Vec::new(), self.bucket(from.0));
+        while at < to.0 {
+            let next = if self.by_day { at + DAY_MS } else { month_after(at) };
+            let cell = self.closed.get(&at).unwrap_or(&none);
+            let (in_target, late) = (cell.count(Count::InTarget), cell.count(Count::Late));
+            points.push(Point {
+                from: Timestamp(at).max(from),
+                to: Timestamp(next).min(to),
+                arrived: self.arrived.get(&at).copied().unwrap_or(0),
+                closed: cell.count(Count::Closed),
+                approval: Spread::of(cell.took(Stage::Approval, false)),
+                provisioning: Spread::of(cell.took(Stage::Provisioning, false)),
+                provisioning_business: Spread::of(cell.took(Stage::Provisioning, true)),
+                target: Attainment { in_target, late, overdue_open: 0, percent: percent(in_target, in_target + late) },
+            });
+            at = next;
+        }
+        points
+    }
+
+    fn backlog(&self) -> Vec<BacklogRow> {
+        let mut merged: BTreeMap<(&str, &str), (&str, Sums)> = BTreeMap::new();
+        for (dim, sums) in self.sums.iter().filter(|(_, sums)| sums.open.n() > 0) {
+            let Some(dim) = self.dims.get(dim) else { continue };
+            let entry = merged.entry((&dim.application_id, &dim.admin_group));
+            entry.or_insert_with(|| (dim.application_name.as_str(), Sums::default())).1.open.merge(&sums.open);
+        }
+        merged.into_iter().map(|((id, group), (name, sums))| sums.open.row((id, name), group)).collect()
+    }
+}
+
+/// Sums over a period: whole months where there are such, days around them.
+async fn periods<R: Rollups + ?Sized>(
+    ledger: &R,
+    [days, months]: [Kind; 2],
+    filter: &CellFilter,
+    from: Timestamp,
+    to: Timestamp,
+) -> LedgerResult<Vec<CellRow>> {
+    let first = if month(from) == from.0 { from.0 } else { month_after(from.0) };
+    let last = month(to);
+    // Months take part only where the trend is told by them.
+    if last <= first || to.ms_since(from) <= BY_DAY * DAY_MS {
+        return ledger.cells(days, from, to, filter, true).await;
+    }
+    let mut rows = ledger.cells(days, from, Timestamp(first), filter, true).await?;
+    rows.extend(ledger.cells(months, Timestamp(first), Timestamp(last), filter, true).await?);
+    rows.extend(ledger.cells(days, Timestamp(last), to, filter, true).await?);
+    Ok(rows)
+}
+
+/// An assignment behind a figure, and how it counts.
+#[derive(Debug, Clone)]
+pub struct Shown {
+    /// What the ledger says of it.
+    pub row: Behind,
+    /// As it counts.
+    pub case: Case,
+}
+
+/// The assignments behind a figure: latest first, open ones longest waiting first; at most [`MOST_BEHIND`] are looked at.
 ///
 /// # Errors
 /// The ledger does not answer.
-pub async fn behind<V: Views + ?Sized>(
-    views: &V,
-    catalog: &Catalog,
+pub async fn behind<R: Rollups + ?Sized>(
+    ledger: &R,
     scope: &Scope,
     asked: &Asked,
     now: Timestamp,
-) -> LedgerResult<Vec<Case>> {
+    limit: i64,
+) -> LedgerResult<Vec<Shown>> {
     let which = asked.which.unwrap_or_default();
-    let filter = FactFilter { owed: which == Which::Overdue, tickets: true, ..asked.filter(scope, now) };
-    let mut found = cases(views, catalog, &filter, now, true).await?;
-    found.retain(|case| match which {
-        Which::Closed => true,
-        Which::Late => case.verdict == Some(Verdict::Late),
-        Which::Overdue => case.verdict == Some(Verdict::Overdue),
-    });
-    found.sort_by_key(|case| (std::cmp::Reverse(case.fact.closed_at), case.fact.eligible_at, case.fact.id));
-    Ok(found)
+    let (from, to) = asked.period(now);
+    let filter = asked.filter(scope);
+    let (always, this_hour) = (Timestamp(i64::MIN), Timestamp(hour(now)));
+    let (kind, from, to) = match which {
+        Which::Overdue => (Kind::Due, always, this_hour),
+        Which::Open => (Kind::Open, always, Timestamp(i64::MAX)),
+        Which::DateOverdue => (Kind::Dated, always, this_hour),
+        Which::Expired => (Kind::Expired, always, this_hour),
+        Which::Arrived => (Kind::Arrived, from, to),
+        Which::Leavers => return leavers(ledger, &filter, from, to, limit).await,
+        _ => (Kind::Closed, from, to),
+    };
+    // A list that takes only some must look at more.
+    let some = !matches!(which, Which::Closed | Which::Open | Which::Arrived | Which::DateOverdue | Which::Expired);
+    let looked = if some { MOST_BEHIND } else { limit.min(MOST_BEHIND) };
+    let rows = ledger.behind(kind, from, to, &filter, looked, !which.is_open()).await?;
+    let shown = rows.into_iter().filter_map(|row| Some(Shown { case: Case::read(&row.body)?, row }));
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    Ok(shown.filter(|shown| which.takes(&shown.case, now)).take(limit).collect())
 }
 
-async fn cases<V: Views + ?Sized>(
-    views: &V,
-    catalog: &Catalog,
-    filter: &FactFilter,
-    now: Timestamp,
-    due: bool,
-) -> LedgerResult<Vec<Case>> {
-    let mut facts = views.facts(filter).await?;
-    if filter.owed {
-        facts.iter_mut().for_each(|fact| fact.closed_at = None);
+/// The last order of every person who left in the period.
+async fn leavers<R: Rollups + ?Sized>(
+    ledger: &R,
+    filter: &CellFilter,
+    from: Timestamp,
+    to: Timestamp,
+    limit: i64,
+) -> LedgerResult<Vec<Shown>> {
+    let seen: HashMap<i64, Dim> = ledger.dims(filter).await?.into_iter().map(|d| (d.id, d)).collect();
+    let mut shown = Vec::new();
+    for leaver in ledger.leavers_between(from, to, None).await?.into_iter().rev().filter(|l| seen.contains_key(&l.dim)) {
+        if i64::try_from(shown.len()).unwrap_or(i64::MAX) >= limit.min(MOST_BEHIND) {
+            break;
+        }
+        let id = Id(leaver.id);
+        let (Some(row), (Some(kept), _)) = (ledger.named(id).await?, ledger.case(id).await?) else { continue };
+        if let Some(case) = Case::read(&kept.body) {
+            shown.push(Shown { row: Behind { exact: leaver.left_at, ..row }, case });
+        }
     }
-    let first = facts.iter().flat_map(|f| [f.requested_at, f.eligible_at]).flatten().min().unwrap_or(now);
-    let last = facts.iter().flat_map(|f| [f.approved_at, f.closed_at]).flatten().max().unwrap_or(now).max(now);
-    let clocks = Clocks::over(catalog, first, last);
-    Ok(facts.into_iter().map(|fact| Case::of(fact, catalog, &clocks, now, due)).collect())
+    Ok(shown)
 }

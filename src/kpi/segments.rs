@@ -20,12 +20,14 @@ pub enum Part {
     Queue,
     /// Somebody works on the ticket, or it is not known when they began.
     Work,
+    /// The ticket waits for the requester: the clock stands still.
+    Paused,
     /// Closed; the platform is being told.
     Reporting,
 }
 
 /// A span of an assignment's life.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Segment {
     /// Spent on.
     pub part: Part,
@@ -60,9 +62,39 @@ pub struct Instants {
     pub finished: bool,
 }
 
-/// The spans in order. Clocks of several parties meet here: what lies before its predecessor counts as no time at all.
+/// From when, and until when; none while it lasts.
+pub type Pause = (Timestamp, Option<Timestamp>);
+
+/// The spans in order; pauses are cut out of queue and work. Clocks of several parties meet here: what lies before its predecessor counts as no time at all.
 #[must_use]
-pub fn segments(of: &Instants, now: Timestamp) -> Vec<Segment> {
+pub fn segments(of: &Instants, pauses: &[Pause], now: Timestamp) -> Vec<Segment> {
+    let cut = |span: Segment| {
+        if matches!(span.part, Part::Queue | Part::Work) { paused(&span, pauses) } else { vec![span] }
+    };
+    spans(of, now).into_iter().flat_map(cut).collect()
+}
+
+/// A span with its pauses cut out.
+fn paused(span: &Segment, pauses: &[Pause]) -> Vec<Segment> {
+    let (mut parts, mut at) = (Vec::new(), span.from);
+    for (from, until) in pauses {
+        let (from, until) = ((*from).max(at), until.unwrap_or(span.to).min(span.to));
+        if from >= until {
+            continue;
+        }
+        if at < from {
+            parts.push(Segment { from: at, to: from, running: false, ..*span });
+        }
+        parts.push(Segment { part: Part::Paused, from, to: until, running: span.running && until == span.to });
+        at = until;
+    }
+    if at < span.to {
+        parts.push(Segment { from: at, ..*span });
+    }
+    parts
+}
+
+fn spans(of: &Instants, now: Timestamp) -> Vec<Segment> {
     let approved = of.approved.unwrap_or(of.received);
     let eligible = of.eligible.unwrap_or(approved);
     // A ticket filed ahead of its date changes nothing for the admin group's clock.
@@ -111,7 +143,7 @@ mod tests {
     const T: fn(i64) -> Timestamp = Timestamp;
 
     fn parts(of: &Instants, now: i64) -> Vec<(Part, i64, bool)> {
-        segments(of, T(now)).into_iter().map(|s| (s.part, s.to.ms_since(s.from), s.running)).collect()
+        segments(of, &[], T(now)).into_iter().map(|s| (s.part, s.to.ms_since(s.from), s.running)).collect()
     }
 
     #[test]
@@ -144,6 +176,18 @@ mod tests {
         assert_eq!(parts(&begun, 60).last(), Some(&(Part::Work, 20, true)));
         let unknown_start = Instants { first_work: None, ..whole };
         assert_eq!(parts(&unknown_start, 100)[4], (Part::Work, 38, false));
+        let pauses = [(T(35), Some(T(42))), (T(60), None)];
+        let told: Vec<_> = segments(&begun, &pauses, T(66)).iter().map(|s| (s.part, s.from.0, s.to.0, s.running)).collect();
+        assert_eq!(
+            told[4..],
+            [
+                (Part::Queue, 32, 35, false),
+                (Part::Paused, 35, 40, false),
+                (Part::Paused, 40, 42, false),
+                (Part::Work, 42, 60, false),
+                (Part::Paused, 60, 66, true),
+            ]
+        );
     }
 
     proptest! {
@@ -152,14 +196,19 @@ mod tests {
             requested in proptest::option::of(0i64..100), approved in proptest::option::of(0i64..100), received in 0i64..100,
             eligible in proptest::option::of(0i64..100), filed in proptest::option::of(0i64..100),
             first_work in proptest::option::of(0i64..100), closed in proptest::option::of(0i64..100),
-            reported in proptest::option::of(0i64..100), finished: bool, now in 0i64..120,
+            reported in proptest::option::of(0i64..100), finished: bool, now in 0i64..120, mut pauses in proptest::collection::vec(0i64..100, 0..6),
         ) {
             let t = |v: Option<i64>| v.map(Timestamp);
             let of = Instants {
                 requested: t(requested), approved: t(approved), received: T(received), eligible: t(eligible), filed: t(filed),
                 first_work: t(first_work), closed: t(closed), reported: t(reported), finished,
             };
-            let spans = segments(&of, T(now));
+            pauses.sort_unstable();
+            let pauses: Vec<Pause> = pauses.chunks(2).map(|p| (T(p[0]), p.get(1).map(|t| T(*t)))).collect();
+            let spans = segments(&of, &pauses, T(now));
+            let whole = segments(&of, &[], T(now));
+            prop_assert_eq!(whole.first().map(|s| s.from), spans.first().map(|s| s.from));
+            prop_assert_eq!(whole.last().map(|s| (s.to, s.running)), spans.last().map(|s| (s.to, s.running)));
             prop_assert!(spans.windows(2).all(|w| w[0].to == w[1].from));
             prop_assert!(spans.iter().all(|s| s.from < s.to && s.to <= T(now)));
             prop_assert!(spans.iter().rev().skip(1).all(|s| !s.running));

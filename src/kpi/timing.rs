@@ -4,10 +4,11 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::clocks::{Both, CalendarStamp, Clocks, due_by, target_of};
-use super::segments::{Instants, Part, segments};
+use super::segments::{Instants, Part, Pause, segments};
 use crate::catalog::{Catalog, ClockKind};
-use crate::ledger::views::AssignmentRow;
-use crate::model::{State, Timestamp};
+use crate::ledger::rollups::Forecast;
+use crate::ledger::views::{AssignmentRow, JournalRow};
+use crate::model::{Operation, State, Timestamp};
 
 /// A span of an assignment's life, by both clocks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -57,8 +58,36 @@ pub struct Timing {
     pub segments: Vec<TimedSegment>,
     /// What its target asks; none without one.
     pub target: Option<Goal>,
-    /// The calendar that counted working time.
+    /// The calendar that counts working time on this page: today's. In figures a closed case keeps the one it was closed
+    /// under.
     pub calendar: Option<CalendarStamp>,
+    /// By when it was expected to be closed, said once when its ticket was new.
+    pub forecast: Option<Forecast>,
+}
+
+/// Waits for the requester, as the journal has them. Who must lose access cannot be waited for: of a revocation, none.
+#[must_use]
+pub fn pauses(row: &AssignmentRow, journal: &[JournalRow]) -> Vec<Pause> {
+    if Operation::parse(&row.operation).is_some_and(Operation::is_revocation) {
+        return Vec::new();
+    }
+    let mut pauses: Vec<Pause> = Vec::new();
+    for line in journal {
+        let runs = pauses.last().is_some_and(|(_, until)| until.is_none());
+        match line.event.as_str() {
+            "paused" if !runs => {
+                let free = pauses.last().and_then(|(_, until)| *until).unwrap_or(line.happened_at);
+                pauses.push((line.happened_at.max(free), None));
+            }
+            "resumed" | "closed" if runs => {
+                if let Some((from, until)) = pauses.last_mut() {
+                    *until = Some(line.happened_at.max(*from));
+                }
+            }
+            _ => {}
+        }
+    }
+    pauses
 }
 
 /// A line of the list with its target.
@@ -92,7 +121,7 @@ impl Listed {
 impl Timing {
     /// Of this assignment, as things stand.
     #[must_use]
-    pub fn of(row: &AssignmentRow, catalog: &Catalog, now: Timestamp) -> Self {
+    pub fn of(row: &AssignmentRow, pauses: &[Pause], forecast: Option<Forecast>, catalog: &Catalog, now: Timestamp) -> Self {
         let finished = ended(row);
         let instants = Instants {
             requested: row.requested_at,
@@ -105,14 +134,22 @@ impl Timing {
             reported: row.reported_at,
             finished,
         };
-        let spans = segments(&instants, now);
+        let spans = segments(&instants, pauses, now);
         let group = row.admin_group.as_deref().unwrap_or_default();
         let known = [row.requested_at, row.approved_at, Some(row.received_at), row.eligible_at, row.closed_at, Some(now)];
         let ends = || known.iter().flatten().chain(spans.iter().flat_map(|s| [&s.from, &s.to])).copied();
         let clocks = Clocks::over(catalog, ends().min().unwrap_or(now), ends().max().unwrap_or(now));
         let not_yet = row.eligible_at.is_some_and(|e| e > now) && row.closed_at.is_none();
         let end = row.closed_at.unwrap_or(now);
-        let provisioning = row.eligible_at.filter(|_| !not_yet).map(|from| clocks.both(group, from, end));
+        let stood_still = |from: Timestamp| {
+            let within = pauses.iter().map(|(a, b)| (from.max(*a), b.unwrap_or(end).min(end))).filter(|(a, b)| a < b);
+            within.fold(clocks.both(group, from, from), |sum, (a, b)| {
+                let part = clocks.both(group, a, b);
+                let business_ms = sum.business_ms.zip(part.business_ms).map(|(a, b)| a + b);
+                Both { elapsed_ms: sum.elapsed_ms + part.elapsed_ms, business_ms }
+            })
+        };
+        let provisioning = row.eligible_at.filter(|_| !not_yet).map(|from| clocks.both(group, from, end).less(stood_still(from)));
         let goal = target_of(catalog, &row.application_id, &row.operation).map(|target| {
             let within = provisioning.and_then(|p| p.by(target.clock)).map(|ms| ms <= target.within.ms());
             Goal {
@@ -137,6 +174,7 @@ impl Timing {
             segments: spans.iter().map(timed).collect(),
             target: goal,
             calendar: catalog.calendar_of(group).map(CalendarStamp::from),
+            forecast,
         }
     }
 }

@@ -146,6 +146,7 @@ impl Writer {
             }
         }
         tx.commit().await?;
+        self.shared.touched.commit();
         Ok((recorded, settled))
     }
 }

@@ -9,8 +9,10 @@ pub mod exports;
 mod facts;
 mod intake;
 mod planning;
+pub mod rollups;
 mod sql;
 mod sqlite;
+mod touched;
 pub mod views;
 
 use std::collections::BTreeMap;
@@ -26,6 +28,7 @@ pub use desk_news::{Held, Observation, Stray};
 pub use exports::Exports;
 pub use intake::{Pull, Pulled, Receipt, ReceiptContent, Recorded, Snapshot, StandingRound, Stood, Trouble};
 pub use planning::{Decision, Past, PlanAction, TicketPlan, ToPlan};
+pub use rollups::Rollups;
 pub use sqlite::{Holder, Inspection, Mode, SqliteLedger};
 pub use views::Views;
 
@@ -56,7 +59,7 @@ pub type LedgerResult<T> = Result<T, LedgerError>;
 
 /// The durable record, write side.
 #[async_trait]
-pub trait Ledger: Views + Exports {
+pub trait Ledger: Views + Rollups + Exports {
     /// Records events; each result belongs to the event at its place. Durable when it returns. Many callers share
     /// one commit.
     async fn record(&self, receipts: Vec<Receipt>) -> LedgerResult<Vec<Recorded>>;

@@ -1,6 +1,7 @@
 //! Loops that call the stages, reload, and a graceful stop.
 
 mod reload;
+mod rollup;
 pub mod telemetry;
 mod workers;
 

@@ -12,8 +12,10 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::rollup;
 use crate::desk::Desk;
 use crate::flow::{Breakers, Setup, Work, Worker, complete, dispatch, edge_answers, edge_fails, intake, plan, sync};
+use crate::kpi::rollup::Rollup;
 use crate::ledger::{Ledger, LedgerResult};
 use crate::model::{Clock, Timestamp};
 
@@ -156,6 +158,7 @@ impl Runtime {
             }
         });
         self.start_upkeep();
+        self.start_figures();
         self.follow();
     }
 
@@ -216,6 +219,21 @@ impl Runtime {
         self.run("poll", Listen::Time, stop.clone(), move || {
             let (hands, source, times) = (hands.clone(), source.clone(), Arc::clone(&times));
             async move { poll_round(&hands, &source, &mut *times.lock().await).await }
+        });
+    }
+
+    /// Figures are kept beside everything else, and rest nineteen times as long as they work.
+    fn start_figures(&self) {
+        let (ledger, setup, clock) = (Arc::clone(&self.ledger), Arc::clone(&self.setup), Arc::clone(&self.clock));
+        let (figures, stop) = (Arc::new(tokio::sync::Mutex::new(Rollup::new())), self.stop.clone());
+        self.run("figures", Listen::Time, self.stop.clone(), move || {
+            let (ledger, setup, clock) = (Arc::clone(&ledger), Arc::clone(&setup), Arc::clone(&clock));
+            let (figures, stop) = (Arc::clone(&figures), stop.clone());
+            async move {
+                let rest = rollup::round(&mut *figures.lock().await, &ledger, &setup, &clock).await?;
+                tokio::select! { () = stop.cancelled() => {}, () = tokio::time::sleep(rest) => {} }
+                Ok(true)
+            }
         });
     }
 

@@ -14,6 +14,7 @@ pub(super) mod planning;
 pub(super) mod pull;
 pub(super) mod record;
 pub(super) mod recovery;
+pub(super) mod rollup;
 pub(super) mod settle;
 pub(super) mod standing;
 pub(super) mod told;
@@ -26,6 +27,7 @@ use std::sync::{Arc, OnceLock};
 use serde::Serialize;
 use sqlx::SqliteConnection;
 
+use super::touched::Touched;
 use super::{LedgerError, LedgerResult};
 use crate::model::id::IdMaker;
 use crate::model::key::{person_hash, stable_id};
@@ -39,6 +41,8 @@ pub(super) struct Shared {
     past_ids: Arc<IdMaker>,
     pub(super) instance: String,
     salt: String,
+    /// For the figures: what changed.
+    pub(super) touched: Arc<Touched>,
     /// After a restore: by edge, until when a search may miss what was made just before.
     distrusted: OnceLock<BTreeMap<String, Timestamp>>,
 }
@@ -60,6 +64,7 @@ impl Shared {
             past_ids: Arc::default(),
             instance: instance.to_owned(),
             salt,
+            touched: Arc::default(),
             distrusted: OnceLock::new(),
         })
     }
@@ -68,7 +73,15 @@ impl Shared {
     pub(super) fn in_the_past(&self) -> Self {
         let past_ids = Arc::clone(&self.past_ids);
         let distrusted = OnceLock::new();
-        Self { ids: Arc::clone(&past_ids), past_ids, instance: self.instance.clone(), salt: self.salt.clone(), distrusted }
+        let touched = Arc::clone(&self.touched);
+        Self {
+            ids: Arc::clone(&past_ids),
+            past_ids,
+            instance: self.instance.clone(),
+            salt: self.salt.clone(),
+            touched,
+            distrusted,
+        }
     }
 
     pub(super) fn person(&self, source: &str, external_id: &str) -> String {

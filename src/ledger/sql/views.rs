@@ -63,7 +63,7 @@ fn limit_of(limit: usize) -> i64 {
 }
 
 /// Adds `AND column IN (…)` for a scoped reader. An empty scope sees nothing.
-fn push_scope(query: &mut QueryBuilder<Sqlite>, column: &str, scope: &Scope) {
+pub(in crate::ledger::sql) fn push_scope(query: &mut QueryBuilder<Sqlite>, column: &str, scope: &Scope) {
     let Some(applications) = scope else { return };
     query.push(" AND ").push(column).push(" IN (");
     let mut list = query.separated(", ");

@@ -2,6 +2,7 @@
 
 mod exports;
 mod inspect;
+mod rollups;
 mod turns;
 
 use std::collections::BTreeMap;
@@ -105,6 +106,10 @@ impl SqliteLedger {
                 .map_err(|e| LedgerError::Unavailable(format!("migrating {}: {e}", path.display())))?;
         }
         let shared = Arc::new(Shared::load(&mut connection, instance, serving).await?);
+        if serving {
+            let touched = Arc::clone(&shared.touched);
+            connection.lock_handle().await?.set_update_hook(move |row| touched.row(row.table, row.rowid));
+        }
         // What pages sort may be a million rows: that goes to a file, not into memory.
         let reading = options.read_only(true).pragma("cache_size", "-8192").pragma("temp_store", "file");
         let readers = SqlitePoolOptions::new().max_connections(4).connect_lazy_with(reading);

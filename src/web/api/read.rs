@@ -7,8 +7,8 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::cursor;
 use crate::kpi::export::CaseRow;
-use crate::kpi::report::{Asked as KpiAsked, Report};
-use crate::kpi::timing::{Listed, Timing};
+use crate::kpi::report::{Asked as KpiAsked, MOST_BEHIND, Report};
+use crate::kpi::timing::{Listed, Timing, pauses};
 use crate::ledger::views::{AssignmentDetail, ErrandRow, Filter, Operations, Overview, QuarantineRow, Troubled};
 use crate::model::{Id, State as Stage};
 use crate::web::WebState;
@@ -138,11 +138,11 @@ pub(in crate::web) struct TimedAssignment {
     responses((status = 200, description = "The assignment", body = TimedAssignment)))]
 pub(in crate::web) async fn assignment(State(state): State<WebState>, reader: Reader, IdIn(id): IdIn) -> Answer<TimedAssignment> {
     let found = state.ledger.assignment(id, &reader.scope, reader.sees_names()).await?;
-    let timed = found.map(|detail| {
-        let timing = Timing::of(&detail.row, &state.setup.load().catalog, state.clock.now());
-        Json(TimedAssignment { detail, timing })
-    });
-    timed.ok_or_else(|| Refused::new(Code::NoSuchAssignment, "there is no such assignment"))
+    let detail = found.ok_or_else(|| Refused::new(Code::NoSuchAssignment, "there is no such assignment"))?;
+    let (_, forecast) = state.ledger.case(id).await?;
+    let pauses = pauses(&detail.row, &detail.journal);
+    let timing = Timing::of(&detail.row, &pauses, forecast, &state.setup.load().catalog, state.clock.now());
+    Ok(Json(TimedAssignment { detail, timing }))
 }
 
 /// What a person must look at: the longest waiting first, at most 100 of each kind; `/api/v1/errands`,
@@ -227,8 +227,9 @@ pub(in crate::web) async fn quarantine(
     Ok(Json(QuarantinePage { quarantined, next }))
 }
 
-/// Approval time and provisioning time, apart and by both clocks, of what was closed in the last days; how targets were
-/// kept; and the backlog by age.
+/// All measures of docs/kpis.md, by both clocks, of what was closed in the last days (days of UTC, today included): for all,
+/// by application, admin group, operation and desk; the trend; and the backlog by age. Read from sums that are kept: `as_of`
+/// says until when they are true.
 #[utoipa::path(get, path = "/api/v1/kpi", tag = "read", params(KpiAsked),
     responses((status = 200, description = "Measures", body = Report)))]
 pub(in crate::web) async fn kpi(State(state): State<WebState>, reader: Reader, Asked(asked): Asked<KpiAsked>) -> Answer<Report> {
@@ -239,11 +240,11 @@ pub(in crate::web) async fn kpi(State(state): State<WebState>, reader: Reader, A
 /// Assignments behind the figures.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::web) struct CasePage {
-    /// Latest closing first; open ones longest waiting first. All of them.
+    /// Latest closing first; open ones longest waiting first.
     assignments: Vec<CaseRow>,
 }
 
-/// The assignments behind a figure: closed in the period, closed too late, or open and overdue. No person is in it;
+/// The assignments behind a figure, as `which` says; of more than 50000, the latest. No person is in it;
 /// `/kpi/assignments.csv` takes the same query and answers the same as CSV, `/kpi.csv` the figures.
 #[utoipa::path(get, path = "/api/v1/kpi/assignments", tag = "read", params(KpiAsked),
     responses((status = 200, description = "The assignments", body = CasePage)))]
@@ -252,5 +253,5 @@ pub(in crate::web) async fn kpi_assignments(
     reader: Reader,
     Asked(asked): Asked<KpiAsked>,
 ) -> Answer<CasePage> {
-    Ok(Json(CasePage { assignments: crate::web::pages::behind::rows(&state, &reader, &asked).await? }))
+    Ok(Json(CasePage { assignments: crate::web::pages::behind::rows(&state, &reader, &asked, MOST_BEHIND).await? }))
 }

@@ -5,9 +5,9 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::{render, to_value};
-use crate::catalog::{Catalog, ClockKind};
+use crate::catalog::ClockKind;
 use crate::kpi::segments::Part;
-use crate::kpi::timing::Timing;
+use crate::kpi::timing::{Timing, pauses};
 use crate::ledger::views::{AssignmentDetail, AssignmentRow, AttemptRow, JournalRow};
 use crate::model::{Id, State as Stage, Timestamp};
 use crate::web::WebState;
@@ -25,7 +25,13 @@ pub(in crate::web) async fn assignment(State(state): State<WebState>, reader: Re
     match state.ledger.assignment(id, &reader.scope, reader.sees_names()).await {
         Ok(Some(detail)) => {
             let title = format!("{} on {}", what(&detail.row), detail.row.application_name);
-            let data = shown(&detail, &state.setup.load().catalog, state.clock.now());
+            let forecast = match state.ledger.case(id).await {
+                Ok((_, forecast)) => forecast,
+                Err(error) => return unavailable(error),
+            };
+            let pauses = pauses(&detail.row, &detail.journal);
+            let timing = Timing::of(&detail.row, &pauses, forecast, &state.setup.load().catalog, state.clock.now());
+            let data = shown(&detail, &timing, state.clock.now());
             render(&state, &reader, "assignment", &title, data)
         }
         Ok(None) => problem(Code::NoSuchAssignment, "there is no such assignment"),
@@ -38,10 +44,9 @@ fn what(row: &AssignmentRow) -> String {
     row.entitlement.as_ref().map_or_else(|| words.clone(), |e| format!("{words} {e}"))
 }
 
-fn shown(detail: &AssignmentDetail, catalog: &Catalog, now: Timestamp) -> Value {
+fn shown(detail: &AssignmentDetail, timing: &Timing, now: Timestamp) -> Value {
     let row = &detail.row;
     let stage = Stage::parse(&row.state);
-    let timing = Timing::of(row, catalog, now);
     let spans: Vec<Value> = timing
         .segments
         .iter()
@@ -61,6 +66,7 @@ fn shown(detail: &AssignmentDetail, catalog: &Catalog, now: Timestamp) -> Value 
         data["target"]["business"] = json!(target.clock == ClockKind::Business);
     }
     data["calendar"] = json!(timing.calendar);
+    data["forecast"] = json!(timing.forecast.filter(|_| row.closed_at.is_none()));
     data["segments"] = json!(spans);
     data["what"] = json!(what(row));
     data["sentence"] = json!(sentence(row, stage, now));
@@ -95,6 +101,7 @@ fn told(part: Part) -> (&'static str, &'static str) {
         Part::Filing => ("Filing the ticket", "lastmile and the desk"),
         Part::Queue => ("Waiting for somebody to begin", "admin group"),
         Part::Work => ("With the admins", "admin group"),
+        Part::Paused => ("Waiting for the requester", "the requester"),
         Part::Reporting => ("Telling the platform", "lastmile and the platform"),
     }
 }

@@ -9,7 +9,7 @@ use super::kpi::Links;
 use super::{render, to_value};
 use crate::catalog::ClockKind;
 use crate::kpi::export::{CaseRow, cases_csv, report_csv};
-use crate::kpi::report::{Asked as KpiAsked, Report, Which, behind};
+use crate::kpi::report::{Asked as KpiAsked, MOST_BEHIND, Report, Which, behind};
 use crate::web::WebState;
 use crate::web::access::Reader;
 use crate::web::answer::typed;
@@ -19,11 +19,21 @@ use crate::web::problem::Refused;
 /// Rows shown at most; the export has all.
 const MOST: usize = 200;
 
-/// Rows behind a figure, within the reader's scope.
-pub(in crate::web) async fn rows(state: &WebState, reader: &Reader, asked: &KpiAsked) -> Result<Vec<CaseRow>, Refused> {
-    let setup = state.setup.load_full();
-    let cases = behind(&*state.ledger, &setup.catalog, &reader.scope, asked, state.clock.now()).await?;
-    Ok(cases.into_iter().map(|case| CaseRow::of(case, &setup.catalog)).collect())
+/// How many are shown.
+fn shown_n(found: usize) -> usize {
+    found.min(MOST)
+}
+
+/// Rows behind a figure, at most so many, within the reader's scope.
+pub(in crate::web) async fn rows(
+    state: &WebState,
+    reader: &Reader,
+    asked: &KpiAsked,
+    most: i64,
+) -> Result<Vec<CaseRow>, Refused> {
+    let now = state.clock.now();
+    let shown = behind(&*state.ledger, &reader.scope, asked, now, most).await?;
+    Ok(shown.into_iter().map(|shown| CaseRow::of(shown, now)).collect())
 }
 
 /// The list.
@@ -32,7 +42,8 @@ pub(in crate::web) async fn assignments(
     reader: Reader,
     Asked(asked): Asked<KpiAsked>,
 ) -> Result<Response, Refused> {
-    let rows = rows(&state, &reader, &asked).await?;
+    let most = i64::try_from(MOST).unwrap_or(i64::MAX);
+    let rows = rows(&state, &reader, &asked, most + 1).await?;
     let links = Links::of(&asked);
     let business = asked.clock == Some(ClockKind::Business);
     let shown: Vec<Value> = rows
@@ -46,13 +57,11 @@ pub(in crate::web) async fn assignments(
         })
         .collect();
     let which = asked.which.unwrap_or_default();
-    let choices =
-        [(Which::Closed, "Closed in the period"), (Which::Late, "Closed too late"), (Which::Overdue, "Open and overdue")];
-    let choices = choices.map(|(one, words)| json!({"words": words, "here": one == which, "link": links.behind(one, None)}));
+    let choices = Which::ALL.map(|one| json!({"words": one.human(), "here": one == which, "link": links.behind(one, None)}));
     let data = json!({
-        "rows": shown, "n": rows.len(), "more": rows.len() > MOST, "most": MOST, "days": asked.days(), "business": business,
+        "rows": shown, "n": shown_n(rows.len()), "more": rows.len() > MOST, "most": MOST, "days": asked.days(), "business": business,
         "application": asked.application, "admin_group": asked.admin_group, "choices": choices, "csv": links.behind_csv(which),
-        "kpi": links.kpi(asked.clock.unwrap_or(ClockKind::Elapsed)), "overdue": which == Which::Overdue,
+        "kpi": links.kpi(asked.clock.unwrap_or(ClockKind::Elapsed)), "overdue": which.is_open(),
     });
     Ok(render(&state, &reader, "behind", "Assignments behind a figure", data))
 }
@@ -63,7 +72,7 @@ pub(in crate::web) async fn assignments_csv(
     reader: Reader,
     Asked(asked): Asked<KpiAsked>,
 ) -> Result<Response, Refused> {
-    Ok(download("lastmile-assignments.csv", cases_csv(&rows(&state, &reader, &asked).await?)))
+    Ok(download("lastmile-assignments.csv", cases_csv(&rows(&state, &reader, &asked, MOST_BEHIND).await?)))
 }
 
 /// The figures as CSV.

@@ -57,20 +57,12 @@ impl Links {
 
     /// The assignments behind a figure; `only` narrows to one application or group.
     pub(super) fn behind(&self, which: Which, only: Option<(&str, &str)>) -> String {
-        self.at("/kpi/assignments", self.clock, word(which), only)
+        self.at("/kpi/assignments", self.clock, which.as_str(), only)
     }
 
     /// The same as CSV.
     pub(super) fn behind_csv(&self, which: Which) -> String {
-        self.at("/kpi/assignments.csv", "", word(which), None)
-    }
-}
-
-fn word(which: Which) -> &'static str {
-    match which {
-        Which::Closed => "closed",
-        Which::Late => "late",
-        Which::Overdue => "overdue",
+        self.at("/kpi/assignments.csv", "", which.as_str(), None)
     }
 }
 
@@ -140,9 +132,9 @@ fn shown(report: &Report, asked: &Asked, calendars: bool) -> Value {
     let not_yet: i64 = report.backlog.iter().map(|b| b.not_yet).sum();
     let all = shown(&report.all);
     json!({
-        "days": days, "from": report.as_of.plus_secs(-days * 86_400), "to": report.as_of, "periods": periods,
+        "days": days, "from": report.from, "as_of": report.as_of, "rolling": report.behind, "periods": periods,
         "application": links.application, "admin_group": links.group,
-        "filtered": !links.application.is_empty() || !links.group.is_empty(), "few": all["provisioning"]["n"].as_u64() < Some(MIN_FOR_PERCENTILE as u64), "all": all, "scales": scales,
+        "filtered": !links.application.is_empty() || !links.group.is_empty(), "few": all["provisioning"]["n"].as_i64() < Some(MIN_FOR_PERCENTILE), "all": all, "scales": scales,
         "applications": rows(&report.applications, "application"), "groups": rows(&report.groups, "admin_group"), "backlog": backlog,
         "bands": bands, "not_yet": not_yet, "owed": bands.iter().sum::<i64>() + not_yet, "late": bands[3] + bands[4],
         "oldest": report.backlog.iter().filter_map(|b| b.oldest).min(), "min_n": MIN_FOR_PERCENTILE,

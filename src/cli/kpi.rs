@@ -1,0 +1,94 @@
+//! `lastmile kpi`: figures proven against the journal, or made afresh.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Subcommand;
+
+use super::door::ledger_path;
+use super::say;
+use crate::bridge;
+use crate::kpi::rollup::Rollup;
+use crate::kpi::verify::{Verified, verify};
+use crate::ledger::{Ledger as _, LedgerError, Mode, Rollups as _, SqliteLedger};
+use crate::model::Clock;
+use crate::model::clock::SystemClock;
+
+/// What to do with the figures.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Compute every figure again from the journal and compare: counts must be the same, percentiles within one percent.
+    /// Reads beside a running server; 1 when something differs.
+    Verify,
+    /// Throw all figures away and make them again from the journal. The server must be stopped; it would do the same at a
+    /// gentler pace. Forecasts stay, and what is closed stays measured by the calendar and target of its time.
+    Rebuild {
+        /// Measure what is closed by the calendars and targets of today, too: figures of the past change.
+        #[arg(long)]
+        todays_calendars: bool,
+    },
+}
+
+/// Verifies or rebuilds.
+pub(super) async fn run(folder: &Path, arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let setup = bridge::load(folder, &clock)?;
+    ledger_path(&setup)?;
+    let main = &setup.catalog.main;
+    match arguments.what {
+        What::Verify => {
+            let ledger = SqliteLedger::open(&main.ledger.url, &main.instance.name, Mode::Read).await?;
+            let found = verify(&ledger, &setup.catalog, clock.now()).await?;
+            say(&told(&found));
+            Ok(if found.agrees() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        What::Rebuild { todays_calendars } => {
+            let ledger = match SqliteLedger::open(&main.ledger.url, &main.instance.name, Mode::Serve).await {
+                Err(LedgerError::Busy(_)) => {
+                    anyhow::bail!("the server runs: stop it, or let it keep the figures, which it does by itself")
+                }
+                opened => opened?,
+            };
+            ledger.forget_figures(todays_calendars).await?;
+            let cases = Rollup::new().catch_up(&ledger, &setup.catalog, &*clock).await;
+            ledger.close().await;
+            say(&format!("The figures of {} assignments were made afresh.\n", cases?));
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn told(found: &Verified) -> String {
+    let mut out = format!(
+        "{} assignments computed from their journals, {} sums and {} percentiles compared.\n",
+        found.assignments, found.cells, found.percentiles
+    );
+    if found.waiting > 0 {
+        let _ = writeln!(out, "{} changed since they were counted, and wait: what they belong to is not judged.", found.waiting);
+    }
+    for words in &found.differences {
+        let _ = writeln!(out, "  DIFFERS {words}");
+    }
+    let wrong = found.cases + found.wrong;
+    if wrong > found.differences.len() {
+        let _ = writeln!(out, "  … and {} more", wrong - found.differences.len());
+    }
+    if found.agrees() {
+        out.push_str("The figures agree with the journal.\n");
+    } else {
+        let _ = writeln!(
+            out,
+            "{} cases and {} sums differ. `lastmile kpi rebuild` makes them afresh; please report it, it is a defect.",
+            found.cases, found.wrong
+        );
+    }
+    out
+}

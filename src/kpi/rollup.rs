@@ -1,0 +1,434 @@
+//! Keeps the figures: looks at what changed, measures it, and makes the sums that changed with it again. A step is small;
+//! `runtime` paces them. Done again it does nothing, and any step may be lost: the next sweep finds what is missing.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use super::case::{Case, DAY_MS, Yardstick, day};
+use super::cell::{Cell, Count};
+use super::clocks::{Clocks, config_digest};
+use super::forecast::{LOOKED_BACK_DAYS, Pace};
+use super::leavers::{Revocation, add, leaving, places};
+use crate::catalog::{Calendar, Catalog};
+use crate::ledger::rollups::{
+    CaseWrite, CellFilter, CellRow, Dim, Dirty, KeptCalendar, Kind, LeaverRow, LifeRow, Mark, Place, Rollups,
+};
+use crate::ledger::{Ledger, LedgerResult};
+use crate::model::{Clock, Id, Operation, Timestamp};
+
+/// Assignments measured in one step: their writes hold the ledger for some milliseconds.
+const CASES: usize = 128;
+/// Assignments looked at in one step of a sweep.
+const SWEPT: i64 = 2_000;
+/// Sums made in one step.
+const CELLS: i64 = 64;
+/// Cases read at a time for one sum.
+const MEMBERS: i64 = 2_000;
+/// How long a group's pace is believed.
+const PACE_MS: i64 = 600_000;
+
+/// What one step did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Cases measured.
+    pub cases: usize,
+    /// Sums made.
+    pub cells: usize,
+    /// Assignments looked at by the sweep, as far as it looked at all.
+    pub swept: bool,
+}
+
+impl Progress {
+    /// Whether there was anything to do.
+    #[must_use]
+    pub fn any(self) -> bool {
+        self.cases > 0 || self.cells > 0 || self.swept
+    }
+}
+
+/// What is remembered between steps; lost with the process, and found again.
+#[derive(Debug, Default)]
+pub struct Rollup {
+    config: Option<String>,
+    /// The sweep goes on above this.
+    sweep: Option<Id>,
+    queue: BTreeSet<Id>,
+    persons: BTreeSet<i64>,
+    calendars: Option<BTreeMap<String, Calendar>>,
+    pace: HashMap<String, Pace>,
+    pace_at: Option<Timestamp>,
+    /// Nothing was done since that was noted.
+    noted: bool,
+    /// Everything was counted once: forecasts have something to stand on.
+    settled: bool,
+}
+
+impl Rollup {
+    /// Starts with a sweep.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// One step.
+    ///
+    /// # Errors
+    /// The ledger does not answer.
+    pub async fn step(&mut self, ledger: &dyn Ledger, catalog: &Catalog, clock: &dyn Clock) -> LedgerResult<Progress> {
+        let now = clock.now();
+        let config = config_digest(catalog);
+        if self.config.as_ref() != Some(&config) {
+            (self.config, self.sweep, self.calendars) = (Some(config.clone()), Some(Id(i64::MIN)), None);
+            (self.settled, self.noted) = (false, false);
+            ledger.note_rolled(now, true).await?;
+        }
+        match ledger.touched().await? {
+            Some(ids) => self.queue.extend(ids),
+            None => self.sweep = Some(Id(i64::MIN)),
+        }
+        let mut progress = Progress::default();
+        if self.queue.len() < CASES
+            && let Some(after) = self.sweep
+        {
+            let found = ledger.sweep(after, &config, SWEPT).await?;
+            self.sweep = found.last;
+            self.queue.extend(found.stale);
+            progress.swept = true;
+        }
+        progress.cases = self.measure(ledger, catalog, &config, now).await?;
+        // Sums last: a case that comes with many others makes them once.
+        if self.queue.is_empty() && self.sweep.is_none() {
+            self.leavers(ledger).await?;
+            progress.cells = sums(ledger).await?;
+        }
+        if progress.any() {
+            self.noted = false;
+        } else if !self.noted {
+            ledger.note_rolled(now, false).await?;
+            self.noted = true;
+            if !self.settled {
+                (self.settled, self.pace_at) = (true, None);
+            }
+        }
+        Ok(progress)
+    }
+
+    /// Steps until nothing is left to do; returns how many cases were measured.
+    ///
+    /// # Errors
+    /// The ledger does not answer.
+    pub async fn catch_up(&mut self, ledger: &dyn Ledger, catalog: &Catalog, clock: &dyn Clock) -> LedgerResult<usize> {
+        let mut cases = 0;
+        loop {
+            let progress = self.step(ledger, catalog, clock).await?;
+            cases += progress.cases;
+            if !progress.any() {
+                return Ok(cases);
+            }
+        }
+    }
+
+    async fn measure(&mut self, ledger: &dyn Ledger, catalog: &Catalog, config: &str, now: Timestamp) -> LedgerResult<usize> {
+        let batch: Vec<Id> = self.queue.iter().take(CASES).copied().collect();
+        if batch.is_empty() {
+            return Ok(0);
+        }
+        if self.calendars.is_none() {
+            self.calendars = Some(kept_calendars(ledger).await?);
+        }
+        let lives = ledger.lives(&batch).await?;
+        self.look_at_pace(ledger, &lives, now).await?;
+        let again = repeats(ledger, &lives).await?;
+        let kept = self.calendars.clone().unwrap_or_default();
+        let clocks = clocks_over(catalog, &kept, &lives, now);
+        let with = Yardstick { catalog, clocks: &clocks };
+        let mut writes = Vec::with_capacity(lives.len());
+        for mut life in lives {
+            let again_at = again.get(&life.id).and_then(|a| a.next);
+            let mut case = Case::of(&life, with, again_at);
+            let mut said = None;
+            if life.forecast.is_none() && case.closed.is_none() && case.filed.is_some() {
+                let pace = self.pace.get(&life.dim.admin_group);
+                said = pace.and_then(|pace| pace.forecast(catalog, &life.dim, &case, now));
+                if said.is_some() {
+                    life.forecast = said;
+                    case = Case::of(&life, with, again_at);
+                }
+            }
+            if life.kept.is_none() {
+                // An order that comes again tells of the one before it.
+                self.queue.extend(again.get(&life.id).and_then(|a| a.before));
+            }
+            self.persons.extend(case.person);
+            let write = CaseWrite { forecast: said, ..write(&life, &case, config) };
+            writes.push(write);
+        }
+        let n = writes.len();
+        ledger.keep_cases(writes, todays(catalog)).await?;
+        for id in batch {
+            self.queue.remove(&id);
+        }
+        Ok(n)
+    }
+
+    /// How groups work of late, looked at now and then.
+    async fn look_at_pace(&mut self, ledger: &dyn Ledger, lives: &[LifeRow], now: Timestamp) -> LedgerResult<()> {
+        let fresh = self.pace_at.is_some_and(|at| now.ms_since(at) < PACE_MS);
+        if !self.settled || fresh || !lives.iter().any(|l| l.forecast.is_none()) {
+            return Ok(());
+        }
+        self.pace_at = Some(now);
+        self.pace = paces(ledger, now).await?;
+        Ok(())
+    }
+
+    /// Persons whose revocations changed.
+    async fn leavers(&mut self, ledger: &dyn Ledger) -> LedgerResult<()> {
+        while !self.persons.is_empty() {
+            let persons: Vec<i64> = self.persons.iter().take(CASES).copied().collect();
+            let dims: HashMap<i64, Dim> =
+                ledger.dims(&CellFilter::default()).await?.into_iter().map(|dim| (dim.id, dim)).collect();
+            let before: HashMap<i64, LeaverRow> =
+                ledger.leavers(&persons).await?.into_iter().map(|row| (row.person, row)).collect();
+            let marks = ledger.marks(Kind::Person, &persons).await?;
+            let dim_of: HashMap<Id, i64> = marks.iter().map(|m| (m.id, m.place.dim)).collect();
+            let (mut kept, mut gone, mut dirty) = (Vec::new(), Vec::new(), Vec::new());
+            for person in &persons {
+                let members = ledger.members(Kind::Person, *person, None, Id(i64::MIN), MEMBERS).await?;
+                let revocations: Vec<Revocation> = members
+                    .into_iter()
+                    .filter_map(|m| {
+                        let dim = *dim_of.get(&m.id)?;
+                        let operation = dims.get(&dim).and_then(|d| Operation::parse(&d.operation));
+                        Some(Revocation { id: m.id, dim, operation, case: Case::read(&m.body)? })
+                    })
+                    .collect();
+                let now = leaving(*person, &revocations);
+                let was = before.get(person).copied();
+                if now == was {
+                    continue;
+                }
+                dirty.extend(now.iter().chain(&was).flat_map(places));
+                match now {
+                    Some(row) => kept.push(row),
+                    None => gone.push(*person),
+                }
+            }
+            if !kept.is_empty() || !gone.is_empty() {
+                ledger.keep_leavers(kept, gone, dirty).await?;
+            }
+            for person in persons {
+                self.persons.remove(&person);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Calendars that counted before, by version.
+pub(super) async fn kept_calendars<R: Rollups + ?Sized>(ledger: &R) -> LedgerResult<BTreeMap<String, Calendar>> {
+    let kept = ledger.calendars().await?;
+    Ok(kept
+        .into_iter()
+        .filter_map(|k| Some((k.version.clone(), Calendar::from_content(&k.name, &k.version, &k.content)?)))
+        .collect())
+}
+
+fn todays(catalog: &Catalog) -> Vec<KeptCalendar> {
+    let kept = |c: &Calendar| KeptCalendar { version: c.version.clone(), name: c.name.clone(), content: c.content() };
+    catalog.calendars.values().map(kept).collect()
+}
+
+/// Clocks over every instant of these lives.
+pub(super) fn clocks_over<'a>(
+    catalog: &'a Catalog,
+    kept: &BTreeMap<String, Calendar>,
+    lives: &[LifeRow],
+    now: Timestamp,
+) -> Clocks<'a> {
+    let row = |l: &LifeRow| {
+        [l.requested_at, l.approved_at, Some(l.received_at), l.eligible_at, l.told.closed, l.told.reported, l.told.first_work]
+    };
+    let all = || lives.iter().flat_map(row).flatten().chain(lives.iter().flat_map(|l| l.steps.iter().map(|s| s.happened_at)));
+    let (first, last) = (all().min().unwrap_or(now), all().max().unwrap_or(now).max(now));
+    Clocks::with(catalog, kept, first, last)
+}
+
+/// Orders of the same right for the same person around one.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Around {
+    /// When the next one arrived.
+    pub(super) next: Option<Timestamp>,
+    /// The one before.
+    before: Option<Id>,
+}
+
+/// Repetitions of orders, by the digests of their lanes.
+pub(super) async fn repeats<R: Rollups + ?Sized>(ledger: &R, lives: &[LifeRow]) -> LedgerResult<HashMap<Id, Around>> {
+    let lane = |l: &LifeRow| crate::model::key::stable_number(&["lane", &l.lane, &l.dim.operation]);
+    let digests: HashSet<i64> = lives.iter().map(lane).collect();
+    let digests: Vec<i64> = digests.into_iter().collect();
+    let mut by_lane: HashMap<i64, BTreeSet<(Timestamp, Id)>> = HashMap::new();
+    for mark in ledger.marks(Kind::Lane, &digests).await? {
+        by_lane.entry(mark.place.at).or_default().insert((mark.exact, mark.id));
+    }
+    // Those of this batch are not kept yet.
+    for life in lives {
+        by_lane.entry(lane(life)).or_default().insert((life.received_at, life.id));
+    }
+    let around = |l: &LifeRow| {
+        let all = by_lane.get(&lane(l))?;
+        let me = (l.received_at, l.id);
+        let next = all.range(me..).find(|other| **other > me).map(|(at, _)| *at);
+        Some((l.id, Around { next, before: all.range(..me).next_back().map(|(_, id)| *id) }))
+    };
+    Ok(lives.iter().filter_map(around).collect())
+}
+
+/// What to write of a case: only what differs from what was kept.
+fn write(life: &LifeRow, case: &Case, config: &str) -> CaseWrite {
+    let now: BTreeMap<Place, Mark> = case.marks(life.id, life.dim.id).into_iter().map(|m| (m.place, m)).collect();
+    // One that is made again from nothing has no marks.
+    let kept = life.kept.as_ref().filter(|k| k.seq >= 0);
+    let was: BTreeMap<Place, Mark> = kept
+        .and_then(|k| Some(Case::read(&k.body)?.marks(life.id, k.dim)))
+        .unwrap_or_default()
+        .into_iter()
+        .map(|m| (m.place, m))
+        .collect();
+    let body = case.body();
+    let changed = kept.is_none_or(|k| k.body != body || k.dim != life.dim.id);
+    let differs = |place: &Place| changed || now.get(place) != was.get(place);
+    let both: BTreeSet<Place> = now.keys().chain(was.keys()).copied().collect();
+    CaseWrite {
+        id: life.id,
+        seq: life.seq,
+        dim: life.dim.clone(),
+        open: case.is_open(),
+        config: config.to_owned(),
+        body,
+        gone: was.values().filter(|m| !now.contains_key(&m.place)).copied().collect(),
+        come: now.values().filter(|m| was.get(&m.place) != Some(m)).copied().collect(),
+        dirty: both.into_iter().filter(|p| p.kind.counts() && differs(p)).collect(),
+        forecast: None,
+    }
+}
+
+/// Makes sums again that are no longer true; returns how many.
+async fn sums(ledger: &dyn Ledger) -> LedgerResult<usize> {
+    let dirty = ledger.dirty(CELLS).await?;
+    if dirty.is_empty() {
+        return Ok(0);
+    }
+    let (mut cells, mut months, mut done) = (Vec::with_capacity(dirty.len()), Vec::new(), Vec::<Dirty>::new());
+    for one in dirty {
+        // A month waits until its days are kept.
+        if matches!(one.place.kind, Kind::ClosedMonth | Kind::LeaverMonth) && !months.is_empty() {
+            break;
+        }
+        let place = one.place;
+        cells.push(sum(ledger, place).await?);
+        months.extend(month_of(place));
+        done.push(one);
+    }
+    let n = done.len();
+    ledger.keep_cells(cells, done, months).await?;
+    Ok(n)
+}
+
+/// The sum of months that a sum of days belongs to.
+fn month_of(place: Place) -> Option<Place> {
+    let kind = match place.kind {
+        Kind::Closed => Kind::ClosedMonth,
+        Kind::Leaver => Kind::LeaverMonth,
+        _ => return None,
+    };
+    Some(Place { kind, at: month(Timestamp(place.at)), ..place })
+}
+
+/// Start of the month, UTC.
+#[must_use]
+pub fn month(at: Timestamp) -> i64 {
+    use chrono::Datelike;
+    day(at) - i64::from(at.to_utc().day0()) * DAY_MS
+}
+
+/// Start of the month after.
+#[must_use]
+pub fn month_after(start: i64) -> i64 {
+    month(Timestamp(start + 32 * DAY_MS))
+}
+
+async fn sum(ledger: &dyn Ledger, place: Place) -> LedgerResult<CellRow> {
+    let (from, to) = (Timestamp(place.at), Timestamp(place.at + DAY_MS));
+    let mut cell = Cell::default();
+    let (mut n, mut oldest) = (0, Timestamp(i64::MAX));
+    match place.kind {
+        Kind::Closed => {
+            let mut after = Id(i64::MIN);
+            loop {
+                let members = ledger.members(place.kind, place.at, Some(place.dim), after, MEMBERS).await?;
+                for member in &members {
+                    let Some(case) = Case::read(&member.body) else { continue };
+                    cell.add(&case);
+                    (n, oldest, after) = (n + 1, oldest.min(member.exact), member.id);
+                }
+                if i64::try_from(members.len()).unwrap_or(0) < MEMBERS {
+                    break;
+                }
+            }
+        }
+        Kind::Leaver => {
+            for row in ledger.leavers_between(from, to, Some(place.dim)).await? {
+                add(&mut cell, &row);
+                (n, oldest) = (n + 1, oldest.min(row.left_at));
+            }
+        }
+        Kind::ClosedMonth | Kind::LeaverMonth => {
+            let kind = if place.kind == Kind::ClosedMonth { Kind::Closed } else { Kind::Leaver };
+            let own = CellFilter { dim: Some(place.dim), ..CellFilter::default() };
+            for row in ledger.cells(kind, from, Timestamp(month_after(place.at)), &own, true).await? {
+                read(&mut cell, &row);
+                (n, oldest) = (n + row.n, oldest.min(row.oldest));
+            }
+        }
+        _ => {
+            let (n, oldest) = ledger.count_marks(place).await?;
+            return Ok(CellRow { place, n, oldest, main: None, rest: None });
+        }
+    }
+    let (main, rest) = cell.write();
+    Ok(CellRow { place, n, oldest: if n > 0 { oldest } else { Timestamp(0) }, main: Some(main), rest: Some(rest) })
+}
+
+/// Adds a row to a sum. One that cannot be read is left out, and `kpi verify` tells of it.
+pub(super) fn read(cell: &mut Cell, row: &CellRow) {
+    if let Some(main) = &row.main {
+        let mut one = Cell::default();
+        if one.read_into(main, row.rest.as_deref()).is_some() {
+            cell.merge(&one);
+        }
+    }
+}
+
+/// How groups worked of late, by group.
+async fn paces<R: Rollups + ?Sized>(ledger: &R, now: Timestamp) -> LedgerResult<HashMap<String, Pace>> {
+    let all = CellFilter::default();
+    let dims: HashMap<i64, Dim> = ledger.dims(&all).await?.into_iter().map(|d| (d.id, d)).collect();
+    let since = now.plus_ms(-LOOKED_BACK_DAYS * DAY_MS);
+    let mut paces: HashMap<String, Pace> = HashMap::new();
+    let mut closed: HashMap<i64, Cell> = HashMap::new();
+    for row in ledger.cells(Kind::Closed, since, now, &all, false).await? {
+        read(closed.entry(row.place.dim).or_default(), &row);
+    }
+    for (dim, cell) in closed {
+        if let Some(dim) = dims.get(&dim).filter(|_| cell.count(Count::Closed) > 0) {
+            paces.entry(dim.admin_group.clone()).or_default().add_closed(dim, &cell);
+        }
+    }
+    for row in ledger.cells(Kind::Open, Timestamp(i64::MIN), now, &all, false).await? {
+        if let Some(dim) = dims.get(&row.place.dim) {
+            paces.entry(dim.admin_group.clone()).or_default().add_open(row.n);
+        }
+    }
+    Ok(paces)
+}

@@ -1,0 +1,362 @@
+//! Figures: lives read, cases and sums kept. `read` has what pages ask for.
+
+pub(in crate::ledger) mod read;
+
+use std::collections::HashMap;
+
+use serde::Deserialize;
+use serde_json::json;
+use sqlx::{SqliteConnection, SqlitePool};
+
+use super::{document, ids_json, rows};
+use crate::ledger::LedgerResult;
+use crate::ledger::rollups::{
+    CaseWrite, CellRow, Dim, Dirty, Forecast, KeptCalendar, KeptCase, Kind, LeaverRow, LifeRow, LifeStep, Mark, Place, Swept,
+    Told,
+};
+use crate::model::key::stable_number;
+use crate::model::{Id, Operation, Timestamp};
+
+/// Id of what figures are cut by.
+pub(in crate::ledger) fn dim_id(application: &str, group: &str, operation: &str, desk: &str) -> i64 {
+    stable_number(&["dim", application, group, operation, desk])
+}
+
+/// A page of assignments above `after` against what is kept of them.
+pub(in crate::ledger) async fn sweep(pool: &SqlitePool, after: Id, config: &str, limit: i64) -> LedgerResult<Swept> {
+    let found: Vec<(i64, i64)> = sqlx::query_as(
+        "SELECT a.id, CASE WHEN k.seq IS NULL OR k.seq < a.chain_seq OR (k.open = 1 AND k.config <> $2) THEN 1 ELSE 0 END AS stale
+         FROM assignment AS a LEFT JOIN kpi_case AS k ON k.assignment_id = a.id WHERE a.id > $1 ORDER BY a.id LIMIT $3",
+    )
+    .bind(after.0)
+    .bind(config)
+    .bind(limit)
+    .fetch_all(pool)
+    .await?;
+    let more = i64::try_from(found.len()).unwrap_or(i64::MAX) >= limit;
+    let last = found.last().map(|(id, _)| Id(*id)).filter(|_| more);
+    Ok(Swept { last, stale: found.into_iter().filter(|(_, stale)| *stale == 1).map(|(id, _)| Id(id)).collect() })
+}
+
+/// A page of all assignments.
+pub(in crate::ledger) async fn all_ids(pool: &SqlitePool, after: Id, limit: i64) -> LedgerResult<Vec<Id>> {
+    let ids: Vec<(i64,)> = sqlx::query_as("SELECT id FROM assignment WHERE id > $1 ORDER BY id LIMIT $2")
+        .bind(after.0)
+        .bind(limit)
+        .fetch_all(pool)
+        .await?;
+    Ok(ids.into_iter().map(|(id,)| Id(id)).collect())
+}
+
+#[derive(Deserialize)]
+struct Row {
+    id: i64,
+    seq: i64,
+    app: String,
+    name: String,
+    grp: Option<String>,
+    op: String,
+    desk: Option<String>,
+    ben: String,
+    lane: String,
+    state: String,
+    outcome: Option<String>,
+    req: Option<Timestamp>,
+    appr: Option<Timestamp>,
+    vfrom: Option<Timestamp>,
+    vuntil: Option<Timestamp>,
+    recv: Timestamp,
+    elig: Option<Timestamp>,
+    filed: Option<Timestamp>,
+    work: Option<Timestamp>,
+    closed: Option<Timestamp>,
+    reported: Option<Timestamp>,
+    withdrawn: Option<Timestamp>,
+}
+
+#[derive(Deserialize)]
+struct Line {
+    a: i64,
+    #[serde(flatten)]
+    step: LifeStep,
+}
+
+/// Lives of assignments with what was kept of them, by id.
+pub(in crate::ledger) async fn lives(pool: &SqlitePool, ids: &[Id]) -> LedgerResult<Vec<LifeRow>> {
+    let ids = ids_json(ids);
+    let (orders,): (String,) = sqlx::query_as(
+        "SELECT json_group_array(json_object('id', id, 'seq', chain_seq, 'app', application_id, 'name', application_name, 'grp', admin_group,
+            'op', operation, 'desk', desk, 'ben', beneficiary, 'lane', lane, 'state', state, 'outcome', outcome, 'req', requested_at,
+            'appr', approved_at, 'vfrom', valid_from, 'vuntil', valid_until, 'recv', received_at, 'elig', eligible_at, 'filed', filed_at,
+            'work', first_work_at, 'closed', closed_at, 'reported', reported_at, 'withdrawn', withdrawn_at))
+         FROM assignment WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each($1))",
+    )
+    .bind(&ids)
+    .fetch_one(pool)
+    .await?;
+    let orders: Vec<Row> = document(&orders)?;
+    let mut steps = steps(pool, &ids).await?;
+    let mut kept: HashMap<i64, KeptCase> = cases(pool, &ids).await?.into_iter().collect();
+    let forecasts: Vec<(i64, i64, i64, i64)> = sqlx::query_as(
+        "SELECT assignment_id, made_at, half_by, nine_by FROM kpi_forecast
+         WHERE assignment_id IN (SELECT CAST(value AS BIGINT) FROM json_each($1))",
+    )
+    .bind(&ids)
+    .fetch_all(pool)
+    .await?;
+    let forecasts: HashMap<i64, Forecast> = forecasts
+        .into_iter()
+        .map(|(id, made, half, nine)| {
+            (id, Forecast { made_at: Timestamp(made), half_by: Timestamp(half), nine_by: Timestamp(nine) })
+        })
+        .collect();
+    let mut lives: Vec<LifeRow> = orders
+        .into_iter()
+        .map(|o| {
+            let (group, desk) = (o.grp.unwrap_or_default(), o.desk.unwrap_or_default());
+            LifeRow {
+                id: Id(o.id),
+                // A line written between this read and that of the journal makes it stale again.
+                seq: o.seq,
+                revocation: Operation::parse(&o.op).is_some_and(Operation::is_revocation),
+                dim: Dim {
+                    id: dim_id(&o.app, &group, &o.op, &desk),
+                    application_id: o.app,
+                    application_name: o.name,
+                    admin_group: group,
+                    operation: o.op,
+                    desk,
+                },
+                beneficiary: o.ben,
+                lane: o.lane,
+                state: o.state,
+                outcome: o.outcome,
+                requested_at: o.req,
+                approved_at: o.appr,
+                valid_from: o.vfrom,
+                valid_until: o.vuntil,
+                received_at: o.recv,
+                eligible_at: o.elig,
+                told: Told { filed: o.filed, first_work: o.work, closed: o.closed, reported: o.reported },
+                withdrawn: o.withdrawn.is_some(),
+                steps: steps.remove(&o.id).unwrap_or_default(),
+                kept: kept.remove(&o.id),
+                forecast: forecasts.get(&o.id).copied(),
+            }
+        })
+        .collect();
+    lives.sort_by_key(|life| life.id);
+    Ok(lives)
+}
+
+async fn steps(pool: &SqlitePool, ids: &str) -> LedgerResult<HashMap<i64, Vec<LifeStep>>> {
+    let (lines,): (String,) = sqlx::query_as(
+        "SELECT json_group_array(json_object('a', assignment_id, 'at', happened_at, 'event', event, 'state', state, 'cause', cause,
+            'detail', json(detail)))
+         FROM (SELECT assignment_id, happened_at, event, state, cause, detail FROM journal
+               WHERE assignment_id IN (SELECT CAST(value AS BIGINT) FROM json_each($1)) ORDER BY assignment_id, seq) AS j",
+    )
+    .bind(ids)
+    .fetch_one(pool)
+    .await?;
+    let mut steps: HashMap<i64, Vec<LifeStep>> = HashMap::new();
+    for line in document::<Vec<Line>>(&lines)? {
+        steps.entry(line.a).or_default().push(line.step);
+    }
+    Ok(steps)
+}
+
+/// Kept cases of assignments.
+pub(in crate::ledger) async fn cases(pool: &SqlitePool, ids: &str) -> LedgerResult<Vec<(i64, KeptCase)>> {
+    let found: Vec<(i64, i64, String, i64, String)> = sqlx::query_as(
+        "SELECT assignment_id, seq, config, dim, body FROM kpi_case
+         WHERE assignment_id IN (SELECT CAST(value AS BIGINT) FROM json_each($1))",
+    )
+    .bind(ids)
+    .fetch_all(pool)
+    .await?;
+    Ok(found.into_iter().map(|(id, seq, config, dim, body)| (id, KeptCase { seq, config, dim, body })).collect())
+}
+
+/// Marks of a kind at these digests.
+pub(in crate::ledger) async fn marks(pool: &SqlitePool, kind: Kind, at: &[i64]) -> LedgerResult<Vec<Mark>> {
+    let found: Vec<(i64, i64, i64, i64)> = sqlx::query_as(
+        "SELECT at, dim, assignment_id, exact FROM kpi_mark WHERE kind = $1 AND at IN (SELECT CAST(value AS BIGINT) FROM json_each($2))",
+    )
+    .bind(kind.as_str())
+    .bind(rows(at)?)
+    .fetch_all(pool)
+    .await?;
+    let mark = |(at, dim, id, exact)| Mark { place: Place { kind, at, dim }, id: Id(id), exact: Timestamp(exact) };
+    Ok(found.into_iter().map(mark).collect())
+}
+
+/// Keeps cases, their marks, and asks for the sums that change.
+pub(in crate::ledger) async fn keep_cases(
+    tx: &mut SqliteConnection,
+    cases: &[CaseWrite],
+    calendars: &[KeptCalendar],
+) -> LedgerResult<()> {
+    let calendars: Vec<_> = calendars.iter().map(|c| json!({"v": c.version, "n": c.name, "c": c.content})).collect();
+    let dims: Vec<_> = cases
+        .iter()
+        .map(|c| {
+            json!({"id": c.dim.id, "app": c.dim.application_id, "name": c.dim.application_name, "grp": c.dim.admin_group,
+                "op": c.dim.operation, "desk": c.dim.desk, "by": c.id.0})
+        })
+        .collect();
+    let kept: Vec<_> = cases
+        .iter()
+        .map(|c| json!({"id": c.id.0, "seq": c.seq, "dim": c.dim.id, "open": i64::from(c.open), "cfg": c.config, "body": c.body}))
+        .collect();
+    let forecasts: Vec<_> = cases
+        .iter()
+        .filter_map(|c| c.forecast.map(|f| json!({"id": c.id.0, "at": f.made_at, "half": f.half_by, "nine": f.nine_by})))
+        .collect();
+    let gone: Vec<&Mark> = cases.iter().flat_map(|c| &c.gone).collect();
+    let come: Vec<&Mark> = cases.iter().flat_map(|c| &c.come).collect();
+    let dirty: Vec<Place> = cases.iter().flat_map(|c| c.dirty.iter().copied()).collect();
+    sqlx::query(
+        "INSERT INTO kpi_calendar (version, name, content)
+         SELECT v.value->>'v', v.value->>'n', v.value->>'c' FROM json_each($1) AS v WHERE true ON CONFLICT (version) DO NOTHING;
+         INSERT INTO kpi_dim (id, application_id, application_name, admin_group, operation, desk, named_by)
+         SELECT CAST(v.value->>'id' AS BIGINT), v.value->>'app', v.value->>'name', v.value->>'grp', v.value->>'op', v.value->>'desk',
+            CAST(v.value->>'by' AS BIGINT) FROM json_each($2) AS v WHERE true
+         ON CONFLICT (id) DO UPDATE SET application_name = excluded.application_name, named_by = excluded.named_by
+         WHERE excluded.named_by > kpi_dim.named_by AND excluded.application_name <> kpi_dim.application_name;
+         INSERT INTO kpi_case (assignment_id, seq, dim, open, config, body)
+         SELECT CAST(v.value->>'id' AS BIGINT), CAST(v.value->>'seq' AS BIGINT), CAST(v.value->>'dim' AS BIGINT),
+            CAST(v.value->>'open' AS BIGINT), v.value->>'cfg', v.value->>'body' FROM json_each($3) AS v WHERE true
+         ON CONFLICT (assignment_id) DO UPDATE SET seq = excluded.seq, dim = excluded.dim, open = excluded.open,
+            config = excluded.config, body = excluded.body WHERE excluded.seq >= kpi_case.seq;
+         DELETE FROM kpi_mark WHERE (kind, at, dim, assignment_id) IN
+            (SELECT v.value->>'k', CAST(v.value->>'t' AS BIGINT), CAST(v.value->>'d' AS BIGINT), CAST(v.value->>'a' AS BIGINT)
+             FROM json_each($4) AS v);
+         INSERT INTO kpi_mark (kind, at, dim, assignment_id, exact)
+         SELECT v.value->>'k', CAST(v.value->>'t' AS BIGINT), CAST(v.value->>'d' AS BIGINT), CAST(v.value->>'a' AS BIGINT),
+            CAST(v.value->>'x' AS BIGINT) FROM json_each($5) AS v WHERE true
+         ON CONFLICT (kind, at, dim, assignment_id) DO UPDATE SET exact = excluded.exact;
+         INSERT INTO kpi_forecast (assignment_id, made_at, half_by, nine_by)
+         SELECT CAST(v.value->>'id' AS BIGINT), CAST(v.value->>'at' AS BIGINT), CAST(v.value->>'half' AS BIGINT),
+            CAST(v.value->>'nine' AS BIGINT) FROM json_each($6) AS v WHERE true ON CONFLICT (assignment_id) DO NOTHING",
+    )
+    .bind(rows(&calendars)?)
+    .bind(rows(&dims)?)
+    .bind(rows(&kept)?)
+    .bind(rows(&gone)?)
+    .bind(rows(&come)?)
+    .bind(rows(&forecasts)?)
+    .execute(&mut *tx)
+    .await?;
+    soil(tx, dirty).await
+}
+
+/// Asks for sums to be made again.
+async fn soil(tx: &mut SqliteConnection, mut dirty: Vec<Place>) -> LedgerResult<()> {
+    dirty.sort_unstable();
+    dirty.dedup();
+    if dirty.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "INSERT INTO kpi_dirty (kind, at, dim, mark)
+         SELECT v.value->>'k', CAST(v.value->>'t' AS BIGINT), CAST(v.value->>'d' AS BIGINT), 1 FROM json_each($1) AS v WHERE true
+         ON CONFLICT (kind, at, dim) DO UPDATE SET mark = kpi_dirty.mark + 1",
+    )
+    .bind(rows(&dirty)?)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Sums that are no longer true: days before the months made of them.
+pub(in crate::ledger) async fn dirty(pool: &SqlitePool, limit: i64) -> LedgerResult<Vec<Dirty>> {
+    let found: Vec<(String, i64, i64, i64)> = sqlx::query_as(
+        "SELECT kind, at, dim, mark FROM kpi_dirty
+         ORDER BY CASE WHEN kind IN ('closed_month', 'leaver_month') THEN 1 ELSE 0 END, kind, at, dim LIMIT $1",
+    )
+    .bind(limit)
+    .fetch_all(pool)
+    .await?;
+    let dirty = |(kind, at, dim, mark): (String, i64, i64, i64)| {
+        Kind::parse(&kind).map(|kind| Dirty { place: Place { kind, at, dim }, mark })
+    };
+    Ok(found.into_iter().filter_map(dirty).collect())
+}
+
+/// Keeps sums, removes those of nothing.
+pub(in crate::ledger) async fn keep_cells(
+    tx: &mut SqliteConnection,
+    cells: &[CellRow],
+    done: &[Dirty],
+    months: &[Place],
+) -> LedgerResult<()> {
+    let value = |c: &CellRow| json!({"k": c.place.kind, "t": c.place.at, "d": c.place.dim, "n": c.n, "o": c.oldest, "m": c.main, "r": c.rest});
+    let kept: Vec<_> = cells.iter().filter(|c| c.n > 0).map(value).collect();
+    let gone: Vec<_> = cells.iter().filter(|c| c.n <= 0).map(|c| c.place).collect();
+    let done: Vec<_> = done.iter().map(|d| json!({"k": d.place.kind, "t": d.place.at, "d": d.place.dim, "m": d.mark})).collect();
+    sqlx::query(
+        "INSERT INTO kpi_cell (kind, at, dim, n, oldest, main, rest)
+         SELECT v.value->>'k', CAST(v.value->>'t' AS BIGINT), CAST(v.value->>'d' AS BIGINT), CAST(v.value->>'n' AS BIGINT),
+            CAST(v.value->>'o' AS BIGINT), v.value->>'m', v.value->>'r' FROM json_each($1) AS v WHERE true
+         ON CONFLICT (kind, at, dim) DO UPDATE SET n = excluded.n, oldest = excluded.oldest, main = excluded.main, rest = excluded.rest;
+         DELETE FROM kpi_cell WHERE (kind, at, dim) IN
+            (SELECT v.value->>'k', CAST(v.value->>'t' AS BIGINT), CAST(v.value->>'d' AS BIGINT) FROM json_each($2) AS v);
+         DELETE FROM kpi_dirty WHERE (kind, at, dim, mark) IN
+            (SELECT v.value->>'k', CAST(v.value->>'t' AS BIGINT), CAST(v.value->>'d' AS BIGINT), CAST(v.value->>'m' AS BIGINT)
+             FROM json_each($3) AS v)",
+    )
+    .bind(rows(&kept)?)
+    .bind(rows(&gone)?)
+    .bind(rows(&done)?)
+    .execute(&mut *tx)
+    .await?;
+    soil(tx, months.to_vec()).await
+}
+
+/// Keeps persons whose access ends.
+pub(in crate::ledger) async fn keep_leavers(
+    tx: &mut SqliteConnection,
+    kept: &[LeaverRow],
+    gone: &[i64],
+    dirty: &[Place],
+) -> LedgerResult<()> {
+    sqlx::query(
+        "INSERT INTO kpi_leaver (person, left_at, ended_at, orders, waiting, assignment_id, dim)
+         SELECT CAST(v.value->>'person' AS BIGINT), CAST(v.value->>'left_at' AS BIGINT), CAST(v.value->>'ended_at' AS BIGINT),
+            CAST(v.value->>'orders' AS BIGINT), CAST(v.value->>'waiting' AS BIGINT), CAST(v.value->>'assignment_id' AS BIGINT),
+            CAST(v.value->>'dim' AS BIGINT) FROM json_each($1) AS v WHERE true
+         ON CONFLICT (person) DO UPDATE SET left_at = excluded.left_at, ended_at = excluded.ended_at, orders = excluded.orders,
+            waiting = excluded.waiting, assignment_id = excluded.assignment_id, dim = excluded.dim;
+         DELETE FROM kpi_leaver WHERE person IN (SELECT CAST(value AS BIGINT) FROM json_each($2))",
+    )
+    .bind(rows(kept)?)
+    .bind(rows(gone)?)
+    .execute(&mut *tx)
+    .await?;
+    soil(tx, dirty.to_vec()).await
+}
+
+/// Throws figures away. Cases keep what they were measured by, unless today's calendars are wanted.
+pub(in crate::ledger) async fn forget(tx: &mut SqliteConnection, todays_calendars: bool) -> LedgerResult<()> {
+    sqlx::query("DELETE FROM kpi_mark; DELETE FROM kpi_cell; DELETE FROM kpi_dirty; DELETE FROM kpi_leaver")
+        .execute(&mut *tx)
+        .await?;
+    // Made of nothing: made again, without trusting the marks that are gone.
+    let cases = if todays_calendars { "DELETE FROM kpi_case" } else { "UPDATE kpi_case SET seq = -1" };
+    sqlx::query(cases).execute(tx).await?;
+    Ok(())
+}
+
+/// Remembers how far the figures are.
+pub(in crate::ledger) async fn note_rolled(tx: &mut SqliteConnection, until: Timestamp, sweeping: bool) -> LedgerResult<()> {
+    sqlx::query(
+        "INSERT INTO cursor (name, value, at) VALUES ('kpi/rolled', $1, $2)
+         ON CONFLICT (name) DO UPDATE SET value = excluded.value, at = excluded.at",
+    )
+    .bind(if sweeping { "sweeping" } else { "done" })
+    .bind(until.0)
+    .execute(tx)
+    .await?;
+    Ok(())
+}

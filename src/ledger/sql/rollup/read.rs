@@ -1,0 +1,235 @@
+//! Figures as pages read them.
+
+use sqlx::sqlite::SqliteRow;
+use sqlx::{QueryBuilder, Row, Sqlite, SqlitePool};
+
+use super::super::rows;
+use super::super::views::push_scope;
+use crate::ledger::LedgerResult;
+use crate::ledger::rollups::{
+    Behind, CellFilter, CellRow, Dim, Forecast, KeptCalendar, KeptCase, Kind, LeaverRow, Member, Place,
+};
+use crate::model::{Id, Timestamp};
+
+/// Number of an assignment's latest ticket.
+const TICKET: &str = "(SELECT t.ref_number FROM ticket_item AS i JOIN ticket AS t ON t.id = i.ticket_id
+    WHERE i.assignment_id = a.id AND t.shape <> 'double' ORDER BY t.id DESC LIMIT 1)";
+
+fn push_filter(query: &mut QueryBuilder<Sqlite>, filter: &CellFilter) {
+    for (column, value) in [
+        ("d.application_id", &filter.application),
+        ("d.admin_group", &filter.admin_group),
+        ("d.operation", &filter.operation),
+        ("d.desk", &filter.desk),
+    ] {
+        if let Some(value) = value {
+            query.push(" AND ").push(column).push(" = ").push_bind(value.clone());
+        }
+    }
+    if let Some(dim) = filter.dim {
+        query.push(" AND d.id = ").push_bind(dim);
+    }
+    push_scope(query, "d.application_id", &filter.scope);
+}
+
+/// What figures are cut by.
+pub(in crate::ledger) async fn dims(pool: &SqlitePool, filter: &CellFilter) -> LedgerResult<Vec<Dim>> {
+    let mut query = QueryBuilder::<Sqlite>::new(
+        "SELECT d.id, d.application_id, d.application_name, d.admin_group, d.operation, d.desk FROM kpi_dim AS d WHERE 1 = 1",
+    );
+    push_filter(&mut query, filter);
+    query.push(" ORDER BY d.named_by");
+    let found: Vec<(i64, String, String, String, String, String)> = query.build_query_as().fetch_all(pool).await?;
+    Ok(found
+        .into_iter()
+        .map(|(id, application_id, application_name, admin_group, operation, desk)| Dim {
+            id,
+            application_id,
+            application_name,
+            admin_group,
+            operation,
+            desk,
+        })
+        .collect())
+}
+
+/// Sums of a kind from one instant up to another. What a filter leaves out is not read.
+pub(in crate::ledger) async fn cells(
+    pool: &SqlitePool,
+    kind: Kind,
+    (from, to): (Timestamp, Timestamp),
+    filter: &CellFilter,
+    rest: bool,
+) -> LedgerResult<Vec<CellRow>> {
+    let mut query = QueryBuilder::<Sqlite>::new("SELECT c.at, c.dim, c.n, c.oldest, c.main, ");
+    query
+        .push(if rest { "c.rest" } else { "NULL" })
+        .push(" FROM kpi_cell AS c JOIN kpi_dim AS d ON d.id = c.dim WHERE c.kind = ");
+    query.push_bind(kind.as_str()).push(" AND c.at >= ").push_bind(from.0).push(" AND c.at < ").push_bind(to.0);
+    push_filter(&mut query, filter);
+    let found: Vec<(i64, i64, i64, i64, Option<String>, Option<String>)> = query.build_query_as().fetch_all(pool).await?;
+    Ok(found
+        .into_iter()
+        .map(|(at, dim, n, oldest, main, rest)| CellRow {
+            place: Place { kind, at, dim },
+            n,
+            oldest: Timestamp(oldest),
+            main,
+            rest,
+        })
+        .collect())
+}
+
+/// How many marks, and the earliest of their instants.
+pub(in crate::ledger) async fn count_marks(pool: &SqlitePool, place: Place) -> LedgerResult<(i64, Timestamp)> {
+    let query = if matches!(place.kind, Kind::LeaverOpen) {
+        "SELECT COUNT(*), MIN(left_at) FROM kpi_leaver WHERE $1 <> '' AND left_at >= $2 AND left_at < $2 + 3600000 AND dim = $3 AND waiting > 0"
+    } else {
+        "SELECT COUNT(*), MIN(exact) FROM kpi_mark WHERE kind = $1 AND at = $2 AND dim = $3"
+    };
+    let (n, oldest): (i64, Option<i64>) =
+        sqlx::query_as(query).bind(place.kind.as_str()).bind(place.at).bind(place.dim).fetch_one(pool).await?;
+    Ok((n, Timestamp(oldest.unwrap_or(0))))
+}
+
+/// Cases behind the marks of a place, by assignment.
+pub(in crate::ledger) async fn members(
+    pool: &SqlitePool,
+    kind: Kind,
+    at: i64,
+    dim: Option<i64>,
+    after: Id,
+    limit: i64,
+) -> LedgerResult<Vec<Member>> {
+    let mut query = QueryBuilder::<Sqlite>::new(
+        "SELECT m.assignment_id, m.exact, k.body FROM kpi_mark AS m JOIN kpi_case AS k ON k.assignment_id = m.assignment_id WHERE m.kind = ",
+    );
+    query.push_bind(kind.as_str()).push(" AND m.at = ").push_bind(at);
+    if let Some(dim) = dim {
+        query.push(" AND m.dim = ").push_bind(dim);
+    }
+    query.push(" AND m.assignment_id > ").push_bind(after.0).push(" ORDER BY m.assignment_id LIMIT ").push_bind(limit);
+    let found: Vec<(i64, i64, String)> = query.build_query_as().fetch_all(pool).await?;
+    Ok(found.into_iter().map(|(id, exact, body)| Member { id: Id(id), exact: Timestamp(exact), body }).collect())
+}
+
+/// Assignments behind marks of a kind.
+pub(in crate::ledger) async fn behind(
+    pool: &SqlitePool,
+    kind: Kind,
+    (from, to): (Timestamp, Timestamp),
+    filter: &CellFilter,
+    limit: i64,
+    latest_first: bool,
+) -> LedgerResult<Vec<Behind>> {
+    let mut query = QueryBuilder::<Sqlite>::new("SELECT a.id, a.external_id, ");
+    query.push(TICKET).push(
+        " AS ticket, d.id AS dim, d.application_id, a.application_name, d.admin_group, d.operation, d.desk, m.exact, k.body
+         FROM kpi_mark AS m JOIN kpi_dim AS d ON d.id = m.dim JOIN kpi_case AS k ON k.assignment_id = m.assignment_id
+         JOIN assignment AS a ON a.id = m.assignment_id WHERE m.kind = ",
+    );
+    query.push_bind(kind.as_str()).push(" AND m.at >= ").push_bind(from.0).push(" AND m.at < ").push_bind(to.0);
+    push_filter(&mut query, filter);
+    let order = if latest_first {
+        " ORDER BY m.at DESC, m.exact DESC, m.assignment_id LIMIT "
+    } else {
+        " ORDER BY m.at, m.exact, m.assignment_id LIMIT "
+    };
+    query.push(order).push_bind(limit);
+    let found = query.build().fetch_all(pool).await?;
+    found.iter().map(shown).collect()
+}
+
+fn shown(row: &SqliteRow) -> LedgerResult<Behind> {
+    Ok(Behind {
+        id: Id(row.try_get("id")?),
+        external_id: row.try_get("external_id")?,
+        ticket: row.try_get("ticket")?,
+        dim: Dim {
+            id: row.try_get("dim")?,
+            application_id: row.try_get("application_id")?,
+            application_name: row.try_get("application_name")?,
+            admin_group: row.try_get("admin_group")?,
+            operation: row.try_get("operation")?,
+            desk: row.try_get("desk")?,
+        },
+        exact: Timestamp(row.try_get("exact")?),
+        body: row.try_get("body")?,
+    })
+}
+
+/// One assignment as lists of figures show it.
+pub(in crate::ledger) async fn named(pool: &SqlitePool, id: Id) -> LedgerResult<Option<Behind>> {
+    let mut query = QueryBuilder::<Sqlite>::new("SELECT a.id, a.external_id, ");
+    query.push(TICKET).push(
+        " AS ticket, d.id AS dim, d.application_id, a.application_name, d.admin_group, d.operation, d.desk, a.received_at AS exact, k.body
+         FROM kpi_case AS k JOIN kpi_dim AS d ON d.id = k.dim JOIN assignment AS a ON a.id = k.assignment_id WHERE k.assignment_id = ",
+    );
+    query.push_bind(id.0);
+    query.build().fetch_optional(pool).await?.as_ref().map(shown).transpose()
+}
+
+/// The kept case of one assignment, and by when it was expected.
+pub(in crate::ledger) async fn case(pool: &SqlitePool, id: Id) -> LedgerResult<(Option<KeptCase>, Option<Forecast>)> {
+    let kept = super::cases(pool, &rows(&[id.0])?).await?.pop().map(|(_, kept)| kept);
+    let said: Option<(i64, i64, i64)> =
+        sqlx::query_as("SELECT made_at, half_by, nine_by FROM kpi_forecast WHERE assignment_id = $1")
+            .bind(id.0)
+            .fetch_optional(pool)
+            .await?;
+    let forecast = |(made, half, nine)| Forecast { made_at: Timestamp(made), half_by: Timestamp(half), nine_by: Timestamp(nine) };
+    Ok((kept, said.map(forecast)))
+}
+
+/// Every calendar that ever counted.
+pub(in crate::ledger) async fn calendars(pool: &SqlitePool) -> LedgerResult<Vec<KeptCalendar>> {
+    let found: Vec<(String, String, String)> =
+        sqlx::query_as("SELECT version, name, content FROM kpi_calendar ORDER BY version").fetch_all(pool).await?;
+    Ok(found.into_iter().map(|(version, name, content)| KeptCalendar { version, name, content }).collect())
+}
+
+type Leaver = (i64, i64, Option<i64>, i64, i64, i64, i64);
+
+fn leaver((person, left, ended, orders, waiting, id, dim): Leaver) -> LeaverRow {
+    LeaverRow { person, left_at: Timestamp(left), ended_at: ended.map(Timestamp), orders, waiting, id, dim }
+}
+
+/// Persons by their digests.
+pub(in crate::ledger) async fn leavers(pool: &SqlitePool, persons: &[i64]) -> LedgerResult<Vec<LeaverRow>> {
+    let found: Vec<Leaver> = sqlx::query_as(
+        "SELECT person, left_at, ended_at, orders, waiting, assignment_id, dim FROM kpi_leaver
+         WHERE person IN (SELECT CAST(value AS BIGINT) FROM json_each($1))",
+    )
+    .bind(rows(persons)?)
+    .fetch_all(pool)
+    .await?;
+    Ok(found.into_iter().map(leaver).collect())
+}
+
+/// Persons whose access ended between two instants.
+pub(in crate::ledger) async fn leavers_between(
+    pool: &SqlitePool,
+    from: Timestamp,
+    to: Timestamp,
+    dim: Option<i64>,
+) -> LedgerResult<Vec<LeaverRow>> {
+    let mut query = QueryBuilder::<Sqlite>::new(
+        "SELECT person, left_at, ended_at, orders, waiting, assignment_id, dim FROM kpi_leaver WHERE left_at >= ",
+    );
+    query.push_bind(from.0).push(" AND left_at < ").push_bind(to.0);
+    if let Some(dim) = dim {
+        query.push(" AND dim = ").push_bind(dim);
+    }
+    query.push(" ORDER BY left_at");
+    let found: Vec<Leaver> = query.build_query_as().fetch_all(pool).await?;
+    Ok(found.into_iter().map(leaver).collect())
+}
+
+/// What was noted of how far the figures are, and whether sums wait.
+pub(in crate::ledger) async fn rolled(pool: &SqlitePool) -> LedgerResult<(Timestamp, bool)> {
+    let noted: Option<(String, i64)> =
+        sqlx::query_as("SELECT value, at FROM cursor WHERE name = 'kpi/rolled'").fetch_optional(pool).await?;
+    let waiting: Option<(i64,)> = sqlx::query_as("SELECT 1 FROM kpi_dirty LIMIT 1").fetch_optional(pool).await?;
+    let (word, at) = noted.unwrap_or_default();
+    Ok((Timestamp(at), word != "done" || waiting.is_some()))
+}

@@ -1,0 +1,136 @@
+//! Figures in an SQLite file: readers compute, the writer keeps.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::SqliteLedger;
+use crate::ledger::LedgerResult;
+use crate::ledger::rollups::{
+    Behind, CaseWrite, CellFilter, CellRow, Dim, Dirty, Forecast, KeptCalendar, KeptCase, Kind, LeaverRow, LifeRow, Mark, Member,
+    Place, Rolled, Rollups, Swept,
+};
+use crate::ledger::sql::rollup::{self, read};
+use crate::model::{Id, Timestamp};
+
+#[async_trait]
+impl Rollups for SqliteLedger {
+    async fn touched(&self) -> LedgerResult<Option<Vec<Id>>> {
+        Ok(self.shared.touched.take())
+    }
+
+    async fn sweep(&self, after: Id, config: &str, limit: i64) -> LedgerResult<Swept> {
+        rollup::sweep(&self.readers, after, config, limit).await
+    }
+
+    async fn all_ids(&self, after: Id, limit: i64) -> LedgerResult<Vec<Id>> {
+        rollup::all_ids(&self.readers, after, limit).await
+    }
+
+    async fn lives(&self, ids: &[Id]) -> LedgerResult<Vec<LifeRow>> {
+        rollup::lives(&self.readers, ids).await
+    }
+
+    async fn marks(&self, kind: Kind, at: &[i64]) -> LedgerResult<Vec<Mark>> {
+        rollup::marks(&self.readers, kind, at).await
+    }
+
+    async fn members(&self, kind: Kind, at: i64, dim: Option<i64>, after: Id, limit: i64) -> LedgerResult<Vec<Member>> {
+        read::members(&self.readers, kind, at, dim, after, limit).await
+    }
+
+    async fn keep_cases(&self, cases: Vec<CaseWrite>, calendars: Vec<KeptCalendar>) -> LedgerResult<()> {
+        let kept = Arc::new((cases, calendars));
+        self.write(move |tx| {
+            let kept = Arc::clone(&kept);
+            Box::pin(async move { rollup::keep_cases(tx, &kept.0, &kept.1).await })
+        })
+        .await
+    }
+
+    async fn dirty(&self, limit: i64) -> LedgerResult<Vec<Dirty>> {
+        rollup::dirty(&self.readers, limit).await
+    }
+
+    async fn count_marks(&self, place: Place) -> LedgerResult<(i64, Timestamp)> {
+        read::count_marks(&self.readers, place).await
+    }
+
+    async fn keep_cells(&self, cells: Vec<CellRow>, done: Vec<Dirty>, months: Vec<Place>) -> LedgerResult<()> {
+        let kept = Arc::new((cells, done, months));
+        self.write(move |tx| {
+            let kept = Arc::clone(&kept);
+            Box::pin(async move { rollup::keep_cells(tx, &kept.0, &kept.1, &kept.2).await })
+        })
+        .await
+    }
+
+    async fn cells(
+        &self,
+        kind: Kind,
+        from: Timestamp,
+        to: Timestamp,
+        filter: &CellFilter,
+        rest: bool,
+    ) -> LedgerResult<Vec<CellRow>> {
+        read::cells(&self.readers, kind, (from, to), filter, rest).await
+    }
+
+    async fn dims(&self, filter: &CellFilter) -> LedgerResult<Vec<Dim>> {
+        read::dims(&self.readers, filter).await
+    }
+
+    async fn behind(
+        &self,
+        kind: Kind,
+        from: Timestamp,
+        to: Timestamp,
+        filter: &CellFilter,
+        limit: i64,
+        latest_first: bool,
+    ) -> LedgerResult<Vec<Behind>> {
+        read::behind(&self.readers, kind, (from, to), filter, limit, latest_first).await
+    }
+
+    async fn case(&self, id: Id) -> LedgerResult<(Option<KeptCase>, Option<Forecast>)> {
+        read::case(&self.readers, id).await
+    }
+
+    async fn named(&self, id: Id) -> LedgerResult<Option<Behind>> {
+        read::named(&self.readers, id).await
+    }
+
+    async fn calendars(&self) -> LedgerResult<Vec<KeptCalendar>> {
+        read::calendars(&self.readers).await
+    }
+
+    async fn leavers(&self, persons: &[i64]) -> LedgerResult<Vec<LeaverRow>> {
+        read::leavers(&self.readers, persons).await
+    }
+
+    async fn leavers_between(&self, from: Timestamp, to: Timestamp, dim: Option<i64>) -> LedgerResult<Vec<LeaverRow>> {
+        read::leavers_between(&self.readers, from, to, dim).await
+    }
+
+    async fn keep_leavers(&self, kept: Vec<LeaverRow>, gone: Vec<i64>, dirty: Vec<Place>) -> LedgerResult<()> {
+        let kept = Arc::new((kept, gone, dirty));
+        self.write(move |tx| {
+            let kept = Arc::clone(&kept);
+            Box::pin(async move { rollup::keep_leavers(tx, &kept.0, &kept.1, &kept.2).await })
+        })
+        .await
+    }
+
+    async fn forget_figures(&self, todays_calendars: bool) -> LedgerResult<()> {
+        self.write(move |tx| Box::pin(async move { rollup::forget(tx, todays_calendars).await })).await
+    }
+
+    async fn rolled(&self) -> LedgerResult<Rolled> {
+        let (until, behind) = read::rolled(&self.readers).await?;
+        Ok(Rolled { until, behind: behind || self.shared.touched.any() })
+    }
+
+    async fn note_rolled(&self, until: Timestamp, sweeping: bool) -> LedgerResult<()> {
+        self.write(move |tx| Box::pin(async move { rollup::note_rolled(tx, until, sweeping).await })).await
+    }
+}

@@ -1,0 +1,53 @@
+//! Which assignments changed, for the figures: remembered in memory, so that the way of an order pays nothing for it.
+
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+
+use crate::model::Id;
+
+/// More than so many are not named one by one.
+const MOST: usize = 200_000;
+
+/// Assignments that commits of this process changed.
+#[derive(Debug, Default)]
+pub(in crate::ledger) struct Touched {
+    pending: Mutex<Vec<i64>>,
+    committed: Mutex<(HashSet<i64>, bool)>,
+}
+
+impl Touched {
+    /// A row of a table is written; called by SQLite itself.
+    pub(in crate::ledger) fn row(&self, table: &str, id: i64) {
+        if table == "assignment" {
+            self.pending.lock().unwrap_or_else(PoisonError::into_inner).push(id);
+        }
+    }
+
+    /// What was written since the last commit can be seen by readers now. After a rollback, too many are named, which
+    /// costs a look.
+    pub(in crate::ledger) fn commit(&self) {
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut committed = self.committed.lock().unwrap_or_else(PoisonError::into_inner);
+        committed.0.extend(pending.drain(..));
+        if committed.0.len() > MOST {
+            *committed = (HashSet::new(), true);
+        }
+    }
+
+    /// Takes them; `None`: too many to name.
+    pub(in crate::ledger) fn take(&self) -> Option<Vec<Id>> {
+        let (ids, too_many) = std::mem::take(&mut *self.committed.lock().unwrap_or_else(PoisonError::into_inner));
+        if too_many {
+            return None;
+        }
+        let mut ids: Vec<Id> = ids.into_iter().map(Id).collect();
+        ids.sort_unstable();
+        Some(ids)
+    }
+
+    /// Whether there are any.
+    pub(in crate::ledger) fn any(&self) -> bool {
+        let committed = self.committed.lock().unwrap_or_else(PoisonError::into_inner);
+        !committed.0.is_empty() || committed.1
+    }
+}
