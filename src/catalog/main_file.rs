@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::access::Access;
 use super::application::Filing;
 use super::secret::SecretRef;
+use super::mail::MailSettings;
+use super::scheduled::ScheduledReport;
 use super::span::Span;
 use super::target::Targets;
 use crate::model::retry::RetrySchedule;
@@ -32,6 +34,26 @@ pub struct MainFile {
     pub access: Access,
     /// What is kept how long.
     pub retention: Retention,
+    /// What figures may show.
+    pub kpi: Kpi,
+    /// How reports are sent by e-mail.
+    pub mail: Option<MailSettings>,
+    /// Reports sent by a schedule.
+    pub reports: Vec<ScheduledReport>,
+}
+
+/// What figures may show.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Kpi {
+    /// Admin groups of which fewer people closed tickets in a period appear in its figures only together with others.
+    pub smallest_group: i64,
+}
+
+impl Default for Kpi {
+    fn default() -> Self {
+        Self { smallest_group: 1 }
+    }
 }
 
 /// This installation.

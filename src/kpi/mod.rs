@@ -4,6 +4,7 @@
 pub mod case;
 pub mod cell;
 pub mod clocks;
+pub mod evidence;
 pub mod export;
 pub mod forecast;
 pub mod leavers;
@@ -12,6 +13,8 @@ pub mod measure;
 pub mod report;
 pub mod rollup;
 pub mod segments;
+pub mod series;
 pub mod sketch;
+pub mod small;
 pub mod timing;
 pub mod verify;

@@ -16,6 +16,7 @@ pub mod platform_state;
 pub mod sailpoint;
 pub mod server;
 mod servicenow;
+pub mod smtp;
 mod zammad;
 
 pub use admins::{Admins, Pace};
@@ -27,3 +28,4 @@ pub use platform::{PlatformFaults, SandboxPlatform};
 pub use platform_state::{Counts, PlatformState};
 pub use sailpoint::SandboxSailPoint;
 pub use server::{DeskKind, SandboxDesk};
+pub use smtp::{Mail, MailFault, MailServer, SandboxMail};
