@@ -9,6 +9,7 @@ mod findings;
 mod kpi;
 mod plan;
 mod replay;
+mod report;
 mod schema;
 mod serve;
 mod signals;
@@ -65,6 +66,8 @@ enum Command {
     Act(act::Arguments),
     /// Prove the KPIs against the journal, or make them afresh.
     Kpi(kpi::Arguments),
+    /// Show a scheduled report as it would be sent, or send it now.
+    Report(report::Arguments),
     /// Print the JSON Schema of every kind of configuration file.
     Schema,
     /// Make an access token; shown once, with the lines for lastmile.toml.
@@ -99,6 +102,7 @@ pub fn run() -> ExitCode {
             Command::Replay(what) => replay::run(&arguments.config, &what).await,
             Command::Act(what) => act::run(&arguments.config, &what).await,
             Command::Kpi(what) => kpi::run(&arguments.config, &what).await,
+            Command::Report(what) => report::run(&arguments.config, &what).await,
             Command::Schema => schema::run(),
             Command::Token { name } => token::run(&name),
         }

@@ -32,9 +32,11 @@ pub struct Asked {
     #[param(minimum = 1, maximum = 366)]
     pub days: Option<i64>,
     /// Instead of the last days: from this day of UTC on, like `2026-11-01`.
+    #[serde(default, deserialize_with = "a_day")]
     #[param(value_type = Option<String>)]
     pub from: Option<NaiveDate>,
     /// Up to and with this day of UTC; left out with `from` given: today. At most 366 days.
+    #[serde(default, deserialize_with = "a_day")]
     #[param(value_type = Option<String>)]
     pub to: Option<NaiveDate>,
     /// Only of this application, by id.
@@ -55,6 +57,18 @@ pub struct Asked {
     /// Which of the assignments behind the figures, where those are asked for; all closed ones unless said.
     #[param(inline)]
     pub which: Option<Which>,
+}
+
+/// A day like `2026-11-01`; an empty field of a form is none.
+///
+/// # Errors
+/// Words that say how a day is written.
+pub fn a_day<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<NaiveDate>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?.unwrap_or_default();
+    if text.trim().is_empty() {
+        return Ok(None);
+    }
+    text.trim().parse().map(Some).map_err(|_| serde::de::Error::custom("a day is written like 2026-11-01"))
 }
 
 impl Asked {

@@ -1,5 +1,6 @@
 //! Loops that call the stages, reload, and a graceful stop.
 
+mod mailing;
 mod reload;
 mod rollup;
 pub mod telemetry;

@@ -101,6 +101,7 @@ pub struct Gate {
     attempts: attempts::Attempts,
     readers: Semaphore,
     limits: Limits,
+    figures: measured::LastFigures,
 }
 
 impl Gate {
@@ -108,7 +109,13 @@ impl Gate {
     #[must_use]
     pub fn new(limits: Limits) -> Self {
         let readers = Semaphore::new(limits.readers);
-        Self { sessions: session::Sessions::default(), attempts: attempts::Attempts::default(), readers, limits }
+        Self {
+            sessions: session::Sessions::default(),
+            attempts: attempts::Attempts::default(),
+            readers,
+            limits,
+            figures: measured::LastFigures::default(),
+        }
     }
 }
 

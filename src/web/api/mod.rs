@@ -2,6 +2,7 @@
 
 mod act;
 mod cursor;
+mod exports;
 mod read;
 
 use axum::Router;
@@ -26,6 +27,9 @@ pub(super) fn routes() -> Router<WebState> {
         .route(&read::__path_quarantine::path(), get(read::quarantine))
         .route(&read::__path_kpi::path(), get(read::kpi))
         .route(&read::__path_kpi_assignments::path(), get(read::kpi_assignments))
+        .route(&exports::__path_evidence::path(), get(exports::evidence))
+        .route(&exports::__path_exports::path(), get(exports::exports))
+        .route(&exports::__path_reports::path(), get(exports::reports))
         .route(&act::__path_unpark::path(), post(act::unpark))
         .route(&act::__path_decide::path(), post(act::decide))
         .route(&act::__path_retry::path(), post(act::retry))
@@ -53,6 +57,9 @@ pub(super) fn routes() -> Router<WebState> {
         read::quarantine,
         read::kpi,
         read::kpi_assignments,
+        exports::evidence,
+        exports::exports,
+        exports::reports,
         act::unpark,
         act::decide,
         act::retry,

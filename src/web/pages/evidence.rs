@@ -9,7 +9,7 @@ use utoipa::IntoParams;
 
 use super::{address, render, to_value};
 use crate::kpi::evidence::{Judged, Pack, apart, seen};
-use crate::kpi::report::Asked as KpiAsked;
+use crate::kpi::report::{Asked as KpiAsked, a_day};
 use crate::kpi::small::Small;
 use crate::ledger::exports::EvidenceFilter;
 use crate::web::WebState;
@@ -31,11 +31,11 @@ pub(in crate::web) struct EvidenceAsked {
     #[param(minimum = 1, maximum = 366)]
     days: Option<i64>,
     /// Instead of the last days: closed from this day of UTC on, like `2026-11-01`.
-    #[serde(default, deserialize_with = "day")]
+    #[serde(default, deserialize_with = "a_day")]
     #[param(value_type = Option<String>)]
     from: Option<NaiveDate>,
     /// Closed up to and with this day of UTC.
-    #[serde(default, deserialize_with = "day")]
+    #[serde(default, deserialize_with = "a_day")]
     #[param(value_type = Option<String>)]
     to: Option<NaiveDate>,
     /// Only of this application, by id.
@@ -44,16 +44,6 @@ pub(in crate::web) struct EvidenceAsked {
     admin_group: Option<String>,
     /// Instead of a period: the order, ticket, key or assignment of exactly this id or number.
     q: Option<String>,
-}
-
-/// An empty field of a form is no day.
-fn day<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<NaiveDate>, D::Error> {
-    let text = Option::<String>::deserialize(deserializer)?.unwrap_or_default();
-    if text.trim().is_empty() {
-        return Ok(None);
-    }
-    let wrong = |_| serde::de::Error::custom("a day like 2026-11-01");
-    text.trim().parse().map(Some).map_err(wrong)
 }
 
 fn given(value: &Option<String>) -> Option<String> {
