@@ -1,6 +1,6 @@
 //! What performance is promised for: floor and product in one run, turn by turn, medians, and the ratio.
 //!
-//! `cargo bench` runs everything; `cargo bench -- intake ticket idle million` chooses; `--short` takes fewer and
+//! `cargo bench` runs everything; `cargo bench -- intake ticket idle million kpi` chooses; `--short` takes fewer and
 //! smaller rounds. It prints PASS or FAIL per figure and never fails a run: the machine decides about figures.
 #![expect(clippy::print_stdout, reason = "what it measures is printed")]
 
@@ -9,6 +9,7 @@ mod events;
 mod floor;
 mod idle;
 mod intake;
+mod kpi;
 mod loopback_desk;
 mod million;
 mod report;
@@ -53,6 +54,9 @@ fn main() -> anyhow::Result<()> {
         }
         if wanted("million") {
             million::run(effort).await?;
+        }
+        if wanted("kpi") {
+            kpi::run(effort).await?;
         }
         Ok(())
     })

@@ -147,7 +147,7 @@ async fn fill(desk: &LoopbackDesk, into: &Path, open: u64) -> anyhow::Result<()>
 }
 
 /// A table: its name, columns that hold ids, instants, and texts that must stay unique.
-type Copied = (&'static str, &'static [&'static str], &'static [&'static str], &'static [&'static str]);
+pub type Copied = (&'static str, &'static [&'static str], &'static [&'static str], &'static [&'static str]);
 
 /// `times - 1` copies of every row.
 async fn copy_rows(connection: &mut SqliteConnection, times: i64) -> anyhow::Result<()> {
@@ -168,33 +168,45 @@ async fn copy_rows(connection: &mut SqliteConnection, times: i64) -> anyhow::Res
     ];
     let day_ago = SystemClock.now().plus_ms(-24 * HOUR_MS).0;
     let mut tx = connection.begin().await?;
-    for (table, ids, instants, unique) in tables {
-        let names: Vec<(String,)> =
-            sqlx::query_as("SELECT name FROM pragma_table_info($1)").bind(table).fetch_all(&mut *tx).await?;
-        let columns: Vec<String> = names.into_iter().map(|(name,)| name).collect();
-        let picked: Vec<String> = columns
-            .iter()
-            .map(|c| match c.as_str() {
-                // 22 bits of an id differ within a millisecond.
-                c if ids.contains(&c) => format!("{c} - n.k * {}", HOUR_MS << 22),
-                c if instants.contains(&c) => format!("{c} - n.k * {HOUR_MS}"),
-                // A number beyond those of the desk's own tickets.
-                "ref_id" => format!("CAST(ref_id + n.k * {REAL} AS TEXT)"),
-                c if unique.contains(&c) => format!("{c} || '-' || n.k"),
-                // Nobody looked at any of them for a day: the full pass has everything to do.
-                "checked_at" => day_ago.to_string(),
-                c => c.to_owned(),
-            })
-            .collect();
-        let text = format!(
-            "INSERT INTO {table} ({}) WITH RECURSIVE n (k) AS (SELECT 1 UNION ALL SELECT k + 1 FROM n WHERE k < {}) SELECT {} FROM n, (SELECT * FROM {table})",
-            columns.join(", "),
-            times - 1,
-            picked.join(", "),
-        );
-        sqlx::query(sqlx::AssertSqlSafe(text)).execute(&mut *tx).await?;
+    for table in tables {
+        copy_table(&mut tx, table, times, day_ago).await?;
     }
     sqlx::query("UPDATE ticket SET checked_at = $1").bind(day_ago).execute(&mut *tx).await?;
     tx.commit().await?;
+    Ok(())
+}
+
+/// `times - 1` copies of every row of one table, an hour earlier each time.
+pub async fn copy_table(
+    connection: &mut SqliteConnection,
+    (table, ids, instants, unique): Copied,
+    times: i64,
+    day_ago: i64,
+) -> anyhow::Result<()> {
+    const HOUR_MS: i64 = 3_600_000;
+    let names: Vec<(String,)> =
+        sqlx::query_as("SELECT name FROM pragma_table_info($1)").bind(table).fetch_all(&mut *connection).await?;
+    let columns: Vec<String> = names.into_iter().map(|(name,)| name).collect();
+    let picked: Vec<String> = columns
+        .iter()
+        .map(|c| match c.as_str() {
+            // 22 bits of an id differ within a millisecond.
+            c if ids.contains(&c) => format!("{c} - n.k * {}", HOUR_MS << 22),
+            c if instants.contains(&c) => format!("{c} - n.k * {HOUR_MS}"),
+            // A number beyond those of the desk's own tickets.
+            "ref_id" => format!("CAST(ref_id + n.k * {REAL} AS TEXT)"),
+            c if unique.contains(&c) => format!("{c} || '-' || n.k"),
+            // Nobody looked at any of them for a day: the full pass has everything to do.
+            "checked_at" => day_ago.to_string(),
+            c => c.to_owned(),
+        })
+        .collect();
+    let text = format!(
+        "INSERT INTO {table} ({}) WITH RECURSIVE n (k) AS (SELECT 1 UNION ALL SELECT k + 1 FROM n WHERE k < {}) SELECT {} FROM n, (SELECT * FROM {table})",
+        columns.join(", "),
+        times - 1,
+        picked.join(", "),
+    );
+    sqlx::query(sqlx::AssertSqlSafe(text)).execute(&mut *connection).await?;
     Ok(())
 }

@@ -308,8 +308,10 @@ impl Case {
         let dated = self.valid_from.filter(|from| *from > begin);
         let done = matches!(self.outcome, Some(Outcome::Fulfilled | Outcome::PartlyFulfilled | Outcome::AlreadyInPlace));
         let soon = |at: Option<Timestamp>, after: Option<Timestamp>| {
-            at.zip(after).is_some_and(|(at, after)| at >= after && at.ms_since(after) <= RIGHT_FOR_MS)
+            at.zip(after).is_some_and(|(at, after)| at.ms_since(after) <= RIGHT_FOR_MS)
         };
+        // What is ordered again before the first is closed does not say that the first was wrong.
+        let again_at = again_at.filter(|at| Some(*at) >= self.closed);
         let right = matches!(self.outcome, Some(Outcome::Fulfilled | Outcome::AlreadyInPlace))
             && !soon(life.reopened, life.first_closed)
             && !soon(again_at, self.closed);

@@ -1,9 +1,9 @@
 //! Figures over sums: percentiles, rates, shares. Pure.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::case::{DAY_MS, HOUR_MS, Stage};
+use super::case::{HOUR_MS, Stage};
 use super::cell::{Cell, Count};
 use super::forecast::HitRate;
 use super::sketch::Sketch;
@@ -258,16 +258,34 @@ pub struct Sums {
     pub leavers: Cell,
     /// Came in the period.
     pub arrived: i64,
-    /// Open, by the hour since which it waits.
+    /// What is open.
+    pub now: Now,
+}
+
+/// What is open, to the hour.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Now {
+    /// By age.
     pub open: Ages,
-    /// Open, target passed.
+    /// Target passed.
     pub overdue: i64,
-    /// Open, its day passed.
+    /// Its day passed.
     pub dated_overdue: i64,
-    /// Open, the access was to end.
+    /// The access was to end.
     pub expired: i64,
     /// Leavers with something open for more than 24 hours.
     pub leavers_overdue: i64,
+}
+
+impl Now {
+    /// Adds all of another.
+    pub fn merge(&mut self, other: &Self) {
+        self.open.merge(&other.open);
+        self.overdue += other.overdue;
+        self.dated_overdue += other.dated_overdue;
+        self.expired += other.expired;
+        self.leavers_overdue += other.leavers_overdue;
+    }
 }
 
 impl Sums {
@@ -276,11 +294,7 @@ impl Sums {
         self.closed.merge(&other.closed);
         self.leavers.merge(&other.leavers);
         self.arrived += other.arrived;
-        self.open.merge(&other.open);
-        self.overdue += other.overdue;
-        self.dated_overdue += other.dated_overdue;
-        self.expired += other.expired;
-        self.leavers_overdue += other.leavers_overdue;
+        self.now.merge(&other.now);
     }
 
     /// The figures.
@@ -292,8 +306,8 @@ impl Sums {
         let target = Attainment {
             in_target,
             late,
-            overdue_open: self.overdue,
-            percent: percent(in_target, in_target + late + self.overdue),
+            overdue_open: self.now.overdue,
+            percent: percent(in_target, in_target + late + self.now.overdue),
         };
         Line {
             id: id.to_owned(),
@@ -322,7 +336,7 @@ impl Sums {
                 doubles_prevented: closed.count(Count::Found),
                 doubles: closed.count(Count::Doubles),
             },
-            expired_open: self.expired,
+            expired_open: self.now.expired,
             forecast: HitRate::of(closed),
         }
     }
@@ -333,21 +347,21 @@ impl Sums {
             n,
             kept,
             premature: self.closed.count(Count::Premature),
-            overdue_open: self.dated_overdue,
-            percent: percent(kept, n + self.dated_overdue),
+            overdue_open: self.now.dated_overdue,
+            percent: percent(kept, n + self.now.dated_overdue),
         }
     }
 
     fn leavers(&self) -> Leavers {
         let count = |c| self.leavers.count(c);
         let (within_24h, within_4h, late) = (count(Count::LeaversIn24), count(Count::LeaversIn4), count(Count::LeaversLate));
-        let judged = within_24h + late + self.leavers_overdue;
+        let judged = within_24h + late + self.now.leavers_overdue;
         Leavers {
             n: count(Count::Leavers),
             within_24h,
             within_4h,
             late,
-            overdue_open: self.leavers_overdue,
+            overdue_open: self.now.leavers_overdue,
             percent_24h: percent(within_24h, judged),
             percent_4h: percent(within_4h, judged),
             took: Spread::of(self.leavers.took(Stage::Whole, false)),
@@ -359,11 +373,11 @@ impl Sums {
         Flow {
             arrived: self.arrived,
             closed,
-            open: self.open.n(),
-            not_yet: self.open.not_yet,
-            bands: self.open.bands,
-            oldest: self.open.oldest,
-            p90_age_ms: self.open.p90_ms(),
+            open: self.now.open.n(),
+            not_yet: self.now.open.not_yet,
+            bands: self.now.open.bands,
+            oldest: self.now.open.oldest,
+            p90_age_ms: self.now.open.p90_ms(),
             out_per_100_in: (self.arrived > 0).then(|| closed * 100 / self.arrived),
         }
     }
@@ -411,25 +425,23 @@ fn quality(cell: &Cell) -> Quality {
 }
 
 /// Ages of open work, to the hour.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ages {
     not_yet: i64,
     bands: [i64; 5],
     oldest: Option<Timestamp>,
-    /// How many by age in hours.
+    /// How many by age in hours: to the hour under two days, to the day under thirty, to the week beyond.
     hours: std::collections::BTreeMap<i64, i64>,
 }
 
 impl Ages {
-    /// Adds what waits since an hour.
-    pub fn add(&mut self, hour: i64, n: i64, oldest: Timestamp, now_hour: i64) {
-        let age = (now_hour - hour) / HOUR_MS;
-        if hour > now_hour {
+    /// Adds what has waited for so many hours; below 0: its clock starts later.
+    pub fn add(&mut self, hours: i64, n: i64, oldest: Timestamp) {
+        if hours < 0 {
             self.not_yet += n;
             return;
         }
-        let days = age * HOUR_MS / DAY_MS;
-        let band = match days {
+        let band = match hours / 24 {
             ..1 => 0,
             1..3 => 1,
             3..7 => 2,
@@ -438,7 +450,7 @@ impl Ages {
         };
         self.bands[band] += n;
         self.oldest = Some(self.oldest.map_or(oldest, |known| known.min(oldest)));
-        *self.hours.entry(age).or_default() += n;
+        *self.hours.entry(hours).or_default() += n;
     }
 
     /// Adds all of another.
@@ -519,7 +531,7 @@ pub fn human_working(ms: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kpi::case::Case;
+    use crate::kpi::case::{Case, DAY_MS};
     use proptest::prelude::*;
 
     #[test]
@@ -549,7 +561,7 @@ mod tests {
         let mut ages = Ages::default();
         let now = 1000 * HOUR_MS;
         for (hours_ago, n) in [(-5, 2), (0, 1), (23, 1), (24, 3), (71, 1), (72, 10), (7 * 24, 5), (14 * 24, 7)] {
-            ages.add(now - hours_ago * HOUR_MS, n, Timestamp(now - hours_ago * HOUR_MS + 5), now);
+            ages.add(hours_ago, n, Timestamp(now - hours_ago * HOUR_MS + 5));
         }
         assert_eq!((ages.not_yet, ages.bands, ages.n()), (2, [2, 4, 10, 5, 7], 30));
         assert_eq!((ages.oldest, ages.p90_ms()), (Some(Timestamp(now - 14 * DAY_MS + 5)), Some(14 * DAY_MS)));

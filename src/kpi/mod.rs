@@ -18,3 +18,4 @@ pub mod sketch;
 pub mod small;
 pub mod timing;
 pub mod verify;
+pub mod window;

@@ -6,13 +6,13 @@ use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::case::{Case, DAY_MS, HOUR_MS, Stage, Verdict, day, hour, sign};
+use super::case::{Case, DAY_MS, Stage, Verdict, day, hour, sign};
 use super::cell::{Cell, Count};
 use super::clocks::CalendarStamp;
-use super::leavers::LEAVER_HOURS;
 use super::measure::{Attainment, Line, Spread, Sums, percent};
-use super::rollup::{month, month_after, read};
+use super::rollup::{decoded, month, month_after};
 use super::small::Small;
+use super::window;
 use crate::catalog::{Catalog, ClockKind};
 use crate::ledger::{Exports, LedgerResult};
 use crate::ledger::rollups::{Behind, CellFilter, CellRow, Dim, Kind, Rollups};
@@ -278,7 +278,7 @@ pub struct Report {
     /// Up to (exclusive).
     #[schema(value_type = i64)]
     pub to: Timestamp,
-    /// Everything known by then is counted.
+    /// Everything known by then is counted; 0: the first count is not done yet.
     #[schema(value_type = i64)]
     pub as_of: Timestamp,
     /// Something known since is not counted yet.
@@ -323,7 +323,7 @@ impl Report {
         let (from, to) = asked.period(now);
         let filter = asked.filter(scope);
         let rolled = ledger.rolled().await?;
-        let gathered = Gathered::read(ledger, &filter, &asked.admin_groups, (from, to), now).await?;
+        let gathered = Gathered::read(ledger, &filter, &asked.admin_groups, from, to).await?;
         let small = Small::over(ledger, catalog, from, to).await?;
         let withheld = small.withholds(&gathered.groups());
         let mut all = Sums::default();
@@ -375,8 +375,8 @@ impl Gathered {
         ledger: &R,
         filter: &CellFilter,
         groups: &[String],
-        (from, to): (Timestamp, Timestamp),
-        now: Timestamp,
+        from: Timestamp,
+        to: Timestamp,
     ) -> LedgerResult<Self> {
         // The latest name of an application comes last.
         let found = ledger.dims(filter).await?;
@@ -387,17 +387,26 @@ impl Gathered {
         let dims: HashMap<i64, Dim> = found.into_iter().map(named).filter(wanted).collect();
         let by_day = to.ms_since(from) <= BY_DAY * DAY_MS;
         let mut gathered = Self { dims, sums: BTreeMap::new(), closed: BTreeMap::new(), arrived: BTreeMap::new(), by_day };
-        for row in periods(ledger, [Kind::Closed, Kind::ClosedMonth], filter, from, to).await? {
-            let mut cell = Cell::default();
-            read(&mut cell, &row);
+        let ahead = window::kept(ledger, filter, from, to).await?;
+        // What was added up ahead is read for the figures; the trend needs the main sketches of its parts alone.
+        for row in periods(ledger, [Kind::Closed, Kind::ClosedMonth], filter, (from, to), ahead.is_none()).await? {
+            let cell = decoded(&row);
             if !gathered.dims.contains_key(&row.place.dim) {
                 continue;
             }
             gathered.closed.entry(gathered.bucket(row.place.at)).or_default().merge(&cell);
-            gathered.sum(row.place.dim).closed.merge(&cell);
+            if ahead.is_none() {
+                gathered.sum(row.place.dim).closed.merge(&cell);
+            }
         }
-        for row in periods(ledger, [Kind::Leaver, Kind::LeaverMonth], filter, from, to).await? {
-            read(&mut gathered.sum(row.place.dim).leavers, &row);
+        if let Some(ahead) = ahead {
+            for (dim, [closed, leavers]) in ahead {
+                (gathered.sum(dim).closed, gathered.sum(dim).leavers) = (closed, leavers);
+            }
+        } else {
+            for row in periods(ledger, [Kind::Leaver, Kind::LeaverMonth], filter, (from, to), true).await? {
+                gathered.sum(row.place.dim).leavers.merge(&decoded(&row));
+            }
         }
         for row in ledger.cells(Kind::Arrived, from, to, filter, false).await? {
             if !gathered.dims.contains_key(&row.place.dim) {
@@ -406,32 +415,14 @@ impl Gathered {
             *gathered.arrived.entry(gathered.bucket(row.place.at)).or_default() += row.n;
             gathered.sum(row.place.dim).arrived += row.n;
         }
-        gathered.open(ledger, filter, now).await?;
+        for row in ledger.cells(Kind::Now, Timestamp(0), Timestamp(1), filter, false).await? {
+            if let Some(now) = row.main.as_deref().and_then(|main| serde_json::from_str(main).ok()) {
+                gathered.sum(row.place.dim).now = now;
+            }
+        }
         let dims = &gathered.dims;
         gathered.sums.retain(|dim, _| dims.contains_key(dim));
         Ok(gathered)
-    }
-
-    /// What is open now: counted by hours, so that it costs nothing however much it is.
-    async fn open<R: Rollups + ?Sized>(&mut self, ledger: &R, filter: &CellFilter, now: Timestamp) -> LedgerResult<()> {
-        let (always, this_hour) = (Timestamp(i64::MIN), Timestamp(hour(now)));
-        for row in ledger.cells(Kind::Open, always, Timestamp(i64::MAX), filter, false).await? {
-            self.sum(row.place.dim).open.add(row.place.at, row.n, row.oldest, this_hour.0);
-        }
-        for row in ledger.cells(Kind::Due, always, this_hour, filter, false).await? {
-            self.sum(row.place.dim).overdue += row.n;
-        }
-        for row in ledger.cells(Kind::Dated, always, this_hour, filter, false).await? {
-            self.sum(row.place.dim).dated_overdue += row.n;
-        }
-        for row in ledger.cells(Kind::Expired, always, this_hour, filter, false).await? {
-            self.sum(row.place.dim).expired += row.n;
-        }
-        let long_ago = this_hour.plus_ms(-LEAVER_HOURS[0] * HOUR_MS);
-        for row in ledger.cells(Kind::LeaverOpen, always, long_ago, filter, false).await? {
-            self.sum(row.place.dim).leavers_overdue += row.n;
-        }
-        Ok(())
     }
 
     fn sum(&mut self, dim: i64) -> &mut Sums {
@@ -498,12 +489,12 @@ impl Gathered {
 
     fn backlog(&self) -> Vec<BacklogRow> {
         let mut merged: BTreeMap<(&str, &str), (&str, Sums)> = BTreeMap::new();
-        for (dim, sums) in self.sums.iter().filter(|(_, sums)| sums.open.n() > 0) {
+        for (dim, sums) in self.sums.iter().filter(|(_, sums)| sums.now.open.n() > 0) {
             let Some(dim) = self.dims.get(dim) else { continue };
             let entry = merged.entry((&dim.application_id, &dim.admin_group));
-            entry.or_insert_with(|| (dim.application_name.as_str(), Sums::default())).1.open.merge(&sums.open);
+            entry.or_insert_with(|| (dim.application_name.as_str(), Sums::default())).1.now.merge(&sums.now);
         }
-        merged.into_iter().map(|((id, group), (name, sums))| sums.open.row((id, name), group)).collect()
+        merged.into_iter().map(|((id, group), (name, sums))| sums.now.open.row((id, name), group)).collect()
     }
 }
 
@@ -512,23 +503,23 @@ fn bare(line: Line) -> Line {
     Line { id: line.id, name: line.name, flow: line.flow, ..Line::default() }
 }
 
-/// Sums over a period: whole months where there are such, days around them.
-async fn periods<R: Rollups + ?Sized>(
+/// Sums over a period: whole months where there are such, days around them; with or without what only figures need.
+pub(super) async fn periods<R: Rollups + ?Sized>(
     ledger: &R,
     [days, months]: [Kind; 2],
     filter: &CellFilter,
-    from: Timestamp,
-    to: Timestamp,
+    (from, to): (Timestamp, Timestamp),
+    rest: bool,
 ) -> LedgerResult<Vec<CellRow>> {
     let first = if month(from) == from.0 { from.0 } else { month_after(from.0) };
     let last = month(to);
     // Months take part only where the trend is told by them.
     if last <= first || to.ms_since(from) <= BY_DAY * DAY_MS {
-        return ledger.cells(days, from, to, filter, true).await;
+        return ledger.cells(days, from, to, filter, rest).await;
     }
-    let mut rows = ledger.cells(days, from, Timestamp(first), filter, true).await?;
-    rows.extend(ledger.cells(months, Timestamp(first), Timestamp(last), filter, true).await?);
-    rows.extend(ledger.cells(days, Timestamp(last), to, filter, true).await?);
+    let mut rows = ledger.cells(days, from, Timestamp(first), filter, rest).await?;
+    rows.extend(ledger.cells(months, Timestamp(first), Timestamp(last), filter, rest).await?);
+    rows.extend(ledger.cells(days, Timestamp(last), to, filter, rest).await?);
     Ok(rows)
 }
 

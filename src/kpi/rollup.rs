@@ -3,11 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use super::case::{Case, DAY_MS, Yardstick, day};
+use super::case::{Case, DAY_MS, HOUR_MS, Yardstick, day, hour};
 use super::cell::{Cell, Count};
 use super::clocks::{Clocks, config_digest};
 use super::forecast::{LOOKED_BACK_DAYS, Pace};
-use super::leavers::{Revocation, add, leaving, places};
+use super::leavers::{LEAVER_HOURS, Revocation, add, leaving, places};
+use super::measure::Now;
+use super::window::Windows;
 use crate::catalog::{Calendar, Catalog};
 use crate::ledger::rollups::{
     CaseWrite, CellFilter, CellRow, Dim, Dirty, KeptCalendar, Kind, LeaverRow, LifeRow, Mark, Place, Rollups,
@@ -56,6 +58,10 @@ pub struct Rollup {
     calendars: Option<BTreeMap<String, Calendar>>,
     pace: HashMap<String, Pace>,
     pace_at: Option<Timestamp>,
+    /// What is open was looked at in this hour, and changed since.
+    hour: Option<i64>,
+    stale_now: bool,
+    windows: Windows,
     /// Nothing was done since that was noted.
     noted: bool,
     /// Everything was counted once: forecasts have something to stand on.
@@ -98,7 +104,13 @@ impl Rollup {
         // Sums last: a case that comes with many others makes them once.
         if self.queue.is_empty() && self.sweep.is_none() {
             self.leavers(ledger).await?;
-            progress.cells = sums(ledger).await?;
+            let made = sums(ledger).await?;
+            self.stale_now |= !made.is_empty();
+            made.iter().for_each(|place| self.windows.changed(*place));
+            progress.cells = made.len();
+            if progress.cells == 0 {
+                progress.cells = self.look_at_now(ledger, now).await? + self.windows.step(ledger, now).await?;
+            }
         }
         if progress.any() {
             self.noted = false;
@@ -110,6 +122,25 @@ impl Rollup {
             }
         }
         Ok(progress)
+    }
+
+    /// What is open, when it changed or an hour has begun; returns how many sums were written.
+    async fn look_at_now(&mut self, ledger: &dyn Ledger, now: Timestamp) -> LedgerResult<usize> {
+        if !self.stale_now && self.hour == Some(hour(now)) {
+            return Ok(0);
+        }
+        let all = open_now(ledger, now).await?;
+        let before = ledger.cells(Kind::Now, Timestamp(0), Timestamp(1), &CellFilter::default(), false).await?;
+        let before: BTreeMap<i64, CellRow> = before.into_iter().map(|row| (row.place.dim, row)).collect();
+        let gone = before.keys().filter(|dim| !all.contains_key(dim)).map(|dim| now_row(*dim, &Now::default()));
+        let rows = all.iter().map(|(dim, now)| now_row(*dim, now)).filter(|row| before.get(&row.place.dim) != Some(row));
+        let rows: Vec<CellRow> = rows.chain(gone).collect();
+        let n = rows.len();
+        if n > 0 {
+            ledger.keep_cells(rows, Vec::new(), Vec::new()).await?;
+        }
+        (self.stale_now, self.hour) = (false, Some(hour(now)));
+        Ok(n)
     }
 
     /// Steps until nothing is left to do; returns how many cases were measured.
@@ -154,7 +185,7 @@ impl Rollup {
                     case = Case::of(&life, with, again_at);
                 }
             }
-            if life.kept.is_none() {
+            if life.kept.as_ref().is_none_or(|kept| kept.seq < 0) {
                 // An order that comes again tells of the one before it.
                 self.queue.extend(again.get(&life.id).and_then(|a| a.before));
             }
@@ -313,11 +344,11 @@ fn write(life: &LifeRow, case: &Case, config: &str) -> CaseWrite {
     }
 }
 
-/// Makes sums again that are no longer true; returns how many.
-async fn sums(ledger: &dyn Ledger) -> LedgerResult<usize> {
+/// Makes sums again that are no longer true; returns which.
+async fn sums(ledger: &dyn Ledger) -> LedgerResult<Vec<Place>> {
     let dirty = ledger.dirty(CELLS).await?;
     if dirty.is_empty() {
-        return Ok(0);
+        return Ok(Vec::new());
     }
     let (mut cells, mut months, mut done) = (Vec::with_capacity(dirty.len()), Vec::new(), Vec::<Dirty>::new());
     for one in dirty {
@@ -330,9 +361,9 @@ async fn sums(ledger: &dyn Ledger) -> LedgerResult<usize> {
         months.extend(month_of(place));
         done.push(one);
     }
-    let n = done.len();
+    let made = done.iter().map(|one| one.place).collect();
     ledger.keep_cells(cells, done, months).await?;
-    Ok(n)
+    Ok(made)
 }
 
 /// The sum of months that a sum of days belongs to.
@@ -387,7 +418,7 @@ async fn sum(ledger: &dyn Ledger, place: Place) -> LedgerResult<CellRow> {
             let kind = if place.kind == Kind::ClosedMonth { Kind::Closed } else { Kind::Leaver };
             let own = CellFilter { dim: Some(place.dim), ..CellFilter::default() };
             for row in ledger.cells(kind, from, Timestamp(month_after(place.at)), &own, true).await? {
-                read(&mut cell, &row);
+                cell.merge(&decoded(&row));
                 (n, oldest) = (n + row.n, oldest.min(row.oldest));
             }
         }
@@ -400,14 +431,44 @@ async fn sum(ledger: &dyn Ledger, place: Place) -> LedgerResult<CellRow> {
     Ok(CellRow { place, n, oldest: if n > 0 { oldest } else { Timestamp(0) }, main: Some(main), rest: Some(rest) })
 }
 
-/// Adds a row to a sum. One that cannot be read is left out, and `kpi verify` tells of it.
-pub(super) fn read(cell: &mut Cell, row: &CellRow) {
-    if let Some(main) = &row.main {
-        let mut one = Cell::default();
-        if one.read_into(main, row.rest.as_deref()).is_some() {
-            cell.merge(&one);
-        }
+/// What a row holds. One that cannot be read is nothing, and `kpi verify` tells of it.
+pub(super) fn decoded(row: &CellRow) -> Cell {
+    let mut cell = Cell::default();
+    match row.main.as_deref().map(|main| cell.read_into(main, row.rest.as_deref())) {
+        Some(Some(())) => cell,
+        _ => Cell::default(),
     }
+}
+
+/// What is open now, by what it is cut by.
+pub(super) async fn open_now<R: Rollups + ?Sized>(ledger: &R, now: Timestamp) -> LedgerResult<BTreeMap<i64, Now>> {
+    let this_hour = Timestamp(hour(now));
+    let mut all: BTreeMap<i64, Now> = BTreeMap::new();
+    for row in ledger.ages(this_hour).await? {
+        all.entry(row.dim).or_default().open.add(row.hours, row.n, row.oldest);
+    }
+    for (dim, n) in ledger.passed(Kind::Due, this_hour).await? {
+        all.entry(dim).or_default().overdue = n;
+    }
+    for (dim, n) in ledger.passed(Kind::Dated, this_hour).await? {
+        all.entry(dim).or_default().dated_overdue = n;
+    }
+    for (dim, n) in ledger.passed(Kind::Expired, this_hour).await? {
+        all.entry(dim).or_default().expired = n;
+    }
+    for (dim, n) in ledger.passed(Kind::LeaverOpen, this_hour.plus_ms(-LEAVER_HOURS[0] * HOUR_MS)).await? {
+        all.entry(dim).or_default().leavers_overdue = n;
+    }
+    Ok(all)
+}
+
+/// As it is kept.
+fn now_row(dim: i64, now: &Now) -> CellRow {
+    let place = Place { kind: Kind::Now, at: 0, dim };
+    // numbers and instants cannot fail to be written
+    let main = serde_json::to_string(now).unwrap_or_default();
+    let n = i64::from(*now != Now::default());
+    CellRow { place, n, oldest: Timestamp(0), main: Some(main), rest: None }
 }
 
 /// How groups worked of late, by group.
@@ -418,7 +479,7 @@ async fn paces<R: Rollups + ?Sized>(ledger: &R, now: Timestamp) -> LedgerResult<
     let mut paces: HashMap<String, Pace> = HashMap::new();
     let mut closed: HashMap<i64, Cell> = HashMap::new();
     for row in ledger.cells(Kind::Closed, since, now, &all, false).await? {
-        read(closed.entry(row.place.dim).or_default(), &row);
+        closed.entry(row.place.dim).or_default().merge(&decoded(&row));
     }
     for (dim, cell) in closed {
         if let Some(dim) = dims.get(&dim).filter(|_| cell.count(Count::Closed) > 0) {

@@ -7,7 +7,7 @@ use super::case::{Case, Stage, Yardstick};
 use super::cell::Cell;
 use super::clocks::config_digest;
 use super::leavers::{Revocation, add, leaving, places};
-use super::rollup::{clocks_over, kept_calendars, month, read, repeats};
+use super::rollup::{clocks_over, decoded, kept_calendars, month, repeats};
 use super::sketch::{ACCURACY, Sketch};
 use crate::catalog::Catalog;
 use crate::ledger::LedgerResult;
@@ -234,9 +234,7 @@ fn difference(truth: Option<&(i64, Timestamp, Cell)>, kept: Option<&CellRow>) ->
     if truth.1 != kept.oldest {
         return Some(format!("the earliest is of {} by the journal, of {} as kept", truth.1.iso(), kept.oldest.iso()));
     }
-    let mut cell = Cell::default();
-    read(&mut cell, kept);
-    (kept.main.is_some() && cell != truth.2).then(|| "counts or durations differ".to_owned())
+    (kept.main.is_some() && decoded(kept) != truth.2).then(|| "counts or durations differ".to_owned())
 }
 
 /// Sketches are the same as those kept by now; here, that they say the truth.

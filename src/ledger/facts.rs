@@ -1,45 +1,9 @@
-//! What the ledger counts: times for measures, gauges, what is owed to whom.
+//! What the ledger counts: gauges, what is owed to whom.
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::views::Scope;
-use crate::model::{Id, Timestamp};
-
-/// The times of one assignment, for measures.
-#[derive(Debug, Clone, Serialize)]
-pub struct Fact {
-    /// Our id.
-    pub id: Id,
-    /// The platform's id.
-    pub external_id: String,
-    /// Ticket number, where the filter asks for it.
-    pub ticket: Option<String>,
-    /// Application id.
-    pub application_id: String,
-    /// Application name.
-    pub application_name: String,
-    /// Admin group.
-    pub admin_group: String,
-    /// Operation, stored word.
-    pub operation: String,
-    /// Outcome, stored word.
-    pub outcome: Option<String>,
-    /// When it was asked for.
-    pub requested_at: Option<Timestamp>,
-    /// Last approval.
-    pub approved_at: Option<Timestamp>,
-    /// When the admin group's clock started.
-    pub eligible_at: Option<Timestamp>,
-    /// When the ticket was created.
-    pub filed_at: Option<Timestamp>,
-    /// When work began.
-    pub first_work_at: Option<Timestamp>,
-    /// When it was closed.
-    pub closed_at: Option<Timestamp>,
-    /// When the platform had the outcome.
-    pub reported_at: Option<Timestamp>,
-}
+use crate::model::Timestamp;
 
 /// What is under way with one edge.
 #[derive(Debug, Clone, Serialize, PartialEq, Eq)]
@@ -70,25 +34,6 @@ pub struct BacklogRow {
     /// When the clock of the oldest started.
     #[schema(value_type = Option<i64>)]
     pub oldest: Option<Timestamp>,
-}
-
-/// Which facts.
-#[derive(Debug, Clone, Default)]
-pub struct FactFilter {
-    /// Instead of those closed in the period: those whose ticket is open or owed now.
-    pub owed: bool,
-    /// With ticket numbers: figures need none, and looking each up takes time.
-    pub tickets: bool,
-    /// Closed from here (inclusive).
-    pub from: Timestamp,
-    /// Closed up to here (exclusive).
-    pub to: Timestamp,
-    /// Applications the reader may see.
-    pub scope: Scope,
-    /// Only this application.
-    pub application: Option<String>,
-    /// Only this admin group.
-    pub admin_group: Option<String>,
 }
 
 /// One measured value of the ledger.

@@ -163,6 +163,13 @@ pub enum Kind {
     LeaverMonth,
     /// The same who still have access, by hour.
     LeaverOpen,
+    /// Closed in the last days, by how many: what pages mostly ask for, added up once. `n` is what arrived, `oldest` the end of
+    /// the period.
+    Window,
+    /// Persons whose access ended in the last days, likewise.
+    LeaverWindow,
+    /// What is open now, by what it is cut by: made of the sums by hours, once an hour and when they change.
+    Now,
     /// Orders of one lane and operation: for repetitions.
     Lane,
     /// Revocations of one person.
@@ -171,7 +178,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::Closed,
         Self::ClosedMonth,
         Self::Arrived,
@@ -182,6 +189,9 @@ impl Kind {
         Self::Leaver,
         Self::LeaverMonth,
         Self::LeaverOpen,
+        Self::Window,
+        Self::LeaverWindow,
+        Self::Now,
         Self::Lane,
         Self::Person,
     ];
@@ -200,6 +210,9 @@ impl Kind {
             Self::Leaver => "leaver",
             Self::LeaverMonth => "leaver_month",
             Self::LeaverOpen => "leaver_open",
+            Self::Window => "window",
+            Self::LeaverWindow => "leaver_window",
+            Self::Now => "now",
             Self::Lane => "lane",
             Self::Person => "person",
         }
@@ -344,6 +357,19 @@ pub struct CellFilter {
     pub dim: Option<i64>,
 }
 
+/// What is open of one age.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AgeRow {
+    /// What it is cut by.
+    pub dim: i64,
+    /// Age, hours; below 0: its clock starts later.
+    pub hours: i64,
+    /// How many.
+    pub n: i64,
+    /// The earliest instant.
+    pub oldest: Timestamp,
+}
+
 /// An assignment behind a figure.
 #[derive(Debug, Clone)]
 pub struct Behind {
@@ -373,7 +399,7 @@ pub struct Swept {
 /// How far the figures are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Rolled {
-    /// Everything known then is counted.
+    /// Everything known then is counted; 0: nothing was ever counted whole.
     pub until: Timestamp,
     /// Something known is not counted yet.
     pub behind: bool,
@@ -423,6 +449,12 @@ pub trait Rollups: Send + Sync + std::fmt::Debug {
         filter: &CellFilter,
         rest: bool,
     ) -> LedgerResult<Vec<CellRow>>;
+
+    /// What is open, added up: ages to the hour under two days, to the day under thirty, to the week beyond.
+    async fn ages(&self, this_hour: Timestamp) -> LedgerResult<Vec<AgeRow>>;
+
+    /// How many by what they are cut by, of the hours before one.
+    async fn passed(&self, kind: Kind, before: Timestamp) -> LedgerResult<Vec<(i64, i64)>>;
 
     /// What figures are cut by, within the filter.
     async fn dims(&self, filter: &CellFilter) -> LedgerResult<Vec<Dim>>;

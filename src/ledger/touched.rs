@@ -1,8 +1,11 @@
 //! Which assignments changed, for the figures: remembered in memory, so that the way of an order pays nothing for it.
 
 use std::collections::HashSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use sqlx::SqliteConnection;
+
+use super::LedgerResult;
 use crate::model::Id;
 
 /// More than so many are not named one by one.
@@ -16,8 +19,16 @@ pub(in crate::ledger) struct Touched {
 }
 
 impl Touched {
+    /// Listens to the rows that a connection writes. Every connection that writes needs it, also one that takes another's
+    /// place.
+    pub(in crate::ledger) async fn listen(self: &Arc<Self>, connection: &mut SqliteConnection) -> LedgerResult<()> {
+        let touched = Arc::clone(self);
+        connection.lock_handle().await?.set_update_hook(move |row| touched.row(row.table, row.rowid));
+        Ok(())
+    }
+
     /// A row of a table is written; called by SQLite itself.
-    pub(in crate::ledger) fn row(&self, table: &str, id: i64) {
+    fn row(&self, table: &str, id: i64) {
         if table == "assignment" {
             self.pending.lock().unwrap_or_else(PoisonError::into_inner).push(id);
         }

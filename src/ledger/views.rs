@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-pub use super::facts::{BacklogRow, Fact, FactFilter, Gauge, Measured, Owed};
+pub use super::facts::{BacklogRow, Gauge, Measured, Owed};
 use super::{Action, LedgerResult};
 use crate::model::{Id, Timestamp};
 
@@ -429,12 +429,6 @@ pub trait Views: Send + Sync + std::fmt::Debug {
 
     /// A page of quarantined events, oldest first, from above `after`; none for a scoped reader.
     async fn quarantine(&self, scope: &Scope, names: bool, after: Option<Id>, limit: usize) -> LedgerResult<Vec<QuarantineRow>>;
-
-    /// Times of assignments closed in a period.
-    async fn facts(&self, filter: &FactFilter) -> LedgerResult<Vec<Fact>>;
-
-    /// Ages of assignments whose ticket is open (or owed) now, whatever the filter's period; counted by the database.
-    async fn backlog(&self, filter: &FactFilter, now: Timestamp) -> LedgerResult<Vec<BacklogRow>>;
 
     /// Applications that an action would touch; none when it belongs to no application, or there is no such thing.
     async fn concerns(&self, action: &Action) -> LedgerResult<Vec<String>>;

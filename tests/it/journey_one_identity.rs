@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use lastmile::kpi::case::Case;
-use lastmile::kpi::clocks::Clocks;
-use lastmile::kpi::measure;
-use lastmile::ledger::views::{AssignmentRow, FactFilter};
+use lastmile::kpi::report::{Asked, Report};
+use lastmile::kpi::rollup::Rollup;
+use lastmile::ledger::views::AssignmentRow;
 use lastmile::model::clock::FakeClock;
 use lastmile::model::{Clock, Outcome, Timestamp};
 use lastmile::sandbox::one_identity::{PASSWORD, SandboxOneIdentity, USER};
@@ -87,13 +86,10 @@ async fn a_request_at_the_last_approval_step_is_ticketed_ahead_and_decided_with_
     assert_eq!(bed.states().await, [("grant".to_owned(), "reported".to_owned())]);
 
     // The platform saw one workflow; here approval by people and work of admins stay two times.
-    let filter = FactFilter { to: Timestamp(i64::MAX), ..FactFilter::default() };
-    let facts = bed.bridge.ledger.facts(&filter).await.unwrap();
-    let line = {
-        let (setup, now) = (bed.bridge.setup.load_full(), bed.bridge.clock.now());
-        let clocks = Clocks::over(&setup.catalog, now, now);
-        measure::line("all", "all", &[&Case::of(facts[0].clone(), &setup.catalog, &clocks, now, false)])
-    };
+    let (setup, now) = (bed.bridge.setup.load_full(), bed.bridge.clock.now());
+    Rollup::new().catch_up(&*bed.bridge.ledger, &setup.catalog, &*bed.bridge.clock).await.unwrap();
+    let asked = Asked::default();
+    let line = Report::of(&*bed.bridge.ledger, &setup.catalog, &None, &asked, now).await.unwrap().all;
     let (approval, work) = (line.approval.max_ms.unwrap(), line.provisioning.max_ms.unwrap());
     assert!((2 * DAY..2 * DAY + 600_000).contains(&approval), "{approval}");
     assert!(work < 2 * DAY, "the wait for its date is nobody's: {work}");

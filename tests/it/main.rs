@@ -15,6 +15,7 @@ mod intake;
 mod journey;
 mod journey_one_identity;
 mod journey_platforms;
+mod kpi;
 mod ledger;
 mod migrations;
 mod plan;

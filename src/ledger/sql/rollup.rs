@@ -348,14 +348,15 @@ pub(in crate::ledger) async fn forget(tx: &mut SqliteConnection, todays_calendar
     Ok(())
 }
 
-/// Remembers how far the figures are.
+/// Remembers how far the figures are. A sweep that begins takes nothing back of what was counted before.
 pub(in crate::ledger) async fn note_rolled(tx: &mut SqliteConnection, until: Timestamp, sweeping: bool) -> LedgerResult<()> {
     sqlx::query(
         "INSERT INTO cursor (name, value, at) VALUES ('kpi/rolled', $1, $2)
-         ON CONFLICT (name) DO UPDATE SET value = excluded.value, at = excluded.at",
+         ON CONFLICT (name) DO UPDATE SET value = excluded.value,
+            at = CASE WHEN excluded.value = 'done' THEN excluded.at ELSE cursor.at END",
     )
     .bind(if sweeping { "sweeping" } else { "done" })
-    .bind(until.0)
+    .bind(if sweeping { 0 } else { until.0 })
     .execute(tx)
     .await?;
     Ok(())

@@ -23,8 +23,7 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use super::batch::{FnJob, Job, Writer};
 use super::sql::{self, Shared, upkeep};
 use super::views::{
-    AssignmentDetail, AssignmentRow, BacklogRow, ErrandRow, Fact, FactFilter, Filter, Gauge, Operations, Overview, Owed,
-    QuarantineRow, Scope, Troubled,
+    AssignmentDetail, AssignmentRow, ErrandRow, Filter, Gauge, Operations, Overview, Owed, QuarantineRow, Scope, Troubled,
 };
 use super::{
     Acted, Action, Decision, Held, LeaseRequest, Leased, Ledger, LedgerError, LedgerResult, Observation, Past, Pull, Pulled,
@@ -107,8 +106,7 @@ impl SqliteLedger {
         }
         let shared = Arc::new(Shared::load(&mut connection, instance, serving).await?);
         if serving {
-            let touched = Arc::clone(&shared.touched);
-            connection.lock_handle().await?.set_update_hook(move |row| touched.row(row.table, row.rowid));
+            shared.touched.listen(&mut connection).await?;
         }
         // What pages sort may be a million rows: that goes to a file, not into memory.
         let reading = options.read_only(true).pragma("cache_size", "-8192").pragma("temp_store", "file");
@@ -503,14 +501,6 @@ impl Views for SqliteLedger {
 
     async fn quarantine(&self, scope: &Scope, names: bool, after: Option<Id>, limit: usize) -> LedgerResult<Vec<QuarantineRow>> {
         sql::views::quarantined(&self.readers, scope, names, after, limit).await
-    }
-
-    async fn facts(&self, filter: &FactFilter) -> LedgerResult<Vec<Fact>> {
-        sql::views::facts(&self.readers, filter).await
-    }
-
-    async fn backlog(&self, filter: &FactFilter, now: Timestamp) -> LedgerResult<Vec<BacklogRow>> {
-        sql::views::backlog(&self.readers, filter, now).await
     }
 
     async fn concerns(&self, action: &Action) -> LedgerResult<Vec<String>> {

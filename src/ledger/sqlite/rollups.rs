@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use super::SqliteLedger;
 use crate::ledger::LedgerResult;
 use crate::ledger::rollups::{
-    Behind, CaseWrite, CellFilter, CellRow, Dim, Dirty, Forecast, KeptCalendar, KeptCase, Kind, LeaverRow, LifeRow, Mark, Member,
-    Place, Rolled, Rollups, Swept,
+    AgeRow, Behind, CaseWrite, CellFilter, CellRow, Dim, Dirty, Forecast, KeptCalendar, KeptCase, Kind, LeaverRow, LifeRow, Mark,
+    Member, Place, Rolled, Rollups, Swept,
 };
 use crate::ledger::sql::rollup::{self, read};
 use crate::model::{Id, Timestamp};
@@ -74,6 +74,14 @@ impl Rollups for SqliteLedger {
         rest: bool,
     ) -> LedgerResult<Vec<CellRow>> {
         read::cells(&self.readers, kind, (from, to), filter, rest).await
+    }
+
+    async fn ages(&self, this_hour: Timestamp) -> LedgerResult<Vec<AgeRow>> {
+        read::ages(&self.readers, this_hour).await
+    }
+
+    async fn passed(&self, kind: Kind, before: Timestamp) -> LedgerResult<Vec<(i64, i64)>> {
+        read::passed(&self.readers, kind, before).await
     }
 
     async fn dims(&self, filter: &CellFilter) -> LedgerResult<Vec<Dim>> {

@@ -132,7 +132,7 @@ fn shown(report: &Report, asked: &Asked, calendars: bool) -> Value {
     let not_yet: i64 = report.backlog.iter().map(|b| b.not_yet).sum();
     let all = shown(&report.all);
     json!({
-        "days": days, "from": report.from, "as_of": report.as_of, "rolling": report.behind, "periods": periods,
+        "days": days, "from": report.from, "as_of": (report.as_of.0 > 0).then_some(report.as_of), "rolling": report.behind, "periods": periods,
         "application": links.application, "admin_group": links.group,
         "filtered": !links.application.is_empty() || !links.group.is_empty(), "few": all["provisioning"]["n"].as_i64() < Some(MIN_FOR_PERCENTILE), "all": all, "scales": scales,
         "applications": rows(&report.applications, "application"), "groups": rows(&report.groups, "admin_group"), "backlog": backlog,

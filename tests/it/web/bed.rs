@@ -11,6 +11,7 @@ use lastmile::bridge::{self, Bridge};
 use lastmile::catalog::Catalog;
 use lastmile::flow::plan;
 use lastmile::http::signature::sign_standard;
+use lastmile::kpi::rollup::Rollup;
 use lastmile::ledger::{Acted, Action, End, LeaseRequest, Leased, Settlement};
 use lastmile::model::clock::FakeClock;
 use lastmile::model::ticket::{Created, TicketRef};
@@ -183,6 +184,13 @@ impl Bed {
         state.gate = Arc::new(web::Gate::new(limits));
         let router = web::router(state);
         Self { _folder: folder, clock, bridge, router }
+    }
+
+    /// Counts everything into the figures, as the running server does in the background.
+    pub async fn count(&self) {
+        let catalog = std::sync::Arc::clone(&self.bridge.setup.load().catalog);
+        let counted = Rollup::new().catch_up(&*self.bridge.ledger, &catalog, &*self.clock).await;
+        counted.unwrap();
     }
 
     /// With [`tokens`].

@@ -65,19 +65,37 @@ async fn read(bed: &Bed, path: &str, token: &str) -> Value {
 async fn a_known_past_gives_its_figures_exactly() {
     let bed = Bed::guarded().await;
     past(&bed).await;
+    bed.count().await;
     let before = read(&bed, "/api/v1/kpi?days=30", VIEWER).await;
     assert_eq!(before["all"]["target"], json!({"in_target": 22, "late": 3, "overdue_open": 0, "percent": 88}));
     let open = overdue(&bed).await;
+    let behind = read(&bed, "/api/v1/kpi?days=30", VIEWER).await;
+    assert_eq!(
+        (&behind["behind"], &behind["all"]["flow"]["open"]),
+        (&json!(true), &json!(0)),
+        "it says that it does not know yet"
+    );
+    bed.count().await;
     let report = read(&bed, "/api/v1/kpi?days=30", VIEWER).await;
-    for line in [&report["all"], &report["applications"][0], &report["groups"][0]] {
-        let hours = |n: i64| json!(n * HOUR);
-        let spread = |p50, p90| json!({"n": 25, "p50_ms": hours(p50), "p90_ms": hours(p90), "max_ms": hours(p90)});
-        assert_eq!(line["provisioning"], spread(25, 73));
-        assert_eq!(line["provisioning_business"], spread(11, 31));
-        assert_eq!(line["approval"], spread(63, 63));
-        assert_eq!(line["approval_business"], spread(1, 1), "the last hour of Friday");
+    assert_eq!((&report["behind"], &report["as_of"]), (&json!(false), &json!(bed.bridge.clock.now().0)));
+    for line in [&report["all"], &report["applications"][0], &report["groups"][0], &report["operations"][0], &report["desks"][0]]
+    {
+        let spread = |measure: &str, hours: [i64; 4]| {
+            let spread = &line[measure];
+            assert_eq!((&spread["n"], &spread["max_ms"]), (&json!(25), &json!(hours[3] * HOUR)), "{measure}");
+            for (percentile, hours) in ["p50_ms", "p90_ms", "p95_ms"].into_iter().zip(hours) {
+                let (told, exact) = (spread[percentile].as_i64().unwrap(), hours * HOUR);
+                assert!((told - exact).abs() * 100 <= exact, "{measure} {percentile}: {told} instead of {exact}");
+            }
+        };
+        spread("provisioning", [25, 73, 73, 73]);
+        spread("provisioning_business", [11, 31, 31, 31]);
+        spread("approval", [63; 4]);
+        // The last hour of Friday.
+        spread("approval_business", [1; 4]);
         // The open one that is overdue counts as missed.
         assert_eq!(line["target"], json!({"in_target": 22, "late": 3, "overdue_open": 1, "percent": 84}));
+        assert_eq!((&line["flow"]["open"], &line["flow"]["bands"]), (&json!(1), &json!([0, 0, 0, 1, 0])));
     }
     assert_eq!(report["calendars"][0]["name"], "office");
     assert_eq!(report["calendars"][0]["version"], bed.bridge.setup.load().catalog.calendars["office"].version.as_str());
@@ -118,6 +136,7 @@ async fn one_assignment_tells_both_clocks_and_when_it_is_due() {
 async fn exports_are_safe_hold_no_person_and_keep_the_filter() {
     let bed = Bed::guarded().await;
     past(&bed).await;
+    bed.count().await;
     let get = async |path: &str| {
         let answer = bed.call(Ask::get(path).bearer(LIMS_VIEWER)).await;
         assert_eq!(answer.status, 200, "{path}: {}", answer.body);
@@ -133,8 +152,9 @@ async fn exports_are_safe_hold_no_person_and_keep_the_filter() {
     let figures = get("/kpi.csv?days=30&clock=business").await;
     let rows: Vec<Vec<&str>> = figures.lines().map(|l| l.split(',').collect()).collect();
     let cell = |column: &str| rows[1][rows[0].iter().position(|c| *c == column).unwrap()];
-    assert_eq!((rows.len(), rows[1][0]), (4, "all"), "all, one application, one group");
-    assert_eq!((cell("provisioning_business_p50_s"), cell("provisioning_elapsed_p50_s")), ("39600", "90000"));
+    assert_eq!((rows.len(), rows[1][0]), (6, "all"), "all, one application, one group, one operation, one desk");
+    let near = |column: &str, exact: i64| (cell(column).parse::<i64>().unwrap() - exact).abs() * 100 <= exact;
+    assert!(near("provisioning_business_p50_s", 39_600) && near("provisioning_elapsed_p50_s", 90_000), "{figures}");
     assert_eq!((cell("in_target"), cell("late"), cell("overdue_open")), ("22", "3", "0"));
     let refused = bed.call(Ask::get("/kpi.csv?which=everything").bearer(LIMS_VIEWER)).await;
     assert_eq!(refused.code(), "bad-request");

@@ -104,6 +104,7 @@ async fn percentiles_need_twenty_cases_and_both_times_stay_apart() {
         })
         .collect();
     bed.bridge.ledger.load_history(finished).await.unwrap();
+    bed.count().await;
     let text = page(&bed, "/kpi?days=30").await;
     assert!(text.contains("n is too small"), "{text}");
     assert_snapshot!("kpi", text);

@@ -7,7 +7,7 @@ use super::super::rows;
 use super::super::views::push_scope;
 use crate::ledger::LedgerResult;
 use crate::ledger::rollups::{
-    Behind, CellFilter, CellRow, Dim, Forecast, KeptCalendar, KeptCase, Kind, LeaverRow, Member, Place,
+    AgeRow, Behind, CellFilter, CellRow, Dim, Forecast, KeptCalendar, KeptCase, Kind, LeaverRow, Member, Place,
 };
 use crate::model::{Id, Timestamp};
 
@@ -78,6 +78,26 @@ pub(in crate::ledger) async fn cells(
             rest,
         })
         .collect())
+}
+
+/// What is open, added up by age.
+pub(in crate::ledger) async fn ages(pool: &SqlitePool, this_hour: Timestamp) -> LedgerResult<Vec<AgeRow>> {
+    let found: Vec<(i64, i64, i64, i64)> = sqlx::query_as(
+        "SELECT dim, CASE WHEN hours < 0 THEN -1 WHEN hours < 48 THEN hours WHEN hours < 720 THEN hours / 24 * 24 ELSE hours / 168 * 168 END AS age,
+            CAST(SUM(n) AS BIGINT), MIN(oldest)
+         FROM (SELECT dim, n, oldest, ($1 - at) / 3600000 - CASE WHEN at > $1 THEN 1 ELSE 0 END AS hours FROM kpi_cell WHERE kind = 'open') AS c
+         GROUP BY 1, 2",
+    )
+    .bind(this_hour.0)
+    .fetch_all(pool)
+    .await?;
+    Ok(found.into_iter().map(|(dim, hours, n, oldest)| AgeRow { dim, hours, n, oldest: Timestamp(oldest) }).collect())
+}
+
+/// How many by what they are cut by, of the hours before one.
+pub(in crate::ledger) async fn passed(pool: &SqlitePool, kind: Kind, before: Timestamp) -> LedgerResult<Vec<(i64, i64)>> {
+    let query = "SELECT dim, CAST(SUM(n) AS BIGINT) FROM kpi_cell WHERE kind = $1 AND at < $2 GROUP BY dim";
+    Ok(sqlx::query_as(query).bind(kind.as_str()).bind(before.0).fetch_all(pool).await?)
 }
 
 /// How many marks, and the earliest of their instants.
