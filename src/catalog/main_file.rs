@@ -37,8 +37,10 @@ pub struct MainFile {
     /// What figures may show.
     pub kpi: Kpi,
     /// How reports are sent by e-mail.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub mail: Option<MailSettings>,
     /// Reports sent by a schedule.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub reports: Vec<ScheduledReport>,
 }
 

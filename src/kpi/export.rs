@@ -228,7 +228,7 @@ pub fn figures(report: &Report, asked: &Asked, scope: &Scope) -> Document {
     };
     let calendars: Vec<String> = report.calendars.iter().map(|c| format!("{} ({}, version {})", c.name, c.zone, c.version)).collect();
     let mut document = filtered(document.about("Period", days(report.from, report.to)), asked, scope)
-        .about("As of", report.as_of.human())
+        .about("As of", if report.as_of.0 > 0 { report.as_of.human() } else { "not counted yet: look again in a minute".to_owned() })
         .about("n", format!("{} closed in the period", report.all.flow.closed))
         .about("Calendars", if calendars.is_empty() { "none".to_owned() } else { calendars.join(", ") })
         .about("Percentiles", format!("within {} % of the exact ones, none under n = {MIN_FOR_PERCENTILE}; counts and longest are exact", report.accuracy_percent));
