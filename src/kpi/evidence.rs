@@ -173,7 +173,7 @@ impl Pack {
             facts.push(("Left out", words));
         }
         if self.more {
-            facts.push(("Not complete", "there are more orders than fit: choose a shorter period".to_owned()));
+            facts.push(("Not complete", format!("only the first {} orders are in it: choose a shorter period, or a file", self.n)));
         }
         facts
     }

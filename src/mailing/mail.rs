@@ -119,7 +119,7 @@ fn verdict(error: &lettre::transport::smtp::Error) -> CallError {
         None if error.is_client() => {
             CallError::retry("E-CONFIG", "the mail server does not offer what [mail] needs: STARTTLS, or a way to sign in")
         }
-        None if error.is_response() => CallError::unclear("E-SHAPE", "the mail server's answer could not be read"),
+        None if error.is_response() => CallError::unclear("E-BROKEN", "the mail server's answer did not come whole"),
         None => CallError::unclear("E-CONNECT", "the mail server cannot be reached, or broke the connection"),
     }
 }

@@ -9,7 +9,7 @@ use crate::model::{Id, Timestamp};
 /// Every pair of an admin group and a person who closed tickets of it: the index is leapt through, pair by pair, and
 /// looked into once more for the period.
 pub(in crate::ledger) const FULFILLERS: &str = "WITH RECURSIVE pair(admin_group, person) AS (
-    SELECT * FROM (SELECT admin_group, closed_by FROM ticket WHERE closed_by IS NOT NULL ORDER BY admin_group, closed_by LIMIT 1)
+    SELECT * FROM (SELECT admin_group, closed_by FROM ticket WHERE closed_by IS NOT NULL ORDER BY admin_group, closed_by LIMIT 1) AS first
     UNION ALL
     SELECT n.admin_group, n.closed_by FROM pair AS p JOIN ticket AS n ON n.id = (
       SELECT t.id FROM ticket AS t WHERE t.closed_by IS NOT NULL AND (t.admin_group, t.closed_by) > (p.admin_group, p.person)
@@ -164,36 +164,69 @@ pub(in crate::ledger) async fn settle(
     end: &DeliveryEnd,
     now: Timestamp,
 ) -> LedgerResult<bool> {
-    let mine = " WHERE report = $1 AND due_at = $2 AND lease_no = $3 AND state = 'sending'";
     let done = match end {
         DeliveryEnd::Sent => {
-            let text = format!(
-                "UPDATE delivery SET state = 'sent', sent_at = $4, lease_until = NULL, code = NULL, reason = NULL{mine}"
-            );
-            sqlx::query(sqlx::AssertSqlSafe(text))
-                .bind(report)
-                .bind(claimed.due_at.0)
-                .bind(claimed.lease_no)
-                .bind(now.0)
-                .execute(tx)
-                .await?
+            sqlx::query(
+                "UPDATE delivery SET state = 'sent', sent_at = $4, lease_until = NULL, code = NULL, reason = NULL
+                 WHERE report = $1 AND due_at = $2 AND lease_no = $3 AND state = 'sending'",
+            )
+            .bind(report)
+            .bind(claimed.due_at.0)
+            .bind(claimed.lease_no)
+            .bind(now.0)
+            .execute(tx)
+            .await?
         }
         DeliveryEnd::Failed { next_at, code, reason } => {
-            let text = format!(
+            sqlx::query(
                 "UPDATE delivery SET state = 'ready', lease_until = NULL, failures = failures + 1,
-                    failed_at = COALESCE(failed_at, $4), next_at = $5, code = $6, reason = $7{mine}"
-            );
-            sqlx::query(sqlx::AssertSqlSafe(text))
-                .bind(report)
-                .bind(claimed.due_at.0)
-                .bind(claimed.lease_no)
-                .bind(now.0)
-                .bind(next_at.0)
-                .bind(code)
-                .bind(reason)
-                .execute(tx)
-                .await?
+                    failed_at = COALESCE(failed_at, $4), next_at = $5, code = $6, reason = $7
+                 WHERE report = $1 AND due_at = $2 AND lease_no = $3 AND state = 'sending'",
+            )
+            .bind(report)
+            .bind(claimed.due_at.0)
+            .bind(claimed.lease_no)
+            .bind(now.0)
+            .bind(next_at.0)
+            .bind(code)
+            .bind(reason)
+            .execute(tx)
+            .await?
         }
     };
     Ok(done.rows_affected() == 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sqlx::Row as _;
+
+    /// Whatever the number of tickets: every step goes through the index of closers.
+    #[tokio::test]
+    async fn fulfillers_are_leapt_to() {
+        let pool = sqlx::sqlite::SqlitePoolOptions::new().max_connections(1).connect("sqlite::memory:").await.unwrap();
+        for script in [
+            include_str!("../../../migrations/sqlite/0001_ground.sql"),
+            include_str!("../../../migrations/sqlite/0014_exports.sql"),
+        ] {
+            sqlx::raw_sql(script).execute(&pool).await.unwrap();
+        }
+        let plan = sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {FULFILLERS}"))).fetch_all(&pool).await.unwrap();
+        let steps: Vec<String> = plan.iter().map(|row| row.get("detail")).collect();
+        let over_tickets = |step: &&String| step.contains(" t ") || step.contains(" ticket ") || step.ends_with(" t");
+        for step in steps.iter().filter(over_tickets) {
+            assert!(step.contains("ticket_closer") || step.contains("PRIMARY KEY"), "{steps:#?}");
+        }
+        assert!(steps.iter().filter(|step| step.contains("ticket_closer")).count() >= 3, "{steps:#?}");
+        let insert = "INSERT INTO ticket (id, key, desk, admin_group, route, state, template, template_version, catalog_version, planned_at,
+            closed_at, closed_by) VALUES ($1, 'k' || $1, 'd', $2, '', 'closed', '', '', '', 0, $3, $4)";
+        for (id, group, at, person) in [(1, "a", 10, "p"), (2, "a", 20, "p"), (3, "a", 30, "q"), (4, "b", 10, "p"), (5, "c", 99, "r")] {
+            sqlx::query(insert).bind(id).bind(group).bind(at).bind(person).execute(&pool).await.unwrap();
+        }
+        let found = fulfillers(&pool, Timestamp(10), Timestamp(31)).await.unwrap();
+        let pairs: Vec<(&str, &str)> = found.iter().map(|f| (f.admin_group.as_str(), f.person.as_str())).collect();
+        assert_eq!(pairs, [("a", "p"), ("a", "q"), ("b", "p")]);
+        assert_eq!(fulfillers(&pool, Timestamp(30), Timestamp(31)).await.unwrap().len(), 1);
+    }
 }

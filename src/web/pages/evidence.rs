@@ -19,6 +19,8 @@ use crate::web::problem::Refused;
 
 /// Orders shown on the page at most; those with something to look at come first. The files have all.
 const MOST: usize = 200;
+/// Orders looked at for the page at most: each chain is walked. The files take more.
+const MOST_READ: usize = 5_000;
 /// Exports shown.
 const EXPORTS: usize = 20;
 
@@ -92,7 +94,7 @@ pub(in crate::web) async fn evidence(
     reader: Reader,
     Asked(asked): Asked<EvidenceAsked>,
 ) -> Result<Response, Refused> {
-    let pack = pack(&state, &reader, &asked, crate::sheet::MOST_ROWS).await?;
+    let pack = pack(&state, &reader, &asked, MOST_READ).await?;
     let text = |v: &Option<String>| given(v).unwrap_or_default();
     let date = |d: Option<NaiveDate>| d.map(|d| d.to_string()).unwrap_or_default();
     let (from, to, days) = (date(asked.from), date(asked.to), asked.days.map(|d| d.to_string()).unwrap_or_default());
