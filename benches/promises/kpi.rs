@@ -12,7 +12,7 @@ use lastmile::kpi::cell::Cell;
 use lastmile::kpi::clocks::Clocks;
 use lastmile::kpi::rollup::Rollup;
 use lastmile::kpi::verify::verify;
-use lastmile::ledger::{Ledger, Mode, Past, Rollups, SqliteLedger};
+use lastmile::ledger::{Ledger, Mode, Past, Rollups, SqlLedger};
 use lastmile::model::clock::SystemClock;
 use lastmile::model::{Clock, Id, Timestamp};
 use lastmile::runtime::telemetry;
@@ -109,7 +109,7 @@ async fn side(n: u64) -> anyhow::Result<Side> {
 
 async fn fill(path: &Path, times: i64) -> anyhow::Result<()> {
     let file = path.join("ledger.db");
-    let ledger = SqliteLedger::open(&format!("sqlite:{}", file.display()), "bench", Mode::Serve).await?;
+    let ledger = SqlLedger::open(&format!("sqlite:{}", file.display()), "bench", Mode::Serve).await?;
     let told = history::history(3, SystemClock.now(), 12, 40).map_err(anyhow::Error::msg)?;
     let mut places = HashSet::new();
     let past: Vec<Past> = told

@@ -12,7 +12,7 @@ use super::say;
 use crate::bridge;
 use crate::kpi::rollup::Rollup;
 use crate::kpi::verify::{Verified, verify};
-use crate::ledger::{Ledger as _, LedgerError, Mode, Rollups as _, SqliteLedger};
+use crate::ledger::{Ledger as _, LedgerError, Mode, Rollups as _, SqlLedger};
 use crate::model::Clock;
 use crate::model::clock::SystemClock;
 
@@ -45,13 +45,13 @@ pub(super) async fn run(folder: &Path, arguments: &Arguments) -> anyhow::Result<
     let main = &setup.catalog.main;
     match arguments.what {
         What::Verify => {
-            let ledger = SqliteLedger::open(&main.ledger.url, &main.instance.name, Mode::Read).await?;
+            let ledger = SqlLedger::open(bridge::address(&setup.catalog)?, &main.instance.name, Mode::Read).await?;
             let found = verify(&ledger, &setup.catalog, clock.now()).await?;
             say(&told(&found));
             Ok(if found.agrees() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         What::Rebuild { todays_calendars } => {
-            let ledger = match SqliteLedger::open(&main.ledger.url, &main.instance.name, Mode::Serve).await {
+            let ledger = match SqlLedger::open(bridge::address(&setup.catalog)?, &main.instance.name, Mode::Serve).await {
                 Err(LedgerError::Busy(_)) => {
                     anyhow::bail!("the server runs: stop it, or let it keep the figures, which it does by itself")
                 }

@@ -87,7 +87,7 @@ impl Rollup {
             (self.settled, self.noted) = (false, false);
             ledger.note_rolled(now, true).await?;
         }
-        match ledger.touched().await? {
+        match ledger.touched(now).await? {
             Some(ids) => self.queue.extend(ids),
             None => self.sweep = Some(Id(i64::MIN)),
         }
@@ -337,6 +337,7 @@ fn write(life: &LifeRow, case: &Case, config: &str) -> CaseWrite {
         open: case.is_open(),
         config: config.to_owned(),
         body,
+        before: life.kept.as_ref().map(|kept| kept.body.clone()),
         gone: was.values().filter(|m| !now.contains_key(&m.place)).copied().collect(),
         come: now.values().filter(|m| was.get(&m.place) != Some(m)).copied().collect(),
         dirty: both.into_iter().filter(|p| p.kind.counts() && differs(p)).collect(),

@@ -10,10 +10,9 @@ use super::views::Scope;
 use crate::model::{Id, Timestamp};
 
 /// A step of a life, as the journal has it.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone)]
 pub struct LifeStep {
     /// When it happened.
-    #[serde(rename = "at")]
     pub happened_at: Timestamp,
     /// What.
     pub event: String,
@@ -264,6 +263,8 @@ pub struct CaseWrite {
     pub config: String,
     /// The case.
     pub body: String,
+    /// The case that was kept when this one was made: where another is kept meanwhile, this one is too late.
+    pub before: Option<String>,
     /// Marks it no longer has.
     pub gone: Vec<Mark>,
     /// Marks it has newly.
@@ -408,9 +409,10 @@ pub struct Rolled {
 /// The ledger's figures.
 #[async_trait]
 pub trait Rollups: Send + Sync + std::fmt::Debug {
-    /// Assignments that changed since they were asked for last, as far as this process knows; `None`: too many to name,
-    /// sweep. What a crash made it forget, the sweep finds.
-    async fn touched(&self) -> LedgerResult<Option<Vec<Id>>>;
+    /// Assignments that changed since they were asked for last; `None`: too many to name, or never asked before: sweep. On
+    /// SQLite, those that this process changed, which is the only one; what a crash made it forget, the sweep finds. On
+    /// PostgreSQL, those whose journal was written of late, with an overlap, and whose case is older.
+    async fn touched(&self, now: Timestamp) -> LedgerResult<Option<Vec<Id>>>;
 
     /// Looks through a page of assignments above an id for those that changed, were never measured, or are open and were
     /// measured with another configuration.

@@ -3,10 +3,9 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use sqlx::SqliteConnection;
-
 use super::LedgerResult;
-use crate::model::Id;
+use super::engine::Conn;
+use crate::model::{Id, Timestamp};
 
 /// More than so many are not named one by one.
 const MOST: usize = 200_000;
@@ -16,15 +15,23 @@ const MOST: usize = 200_000;
 pub(in crate::ledger) struct Touched {
     pending: Mutex<Vec<i64>>,
     committed: Mutex<(HashSet<i64>, bool)>,
+    looked: Mutex<Option<Timestamp>>,
 }
 
 impl Touched {
     /// Listens to the rows that a connection writes. Every connection that writes needs it, also one that takes another's
     /// place.
-    pub(in crate::ledger) async fn listen(self: &Arc<Self>, connection: &mut SqliteConnection) -> LedgerResult<()> {
-        let touched = Arc::clone(self);
-        connection.lock_handle().await?.set_update_hook(move |row| touched.row(row.table, row.rowid));
+    pub(in crate::ledger) async fn listen(self: &Arc<Self>, connection: &mut Conn) -> LedgerResult<()> {
+        if let Conn::Sqlite(connection) = connection {
+            let touched = Arc::clone(self);
+            connection.lock_handle().await?.set_update_hook(move |row| touched.row(row.table, row.rowid));
+        }
         Ok(())
+    }
+
+    /// When it was asked for last, where the journal tells what changed; none the first time.
+    pub(in crate::ledger) fn looked(&self, now: Timestamp) -> Option<Timestamp> {
+        self.looked.lock().unwrap_or_else(PoisonError::into_inner).replace(now)
     }
 
     /// A row of a table is written; called by SQLite itself.

@@ -11,7 +11,7 @@ use lastmile::kpi::rollup::Rollup;
 use lastmile::kpi::verify::{Verified, verify};
 use lastmile::ledger::{
     Decision, End, LeaseRequest, Ledger, Mode, Observation, Past, PlanAction, Receipt, ReceiptContent, Recorded, Rollups,
-    Settlement, SqliteLedger, TicketPlan,
+    Settlement, SqlLedger, TicketPlan,
 };
 use lastmile::model::assignment::Named;
 use lastmile::model::clock::FakeClock;
@@ -29,7 +29,7 @@ const NOW: Timestamp = Timestamp(1_795_000_000_000);
 
 struct Bed {
     folder: tempfile::TempDir,
-    ledger: SqliteLedger,
+    ledger: SqlLedger,
     catalog: Catalog,
     clock: FakeClock,
     figures: Rollup,
@@ -53,7 +53,7 @@ impl Bed {
             std::fs::write(place, &text).unwrap();
         }
         let catalog = Catalog::load(folder.path()).unwrap();
-        let ledger = SqliteLedger::open(&Self::url(&folder), "test", Mode::Serve).await.unwrap();
+        let ledger = SqlLedger::open(&Self::url(&folder), "test", Mode::Serve).await.unwrap();
         Self { ledger, catalog, clock: FakeClock::at(NOW), figures: Rollup::new(), folder }
     }
 

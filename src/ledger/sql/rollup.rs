@@ -4,9 +4,9 @@ pub(in crate::ledger) mod read;
 
 use std::collections::HashMap;
 
+use crate::ledger::engine::{Conn, Pool, query, query_as};
 use serde::Deserialize;
 use serde_json::json;
-use sqlx::{SqliteConnection, SqlitePool};
 
 use super::{document, ids_json, rows};
 use crate::ledger::LedgerResult;
@@ -23,9 +23,9 @@ pub(in crate::ledger) fn dim_id(application: &str, group: &str, operation: &str,
 }
 
 /// A page of assignments above `after` against what is kept of them.
-pub(in crate::ledger) async fn sweep(pool: &SqlitePool, after: Id, config: &str, limit: i64) -> LedgerResult<Swept> {
-    let found: Vec<(i64, i64)> = sqlx::query_as(
-        "SELECT a.id, CASE WHEN k.seq IS NULL OR k.seq < a.chain_seq OR (k.open = 1 AND k.config <> $2) THEN 1 ELSE 0 END AS stale
+pub(in crate::ledger) async fn sweep(pool: &Pool, after: Id, config: &str, limit: i64) -> LedgerResult<Swept> {
+    let found: Vec<(i64, i64)> = query_as(
+        "SELECT a.id, CAST(CASE WHEN k.seq IS NULL OR k.seq < a.chain_seq OR (k.open = 1 AND k.config <> $2) THEN 1 ELSE 0 END AS BIGINT) AS stale
          FROM assignment AS a LEFT JOIN kpi_case AS k ON k.assignment_id = a.id WHERE a.id > $1 ORDER BY a.id LIMIT $3",
     )
     .bind(after.0)
@@ -38,9 +38,21 @@ pub(in crate::ledger) async fn sweep(pool: &SqlitePool, after: Id, config: &str,
     Ok(Swept { last, stale: found.into_iter().filter(|(_, stale)| *stale == 1).map(|(id, _)| Id(id)).collect() })
 }
 
+/// Assignments whose journal was written since, and whose case is older.
+pub(in crate::ledger) async fn changed_since(pool: &Pool, since: Timestamp) -> LedgerResult<Vec<Id>> {
+    let ids: Vec<(i64,)> = query_as(
+        "SELECT DISTINCT a.id FROM journal AS j JOIN assignment AS a ON a.id = j.assignment_id LEFT JOIN kpi_case AS k ON k.assignment_id = a.id
+         WHERE j.seen_at >= $1 AND (k.seq IS NULL OR k.seq < a.chain_seq)",
+    )
+    .bind(since.0)
+    .fetch_all(pool)
+    .await?;
+    Ok(ids.into_iter().map(|(id,)| Id(id)).collect())
+}
+
 /// A page of all assignments.
-pub(in crate::ledger) async fn all_ids(pool: &SqlitePool, after: Id, limit: i64) -> LedgerResult<Vec<Id>> {
-    let ids: Vec<(i64,)> = sqlx::query_as("SELECT id FROM assignment WHERE id > $1 ORDER BY id LIMIT $2")
+pub(in crate::ledger) async fn all_ids(pool: &Pool, after: Id, limit: i64) -> LedgerResult<Vec<Id>> {
+    let ids: Vec<(i64,)> = query_as("SELECT id FROM assignment WHERE id > $1 ORDER BY id LIMIT $2")
         .bind(after.0)
         .bind(limit)
         .fetch_all(pool)
@@ -77,14 +89,18 @@ struct Row {
 #[derive(Deserialize)]
 struct Line {
     a: i64,
-    #[serde(flatten)]
-    step: LifeStep,
+    at: Timestamp,
+    event: String,
+    state: String,
+    cause: String,
+    /// As it is stored: text.
+    detail: String,
 }
 
 /// Lives of assignments with what was kept of them, by id.
-pub(in crate::ledger) async fn lives(pool: &SqlitePool, ids: &[Id]) -> LedgerResult<Vec<LifeRow>> {
+pub(in crate::ledger) async fn lives(pool: &Pool, ids: &[Id]) -> LedgerResult<Vec<LifeRow>> {
     let ids = ids_json(ids);
-    let (orders,): (String,) = sqlx::query_as(
+    let (orders,): (String,) = query_as(
         "SELECT json_group_array(json_object('id', id, 'seq', chain_seq, 'app', application_id, 'name', application_name, 'grp', admin_group,
             'op', operation, 'desk', desk, 'ben', beneficiary, 'lane', lane, 'state', state, 'outcome', outcome, 'req', requested_at,
             'appr', approved_at, 'vfrom', valid_from, 'vuntil', valid_until, 'recv', received_at, 'elig', eligible_at, 'filed', filed_at,
@@ -97,7 +113,7 @@ pub(in crate::ledger) async fn lives(pool: &SqlitePool, ids: &[Id]) -> LedgerRes
     let orders: Vec<Row> = document(&orders)?;
     let mut steps = steps(pool, &ids).await?;
     let mut kept: HashMap<i64, KeptCase> = cases(pool, &ids).await?.into_iter().collect();
-    let forecasts: Vec<(i64, i64, i64, i64)> = sqlx::query_as(
+    let forecasts: Vec<(i64, i64, i64, i64)> = query_as(
         "SELECT assignment_id, made_at, half_by, nine_by FROM kpi_forecast
          WHERE assignment_id IN (SELECT CAST(value AS BIGINT) FROM json_each($1))",
     )
@@ -149,10 +165,10 @@ pub(in crate::ledger) async fn lives(pool: &SqlitePool, ids: &[Id]) -> LedgerRes
     Ok(lives)
 }
 
-async fn steps(pool: &SqlitePool, ids: &str) -> LedgerResult<HashMap<i64, Vec<LifeStep>>> {
-    let (lines,): (String,) = sqlx::query_as(
+async fn steps(pool: &Pool, ids: &str) -> LedgerResult<HashMap<i64, Vec<LifeStep>>> {
+    let (lines,): (String,) = query_as(
         "SELECT json_group_array(json_object('a', assignment_id, 'at', happened_at, 'event', event, 'state', state, 'cause', cause,
-            'detail', json(detail)))
+            'detail', detail))
          FROM (SELECT assignment_id, happened_at, event, state, cause, detail FROM journal
                WHERE assignment_id IN (SELECT CAST(value AS BIGINT) FROM json_each($1)) ORDER BY assignment_id, seq) AS j",
     )
@@ -161,14 +177,15 @@ async fn steps(pool: &SqlitePool, ids: &str) -> LedgerResult<HashMap<i64, Vec<Li
     .await?;
     let mut steps: HashMap<i64, Vec<LifeStep>> = HashMap::new();
     for line in document::<Vec<Line>>(&lines)? {
-        steps.entry(line.a).or_default().push(line.step);
+        let Line { a, at, event, state, cause, detail } = line;
+        steps.entry(a).or_default().push(LifeStep { happened_at: at, event, state, cause, detail: document(&detail)? });
     }
     Ok(steps)
 }
 
 /// Kept cases of assignments.
-pub(in crate::ledger) async fn cases(pool: &SqlitePool, ids: &str) -> LedgerResult<Vec<(i64, KeptCase)>> {
-    let found: Vec<(i64, i64, String, i64, String)> = sqlx::query_as(
+pub(in crate::ledger) async fn cases(pool: &Pool, ids: &str) -> LedgerResult<Vec<(i64, KeptCase)>> {
+    let found: Vec<(i64, i64, String, i64, String)> = query_as(
         "SELECT assignment_id, seq, config, dim, body FROM kpi_case
          WHERE assignment_id IN (SELECT CAST(value AS BIGINT) FROM json_each($1))",
     )
@@ -179,8 +196,8 @@ pub(in crate::ledger) async fn cases(pool: &SqlitePool, ids: &str) -> LedgerResu
 }
 
 /// Marks of a kind at these digests.
-pub(in crate::ledger) async fn marks(pool: &SqlitePool, kind: Kind, at: &[i64]) -> LedgerResult<Vec<Mark>> {
-    let found: Vec<(i64, i64, i64, i64)> = sqlx::query_as(
+pub(in crate::ledger) async fn marks(pool: &Pool, kind: Kind, at: &[i64]) -> LedgerResult<Vec<Mark>> {
+    let found: Vec<(i64, i64, i64, i64)> = query_as(
         "SELECT at, dim, assignment_id, exact FROM kpi_mark WHERE kind = $1 AND at IN (SELECT CAST(value AS BIGINT) FROM json_each($2))",
     )
     .bind(kind.as_str())
@@ -192,11 +209,17 @@ pub(in crate::ledger) async fn marks(pool: &SqlitePool, kind: Kind, at: &[i64]) 
 }
 
 /// Keeps cases, their marks, and asks for the sums that change.
-pub(in crate::ledger) async fn keep_cases(
-    tx: &mut SqliteConnection,
-    cases: &[CaseWrite],
-    calendars: &[KeptCalendar],
-) -> LedgerResult<()> {
+pub(in crate::ledger) async fn keep_cases(tx: &mut Conn, cases: &[CaseWrite], calendars: &[KeptCalendar]) -> LedgerResult<()> {
+    let ids: Vec<Id> = cases.iter().map(|c| c.id).collect();
+    let kept: Vec<(i64, String)> = query_as(
+        "SELECT assignment_id, body FROM kpi_case WHERE assignment_id IN (SELECT CAST(value AS BIGINT) FROM json_each($1))",
+    )
+    .bind(ids_json(&ids))
+    .fetch_all(&mut *tx)
+    .await?;
+    let kept: HashMap<i64, String> = kept.into_iter().collect();
+    // Marks are told by what was kept before: made of something else, they would leave some behind.
+    let cases: Vec<&CaseWrite> = cases.iter().filter(|c| kept.get(&c.id.0) == c.before.as_ref()).collect();
     let calendars: Vec<_> = calendars.iter().map(|c| json!({"v": c.version, "n": c.name, "c": c.content})).collect();
     let dims: Vec<_> = cases
         .iter()
@@ -216,7 +239,7 @@ pub(in crate::ledger) async fn keep_cases(
     let gone: Vec<&Mark> = cases.iter().flat_map(|c| &c.gone).collect();
     let come: Vec<&Mark> = cases.iter().flat_map(|c| &c.come).collect();
     let dirty: Vec<Place> = cases.iter().flat_map(|c| c.dirty.iter().copied()).collect();
-    sqlx::query(
+    query(
         "INSERT INTO kpi_calendar (version, name, content)
          SELECT v.value->>'v', v.value->>'n', v.value->>'c' FROM json_each($1) AS v WHERE true ON CONFLICT (version) DO NOTHING;
          INSERT INTO kpi_dim (id, application_id, application_name, admin_group, operation, desk, named_by)
@@ -252,13 +275,13 @@ pub(in crate::ledger) async fn keep_cases(
 }
 
 /// Asks for sums to be made again.
-async fn soil(tx: &mut SqliteConnection, mut dirty: Vec<Place>) -> LedgerResult<()> {
+async fn soil(tx: &mut Conn, mut dirty: Vec<Place>) -> LedgerResult<()> {
     dirty.sort_unstable();
     dirty.dedup();
     if dirty.is_empty() {
         return Ok(());
     }
-    sqlx::query(
+    query(
         "INSERT INTO kpi_dirty (kind, at, dim, mark)
          SELECT v.value->>'k', CAST(v.value->>'t' AS BIGINT), CAST(v.value->>'d' AS BIGINT), 1 FROM json_each($1) AS v WHERE true
          ON CONFLICT (kind, at, dim) DO UPDATE SET mark = kpi_dirty.mark + 1",
@@ -270,8 +293,8 @@ async fn soil(tx: &mut SqliteConnection, mut dirty: Vec<Place>) -> LedgerResult<
 }
 
 /// Sums that are no longer true: days before the months made of them.
-pub(in crate::ledger) async fn dirty(pool: &SqlitePool, limit: i64) -> LedgerResult<Vec<Dirty>> {
-    let found: Vec<(String, i64, i64, i64)> = sqlx::query_as(
+pub(in crate::ledger) async fn dirty(pool: &Pool, limit: i64) -> LedgerResult<Vec<Dirty>> {
+    let found: Vec<(String, i64, i64, i64)> = query_as(
         "SELECT kind, at, dim, mark FROM kpi_dirty
          ORDER BY CASE WHEN kind IN ('closed_month', 'leaver_month') THEN 1 ELSE 0 END, kind, at, dim LIMIT $1",
     )
@@ -286,7 +309,7 @@ pub(in crate::ledger) async fn dirty(pool: &SqlitePool, limit: i64) -> LedgerRes
 
 /// Keeps sums, removes those of nothing.
 pub(in crate::ledger) async fn keep_cells(
-    tx: &mut SqliteConnection,
+    tx: &mut Conn,
     cells: &[CellRow],
     done: &[Dirty],
     months: &[Place],
@@ -295,7 +318,7 @@ pub(in crate::ledger) async fn keep_cells(
     let kept: Vec<_> = cells.iter().filter(|c| c.n > 0).map(value).collect();
     let gone: Vec<_> = cells.iter().filter(|c| c.n <= 0).map(|c| c.place).collect();
     let done: Vec<_> = done.iter().map(|d| json!({"k": d.place.kind, "t": d.place.at, "d": d.place.dim, "m": d.mark})).collect();
-    sqlx::query(
+    query(
         "INSERT INTO kpi_cell (kind, at, dim, n, oldest, main, rest)
          SELECT v.value->>'k', CAST(v.value->>'t' AS BIGINT), CAST(v.value->>'d' AS BIGINT), CAST(v.value->>'n' AS BIGINT),
             CAST(v.value->>'o' AS BIGINT), v.value->>'m', v.value->>'r' FROM json_each($1) AS v WHERE true
@@ -316,12 +339,12 @@ pub(in crate::ledger) async fn keep_cells(
 
 /// Keeps persons whose access ends.
 pub(in crate::ledger) async fn keep_leavers(
-    tx: &mut SqliteConnection,
+    tx: &mut Conn,
     kept: &[LeaverRow],
     gone: &[i64],
     dirty: &[Place],
 ) -> LedgerResult<()> {
-    sqlx::query(
+    query(
         "INSERT INTO kpi_leaver (person, left_at, ended_at, orders, waiting, assignment_id, dim)
          SELECT CAST(v.value->>'person' AS BIGINT), CAST(v.value->>'left_at' AS BIGINT), CAST(v.value->>'ended_at' AS BIGINT),
             CAST(v.value->>'orders' AS BIGINT), CAST(v.value->>'waiting' AS BIGINT), CAST(v.value->>'assignment_id' AS BIGINT),
@@ -338,19 +361,17 @@ pub(in crate::ledger) async fn keep_leavers(
 }
 
 /// Throws figures away. Cases keep what they were measured by, unless today's calendars are wanted.
-pub(in crate::ledger) async fn forget(tx: &mut SqliteConnection, todays_calendars: bool) -> LedgerResult<()> {
-    sqlx::query("DELETE FROM kpi_mark; DELETE FROM kpi_cell; DELETE FROM kpi_dirty; DELETE FROM kpi_leaver")
-        .execute(&mut *tx)
-        .await?;
+pub(in crate::ledger) async fn forget(tx: &mut Conn, todays_calendars: bool) -> LedgerResult<()> {
+    query("DELETE FROM kpi_mark; DELETE FROM kpi_cell; DELETE FROM kpi_dirty; DELETE FROM kpi_leaver").execute(&mut *tx).await?;
     // Made of nothing: made again, without trusting the marks that are gone.
     let cases = if todays_calendars { "DELETE FROM kpi_case" } else { "UPDATE kpi_case SET seq = -1" };
-    sqlx::query(cases).execute(tx).await?;
+    query(cases).execute(tx).await?;
     Ok(())
 }
 
 /// Remembers how far the figures are. A sweep that begins takes nothing back of what was counted before.
-pub(in crate::ledger) async fn note_rolled(tx: &mut SqliteConnection, until: Timestamp, sweeping: bool) -> LedgerResult<()> {
-    sqlx::query(
+pub(in crate::ledger) async fn note_rolled(tx: &mut Conn, until: Timestamp, sweeping: bool) -> LedgerResult<()> {
+    query(
         "INSERT INTO cursor (name, value, at) VALUES ('kpi/rolled', $1, $2)
          ON CONFLICT (name) DO UPDATE SET value = excluded.value,
             at = CASE WHEN excluded.value = 'done' THEN excluded.at ELSE cursor.at END",

@@ -1,7 +1,6 @@
 //! Figures as pages read them.
 
-use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Row, Sqlite, SqlitePool};
+use crate::ledger::engine::{Pool, QueryBuilder, Row, query_as};
 
 use super::super::rows;
 use super::super::views::push_scope;
@@ -15,7 +14,7 @@ use crate::model::{Id, Timestamp};
 const TICKET: &str = "(SELECT t.ref_number FROM ticket_item AS i JOIN ticket AS t ON t.id = i.ticket_id
     WHERE i.assignment_id = a.id AND t.shape <> 'double' ORDER BY t.id DESC LIMIT 1)";
 
-fn push_filter(query: &mut QueryBuilder<Sqlite>, filter: &CellFilter) {
+fn push_filter(query: &mut QueryBuilder, filter: &CellFilter) {
     for (column, value) in [
         ("d.application_id", &filter.application),
         ("d.admin_group", &filter.admin_group),
@@ -33,8 +32,8 @@ fn push_filter(query: &mut QueryBuilder<Sqlite>, filter: &CellFilter) {
 }
 
 /// What figures are cut by.
-pub(in crate::ledger) async fn dims(pool: &SqlitePool, filter: &CellFilter) -> LedgerResult<Vec<Dim>> {
-    let mut query = QueryBuilder::<Sqlite>::new(
+pub(in crate::ledger) async fn dims(pool: &Pool, filter: &CellFilter) -> LedgerResult<Vec<Dim>> {
+    let mut query = QueryBuilder::new(
         "SELECT d.id, d.application_id, d.application_name, d.admin_group, d.operation, d.desk FROM kpi_dim AS d WHERE 1 = 1",
     );
     push_filter(&mut query, filter);
@@ -55,13 +54,13 @@ pub(in crate::ledger) async fn dims(pool: &SqlitePool, filter: &CellFilter) -> L
 
 /// Sums of a kind from one instant up to another. What a filter leaves out is not read.
 pub(in crate::ledger) async fn cells(
-    pool: &SqlitePool,
+    pool: &Pool,
     kind: Kind,
     (from, to): (Timestamp, Timestamp),
     filter: &CellFilter,
     rest: bool,
 ) -> LedgerResult<Vec<CellRow>> {
-    let mut query = QueryBuilder::<Sqlite>::new("SELECT c.at, c.dim, c.n, c.oldest, c.main, ");
+    let mut query = QueryBuilder::new("SELECT c.at, c.dim, c.n, c.oldest, c.main, ");
     query
         .push(if rest { "c.rest" } else { "NULL" })
         .push(" FROM kpi_cell AS c JOIN kpi_dim AS d ON d.id = c.dim WHERE c.kind = ");
@@ -81,8 +80,8 @@ pub(in crate::ledger) async fn cells(
 }
 
 /// What is open, added up by age.
-pub(in crate::ledger) async fn ages(pool: &SqlitePool, this_hour: Timestamp) -> LedgerResult<Vec<AgeRow>> {
-    let found: Vec<(i64, i64, i64, i64)> = sqlx::query_as(
+pub(in crate::ledger) async fn ages(pool: &Pool, this_hour: Timestamp) -> LedgerResult<Vec<AgeRow>> {
+    let found: Vec<(i64, i64, i64, i64)> = query_as(
         "SELECT dim, CASE WHEN hours < 0 THEN -1 WHEN hours < 48 THEN hours WHEN hours < 720 THEN hours / 24 * 24 ELSE hours / 168 * 168 END AS age,
             CAST(SUM(n) AS BIGINT), MIN(oldest)
          FROM (SELECT dim, n, oldest, ($1 - at) / 3600000 - CASE WHEN at > $1 THEN 1 ELSE 0 END AS hours FROM kpi_cell WHERE kind = 'open') AS c
@@ -95,33 +94,33 @@ pub(in crate::ledger) async fn ages(pool: &SqlitePool, this_hour: Timestamp) -> 
 }
 
 /// How many by what they are cut by, of the hours before one.
-pub(in crate::ledger) async fn passed(pool: &SqlitePool, kind: Kind, before: Timestamp) -> LedgerResult<Vec<(i64, i64)>> {
+pub(in crate::ledger) async fn passed(pool: &Pool, kind: Kind, before: Timestamp) -> LedgerResult<Vec<(i64, i64)>> {
     let query = "SELECT dim, CAST(SUM(n) AS BIGINT) FROM kpi_cell WHERE kind = $1 AND at < $2 GROUP BY dim";
-    Ok(sqlx::query_as(query).bind(kind.as_str()).bind(before.0).fetch_all(pool).await?)
+    Ok(query_as(query).bind(kind.as_str()).bind(before.0).fetch_all(pool).await?)
 }
 
 /// How many marks, and the earliest of their instants.
-pub(in crate::ledger) async fn count_marks(pool: &SqlitePool, place: Place) -> LedgerResult<(i64, Timestamp)> {
+pub(in crate::ledger) async fn count_marks(pool: &Pool, place: Place) -> LedgerResult<(i64, Timestamp)> {
     let query = if matches!(place.kind, Kind::LeaverOpen) {
         "SELECT COUNT(*), MIN(left_at) FROM kpi_leaver WHERE $1 <> '' AND left_at >= $2 AND left_at < $2 + 3600000 AND dim = $3 AND waiting > 0"
     } else {
         "SELECT COUNT(*), MIN(exact) FROM kpi_mark WHERE kind = $1 AND at = $2 AND dim = $3"
     };
     let (n, oldest): (i64, Option<i64>) =
-        sqlx::query_as(query).bind(place.kind.as_str()).bind(place.at).bind(place.dim).fetch_one(pool).await?;
+        query_as(query).bind(place.kind.as_str()).bind(place.at).bind(place.dim).fetch_one(pool).await?;
     Ok((n, Timestamp(oldest.unwrap_or(0))))
 }
 
 /// Cases behind the marks of a place, by assignment.
 pub(in crate::ledger) async fn members(
-    pool: &SqlitePool,
+    pool: &Pool,
     kind: Kind,
     at: i64,
     dim: Option<i64>,
     after: Id,
     limit: i64,
 ) -> LedgerResult<Vec<Member>> {
-    let mut query = QueryBuilder::<Sqlite>::new(
+    let mut query = QueryBuilder::new(
         "SELECT m.assignment_id, m.exact, k.body FROM kpi_mark AS m JOIN kpi_case AS k ON k.assignment_id = m.assignment_id WHERE m.kind = ",
     );
     query.push_bind(kind.as_str()).push(" AND m.at = ").push_bind(at);
@@ -135,14 +134,14 @@ pub(in crate::ledger) async fn members(
 
 /// Assignments behind marks of a kind.
 pub(in crate::ledger) async fn behind(
-    pool: &SqlitePool,
+    pool: &Pool,
     kind: Kind,
     (from, to): (Timestamp, Timestamp),
     filter: &CellFilter,
     limit: i64,
     latest_first: bool,
 ) -> LedgerResult<Vec<Behind>> {
-    let mut query = QueryBuilder::<Sqlite>::new("SELECT a.id, a.external_id, ");
+    let mut query = QueryBuilder::new("SELECT a.id, a.external_id, ");
     query.push(TICKET).push(
         " AS ticket, d.id AS dim, d.application_id, a.application_name, d.admin_group, d.operation, d.desk, m.exact, k.body
          FROM kpi_mark AS m JOIN kpi_dim AS d ON d.id = m.dim JOIN kpi_case AS k ON k.assignment_id = m.assignment_id
@@ -160,7 +159,7 @@ pub(in crate::ledger) async fn behind(
     found.iter().map(shown).collect()
 }
 
-fn shown(row: &SqliteRow) -> LedgerResult<Behind> {
+fn shown(row: &Row) -> LedgerResult<Behind> {
     Ok(Behind {
         id: Id(row.try_get("id")?),
         external_id: row.try_get("external_id")?,
@@ -179,8 +178,8 @@ fn shown(row: &SqliteRow) -> LedgerResult<Behind> {
 }
 
 /// One assignment as lists of figures show it.
-pub(in crate::ledger) async fn named(pool: &SqlitePool, id: Id) -> LedgerResult<Option<Behind>> {
-    let mut query = QueryBuilder::<Sqlite>::new("SELECT a.id, a.external_id, ");
+pub(in crate::ledger) async fn named(pool: &Pool, id: Id) -> LedgerResult<Option<Behind>> {
+    let mut query = QueryBuilder::new("SELECT a.id, a.external_id, ");
     query.push(TICKET).push(
         " AS ticket, d.id AS dim, d.application_id, a.application_name, d.admin_group, d.operation, d.desk, a.received_at AS exact, k.body
          FROM kpi_case AS k JOIN kpi_dim AS d ON d.id = k.dim JOIN assignment AS a ON a.id = k.assignment_id WHERE k.assignment_id = ",
@@ -190,21 +189,20 @@ pub(in crate::ledger) async fn named(pool: &SqlitePool, id: Id) -> LedgerResult<
 }
 
 /// The kept case of one assignment, and by when it was expected.
-pub(in crate::ledger) async fn case(pool: &SqlitePool, id: Id) -> LedgerResult<(Option<KeptCase>, Option<Forecast>)> {
+pub(in crate::ledger) async fn case(pool: &Pool, id: Id) -> LedgerResult<(Option<KeptCase>, Option<Forecast>)> {
     let kept = super::cases(pool, &rows(&[id.0])?).await?.pop().map(|(_, kept)| kept);
-    let said: Option<(i64, i64, i64)> =
-        sqlx::query_as("SELECT made_at, half_by, nine_by FROM kpi_forecast WHERE assignment_id = $1")
-            .bind(id.0)
-            .fetch_optional(pool)
-            .await?;
+    let said: Option<(i64, i64, i64)> = query_as("SELECT made_at, half_by, nine_by FROM kpi_forecast WHERE assignment_id = $1")
+        .bind(id.0)
+        .fetch_optional(pool)
+        .await?;
     let forecast = |(made, half, nine)| Forecast { made_at: Timestamp(made), half_by: Timestamp(half), nine_by: Timestamp(nine) };
     Ok((kept, said.map(forecast)))
 }
 
 /// Every calendar that ever counted.
-pub(in crate::ledger) async fn calendars(pool: &SqlitePool) -> LedgerResult<Vec<KeptCalendar>> {
+pub(in crate::ledger) async fn calendars(pool: &Pool) -> LedgerResult<Vec<KeptCalendar>> {
     let found: Vec<(String, String, String)> =
-        sqlx::query_as("SELECT version, name, content FROM kpi_calendar ORDER BY version").fetch_all(pool).await?;
+        query_as("SELECT version, name, content FROM kpi_calendar ORDER BY version").fetch_all(pool).await?;
     Ok(found.into_iter().map(|(version, name, content)| KeptCalendar { version, name, content }).collect())
 }
 
@@ -215,8 +213,8 @@ fn leaver((person, left, ended, orders, waiting, id, dim): Leaver) -> LeaverRow 
 }
 
 /// Persons by their digests.
-pub(in crate::ledger) async fn leavers(pool: &SqlitePool, persons: &[i64]) -> LedgerResult<Vec<LeaverRow>> {
-    let found: Vec<Leaver> = sqlx::query_as(
+pub(in crate::ledger) async fn leavers(pool: &Pool, persons: &[i64]) -> LedgerResult<Vec<LeaverRow>> {
+    let found: Vec<Leaver> = query_as(
         "SELECT person, left_at, ended_at, orders, waiting, assignment_id, dim FROM kpi_leaver
          WHERE person IN (SELECT CAST(value AS BIGINT) FROM json_each($1))",
     )
@@ -228,12 +226,12 @@ pub(in crate::ledger) async fn leavers(pool: &SqlitePool, persons: &[i64]) -> Le
 
 /// Persons whose access ended between two instants.
 pub(in crate::ledger) async fn leavers_between(
-    pool: &SqlitePool,
+    pool: &Pool,
     from: Timestamp,
     to: Timestamp,
     dim: Option<i64>,
 ) -> LedgerResult<Vec<LeaverRow>> {
-    let mut query = QueryBuilder::<Sqlite>::new(
+    let mut query = QueryBuilder::new(
         "SELECT person, left_at, ended_at, orders, waiting, assignment_id, dim FROM kpi_leaver WHERE left_at >= ",
     );
     query.push_bind(from.0).push(" AND left_at < ").push_bind(to.0);
@@ -246,10 +244,10 @@ pub(in crate::ledger) async fn leavers_between(
 }
 
 /// What was noted of how far the figures are, and whether sums wait.
-pub(in crate::ledger) async fn rolled(pool: &SqlitePool) -> LedgerResult<(Timestamp, bool)> {
+pub(in crate::ledger) async fn rolled(pool: &Pool) -> LedgerResult<(Timestamp, bool)> {
     let noted: Option<(String, i64)> =
-        sqlx::query_as("SELECT value, at FROM cursor WHERE name = 'kpi/rolled'").fetch_optional(pool).await?;
-    let waiting: Option<(i64,)> = sqlx::query_as("SELECT 1 FROM kpi_dirty LIMIT 1").fetch_optional(pool).await?;
+        query_as("SELECT value, at FROM cursor WHERE name = 'kpi/rolled'").fetch_optional(pool).await?;
+    let waiting: Option<(i64,)> = query_as("SELECT dim FROM kpi_dirty LIMIT 1").fetch_optional(pool).await?;
     let (word, at) = noted.unwrap_or_default();
     Ok((Timestamp(at), word != "done" || waiting.is_some()))
 }

@@ -2,12 +2,11 @@
 
 use std::fmt::Write as _;
 
-use sqlx::SqlitePool;
-
 use crate::ledger::LedgerResult;
+use crate::ledger::engine::{Pool, query_scalar};
 
 /// The whole state as readable text, the same for the same state however its row ids fell. No person in it.
-pub(in crate::ledger) async fn dump(pool: &SqlitePool) -> LedgerResult<String> {
+pub(in crate::ledger) async fn dump(pool: &Pool) -> LedgerResult<String> {
     let mut out = String::new();
     section(
         pool,
@@ -52,8 +51,8 @@ pub(in crate::ledger) async fn dump(pool: &SqlitePool) -> LedgerResult<String> {
     Ok(out)
 }
 
-async fn section(pool: &SqlitePool, out: &mut String, title: &str, query: &'static str) -> LedgerResult<()> {
-    let lines: Vec<String> = sqlx::query_scalar(query).fetch_all(pool).await?;
+async fn section(pool: &Pool, out: &mut String, title: &str, query: &'static str) -> LedgerResult<()> {
+    let lines: Vec<String> = query_scalar(query).fetch_all(pool).await?;
     // writing to a String cannot fail
     let _ = writeln!(out, "{title}: {}", lines.len());
     for line in lines {

@@ -1,10 +1,10 @@
-//! Figures in an SQLite file: readers compute, the writer keeps.
+//! Figures: readers compute, the writers keep.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::SqliteLedger;
+use super::SqlLedger;
 use crate::ledger::LedgerResult;
 use crate::ledger::rollups::{
     AgeRow, Behind, CaseWrite, CellFilter, CellRow, Dim, Dirty, Forecast, KeptCalendar, KeptCase, Kind, LeaverRow, LifeRow, Mark,
@@ -13,10 +13,18 @@ use crate::ledger::rollups::{
 use crate::ledger::sql::rollup::{self, read};
 use crate::model::{Id, Timestamp};
 
+/// Longer than any transaction lasts and than clocks of processes differ.
+const OVERLAP_MS: i64 = 120_000;
+
 #[async_trait]
-impl Rollups for SqliteLedger {
-    async fn touched(&self) -> LedgerResult<Option<Vec<Id>>> {
-        Ok(self.shared.touched.take())
+impl Rollups for SqlLedger {
+    async fn touched(&self, now: Timestamp) -> LedgerResult<Option<Vec<Id>>> {
+        if self.is_alone() {
+            return Ok(self.shared.touched.take());
+        }
+        // Rows of other processes, too, and those whose commit came after that of later ones.
+        let Some(before) = self.shared.touched.looked(now) else { return Ok(None) };
+        rollup::changed_since(&self.readers, before.plus_ms(-OVERLAP_MS)).await.map(Some)
     }
 
     async fn sweep(&self, after: Id, config: &str, limit: i64) -> LedgerResult<Swept> {
