@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::access::Access;
 use super::application::Filing;
-use super::secret::SecretRef;
 use super::mail::MailSettings;
 use super::scheduled::ScheduledReport;
+use super::secret::SecretRef;
 use super::span::Span;
 use super::target::Targets;
 use crate::model::retry::RetrySchedule;

@@ -149,7 +149,11 @@ impl Check<'_> {
 
     fn mail(&mut self, mail: &MailSettings) {
         if mail.server.trim().is_empty() || mail.server.contains(['/', '@', ' ']) {
-            self.say(&["mail", "server"], format!("`{}` is not the name of a server", mail.server), "as in \"smtp.example.org\"; the port has a key of its own");
+            self.say(
+                &["mail", "server"],
+                format!("`{}` is not the name of a server", mail.server),
+                "as in \"smtp.example.org\"; the port has a key of its own",
+            );
         }
         if mail.security == MailSecurity::None && !mail.is_local() {
             let help = "security = \"starttls\" or \"tls\"; \"none\" is only for a server on this machine";
@@ -173,16 +177,25 @@ impl Check<'_> {
         let name = &report.name;
         let fits = !name.is_empty() && name.len() <= 40;
         if !fits || !name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') {
-            self.say(&at("name"), format!("`{name}` cannot be the name of a report"), "up to 40 of the characters a-z, 0-9 and `-`");
+            self.say(
+                &at("name"),
+                format!("`{name}` cannot be the name of a report"),
+                "up to 40 of the characters a-z, 0-9 and `-`",
+            );
         }
         if before.contains(&name.as_str()) {
-            self.say(&at("name"), format!("a second report is named `{name}`"), "each is sent once under its name: name each once");
+            self.say(
+                &at("name"),
+                format!("a second report is named `{name}`"),
+                "each is sent once under its name: name each once",
+            );
         }
         if let Some(zone) = &report.zone
             && zone.parse::<chrono_tz::Tz>().is_err()
         {
             let help = nearest(zone, chrono_tz::TZ_VARIANTS.iter().map(|z| z.name()));
-            let help = help.map_or_else(|| "an IANA name, as in \"Europe/Berlin\"".to_owned(), |best| format!("did you mean `{best}`?"));
+            let help =
+                help.map_or_else(|| "an IANA name, as in \"Europe/Berlin\"".to_owned(), |best| format!("did you mean `{best}`?"));
             self.say(&at("zone"), format!("`{zone}` is not a time zone"), help);
         }
         self.receivers(n, report);
@@ -236,7 +249,8 @@ fn is_mailbox(text: &str) -> bool {
         },
         None => text,
     };
-    let plain = |part: &str| !part.is_empty() && part.chars().all(|c| !c.is_whitespace() && !c.is_control() && !"<>,;@\"".contains(c));
+    let plain =
+        |part: &str| !part.is_empty() && part.chars().all(|c| !c.is_whitespace() && !c.is_control() && !"<>,;@\"".contains(c));
     !text.contains(['\r', '\n']) && address.split_once('@').is_some_and(|(user, host)| plain(user) && plain(host))
 }
 

@@ -10,7 +10,7 @@ use super::door::ledger_path;
 use super::{page, say, wrong_use};
 use crate::bridge;
 use crate::catalog::MainFile;
-use crate::ledger::{Mode, SqliteLedger};
+use crate::ledger::{Mode, SqlLedger};
 use crate::mailing;
 use crate::model::Clock;
 use crate::model::clock::SystemClock;
@@ -40,7 +40,7 @@ pub(super) async fn run(folder: &Path, arguments: &Arguments) -> anyhow::Result<
         return Ok(wrong_use(&unknown(main, &arguments.name)));
     };
     ledger_path(&setup)?;
-    let ledger = SqliteLedger::open(&main.ledger.url, &main.instance.name, Mode::Read).await?;
+    let ledger = SqlLedger::open(bridge::address(&setup.catalog)?, &main.instance.name, Mode::Read).await?;
     let now = clock.now();
     let prepared = mailing::prepare(&ledger, &setup.catalog, report, now, now).await?;
     if let Some(file) = &arguments.workbook {

@@ -161,7 +161,10 @@ impl Pack {
             ("As of", self.as_of.human()),
             ("Orders", self.n.to_string()),
             ("To look at", self.violations.to_string()),
-            ("Approver and fulfiller not known to differ", format!("{} (the desk or the platform does not say enough, or the names are erased)", self.unchecked)),
+            (
+                "Approver and fulfiller not known to differ",
+                format!("{} (the desk or the platform does not say enough, or the names are erased)", self.unchecked),
+            ),
             ("Chains that hold", format!("{} of {}", self.chains_hold, self.n)),
             ("Digest of the chains", format!("SHA-256 {}", self.digest)),
         ];
@@ -169,11 +172,15 @@ impl Pack {
             facts.push(("Latest checkpoint of the journal", format!("{} at {}", checkpoint.head, checkpoint.at.human())));
         }
         if self.left_out > 0 {
-            let words = format!("{} orders of small admin groups: so few people did them that single times are not shown", self.left_out);
+            let words =
+                format!("{} orders of small admin groups: so few people did them that single times are not shown", self.left_out);
             facts.push(("Left out", words));
         }
         if self.more {
-            facts.push(("Not complete", format!("only the first {} orders are in it: choose a shorter period, or a file", self.n)));
+            facts.push((
+                "Not complete",
+                format!("only the first {} orders are in it: choose a shorter period, or a file", self.n),
+            ));
         }
         facts
     }

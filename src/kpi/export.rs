@@ -186,7 +186,10 @@ pub fn cases(rows: &[CaseRow], asked: &Asked, scope: &Scope, now: Timestamp) -> 
     filtered(document.about("Period", period), asked, scope)
         .about("As of", now.human())
         .about("n", rows.len().to_string())
-        .means("Eligible", "when the admin group could begin: approved, and for a future date not before that date less the lead time")
+        .means(
+            "Eligible",
+            "when the admin group could begin: approved, and for a future date not before that date less the lead time",
+        )
         .means("Approval time", "requested until the last approval")
         .means("Provisioning time", "eligible until closed, less pauses; of open ones until now")
         .means("Elapsed, working", "all of the time; the working hours of the admin group's calendar")
@@ -226,12 +229,22 @@ pub fn figures(report: &Report, asked: &Asked, scope: &Scope) -> Document {
         tables: vec![lines(report), backlog(report), trend(report)],
         ..Document::default()
     };
-    let calendars: Vec<String> = report.calendars.iter().map(|c| format!("{} ({}, version {})", c.name, c.zone, c.version)).collect();
+    let calendars: Vec<String> =
+        report.calendars.iter().map(|c| format!("{} ({}, version {})", c.name, c.zone, c.version)).collect();
     let mut document = filtered(document.about("Period", days(report.from, report.to)), asked, scope)
-        .about("As of", if report.as_of.0 > 0 { report.as_of.human() } else { "not counted yet: look again in a minute".to_owned() })
+        .about(
+            "As of",
+            if report.as_of.0 > 0 { report.as_of.human() } else { "not counted yet: look again in a minute".to_owned() },
+        )
         .about("n", format!("{} closed in the period", report.all.flow.closed))
         .about("Calendars", if calendars.is_empty() { "none".to_owned() } else { calendars.join(", ") })
-        .about("Percentiles", format!("within {} % of the exact ones, none under n = {MIN_FOR_PERCENTILE}; counts and longest are exact", report.accuracy_percent));
+        .about(
+            "Percentiles",
+            format!(
+                "within {} % of the exact ones, none under n = {MIN_FOR_PERCENTILE}; counts and longest are exact",
+                report.accuracy_percent
+            ),
+        );
     if report.smallest_group > 1 {
         let words = format!("fewer than {} people are shown only together with others", report.smallest_group);
         document = document.about("Small groups", words);
@@ -307,8 +320,12 @@ fn backlog(report: &Report) -> Table {
     columns.extend(keys.iter().zip(bands).map(|(key, title)| Column::new(key, title, Unit::Count)));
     columns.push(Column::new("oldest", "Oldest since", Unit::Instant));
     let row = |b: &BacklogRow| {
-        let mut cells: Vec<Cell> =
-            vec![b.application_id.clone().into(), b.application_name.clone().into(), b.admin_group.clone().into(), b.not_yet.into()];
+        let mut cells: Vec<Cell> = vec![
+            b.application_id.clone().into(),
+            b.application_name.clone().into(),
+            b.admin_group.clone().into(),
+            b.not_yet.into(),
+        ];
         cells.extend(b.bands.map(Cell::from));
         cells.push(b.oldest.into());
         cells

@@ -14,9 +14,9 @@ use super::rollup::{decoded, month, month_after};
 use super::small::Small;
 use super::window;
 use crate::catalog::{Catalog, ClockKind};
-use crate::ledger::{Exports, LedgerResult};
 use crate::ledger::rollups::{Behind, CellFilter, CellRow, Dim, Kind, Rollups};
 use crate::ledger::views::{BacklogRow, Scope};
+use crate::ledger::{Exports, LedgerResult};
 use crate::model::{Id, Operation, Outcome, Timestamp};
 
 /// Rows behind a figure, at most.

@@ -38,16 +38,43 @@ pub fn series(report: &Report) -> Vec<Series> {
     let quality = &report.all.quality;
     vec![
         one("lastmile_kpi_as_of_timestamp_seconds", "Everything known by then is in the figures.", report.as_of.0),
-        Series { name: "lastmile_open_assignments", help: "Orders that are open or being filed now, by age since the admin group's clock started.", samples: open },
-        spreads("lastmile_kpi_provisioning_seconds", "Eligible to closed less pauses, elapsed time, closed in the last 30 days.", groups(), |l| &l.provisioning),
-        spreads("lastmile_kpi_provisioning_business_seconds", "The same in working time.", groups(), |l| &l.provisioning_business),
-        spreads("lastmile_kpi_approval_seconds", "Requested to last approval, elapsed time, closed in the last 30 days.", applications(), |l| &l.approval),
-        counts("lastmile_kpi_arrived", "Came to the admin group in the last 30 days.", groups(), |l| vec![(None, l.flow.arrived)]),
-        counts("lastmile_kpi_closed", "Closed in the last 30 days.", groups(), |l| vec![(None, l.flow.closed)]),
-        counts("lastmile_kpi_target", "Targets of the last 30 days: kept, missed, and open past their time now.", groups(), |l| {
-            let t = l.target;
-            vec![(Some(("verdict", "in_target")), t.in_target), (Some(("verdict", "late")), t.late), (Some(("verdict", "overdue_open")), t.overdue_open)]
+        Series {
+            name: "lastmile_open_assignments",
+            help: "Orders that are open or being filed now, by age since the admin group's clock started.",
+            samples: open,
+        },
+        spreads(
+            "lastmile_kpi_provisioning_seconds",
+            "Eligible to closed less pauses, elapsed time, closed in the last 30 days.",
+            groups(),
+            |l| &l.provisioning,
+        ),
+        spreads("lastmile_kpi_provisioning_business_seconds", "The same in working time.", groups(), |l| {
+            &l.provisioning_business
         }),
+        spreads(
+            "lastmile_kpi_approval_seconds",
+            "Requested to last approval, elapsed time, closed in the last 30 days.",
+            applications(),
+            |l| &l.approval,
+        ),
+        counts("lastmile_kpi_arrived", "Came to the admin group in the last 30 days.", groups(), |l| {
+            vec![(None, l.flow.arrived)]
+        }),
+        counts("lastmile_kpi_closed", "Closed in the last 30 days.", groups(), |l| vec![(None, l.flow.closed)]),
+        counts(
+            "lastmile_kpi_target",
+            "Targets of the last 30 days: kept, missed, and open past their time now.",
+            groups(),
+            |l| {
+                let t = l.target;
+                vec![
+                    (Some(("verdict", "in_target")), t.in_target),
+                    (Some(("verdict", "late")), t.late),
+                    (Some(("verdict", "overdue_open")), t.overdue_open),
+                ]
+            },
+        ),
         Series {
             name: "lastmile_kpi_leavers",
             help: "Persons whose access ended in the last 30 days, by when the last of it was gone; overdue_open: something is open for over 24 h now.",

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::catalog::Catalog;
+use crate::ledger::LedgerResult;
 use crate::ledger::exports::{Exports, Fulfiller};
 use crate::ledger::rollups::{CellFilter, Rollups};
-use crate::ledger::LedgerResult;
 use crate::model::Timestamp;
 
 /// Which groups are too small to be shown by themselves, over one period.
@@ -140,7 +140,8 @@ mod tests {
 
     #[test]
     fn a_small_group_takes_another_with_it() {
-        let groups: [(&str, &[u32]); 4] = [("one", &[1]), ("six", &[1, 2, 3, 4, 5, 6]), ("seven", &[11, 12, 13, 14, 15, 16, 17]), ("two", &[8, 9])];
+        let groups: [(&str, &[u32]); 4] =
+            [("one", &[1]), ("six", &[1, 2, 3, 4, 5, 6]), ("seven", &[11, 12, 13, 14, 15, 16, 17]), ("two", &[8, 9])];
         let found = small(5, &groups);
         // one and two are three people: all less the others would tell them, so six goes with them
         assert_eq!(found.to_fold(&lines(&groups)), BTreeSet::from(["one", "two", "six"]));

@@ -292,11 +292,5 @@ pub trait Exports: Send + Sync {
     async fn claim_delivery(&self, claim: DeliveryClaim) -> LedgerResult<Option<Claimed>>;
 
     /// Settles a claim; `false` where another has taken it over.
-    async fn settle_delivery(
-        &self,
-        report: &str,
-        claimed: &Claimed,
-        end: DeliveryEnd,
-        now: Timestamp,
-    ) -> LedgerResult<bool>;
+    async fn settle_delivery(&self, report: &str, claimed: &Claimed, end: DeliveryEnd, now: Timestamp) -> LedgerResult<bool>;
 }

@@ -74,7 +74,10 @@ pub async fn prepare(
     let mut whole = Document { title: title.clone(), tables: Vec::new(), ..figures(&measured, &asked, &scope) };
     whole.about.insert(0, ("Report".to_owned(), format!("{}, due {}", report.name, due.human())));
     let mut tables = figures(&measured, &asked, &scope).tables;
-    let letter = Document { tables: if report.contents.contains(&Content::Figures) { short(&tables) } else { Vec::new() }, ..whole.clone() };
+    let letter = Document {
+        tables: if report.contents.contains(&Content::Figures) { short(&tables) } else { Vec::new() },
+        ..whole.clone()
+    };
     if !report.contents.contains(&Content::Figures) {
         tables.clear();
     }
@@ -86,13 +89,24 @@ pub async fn prepare(
     }
     if report.contents.contains(&Content::Evidence) {
         let (from, to) = asked.period(now);
-        let filter = EvidenceFilter { from, to, scope: scope.clone(), admin_groups: report.admin_groups.clone(), ..EvidenceFilter::default() };
+        let filter = EvidenceFilter {
+            from,
+            to,
+            scope: scope.clone(),
+            admin_groups: report.admin_groups.clone(),
+            ..EvidenceFilter::default()
+        };
         let evidence = ledger.evidence(&filter, false, MOST_ROWS).await?;
         let small = Small::over(ledger, catalog, from, to).await?;
         let pack = Pack::of(evidence, Some(&small), format!("{first} to {last}, days of UTC"), now);
         let facts = pack.facts().into_iter().map(|(label, value)| (format!("Evidence: {label}"), value));
         whole.about.extend(facts);
-        tables.extend(pack.document().tables.into_iter().map(|table| crate::sheet::Table { name: format!("Evidence: {}", table.name), ..table }));
+        tables.extend(
+            pack.document()
+                .tables
+                .into_iter()
+                .map(|table| crate::sheet::Table { name: format!("Evidence: {}", table.name), ..table }),
+        );
     }
     whole.tables = tables;
     let data = json!({

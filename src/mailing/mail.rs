@@ -110,12 +110,15 @@ fn verdict(error: &lettre::transport::smtp::Error) -> CallError {
         Some(number @ ("530" | "534" | "535" | "538")) => {
             CallError::retry("E-AUTH", format!("{}: user and password of [mail] do not open it", said(number)))
         }
-        Some(number) if error.is_permanent() => {
-            CallError::reject("E-REFUSED", format!("{}: sender, a receiver or the message is refused; nobody got it", said(number)))
-        }
+        Some(number) if error.is_permanent() => CallError::reject(
+            "E-REFUSED",
+            format!("{}: sender, a receiver or the message is refused; nobody got it", said(number)),
+        ),
         Some(number) => CallError::retry("E-BUSY", format!("{}: try again later", said(number))),
         None if error.is_timeout() => CallError::unclear("E-TIMEOUT", "the mail server did not answer in time"),
-        None if error.is_tls() => CallError::retry("E-CONNECT", "the mail server's TLS is not what [mail] expects: security, name or authority"),
+        None if error.is_tls() => {
+            CallError::retry("E-CONNECT", "the mail server's TLS is not what [mail] expects: security, name or authority")
+        }
         None if error.is_client() => {
             CallError::retry("E-CONFIG", "the mail server does not offer what [mail] needs: STARTTLS, or a way to sign in")
         }

@@ -238,9 +238,8 @@ pub fn check(catalog: &Catalog) -> Vec<Problem> {
     for (n, report) in catalog.main.reports.iter().enumerate() {
         let n = n.to_string();
         if let Some(hook) = &report.webhook {
-            let checked = secret(catalog, &hook.secret).and_then(|s| {
-                crate::http::signature::check_signing(&s).map_err(|refusal| refusal.to_string())
-            });
+            let checked = secret(catalog, &hook.secret)
+                .and_then(|s| crate::http::signature::check_signing(&s).map_err(|refusal| refusal.to_string()));
             if let Err(words) = checked {
                 say(&["reports", &n, "webhook", "secret"], words);
             }

@@ -136,7 +136,10 @@ struct Talk<'a> {
 }
 
 impl Talk<'_> {
-    async fn greet<S: AsyncRead + AsyncWrite + Unpin>(&mut self, mut peer: BufReader<S>) -> std::io::Result<Option<BufReader<S>>> {
+    async fn greet<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        mut peer: BufReader<S>,
+    ) -> std::io::Result<Option<BufReader<S>>> {
         if self.fault == Some(MailFault::Busy) {
             say(&mut peer, "421 too busy").await?;
             return Ok(None);
@@ -146,7 +149,10 @@ impl Talk<'_> {
     }
 
     /// Talks until the end, or until the peer asks for TLS: then the connection is given back.
-    async fn commands<S: AsyncRead + AsyncWrite + Unpin>(&mut self, mut peer: BufReader<S>) -> std::io::Result<Option<BufReader<S>>> {
+    async fn commands<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        mut peer: BufReader<S>,
+    ) -> std::io::Result<Option<BufReader<S>>> {
         let (mut from, mut to) = (String::new(), Vec::new());
         while let Some(line) = hear(&mut peer).await? {
             let (word, rest) = line.split_once(' ').unwrap_or((&line, ""));
@@ -205,7 +211,11 @@ impl Talk<'_> {
         all.collect::<Vec<_>>().join("\r\n")
     }
 
-    async fn sign_in<S: AsyncRead + AsyncWrite + Unpin>(&mut self, peer: &mut BufReader<S>, rest: &str) -> std::io::Result<String> {
+    async fn sign_in<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        peer: &mut BufReader<S>,
+        rest: &str,
+    ) -> std::io::Result<String> {
         let (method, first) = rest.split_once(' ').unwrap_or((rest, ""));
         if !method.eq_ignore_ascii_case("PLAIN") {
             return Ok("504 only PLAIN".to_owned());
@@ -217,7 +227,11 @@ impl Talk<'_> {
         }
         let bytes = STANDARD.decode(given.trim()).unwrap_or_default();
         let words: Vec<String> = bytes.split(|b| *b == 0).map(|part| String::from_utf8_lossy(part).into_owned()).collect();
-        let known = self.server.account.as_ref().is_some_and(|(user, password)| words.get(1) == Some(user) && words.get(2) == Some(password));
+        let known = self
+            .server
+            .account
+            .as_ref()
+            .is_some_and(|(user, password)| words.get(1) == Some(user) && words.get(2) == Some(password));
         if known {
             self.user = words.get(1).cloned();
             return Ok("235 welcome".to_owned());

@@ -147,7 +147,10 @@ fn text(words: &str) -> String {
 
 /// A sheet's name: short, without the signs that mean something in references, and no second time.
 fn name(wanted: &str, taken: &mut Vec<String>) -> String {
-    let clean: String = text(wanted).chars().map(|c| if matches!(c, '[' | ']' | ':' | '*' | '?' | '/' | '\\' | '\'') { ' ' } else { c }).collect();
+    let clean: String = text(wanted)
+        .chars()
+        .map(|c| if matches!(c, '[' | ']' | ':' | '*' | '?' | '/' | '\\' | '\'') { ' ' } else { c })
+        .collect();
     let clean = if clean.trim().is_empty() { "Table".to_owned() } else { clean.trim().to_owned() };
     let mut n = 1;
     loop {

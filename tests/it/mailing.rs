@@ -53,7 +53,8 @@ struct World {
 impl World {
     /// With this `[mail]` and `[[reports]]`.
     async fn new(folder: tempfile::TempDir, more: &str) -> Self {
-        let desk = "kind = \"jira\"\nurl = \"http://127.0.0.1:9\"\nproject = \"IAM\"\nauth = { bearer = { file = \"password\" } }\n";
+        let desk =
+            "kind = \"jira\"\nurl = \"http://127.0.0.1:9\"\nproject = \"IAM\"\nauth = { bearer = { file = \"password\" } }\n";
         std::fs::create_dir_all(folder.path().join("desks")).unwrap();
         std::fs::write(folder.path().join("desks/jira.toml"), desk).unwrap();
         std::fs::write(folder.path().join("password"), "open-sesame").unwrap();
@@ -117,7 +118,9 @@ async fn a_report_is_sent_once_for_each_time_of_its_schedule() {
         assert_eq!(mail.to, ["mia@company.example", "max@company.example"]);
         assert_eq!((mail.from.as_str(), mail.secure, mail.user.as_deref()), ("lastmile@company.example", true, Some("bridge")));
         assert_eq!(header(mail, "Subject"), "lastmile daily: 2026-11-18 to 2026-11-18");
-        for part in ["multipart/mixed", "text/plain", "text/html", "spreadsheetml.sheet", "lastmile-daily-2026-11-18-2026-11-18.xlsx"] {
+        for part in
+            ["multipart/mixed", "text/plain", "text/html", "spreadsheetml.sheet", "lastmile-daily-2026-11-18-2026-11-18.xlsx"]
+        {
             assert!(mail.text.contains(part), "{part} in {}", mail.text);
         }
         // A restart in between changes nothing; the next morning there is one more.

@@ -1,6 +1,6 @@
 //! Exports and scheduled reports: who took what out, and what is claimed to be sent.
 
-use sqlx::{SqliteConnection, SqlitePool};
+use crate::ledger::engine::{Conn, Pool, query, query_as};
 
 use super::super::LedgerResult;
 use crate::ledger::exports::{Claimed, DeliveryClaim, DeliveryEnd, DeliveryRow, Export, Fulfiller};
@@ -19,14 +19,14 @@ pub(in crate::ledger) const FULFILLERS: &str = "WITH RECURSIVE pair(admin_group,
       AND t.closed_at >= $1 AND t.closed_at < $2)";
 
 /// Who closed tickets of which admin group.
-pub(in crate::ledger) async fn fulfillers(pool: &SqlitePool, from: Timestamp, to: Timestamp) -> LedgerResult<Vec<Fulfiller>> {
-    let rows: Vec<(String, String)> = sqlx::query_as(FULFILLERS).bind(from.0).bind(to.0).fetch_all(pool).await?;
+pub(in crate::ledger) async fn fulfillers(pool: &Pool, from: Timestamp, to: Timestamp) -> LedgerResult<Vec<Fulfiller>> {
+    let rows: Vec<(String, String)> = query_as(FULFILLERS).bind(from.0).bind(to.0).fetch_all(pool).await?;
     Ok(rows.into_iter().map(|(admin_group, person)| Fulfiller { admin_group, person }).collect())
 }
 
 /// Notes an export.
-pub(in crate::ledger) async fn note(tx: &mut SqliteConnection, id: Id, export: &Export) -> LedgerResult<()> {
-    sqlx::query(
+pub(in crate::ledger) async fn note(tx: &mut Conn, id: Id, export: &Export) -> LedgerResult<()> {
+    query(
         "INSERT INTO export_log (id, at, actor, what, form, asked, items, names, digest)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
     )
@@ -47,13 +47,12 @@ pub(in crate::ledger) async fn note(tx: &mut SqliteConnection, id: Id, export: &
 type ExportTuple = (i64, String, String, String, String, i64, i64, Option<String>);
 
 /// The latest exports.
-pub(in crate::ledger) async fn exports(pool: &SqlitePool, limit: i64) -> LedgerResult<Vec<Export>> {
-    let rows: Vec<ExportTuple> = sqlx::query_as(
-        "SELECT at, actor, what, form, asked, items, names, digest FROM export_log ORDER BY id DESC LIMIT $1",
-    )
-    .bind(limit)
-    .fetch_all(pool)
-    .await?;
+pub(in crate::ledger) async fn exports(pool: &Pool, limit: i64) -> LedgerResult<Vec<Export>> {
+    let rows: Vec<ExportTuple> =
+        query_as("SELECT at, actor, what, form, asked, items, names, digest FROM export_log ORDER BY id DESC LIMIT $1")
+            .bind(limit)
+            .fetch_all(pool)
+            .await?;
     let export = |(at, actor, what, form, asked, items, names, digest)| Export {
         at: Timestamp(at),
         actor,
@@ -70,8 +69,8 @@ pub(in crate::ledger) async fn exports(pool: &SqlitePool, limit: i64) -> LedgerR
 type DeliveryTuple = (i64, String, i64, Option<i64>, i64, Option<String>, Option<String>, Option<i64>, Option<i64>);
 
 /// Where a report stands.
-pub(in crate::ledger) async fn delivery(pool: &SqlitePool, report: &str) -> LedgerResult<Option<DeliveryRow>> {
-    let row: Option<DeliveryTuple> = sqlx::query_as(
+pub(in crate::ledger) async fn delivery(pool: &Pool, report: &str) -> LedgerResult<Option<DeliveryRow>> {
+    let row: Option<DeliveryTuple> = query_as(
         "SELECT due_at, state, failures, failed_at, next_at, code, reason, sent_at,
                 (SELECT MAX(s.sent_at) FROM delivery AS s WHERE s.report = $1)
          FROM delivery WHERE report = $1 ORDER BY due_at DESC LIMIT 1",
@@ -94,8 +93,8 @@ pub(in crate::ledger) async fn delivery(pool: &SqlitePool, report: &str) -> Ledg
 }
 
 /// Notes a report seen for the first time.
-pub(in crate::ledger) async fn begin(tx: &mut SqliteConnection, report: &str, now: Timestamp) -> LedgerResult<()> {
-    sqlx::query(
+pub(in crate::ledger) async fn begin(tx: &mut Conn, report: &str, now: Timestamp) -> LedgerResult<()> {
+    query(
         "INSERT INTO delivery (report, due_at, state, next_at) SELECT $1, $2, 'begun', $2
          WHERE NOT EXISTS (SELECT 1 FROM delivery WHERE report = $1)",
     )
@@ -107,11 +106,11 @@ pub(in crate::ledger) async fn begin(tx: &mut SqliteConnection, report: &str, no
 }
 
 /// Claims what is due, else what failed before and may be tried again.
-pub(in crate::ledger) async fn claim(tx: &mut SqliteConnection, claim: &DeliveryClaim) -> LedgerResult<Option<Claimed>> {
+pub(in crate::ledger) async fn claim(tx: &mut Conn, claim: &DeliveryClaim) -> LedgerResult<Option<Claimed>> {
     let until = claim.now.plus_ms(claim.lease_ms).0;
     // Somebody is at it: whatever is due waits until that is over.
     let busy: Option<(i64,)> =
-        sqlx::query_as("SELECT due_at FROM delivery WHERE report = $1 AND state = 'sending' AND lease_until > $2")
+        query_as("SELECT due_at FROM delivery WHERE report = $1 AND state = 'sending' AND lease_until > $2")
             .bind(&claim.report)
             .bind(claim.now.0)
             .fetch_optional(&mut *tx)
@@ -120,7 +119,7 @@ pub(in crate::ledger) async fn claim(tx: &mut SqliteConnection, claim: &Delivery
         return Ok(None);
     }
     if let Some(due) = claim.due_at {
-        let added = sqlx::query(
+        let added = query(
             "INSERT INTO delivery (report, due_at, state, lease_no, lease_until, next_at) VALUES ($1, $2, 'sending', 1, $3, $2)
              ON CONFLICT (report, due_at) DO NOTHING",
         )
@@ -133,17 +132,16 @@ pub(in crate::ledger) async fn claim(tx: &mut SqliteConnection, claim: &Delivery
             return Ok(None);
         }
         // What was not sent by now is overtaken: nobody wants last week's report after this week's.
-        let missed = sqlx::query(
-            "UPDATE delivery SET state = 'missed' WHERE report = $1 AND due_at < $2 AND state IN ('ready', 'sending')",
-        )
-        .bind(&claim.report)
-        .bind(due.0)
-        .execute(tx)
-        .await?;
+        let missed =
+            query("UPDATE delivery SET state = 'missed' WHERE report = $1 AND due_at < $2 AND state IN ('ready', 'sending')")
+                .bind(&claim.report)
+                .bind(due.0)
+                .execute(tx)
+                .await?;
         let missed = i64::try_from(missed.rows_affected()).unwrap_or(i64::MAX);
         return Ok(Some(Claimed { due_at: due, lease_no: 1, failures: 0, missed }));
     }
-    let again: Option<(i64, i64, i64)> = sqlx::query_as(
+    let again: Option<(i64, i64, i64)> = query_as(
         "UPDATE delivery SET state = 'sending', lease_no = lease_no + 1, lease_until = $3
          WHERE report = $1 AND ((state = 'ready' AND next_at <= $2) OR (state = 'sending' AND lease_until <= $2))
          RETURNING due_at, lease_no, failures",
@@ -158,7 +156,7 @@ pub(in crate::ledger) async fn claim(tx: &mut SqliteConnection, claim: &Delivery
 
 /// Settles a claim, if it is still the claimer's.
 pub(in crate::ledger) async fn settle(
-    tx: &mut SqliteConnection,
+    tx: &mut Conn,
     report: &str,
     claimed: &Claimed,
     end: &DeliveryEnd,
@@ -166,7 +164,7 @@ pub(in crate::ledger) async fn settle(
 ) -> LedgerResult<bool> {
     let done = match end {
         DeliveryEnd::Sent => {
-            sqlx::query(
+            query(
                 "UPDATE delivery SET state = 'sent', sent_at = $4, lease_until = NULL, code = NULL, reason = NULL
                  WHERE report = $1 AND due_at = $2 AND lease_no = $3 AND state = 'sending'",
             )
@@ -178,7 +176,7 @@ pub(in crate::ledger) async fn settle(
             .await?
         }
         DeliveryEnd::Failed { next_at, code, reason } => {
-            sqlx::query(
+            query(
                 "UPDATE delivery SET state = 'ready', lease_until = NULL, failures = failures + 1,
                     failed_at = COALESCE(failed_at, $4), next_at = $5, code = $6, reason = $7
                  WHERE report = $1 AND due_at = $2 AND lease_no = $3 AND state = 'sending'",
@@ -199,8 +197,9 @@ pub(in crate::ledger) async fn settle(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use sqlx::Row as _;
+
+    use super::*;
 
     /// Whatever the number of tickets: every step goes through the index of closers.
     #[tokio::test]
@@ -221,9 +220,12 @@ mod tests {
         assert!(steps.iter().filter(|step| step.contains("ticket_closer")).count() >= 3, "{steps:#?}");
         let insert = "INSERT INTO ticket (id, key, desk, admin_group, route, state, template, template_version, catalog_version, planned_at,
             closed_at, closed_by) VALUES ($1, 'k' || $1, 'd', $2, '', 'closed', '', '', '', 0, $3, $4)";
-        for (id, group, at, person) in [(1, "a", 10, "p"), (2, "a", 20, "p"), (3, "a", 30, "q"), (4, "b", 10, "p"), (5, "c", 99, "r")] {
+        for (id, group, at, person) in
+            [(1, "a", 10, "p"), (2, "a", 20, "p"), (3, "a", 30, "q"), (4, "b", 10, "p"), (5, "c", 99, "r")]
+        {
             sqlx::query(insert).bind(id).bind(group).bind(at).bind(person).execute(&pool).await.unwrap();
         }
+        let pool = Pool::Sqlite(pool);
         let found = fulfillers(&pool, Timestamp(10), Timestamp(31)).await.unwrap();
         let pairs: Vec<(&str, &str)> = found.iter().map(|f| (f.admin_group.as_str(), f.person.as_str())).collect();
         assert_eq!(pairs, [("a", "p"), ("a", "q"), ("b", "p")]);

@@ -1,6 +1,5 @@
 //! The embedded ledger: one serving process, one writer with `BEGIN IMMEDIATE`, readers beside it.
 
-mod exports;
 mod inspect;
 
 use std::fs::TryLockError;

@@ -1,5 +1,6 @@
 //! The ledger on either engine: writes go to the writers through one queue, reads to the readers.
 
+mod exports;
 mod rollups;
 mod turns;
 mod views;

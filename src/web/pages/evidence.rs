@@ -53,12 +53,7 @@ fn given(value: &Option<String>) -> Option<String> {
 }
 
 /// The pack, within what this reader may see.
-pub(in crate::web) async fn pack(
-    state: &WebState,
-    reader: &Reader,
-    asked: &EvidenceAsked,
-    most: usize,
-) -> Result<Pack, Refused> {
+pub(in crate::web) async fn pack(state: &WebState, reader: &Reader, asked: &EvidenceAsked, most: usize) -> Result<Pack, Refused> {
     let now = state.clock.now();
     let setup = state.setup.load_full();
     let period = KpiAsked { days: asked.days, from: asked.from, to: asked.to, ..KpiAsked::default() };

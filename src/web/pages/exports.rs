@@ -137,7 +137,9 @@ async fn hand_out(
     let (kind, body): (&str, Body) = match form {
         Form::Xlsx => ("application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", workbook(document)?.into()),
         Form::Html => ("text/html; charset=utf-8", document.html().into()),
-        Form::Csv | Form::Json => ("text/csv; charset=utf-8", document.tables.first().map(crate::sheet::Table::csv).unwrap_or_default().into()),
+        Form::Csv | Form::Json => {
+            ("text/csv; charset=utf-8", document.tables.first().map(crate::sheet::Table::csv).unwrap_or_default().into())
+        }
     };
     note(state, reader, wanted, taken).await?;
     let mut response = typed(kind, body);

@@ -1,9 +1,8 @@
 //! Evidence, workbooks, who took what out; small groups are told together.
 
-use lastmile::ledger::Observation;
+use lastmile::ledger::{End, Observation};
 use lastmile::model::ticket::{Category, Created, TicketReading, TicketRef, TicketStatus};
-use lastmile::model::{Id, Outcome, Person};
-use lastmile::ledger::End;
+use lastmile::model::{Clock as _, Id, Outcome, Person};
 use serde_json::{Value, json};
 use sqlx::{ConnectOptions as _, Connection as _};
 
@@ -68,15 +67,24 @@ async fn evidence_says_who_did_what_and_what_is_wrong_stands_first() {
     let bed = Bed::guarded().await;
     let [fine, approver, own] = three(&bed).await;
     let pack = read(&bed, "/api/v1/evidence?days=2", OPERATOR).await;
-    assert_eq!((&pack["n"], &pack["violations"], &pack["unchecked"], &pack["chains_hold"]), (&json!(3), &json!(2), &json!(0), &json!(3)));
+    assert_eq!(
+        (&pack["n"], &pack["violations"], &pack["unchecked"], &pack["chains_hold"]),
+        (&json!(3), &json!(2), &json!(0), &json!(3))
+    );
     let rows = pack["rows"].as_array().unwrap();
     let told = |n: usize| (rows[n]["id"].as_str().unwrap().to_owned(), rows[n]["violations"].clone());
     assert_eq!(told(0), (approver.to_string(), json!(["approver_fulfilled"])));
     assert_eq!(told(1), (own.to_string(), json!(["own_access"])));
     assert_eq!(told(2), (fine.to_string(), json!([])));
     let named = |name: &str| json!({"is": "named", "name": name});
-    assert_eq!((&rows[2]["beneficiary"], &rows[2]["requester"], &rows[2]["approvers"]), (&named("Bea Neff"), &named("Rex Quest"), &json!([named("Ann Prove")])));
-    assert_eq!((&rows[2]["fulfilled_by"], &rows[2]["ticket"], &rows[2]["proof"]), (&named("Cai Closer"), &json!("T-1"), &json!("claimed")));
+    assert_eq!(
+        (&rows[2]["beneficiary"], &rows[2]["requester"], &rows[2]["approvers"]),
+        (&named("Bea Neff"), &named("Rex Quest"), &json!([named("Ann Prove")]))
+    );
+    assert_eq!(
+        (&rows[2]["fulfilled_by"], &rows[2]["ticket"], &rows[2]["proof"]),
+        (&named("Cai Closer"), &json!("T-1"), &json!("claimed"))
+    );
     assert_eq!(rows[2]["removed_at"], Value::Null, "a grant removes nothing");
     assert_eq!(pack["digest"].as_str().unwrap().len(), 64);
     let again = read(&bed, "/api/v1/evidence?days=2", OPERATOR).await;
@@ -107,7 +115,11 @@ async fn a_changed_journal_and_an_erased_name_are_told() {
     let options: sqlx::sqlite::SqliteConnectOptions = url.parse().unwrap();
     let mut by_hand = options.connect().await.unwrap();
     // Somebody makes the approver's deed look like that of another.
-    sqlx::query("UPDATE journal SET actor = 'nobody' WHERE assignment_id = $1 AND seq = 2").bind(fine.0).execute(&mut by_hand).await.unwrap();
+    sqlx::query("UPDATE journal SET actor = 'nobody' WHERE assignment_id = $1 AND seq = 2")
+        .bind(fine.0)
+        .execute(&mut by_hand)
+        .await
+        .unwrap();
     let after = read(&bed, "/api/v1/evidence?days=2", OPERATOR).await;
     assert_eq!((&after["rows"][0]["id"], &after["rows"][0]["violations"]), (&json!(fine.to_string()), &json!(["chain_broken"])));
     assert_eq!((&after["chains_hold"], &after["digest"]), (&json!(2), &before["digest"]));
@@ -153,8 +165,15 @@ async fn every_file_has_its_form_and_is_noted_before_it_leaves() {
         .collect();
     assert_eq!(noted.len(), 7);
     assert_eq!(noted[0], [&json!("lims-viewer"), &json!("evidence"), &json!("csv"), &json!("days=7"), &json!(false)]);
-    assert_eq!(noted[1], [&json!("operator"), &json!("evidence"), &json!("html"), &json!("one order"), &json!(true)], "no name is kept");
-    assert_eq!(noted[5], [&json!("operator"), &json!("figures"), &json!("xlsx"), &json!("days=7 application=lims"), &json!(false)]);
+    assert_eq!(
+        noted[1],
+        [&json!("operator"), &json!("evidence"), &json!("html"), &json!("one order"), &json!(true)],
+        "no name is kept"
+    );
+    assert_eq!(
+        noted[5],
+        [&json!("operator"), &json!("figures"), &json!("xlsx"), &json!("days=7 application=lims"), &json!(false)]
+    );
     assert_eq!(bed.call(Ask::get("/api/v1/exports").bearer(VIEWER)).await.code(), "role");
     assert_eq!(bed.call(Ask::get("/api/v1/exports").bearer(LIMS_OPERATOR)).await.code(), "scope");
     let page = bed.call(Ask::get("/evidence").bearer(OPERATOR).with("accept", "text/html")).await.body;
@@ -174,14 +193,19 @@ async fn nobodys_own_speed_can_be_read_off_a_small_group() {
     }
     bed.count().await;
     let all = read(&bed, "/api/v1/kpi?days=7", VIEWER).await;
-    assert_eq!((&all["all"]["provisioning"]["n"], &all["withheld"], &all["smallest_group"]), (&json!(6), &json!(false), &json!(3)));
+    assert_eq!(
+        (&all["all"]["provisioning"]["n"], &all["withheld"], &all["smallest_group"]),
+        (&json!(6), &json!(false), &json!(3))
+    );
     // Two people in one, three in the other: the second goes with the first, or a subtraction would tell the first.
     for (lines, name) in [("groups", "2 admin groups together"), ("applications", "2 applications together")] {
         let lines = all[lines].as_array().unwrap();
         assert_eq!((lines.len(), &lines[0]["id"], &lines[0]["name"]), (1, &json!(""), &json!(name)));
         assert_eq!(lines[0]["provisioning"]["n"], 6);
     }
-    for (query, token) in [("days=7&application=lims", VIEWER), ("days=7&application=salesforce", VIEWER), ("days=7", LIMS_VIEWER)] {
+    for (query, token) in
+        [("days=7&application=lims", VIEWER), ("days=7&application=salesforce", VIEWER), ("days=7", LIMS_VIEWER)]
+    {
         let part = read(&bed, &format!("/api/v1/kpi?{query}"), token).await;
         assert_eq!((&part["withheld"], &part["all"]["provisioning"]["n"]), (&json!(true), &json!(0)), "{query}");
         assert_eq!(part["all"]["provisioning"]["max_ms"], Value::Null);
@@ -213,5 +237,8 @@ async fn a_workbook_is_read_by_another_program() {
     let out = std::process::Command::new("python3").args(["-c", script]).arg(file.path()).output().unwrap();
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     let text = String::from_utf8_lossy(&out.stdout).into_owned();
-    assert!(text.contains("['About', 'Orders', 'To look at']") && text.contains("sheet2.xml 4") && text.contains("True"), "{text}");
+    assert!(
+        text.contains("['About', 'Orders', 'To look at']") && text.contains("sheet2.xml 4") && text.contains("True"),
+        "{text}"
+    );
 }

@@ -3,13 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::Deserialize;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Row, Sqlite, SqlitePool};
 
 use super::super::ids_json;
 use super::super::upkeep::Line;
 use super::lists::search;
 use super::{limit_of, push_scope, text, time};
+use crate::ledger::engine::{Pool, QueryBuilder, Row, query_as};
 use crate::ledger::exports::{Apart, Checkpoint, Evidence, EvidenceFilter, EvidenceRow, Proof, Seen};
 use crate::ledger::{LedgerError, LedgerResult};
 use crate::model::{Id, State, Timestamp};
@@ -47,7 +46,7 @@ struct Known {
 
 /// Evidence of orders, earliest closing first.
 pub(in crate::ledger) async fn evidence(
-    pool: &SqlitePool,
+    pool: &Pool,
     filter: &EvidenceFilter,
     names: bool,
     limit: usize,
@@ -64,12 +63,12 @@ pub(in crate::ledger) async fn evidence(
         }
     }
     let checkpoint: Option<(i64, String)> =
-        sqlx::query_as("SELECT at, head FROM checkpoint ORDER BY id DESC LIMIT 1").fetch_optional(pool).await?;
+        query_as("SELECT at, head FROM checkpoint ORDER BY id DESC LIMIT 1").fetch_optional(pool).await?;
     Ok(Evidence { rows, more, checkpoint: checkpoint.map(|(at, head)| Checkpoint { at: Timestamp(at), head }) })
 }
 
-async fn orders(pool: &SqlitePool, filter: &EvidenceFilter, limit: usize) -> LedgerResult<Vec<SqliteRow>> {
-    let mut query = QueryBuilder::<Sqlite>::new(COLUMNS);
+async fn orders(pool: &Pool, filter: &EvidenceFilter, limit: usize) -> LedgerResult<Vec<Row>> {
+    let mut query = QueryBuilder::new(COLUMNS);
     match &filter.search {
         Some(search_words) => {
             let found: Vec<Id> = search(pool, search_words.trim()).await?.into_iter().map(Id).collect();
@@ -90,11 +89,11 @@ async fn orders(pool: &SqlitePool, filter: &EvidenceFilter, limit: usize) -> Led
     Ok(query.build().fetch_all(pool).await?)
 }
 
-fn persons(row: &SqliteRow) -> LedgerResult<Persons> {
+fn persons(row: &Row) -> LedgerResult<Persons> {
     serde_json::from_str(&row.try_get::<String, _>("persons")?).map_err(|e| LedgerError::Corrupt(e.to_string()))
 }
 
-async fn people(pool: &SqlitePool, page: &[SqliteRow]) -> LedgerResult<BTreeMap<String, Known>> {
+async fn people(pool: &Pool, page: &[Row]) -> LedgerResult<BTreeMap<String, Known>> {
     let mut hashes = BTreeSet::new();
     for row in page {
         let of = persons(row)?;
@@ -104,7 +103,7 @@ async fn people(pool: &SqlitePool, page: &[SqliteRow]) -> LedgerResult<BTreeMap<
         hashes.extend(text(row, "closed_by")?);
     }
     let list = super::super::rows(&hashes.into_iter().collect::<Vec<String>>())?;
-    let rows: Vec<(String, Option<String>, Option<String>, Option<String>)> = sqlx::query_as(
+    let rows: Vec<(String, Option<String>, Option<String>, Option<String>)> = query_as(
         "SELECT hash, external_id, name, email FROM person WHERE hash IN (SELECT CAST(value AS TEXT) FROM json_each($1))",
     )
     .bind(list)
@@ -114,9 +113,9 @@ async fn people(pool: &SqlitePool, page: &[SqliteRow]) -> LedgerResult<BTreeMap<
 }
 
 /// Which chains hold, each walked from its first row.
-async fn chains(pool: &SqlitePool, page: &[SqliteRow]) -> LedgerResult<HashMap<i64, (i64, String)>> {
+async fn chains(pool: &Pool, page: &[Row]) -> LedgerResult<HashMap<i64, (i64, String)>> {
     let ids: Vec<i64> = page.iter().map(|row| row.try_get("id")).collect::<Result<_, _>>()?;
-    let lines: Vec<Line> = sqlx::query_as(
+    let lines: Vec<Line> = query_as(
         "SELECT assignment_id, seq, happened_at, whose_clock, seen_at, event, state, actor, cause, detail, catalog_version,
                 template_version, hash FROM journal
          WHERE assignment_id IN (SELECT CAST(value AS BIGINT) FROM json_each($1)) ORDER BY assignment_id, seq",
@@ -136,7 +135,7 @@ async fn chains(pool: &SqlitePool, page: &[SqliteRow]) -> LedgerResult<HashMap<i
 }
 
 fn one(
-    row: &SqliteRow,
+    row: &Row,
     people: &BTreeMap<String, Known>,
     chains: &HashMap<i64, (i64, String)>,
     names: bool,
@@ -206,9 +205,7 @@ fn nearness(apart: Apart) -> u8 {
 fn seen(known: Option<&Known>, names: bool) -> Seen {
     match known {
         _ if !names => Seen::Hidden,
-        Some(known) => {
-            known.name.clone().or_else(|| known.external_id.clone()).map_or(Seen::Erased, Seen::Named)
-        }
+        Some(known) => known.name.clone().or_else(|| known.external_id.clone()).map_or(Seen::Erased, Seen::Named),
         None => Seen::Erased,
     }
 }

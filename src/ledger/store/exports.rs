@@ -1,10 +1,10 @@
-//! Exports and scheduled reports, on SQLite.
+//! Exports and scheduled reports, .
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::SqliteLedger;
+use super::SqlLedger;
 use crate::ledger::LedgerResult;
 use crate::ledger::exports::{
     Claimed, DeliveryClaim, DeliveryEnd, DeliveryRow, Evidence, EvidenceFilter, Export, Exports, Fulfiller,
@@ -13,7 +13,7 @@ use crate::ledger::sql;
 use crate::model::Timestamp;
 
 #[async_trait]
-impl Exports for SqliteLedger {
+impl Exports for SqlLedger {
     async fn evidence(&self, filter: &EvidenceFilter, names: bool, limit: usize) -> LedgerResult<Evidence> {
         sql::views::evidence(&self.readers, filter, names, limit).await
     }
@@ -57,13 +57,7 @@ impl Exports for SqliteLedger {
         .await
     }
 
-    async fn settle_delivery(
-        &self,
-        report: &str,
-        claimed: &Claimed,
-        end: DeliveryEnd,
-        now: Timestamp,
-    ) -> LedgerResult<bool> {
+    async fn settle_delivery(&self, report: &str, claimed: &Claimed, end: DeliveryEnd, now: Timestamp) -> LedgerResult<bool> {
         let settled = Arc::new((report.to_owned(), claimed.clone(), end));
         self.write(move |tx| {
             let settled = Arc::clone(&settled);
