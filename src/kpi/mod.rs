@@ -1,6 +1,7 @@
 //! Figures: one assignment measured (`case`), sums of many (`cell`), kept beside the ledger's hot path (`rollup`), read by
 //! pages and exports (`report`). Approval and provisioning are never mixed.
 
+pub mod ages;
 pub mod case;
 pub mod cell;
 pub mod clocks;

@@ -3,12 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use super::ages::Now;
 use super::case::{Case, DAY_MS, HOUR_MS, Yardstick, day, hour};
 use super::cell::{Cell, Count};
 use super::clocks::{Clocks, config_digest};
 use super::forecast::{LOOKED_BACK_DAYS, Pace};
 use super::leavers::{LEAVER_HOURS, Revocation, add, leaving, places};
-use super::measure::Now;
 use super::window::Windows;
 use crate::catalog::{Calendar, Catalog};
 use crate::ledger::rollups::{

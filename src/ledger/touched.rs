@@ -52,6 +52,11 @@ impl Touched {
         }
     }
 
+    /// More changed than is named: a history was loaded.
+    pub(in crate::ledger) fn many(&self) {
+        self.committed.lock().unwrap_or_else(PoisonError::into_inner).1 = true;
+    }
+
     /// Takes them; `None`: too many to name.
     pub(in crate::ledger) fn take(&self) -> Option<Vec<Id>> {
         let (ids, too_many) = std::mem::take(&mut *self.committed.lock().unwrap_or_else(PoisonError::into_inner));

@@ -2,6 +2,7 @@
 
 mod mailing;
 mod reload;
+mod replica;
 mod rollup;
 pub mod telemetry;
 mod workers;

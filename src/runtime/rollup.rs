@@ -16,8 +16,8 @@ const REST: u32 = 19;
 const GATHER: Duration = Duration::from_secs(2);
 /// A step may take less than the clock can tell.
 const SHORTEST_REST: Duration = Duration::from_millis(20);
-/// A step that was held up by others shall not make the figures sleep for minutes.
-const LONGEST_REST: Duration = Duration::from_secs(10);
+/// A step that was held up by others shall not make the figures sleep for minutes, nor lose the duty to another process.
+const LONGEST_REST: Duration = Duration::from_secs(5);
 
 /// One step; how long to rest after it.
 pub(super) async fn round(

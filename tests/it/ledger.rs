@@ -2,6 +2,8 @@
 
 #[path = "ledger/promise.rs"]
 mod promise;
+#[path = "ledger/waiting.rs"]
+mod waiting;
 
 use lastmile::ledger::{
     Acted, Action, Decision, End, LeaseRequest, Leased, Ledger, LedgerError, Load, Mode, Observation, PlanAction, Pull, Pulled,
@@ -42,6 +44,7 @@ fn order(external_id: &str, operation: Operation) -> Assignment {
         approved_at: Some(NOW.plus_secs(-60)),
         valid_from: None,
         valid_until: None,
+        answer_by: None,
         priority: 1,
         reason: None,
         attributes: std::collections::BTreeMap::new(),

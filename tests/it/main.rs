@@ -17,12 +17,16 @@ mod intake;
 #[path = "intake.rs"]
 mod intake_on_postgres;
 mod journey;
+mod journey_entra;
 #[expect(clippy::duplicate_mod, reason = "one contract, two engines")]
 #[path = "journey.rs"]
 mod journey_on_postgres;
 mod journey_one_identity;
 mod journey_platforms;
 mod kpi;
+#[expect(clippy::duplicate_mod, reason = "one contract, two engines")]
+#[path = "kpi.rs"]
+mod kpi_on_postgres;
 mod ledger;
 #[expect(clippy::duplicate_mod, reason = "one contract, two engines")]
 #[path = "ledger.rs"]
@@ -34,4 +38,5 @@ mod plan;
 mod platform_bed;
 mod program;
 mod real;
+mod replicas;
 mod web;

@@ -2,7 +2,7 @@
 
 pub(in crate::ledger) mod read;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::ledger::engine::{Conn, Pool, query, query_as};
 use serde::Deserialize;
@@ -221,8 +221,10 @@ pub(in crate::ledger) async fn keep_cases(tx: &mut Conn, cases: &[CaseWrite], ca
     // Marks are told by what was kept before: made of something else, they would leave some behind.
     let cases: Vec<&CaseWrite> = cases.iter().filter(|c| kept.get(&c.id.0) == c.before.as_ref()).collect();
     let calendars: Vec<_> = calendars.iter().map(|c| json!({"v": c.version, "n": c.name, "c": c.content})).collect();
-    let dims: Vec<_> = cases
-        .iter()
+    // Each once: one statement writes no row twice.
+    let newest: BTreeMap<i64, &CaseWrite> = cases.iter().map(|c| (c.dim.id, *c)).collect();
+    let dims: Vec<_> = newest
+        .values()
         .map(|c| {
             json!({"id": c.dim.id, "app": c.dim.application_id, "name": c.dim.application_name, "grp": c.dim.admin_group,
                 "op": c.dim.operation, "desk": c.dim.desk, "by": c.id.0})
