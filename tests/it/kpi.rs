@@ -168,6 +168,7 @@ impl Bed {
 
 fn order(name: &str, app: &str, operation: Operation, person: &str) -> Assignment {
     Assignment {
+        answer_by: None,
         source: "idm".to_owned(),
         external_id: name.to_owned(),
         generation: 1,

@@ -26,6 +26,7 @@ async fn place() -> Option<Place> {
 
 fn receipt(n: usize) -> Receipt {
     let order = Assignment {
+        answer_by: None,
         source: "idm".to_owned(),
         external_id: n.to_string(),
         generation: 1,
