@@ -129,6 +129,6 @@ fn row(judged: &Judged) -> Value {
     ] {
         shown[name] = json!(words);
     }
-    shown["wrong"] = json!(judged.violations.iter().map(|v| v.human()).collect::<Vec<_>>().join("; "));
+    shown["to_look_at"] = json!(judged.violations.iter().map(|v| v.human()).collect::<Vec<_>>().join("; "));
     shown
 }

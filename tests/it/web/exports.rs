@@ -49,8 +49,8 @@ const CAI: (&str, &str, &str) = ("557", "Cai Closer", "cai@company.example");
 async fn three(bed: &Bed) -> [Id; 3] {
     [
         done(bed, 1, "lims", CAI).await,
-        // the approver of every order is PA
-        done(bed, 2, "lims", ("558", "A. Prove", "pa@company.example")).await,
+        // the approver of every order is PA; of approvers the platform tells no address
+        done(bed, 2, "lims", ("pa", "A. Prove", "ann@company.example")).await,
         // and its beneficiary is P and its number
         done(bed, 3, "salesforce", ("559", "B. Neff", "P3@company.example")).await,
     ]

@@ -12,7 +12,6 @@ fn everything(filled: &Filled) -> Vec<String> {
             .map(str::to_owned)
             .to_vec();
     paths.extend(["", ".csv", ".html"].map(|ending| format!("/evidence{ending}?days=90")));
-    paths.push("/evidence?q=REQ-salesforce-1".to_owned());
     paths.extend(["", ".csv"].map(|ending| format!("/kpi/assignments{ending}?which=overdue")));
     for base in ["/assignments?", "/api/v1/assignments?limit=500&"] {
         for query in
