@@ -59,7 +59,10 @@ fn sources(setup: &Setup, now: Timestamp, out: &mut String) {
             let _ = writeln!(out, "  {words}");
         }
         if nobody_can_show(&setup.catalog, name) {
-            let _ = writeln!(out, "  look: it wants client certificates, and nobody can show one: give `tls` with `client_ca` under [server]");
+            let _ = writeln!(
+                out,
+                "  look: it wants client certificates, and nobody can show one: give `tls` with `client_ca` under [server]"
+            );
         }
         if let Some(schedule) = &source.info().schedule {
             let _ = writeln!(out, "  schedule `{schedule}`, next: {}", fires(&**source, now).join(", "));

@@ -13,6 +13,7 @@ use lastmile::runtime::telemetry;
 use lastmile::sandbox::entra::{self, Forwarded, SandboxEntra};
 use lastmile::sandbox::{Harm, Stage, Target, When, admins};
 use lastmile::web;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tower::ServiceExt;
 
 use super::contract::source_waits::file;
@@ -25,7 +26,6 @@ const APPROVED: &str = "assignmentRequestApproved";
 struct Entra {
     fake: SandboxEntra,
     bed: PlatformBed,
-    /// The source's name; metrics are the process's, and carry it.
     name: &'static str,
 }
 
@@ -83,7 +83,11 @@ impl Entra {
     }
 
     async fn page(&self, path: &str) -> String {
-        let router = web::router(self.bed.bridge.web(telemetry::metrics_handle(), true, None));
+        self.page_with(telemetry::metrics_handle(), path).await
+    }
+
+    async fn page_with(&self, metrics: PrometheusHandle, path: &str) -> String {
+        let router = web::router(self.bed.bridge.web(metrics, true, None));
         let request = Request::builder().uri(path).header("host", "127.0.0.1:8480").body(Body::empty()).unwrap();
         let answer = router.oneshot(request).await.unwrap();
         String::from_utf8(to_bytes(answer.into_body(), 1 << 22).await.unwrap().to_vec()).unwrap()
@@ -213,8 +217,11 @@ async fn what_nobody_carries_out_in_time_is_denied_before_the_wait_ends_and_a_la
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_chose_to_be_alarmed_is_and_the_ticket_stands() {
     let entra = Entra::named("alarmed", "alarm").await;
+    // Of this thread alone: other tests count, too.
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let _local = metrics::set_default_local_recorder(&recorder);
     let metric = async |name: &str| {
-        let text = entra.page("/metrics").await;
+        let text = entra.page_with(recorder.handle(), "/metrics").await;
         let line = text.lines().find(|line| line.starts_with(name)).map(|line| line.rsplit(' ').next().unwrap().to_owned());
         line.unwrap_or_default()
     };
