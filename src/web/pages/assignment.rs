@@ -159,6 +159,7 @@ fn event(row: &JournalRow) -> Value {
         "progress_refused" => "Platform does not take how far it is",
         "hurried" => "Goes ahead of everything",
         "was_closed" => "Ticket was closed already",
+        "double_kept" => "Double was taken by somebody: not closed",
         "close_refused" => "Desk does not let us close the ticket",
         "moved" => "Ticket moved to another group",
         "closed" => "Closed",
