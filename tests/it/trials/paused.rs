@@ -87,7 +87,8 @@ async fn a_process_woken_after_its_lease_sends_nothing_of_what_it_held() {
             (held_back(engine, &ledger, &paused.said()).await >= expected).then_some(())
         })
         .await;
-        until_within(Duration::from_secs(150), "everything is filed", async || (keys().len() == ORDERS as usize).then_some(())).await;
+        until_within(Duration::from_secs(150), "everything is filed", async || (keys().len() == ORDERS as usize).then_some(()))
+            .await;
         assert_eq!(keys(), vec![1; ORDERS as usize], "{}: {}", engine.name(), paused.said());
     }
 }
