@@ -9,6 +9,7 @@ mod views;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
@@ -26,6 +27,10 @@ use super::{
 };
 use crate::model::ticket::TicketRef;
 use crate::model::{Id, Key, Timestamp};
+
+/// How long it is tried to write down how a call ended, while a server is away; then its witnesses are asked.
+const SETTLE_WITHIN: Duration = Duration::from_secs(10);
+const SETTLE_AGAIN: Duration = Duration::from_millis(250);
 
 /// How the ledger is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -275,22 +280,35 @@ impl Ledger for SqlLedger {
 
     async fn lease(&self, request: LeaseRequest) -> LedgerResult<Vec<Leased>> {
         self.refuse_astray()?;
+        let request = self.asked_by_database(request);
         // Most rounds find nothing: do not disturb the writer for them.
         let due = sql::lease::due(&self.readers, &request).await?;
         if !due.anything() {
             return Ok(Vec::new());
         }
         let request = Arc::new(request);
-        self.write(move |tx| {
+        let leased = self.write(move |tx| {
             let request = Arc::clone(&request);
             Box::pin(async move { sql::lease::lease(tx, &request, due).await })
-        })
-        .await
+        });
+        Ok(self.leased_by_own_clock(leased.await?))
     }
 
     async fn settle(&self, settlements: Vec<Settlement>) -> LedgerResult<Vec<bool>> {
-        let (reply, answer) = oneshot::channel();
-        self.send(Job::Settle(settlements, reply), answer).await
+        let settlements: Vec<Settlement> = settlements.into_iter().map(|s| self.settled_by_database(s)).collect();
+        let began = std::time::Instant::now();
+        loop {
+            let (reply, answer) = oneshot::channel();
+            match self.send(Job::Settle(settlements.clone(), reply), answer).await {
+                // A server that restarts or fails over costs a moment. How a call ended is not thrown away for that.
+                Err(LedgerError::Unavailable(words)) if !self.is_alone() && began.elapsed() < SETTLE_WITHIN => {
+                    self.queue()?;
+                    tracing::debug!(words, "how a call ended could not be written; once more");
+                    tokio::time::sleep(SETTLE_AGAIN).await;
+                }
+                other => return other,
+            }
+        }
     }
 
     fn tell_progress(&self, source: &str, wanted: bool) {

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use async_trait::async_trait;
 
 use super::{Home, SqlLedger};
-use crate::ledger::{Alive, LedgerError, LedgerResult, Replicas, Turn};
+use crate::ledger::{Alive, End, LeaseRequest, Leased, LedgerError, LedgerResult, Replicas, Settlement, Turn};
 use crate::model::Timestamp;
 
 /// A clock further from the database's than this may take leases from others too early.
@@ -26,6 +26,41 @@ impl SqlLedger {
     }
 }
 
+impl SqlLedger {
+    /// A request for leases by the database's clock, so that no replica takes those of another too early.
+    pub(super) fn asked_by_database(&self, request: LeaseRequest) -> LeaseRequest {
+        LeaseRequest { now: self.by_database(request.now), ..request }
+    }
+
+    /// The end of a quiet period by the clock of this machine.
+    pub(super) fn leased_by_own_clock(&self, mut leased: Vec<Leased>) -> Vec<Leased> {
+        let ahead = self.ahead_ms.load(Ordering::Relaxed);
+        for errand in &mut leased {
+            errand.quiet_until = errand.quiet_until.map(|at| at.plus_ms(ahead));
+        }
+        leased
+    }
+
+    /// A time of this machine by the database's clock: leases and quiet periods are compared by all replicas.
+    fn by_database(&self, at: Timestamp) -> Timestamp {
+        at.plus_ms(-self.ahead_ms.load(Ordering::Relaxed))
+    }
+
+    /// The same for what a settlement says.
+    pub(super) fn settled_by_database(&self, mut settlement: Settlement) -> Settlement {
+        settlement.at = self.by_database(settlement.at);
+        match &mut settlement.end {
+            End::Retry { at, .. } | End::Miss { ask_at: at } | End::Unheard { ask_at: at } => *at = self.by_database(*at),
+            End::Unclear { ask_at, quiet_until, .. } => {
+                *ask_at = self.by_database(*ask_at);
+                *quiet_until = self.by_database(*quiet_until);
+            }
+            _ => {}
+        }
+        settlement
+    }
+}
+
 #[async_trait]
 impl Replicas for SqlLedger {
     fn is_shared(&self) -> bool {
@@ -34,7 +69,9 @@ impl Replicas for SqlLedger {
 
     async fn alive(&self, owner: &str, now: Timestamp, hold_ms: i64) -> LedgerResult<Alive> {
         let Home::Postgres(home) = &self.home else { return Ok(Alive { replicas: 1, ahead_ms: 0 }) };
-        let (replicas, at) = home.alive(owner, hold_ms).await?;
+        let said = home.alive(owner, hold_ms).await;
+        home.follow(said.is_err()).await;
+        let (replicas, at) = said?;
         let ahead_ms = now.0 - at;
         self.ahead_ms.store(ahead_ms, Ordering::Relaxed);
         Ok(Alive { replicas, ahead_ms })
