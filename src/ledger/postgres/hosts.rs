@@ -44,7 +44,9 @@ mod tests {
 
     #[test]
     fn one_host_stays_as_it_is() {
-        for url in ["postgres://lastmile@db:5432/ledger?sslmode=verify-full", "postgres:///ledger?host=/run/postgresql", "postgres://db"] {
+        for url in
+            ["postgres://lastmile@db:5432/ledger?sslmode=verify-full", "postgres:///ledger?host=/run/postgresql", "postgres://db"]
+        {
             assert_eq!(each(url).unwrap(), [url]);
         }
     }
@@ -62,7 +64,11 @@ mod tests {
 
     #[test]
     fn what_cannot_be_meant_is_refused() {
-        for url in ["postgres://a,b/ledger?host=c", "postgres://a,b/ledger?port=1,2,3", "postgres://a,b/ledger?target_session_attrs=standby"] {
+        for url in [
+            "postgres://a,b/ledger?host=c",
+            "postgres://a,b/ledger?port=1,2,3",
+            "postgres://a,b/ledger?target_session_attrs=standby",
+        ] {
             assert!(each(url).is_err(), "{url}");
         }
     }

@@ -8,7 +8,7 @@ mod views;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::{AtomicI64, AtomicU32};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -93,6 +93,10 @@ pub struct SqlLedger {
     shared: Arc<Shared>,
     /// How far our clock is ahead of the database's, as last heard.
     ahead_ms: AtomicI64,
+    /// How many replicas come before this one, as last heard.
+    place: AtomicU32,
+    /// Rounds of planning so far.
+    rounds: AtomicU32,
 }
 
 /// What the engines have of their own.
@@ -144,6 +148,8 @@ impl SqlLedger {
             writers: Mutex::new(writers),
             shared,
             ahead_ms: AtomicI64::new(0),
+            place: AtomicU32::new(0),
+            rounds: AtomicU32::new(0),
         })
     }
 
@@ -258,7 +264,11 @@ impl Ledger for SqlLedger {
     }
 
     async fn to_plan(&self, now: Timestamp, limit: usize) -> LedgerResult<Vec<ToPlan>> {
-        let (orders, unreadable) = sql::planning::to_plan(&self.readers, now, limit).await?;
+        let skipped = self.skipped(limit);
+        let (mut orders, mut unreadable) = sql::planning::to_plan(&self.readers, now, limit, skipped).await?;
+        if skipped > 0 && orders.is_empty() && unreadable.is_empty() {
+            (orders, unreadable) = sql::planning::to_plan(&self.readers, now, limit, 0).await?;
+        }
         if !unreadable.is_empty() {
             self.write(move |tx| {
                 let unreadable = unreadable.clone();

@@ -29,14 +29,14 @@ struct Run {
 
 /// What it came to.
 #[derive(Debug, Default)]
-struct Came {
+pub(super) struct Came {
     kills: u32,
     at_failpoints: u32,
     /// Calls that were under way, sent or not, when their process was killed, and in how many of the kills.
     under_way: u32,
     kills_under_way: u32,
-    orders: usize,
-    tickets: u64,
+    pub(super) orders: usize,
+    pub(super) tickets: u64,
 }
 
 /// How long a failpoint is waited for, before the process is killed where it stands.
@@ -47,7 +47,7 @@ fn spread(n: u32, below: u64) -> u64 {
     u64::from(n).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(23) % below.max(1)
 }
 
-fn with_quiet(site: &Site, [timeout, processing, lag]: [&str; 3]) {
+pub(super) fn with_quiet(site: &Site, [timeout, processing, lag]: [&str; 3]) {
     for desk in ["jira", "servicenow"] {
         site.change(&format!("desks/{desk}.toml"), |text| {
             let own = ["timeout", "max_processing", "index_lag"];
@@ -62,7 +62,7 @@ fn with_quiet(site: &Site, [timeout, processing, lag]: [&str; 3]) {
 }
 
 /// Orders come, and admins close what is older than a moment, until it is stopped.
-fn busy(site: &Site, pace: Duration, stop: &Arc<AtomicBool>) -> tokio::task::JoinHandle<()> {
+pub(super) fn busy(site: &Site, pace: Duration, stop: &Arc<AtomicBool>) -> tokio::task::JoinHandle<()> {
     let (orders, desks) = (Arc::clone(site.platform.state()), [&site.jira, &site.servicenow].map(|d| Arc::clone(d.state())));
     site.platform.deliver_to(&site.address("/hooks/iga"), Duration::from_millis(20));
     let stop = Arc::clone(stop);
@@ -166,7 +166,7 @@ async fn carry_out(run: Run, engine: Engine) -> Came {
 }
 
 /// All tickets that the bridge's account made, all comments, all completions, all chains.
-async fn oracle(site: &Site, ledger: &str, came: &mut Came) {
+pub(super) async fn oracle(site: &Site, ledger: &str, came: &mut Came) {
     let counts = site.platform.state().counts();
     let desks = [&site.jira, &site.servicenow];
     let keys: Vec<u64> = desks.iter().flat_map(|d| d.state().keys_created_by(USER).into_values()).collect();
