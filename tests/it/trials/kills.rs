@@ -29,14 +29,14 @@ struct Run {
 
 /// What it came to.
 #[derive(Debug, Default)]
-pub(super) struct Came {
+struct Came {
     kills: u32,
     at_failpoints: u32,
     /// Calls that were under way, sent or not, when their process was killed, and in how many of the kills.
     under_way: u32,
     kills_under_way: u32,
-    pub(super) orders: usize,
-    pub(super) tickets: u64,
+    orders: usize,
+    tickets: u64,
 }
 
 /// How long a failpoint is waited for, before the process is killed where it stands.
@@ -166,7 +166,7 @@ async fn carry_out(run: Run, engine: Engine) -> Came {
 }
 
 /// All tickets that the bridge's account made, all comments, all completions, all chains.
-pub(super) async fn oracle(site: &Site, ledger: &str, came: &mut Came) {
+async fn oracle(site: &Site, ledger: &str, came: &mut Came) {
     let counts = site.platform.state().counts();
     let desks = [&site.jira, &site.servicenow];
     let keys: Vec<u64> = desks.iter().flat_map(|d| d.state().keys_created_by(USER).into_values()).collect();
