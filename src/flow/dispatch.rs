@@ -1,4 +1,5 @@
-//! Dispatch: leases errands of a desk, makes the calls, settles how they ended.
+//! Dispatch: leases errands of a desk, makes the calls, settles how they ended. Orders that were just received are planned
+//! and leased in one commit: one wait for the disk less before the call.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -9,17 +10,17 @@ use tokio::sync::watch;
 
 use crate::desk::{Desk, Level, WhenUnclear};
 use crate::http::{CallError, gate};
-use crate::ledger::{End, LeaseRequest, Leased, Ledger, LedgerResult, Load, Settlement, Step};
+use crate::ledger::{End, LeaseRequest, Leased, Ledger, LedgerResult, Load, Settlement, Step, TakenUp};
 use crate::model::errand::ErrandKind;
 use crate::model::ticket::Created;
 use crate::model::{Clock, Timestamp, random};
 
-use super::{Breakers, Setup, Work, Worker};
+use super::{Breakers, Setup, Work, Worker, plan};
 
 /// Misses in a row before a quiet period may end: one look is not enough.
 const MISSES: u32 = 2;
 
-/// One round for one desk: lease, call, settle. Returns how many errands it worked on.
+/// One round for one desk: plan, lease, call, settle. Returns how many errands it worked on.
 ///
 /// # Errors
 /// The ledger is not available; what was sent stays `sending` and is cleared up by its witnesses.
@@ -37,7 +38,11 @@ pub async fn step(
 /// What keeps a [`pump`] going.
 pub struct Going<'a> {
     /// Errands may be due.
-    pub bell: watch::Receiver<()>,
+    pub errands: watch::Receiver<()>,
+    /// Orders may have arrived.
+    pub orders: watch::Receiver<()>,
+    /// Called when planning made errands that were not leased here: they may be another edge's.
+    pub pass_on: &'a (dyn Fn() + Sync),
     /// Whether to lease further errands.
     pub more: &'a (dyn Fn() -> bool + Sync),
     /// Longest time without looking: a retry falls due without a bell.
@@ -74,7 +79,8 @@ pub async fn pump(
         // A commit for a few is a commit wasted: wait until a quarter is free.
         if look && failed.is_none() && running.len() <= width - width.div_ceil(4) {
             if let Some(going) = &mut going {
-                going.bell.mark_unchanged();
+                going.errands.mark_unchanged();
+                going.orders.mark_unchanged();
             }
             let free = width - running.len();
             // A slow probe or a busy ledger keeps no answer waiting that is there: its time-out would strike it.
@@ -88,16 +94,20 @@ pub async fn pump(
                     }
                 }
             };
-            let (leased, good_until) = match leased {
-                Ok(leased) => leased,
+            let (taken, good_until) = match leased {
+                Ok(taken) => taken,
                 Err(error) => {
                     failed = Some(error);
                     continue;
                 }
             };
-            count += leased.len();
-            look = leased.len() == free && going.as_ref().is_some_and(|g| (g.more)());
-            running.extend(leased.into_iter().map(|errand| call.carry_out(errand, good_until)));
+            count += taken.leased.len();
+            let more = taken.leased.len() == free || taken.planned >= plan::BATCH;
+            if let Some(going) = going.as_ref().filter(|_| taken.left > 0) {
+                (going.pass_on)();
+            }
+            look = more && going.as_ref().is_some_and(|g| (g.more)());
+            running.extend(taken.leased.into_iter().map(|errand| call.carry_out(errand, good_until)));
         }
         if running.is_empty() {
             return failed.map_or(Ok(count), Err);
@@ -111,10 +121,12 @@ pub async fn pump(
 }
 
 async fn rung(going: Option<&mut Going<'_>>) {
-    match going {
-        // Rung or not: it looks again.
-        Some(going) => drop(tokio::time::timeout(going.look_every, going.bell.changed()).await),
-        None => std::future::pending().await,
+    let Some(going) = going else { return std::future::pending().await };
+    // Rung or not: it looks again.
+    tokio::select! {
+        _ = going.errands.changed() => {}
+        _ = going.orders.changed() => {}
+        () = tokio::time::sleep(going.look_every) => {}
     }
 }
 
@@ -129,14 +141,15 @@ struct Calls<'a> {
 }
 
 impl Calls<'_> {
-    /// Leases so many, and says until when by the boot-time clock a call may begin: later, the lease could run out during it.
-    async fn lease(&self, limit: usize) -> LedgerResult<(Vec<Leased>, i64)> {
+    /// Plans what waits, leases so many, and says until when by the boot-time clock a call may begin: later, the lease
+    /// could run out during it.
+    async fn lease(&self, limit: usize) -> LedgerResult<(TakenUp, i64)> {
         let info = self.desk.info();
         if self.breakers.probe_due(self.edge, self.clock.now()) && self.desk.probe().await.is_ok() {
             self.breakers.close(self.edge);
         }
         let lease_ms = self.setup.catalog.main.work.lease.ms().max(info.timeout_ms + 15_000);
-        let request = LeaseRequest {
+        let request = || LeaseRequest {
             edge: self.edge.to_owned(),
             owner: self.worker.owner.clone(),
             now: self.clock.now(),
@@ -145,8 +158,19 @@ impl Calls<'_> {
             limit,
             witnesses_only: self.breakers.is_open(self.edge),
         };
-        let leased_boot_ms = self.clock.boot_ms();
-        Ok((self.ledger.lease(request).await?, leased_boot_ms + lease_ms - info.timeout_ms))
+        let good_until = || self.clock.boot_ms() + lease_ms - info.timeout_ms;
+        // A desk that is not sent anything leaves planning to others.
+        if !self.breakers.is_open(self.edge) {
+            let _turn = self.worker.planning.lock().await;
+            let decisions = plan::decisions(self.ledger, self.setup, self.clock).await?;
+            if !decisions.is_empty() {
+                let until = good_until();
+                return Ok((self.ledger.take_up(decisions, request()).await?, until));
+            }
+        }
+        let until = good_until();
+        let leased = self.ledger.lease(request()).await?;
+        Ok((TakenUp { leased, ..TakenUp::default() }, until))
     }
 
     async fn carry_out(&self, errand: Leased, good_until: i64) -> LedgerResult<()> {

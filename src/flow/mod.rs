@@ -51,6 +51,8 @@ pub struct Worker {
     pub owner: String,
     /// What fails on this process's edges.
     pub health: Arc<Health>,
+    /// Held by who plans: one at a time, so that no order is decided on twice.
+    pub planning: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Worker {
@@ -58,7 +60,7 @@ impl Worker {
     #[must_use]
     pub fn new() -> Self {
         let token = crate::model::random::token();
-        Self { owner: format!("worker-{}", &token[..12]), health: Arc::default() }
+        Self { owner: format!("worker-{}", &token[..12]), health: Arc::default(), planning: Arc::default() }
     }
 }
 

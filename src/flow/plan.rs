@@ -1,4 +1,5 @@
-//! Planning stage: pure rules decide, the ledger carries out.
+//! Planning: pure rules decide, the ledger carries out. A desk that has room plans what waits and leases it in the same
+//! commit (`dispatch`); while none has, the planning stage plans ahead, so that rank decides who goes next.
 
 use crate::ledger::{Decision, Ledger, LedgerResult, PlanAction, TicketPlan, ToPlan};
 use crate::model::{Clock, Person};
@@ -7,20 +8,25 @@ use crate::plan::{Moment, Planned, Planner};
 use super::Setup;
 
 /// Assignments planned in one step.
-const BATCH: usize = 256;
+pub const BATCH: usize = 256;
 
-/// Plans what wants a plan; returns how many decisions took effect.
+/// Plans what wants a plan; returns how many decisions took effect. See [`super::Worker::planning`].
 ///
 /// # Errors
 /// The ledger is not available.
 pub async fn step(ledger: &dyn Ledger, setup: &Setup, clock: &dyn Clock) -> LedgerResult<usize> {
-    let now = clock.now();
-    let waiting = ledger.to_plan(now, BATCH).await?;
-    if waiting.is_empty() {
+    let decisions = decisions(ledger, setup, clock).await?;
+    if decisions.is_empty() {
         return Ok(0);
     }
-    let decisions = waiting.iter().map(|order| decide(&setup.planner, &setup.catalog.version, order, clock)).collect();
-    ledger.plan(decisions, now).await
+    ledger.plan(decisions, clock.now()).await
+}
+
+/// What is to become of the orders that want a plan. The caller holds the turn ([`super::Worker::planning`]): two who decide on
+/// the same orders are one too many.
+pub(super) async fn decisions(ledger: &dyn Ledger, setup: &Setup, clock: &dyn Clock) -> LedgerResult<Vec<Decision>> {
+    let waiting = ledger.to_plan(clock.now(), BATCH).await?;
+    Ok(waiting.iter().map(|order| decide(&setup.planner, &setup.catalog.version, order, clock)).collect())
 }
 
 fn decide(planner: &Planner, catalog_version: &str, order: &ToPlan, clock: &dyn Clock) -> Decision {

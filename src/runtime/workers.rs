@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use futures_util::FutureExt as _;
+use futures_util::future::select_all;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -54,11 +55,11 @@ impl Wake {
         self.errands();
     }
 
-    fn listen(&self, to: Listen) -> Option<watch::Receiver<()>> {
+    fn listen(&self, to: Listen) -> Bells {
         match to {
-            Listen::Orders => Some(self.orders.subscribe()),
-            Listen::Errands => Some(self.errands.subscribe()),
-            Listen::Time => None,
+            Listen::Dispatch => Bells(vec![self.orders.subscribe(), self.errands.subscribe()]),
+            Listen::Errands => Bells(vec![self.errands.subscribe()]),
+            Listen::Time => Bells(Vec::new()),
         }
     }
 }
@@ -66,20 +67,32 @@ impl Wake {
 /// What wakes a loop.
 #[derive(Debug, Clone, Copy)]
 enum Listen {
-    Orders,
+    /// Orders and errands.
+    Dispatch,
     Errands,
-    /// Nothing but the time: what it asks of the outside is paced.
+    /// Nothing but the time: what it asks of the outside is paced, or others are quicker.
     Time,
 }
 
-async fn woken(bell: Option<&mut watch::Receiver<()>>) {
-    if let Some(bell) = bell
-        && bell.changed().await.is_ok()
-    {
-        return;
+struct Bells(Vec<watch::Receiver<()>>);
+
+impl Bells {
+    /// What rings from here on makes the next nap short.
+    fn hush(&mut self) {
+        self.0.iter_mut().for_each(watch::Receiver::mark_unchanged);
     }
-    // No bell, or a closed one: it never rings.
-    std::future::pending().await
+
+    /// Until one of them rings.
+    async fn rung(&mut self) {
+        if self.0.is_empty() {
+            return std::future::pending().await;
+        }
+        let ringing = self.0.iter_mut().map(|bell| Box::pin(bell.changed()));
+        // A bell that is gone never rings.
+        if select_all(ringing).await.0.is_err() {
+            std::future::pending().await
+        }
+    }
 }
 
 /// The running loops.
@@ -145,14 +158,16 @@ impl Runtime {
     /// Starts a loop for planning, and those of every desk and source of the setup.
     pub fn start(&self) {
         let hands = self.hands();
-        self.run("plan", Listen::Orders, self.stop.clone(), move || {
+        // A desk that has room plans as soon as orders arrive (`dispatch`): this plans what they leave.
+        self.run("plan", Listen::Time, self.stop.clone(), move || {
             let hands = hands.clone();
             async move {
+                let _turn = hands.worker.planning.lock().await;
                 let planned = plan::step(&*hands.ledger, &hands.setup.load_full(), &*hands.clock).await?;
                 if planned > 0 {
                     hands.wake.errands();
                 }
-                Ok(planned > 0)
+                Ok(planned >= plan::BATCH)
             }
         });
         self.start_upkeep();
@@ -189,7 +204,7 @@ impl Runtime {
 
     fn start_desk(&self, name: &str, stop: &CancellationToken) {
         let (hands, desk, stopping) = (self.hands(), name.to_owned(), stop.clone());
-        self.run("dispatch", Listen::Errands, stop.clone(), move || {
+        self.run("dispatch", Listen::Dispatch, stop.clone(), move || {
             let (hands, desk, stopping) = (hands.clone(), desk.clone(), stopping.clone());
             async move { dispatch_round(&hands, &desk, &stopping).await }
         });
@@ -246,14 +261,11 @@ impl Runtime {
         F: Fn() -> Fut + Send + 'static,
         Fut: Future<Output = LedgerResult<bool>> + Send,
     {
-        let mut bell = self.wake.listen(listen);
+        let mut bells = self.wake.listen(listen);
         self.tasks.spawn(async move {
             let mut failing = false;
             while !stop.is_cancelled() {
-                // What rings from here on makes the next nap short.
-                if let Some(bell) = &mut bell {
-                    bell.mark_unchanged();
-                }
+                bells.hush();
                 // A defect in one step must not end the loop unseen: what it held is leased again by time.
                 let nap = match AssertUnwindSafe(step()).catch_unwind().await {
                     Ok(Ok(worked)) => {
@@ -277,8 +289,7 @@ impl Runtime {
                 if !nap.is_zero() {
                     let until = tokio::time::sleep(nap);
                     // While the ledger refuses, no bell shortens the wait.
-                    let bell = if failing { None } else { bell.as_mut() };
-                    tokio::select! { () = stop.cancelled() => {}, () = until => {}, () = woken(bell) => {} }
+                    tokio::select! { () = stop.cancelled() => {}, () = until => {}, () = bells.rung(), if !failing => {} }
                 }
             }
         });
@@ -297,7 +308,9 @@ async fn dispatch_round(hands: &Hands, desk: &str, stopping: &CancellationToken)
     let setup = hands.setup.load_full();
     let Some(desk) = setup.desks.get(desk) else { return Ok(false) };
     let more = || !stopping.is_cancelled() && Arc::ptr_eq(&setup, &hands.setup.load());
-    let going = dispatch::Going { bell: hands.wake.errands.subscribe(), more: &more, look_every: LOOK_EVERY };
+    let pass_on = || hands.wake.errands();
+    let (errands, orders) = (hands.wake.errands.subscribe(), hands.wake.orders.subscribe());
+    let going = dispatch::Going { errands, orders, pass_on: &pass_on, more: &more, look_every: LOOK_EVERY };
     let worked =
         dispatch::pump(&*hands.ledger, &setup, &**desk, &hands.worker, &hands.breakers, &*hands.clock, Some(going)).await?;
     Ok(worked > 0)

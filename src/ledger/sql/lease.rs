@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use serde_json::{Value, json};
-use sqlx::{SqliteConnection, SqlitePool};
+use sqlx::{SqliteConnection, SqliteExecutor};
 
 use super::super::{LeaseRequest, Leased, LedgerError, LedgerResult, Load, Step};
 use super::journal::{self, Head, Heads, Move, write_moves};
@@ -17,6 +17,7 @@ use crate::model::{Assignment, Id, Operation, Outcome, Person, State, Timestamp}
 /// What a round would find.
 #[derive(Debug, Clone, Copy, sqlx::FromRow)]
 pub(in crate::ledger) struct Due {
+    /// Calls are to be made.
     ready: bool,
     /// Witnesses are to be asked.
     unclear: bool,
@@ -31,7 +32,7 @@ impl Due {
 }
 
 /// What a round would find: asked of a reader, so that idle rounds leave the writer alone.
-pub(in crate::ledger) async fn due(pool: &SqlitePool, request: &LeaseRequest) -> LedgerResult<Due> {
+pub(in crate::ledger) async fn due<'c>(from: impl SqliteExecutor<'c>, request: &LeaseRequest) -> LedgerResult<Due> {
     let due = sqlx::query_as(
         "SELECT EXISTS (SELECT 1 FROM errand WHERE edge = $1 AND state = 'ready' AND due_at <= $2 AND $3 = 0) AS ready,
                 EXISTS (SELECT 1 FROM errand WHERE edge = $1 AND state IN ('sending', 'unclear') AND state = 'unclear' AND due_at <= $2) AS unclear,
@@ -40,7 +41,7 @@ pub(in crate::ledger) async fn due(pool: &SqlitePool, request: &LeaseRequest) ->
     .bind(&request.edge)
     .bind(request.now.0)
     .bind(i64::from(request.witnesses_only))
-    .fetch_one(pool)
+    .fetch_one(from)
     .await?;
     Ok(due)
 }
@@ -165,6 +166,11 @@ async fn claim(tx: &mut SqliteConnection, request: &LeaseRequest, query: &'stati
     Ok(claims)
 }
 
+/// The step of a create that is sent.
+pub(super) fn starts(assignment: i64, now: Timestamp) -> Move {
+    Move::ours(assignment, Some(State::Sending), "sending", now).cause("the create call starts").if_it_may()
+}
+
 async fn write_attempts(
     tx: &mut SqliteConnection,
     request: &LeaseRequest,
@@ -180,8 +186,7 @@ async fn write_attempts(
         .collect();
     let creates = || sending.iter().filter(|c| c.kind == "create");
     let tickets: Vec<i64> = creates().filter_map(|c| c.ticket_id).collect();
-    let starts = |a| Move::ours(a, Some(State::Sending), "sending", request.now).cause("the create call starts").if_it_may();
-    let moves: Vec<Move> = creates().filter_map(|c| c.assignment).map(starts).collect();
+    let moves: Vec<Move> = creates().filter_map(|c| c.assignment).map(|a| starts(a, request.now)).collect();
     let chained = heads.chain(&moves, request.now)?;
     sqlx::query(concat!(
         "INSERT INTO attempt (errand_id, lease_no, what, owner, started_at, deadline)

@@ -26,7 +26,7 @@ use super::views::{
 };
 use super::{
     Acted, Action, Decision, Held, LeaseRequest, Leased, Ledger, LedgerError, LedgerResult, Observation, Past, Pull, Pulled,
-    QuietOf, Receipt, Recorded, Settlement, StandingRound, Stood, Stray, ToPlan, Trouble, Views,
+    QuietOf, Receipt, Recorded, Settlement, StandingRound, Stood, Stray, TakenUp, ToPlan, Trouble, Views,
 };
 use crate::model::ticket::TicketRef;
 use crate::model::{Id, Key, Timestamp};
@@ -94,6 +94,8 @@ impl SqliteLedger {
             .pragma("cache_size", "-16384")
             .pragma("wal_autocheckpoint", "4000")
             .statement_cache_capacity(200)
+            // A batch is handed over whole: a worker that waits for its reader costs two switches.
+            .row_buffer_size(512)
             .disable_statement_logging();
         let mut connection = options.connect().await?;
         refuse_newer(&mut connection).await?;
@@ -104,9 +106,10 @@ impl SqliteLedger {
                 .map_err(|e| LedgerError::Unavailable(format!("migrating {}: {e}", path.display())))?;
         }
         let shared = Arc::new(Shared::load(&mut connection, instance, serving).await?);
+        // No test before use: a file does not hang up, and the question would cost as much as most queries.
         // What pages sort may be a million rows: that goes to a file, not into memory.
         let reading = options.read_only(true).pragma("cache_size", "-8192").pragma("temp_store", "file");
-        let readers = SqlitePoolOptions::new().max_connections(4).connect_lazy_with(reading);
+        let readers = SqlitePoolOptions::new().max_connections(4).test_before_acquire(false).connect_lazy_with(reading);
         let (jobs, writer) = if serving {
             let (sender, handle) = Writer::start(connection, Arc::clone(&shared), mode == Mode::ServeSingly);
             (Some(sender), Some(handle))
@@ -279,6 +282,15 @@ impl Ledger for SqliteLedger {
         self.write(move |tx| {
             let (shared, decisions) = (Arc::clone(&shared), Arc::clone(&decisions));
             Box::pin(async move { sql::planning::plan(tx, &shared, &decisions, now).await })
+        })
+        .await
+    }
+
+    async fn take_up(&self, decisions: Vec<Decision>, request: LeaseRequest) -> LedgerResult<TakenUp> {
+        let (shared, work) = (Arc::clone(&self.shared), Arc::new((decisions, request)));
+        self.write(move |tx| {
+            let (shared, work) = (Arc::clone(&shared), Arc::clone(&work));
+            Box::pin(async move { sql::planning::take_up(tx, &shared, &work.0, &work.1).await })
         })
         .await
     }
