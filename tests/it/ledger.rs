@@ -1,6 +1,7 @@
 //! The ledger's contract: intake, planning, errands, sync and operators, each as whole transactions.
 
 mod promise;
+mod taken_up;
 
 use lastmile::ledger::{
     Acted, Action, Decision, End, LeaseRequest, Leased, Ledger, LedgerError, Load, Mode, Observation, PlanAction, Pull, Pulled,

@@ -118,17 +118,18 @@ pub(in crate::ledger) async fn take_up(
         writes.lease = Some((request.owner.clone(), now.plus_ms(request.lease_ms)));
     }
     writes.decide(shared, decisions, &standing, now);
-    let (planned, filed) = (writes.updates.len(), writes.errands.len());
-    let mut leased = std::mem::take(&mut writes.leased);
+    let (planned, made): (usize, HashSet<i64>) = (writes.updates.len(), writes.errands.iter().map(|e| e.id).collect());
+    let mut at_once_leased = std::mem::take(&mut writes.leased);
     writes.write(tx, standing.heads, now).await?;
-    if !at_once {
+    let leased: Vec<Leased> = if at_once {
+        at_once_leased.sort_by_key(|(rank, _)| *rank);
+        at_once_leased.into_iter().map(|(_, errand)| errand).collect()
+    } else {
         let due = lease::due(&mut *tx, request).await?;
-        let leased = lease::lease(tx, request, due).await?;
-        return Ok(TakenUp { planned, left: filed.saturating_sub(leased.len()), leased });
-    }
-    leased.sort_by_key(|(rank, _)| *rank);
-    let leased: Vec<Leased> = leased.into_iter().map(|(_, errand)| errand).collect();
-    Ok(TakenUp { planned, left: filed.saturating_sub(leased.len()), leased })
+        lease::lease(tx, request, due).await?
+    };
+    let left = made.len() - leased.iter().filter(|errand| made.contains(&errand.id.0)).count();
+    Ok(TakenUp { planned, left, leased })
 }
 
 /// Who goes first among what can be leased as it is made.
