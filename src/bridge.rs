@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 
 use crate::catalog::{Catalog, Problem, Problems};
 use crate::flow::Setup;
-use crate::ledger::{Ledger, LedgerError, SqliteLedger};
+use crate::ledger::{Address, Ledger, LedgerError, SqlLedger};
 use crate::model::{Clock, Timestamp};
 use crate::plan::Planner;
 use crate::runtime::{Runtime, SwapError, Wake, objections, orphans};
@@ -62,6 +62,16 @@ pub fn load(folder: &Path, clock: &Arc<dyn Clock>) -> Result<Setup, Problems> {
     make(catalog, problems, clock)
 }
 
+/// Where the catalog's ledger is, with its password.
+///
+/// # Errors
+/// The password cannot be read.
+pub fn address(catalog: &Catalog) -> Result<Address, LedgerError> {
+    let ledger = &catalog.main.ledger;
+    let password = ledger.password.as_ref().map(|p| p.resolve(&catalog.folder)).transpose();
+    Ok(Address::new(&ledger.url, password.map_err(|e| LedgerError::Unfit(format!("[ledger] password: {e}")))?))
+}
+
 /// A bridge: ledger, setup and loops, ready to serve.
 #[derive(Debug)]
 pub struct Bridge {
@@ -86,7 +96,7 @@ impl Bridge {
     pub async fn open(setup: Setup, clock: Arc<dyn Clock>, singly: bool) -> Result<Self, LedgerError> {
         let main = &setup.catalog.main;
         let mode = if singly { crate::ledger::Mode::ServeSingly } else { crate::ledger::Mode::Serve };
-        let ledger: Arc<dyn Ledger> = Arc::new(SqliteLedger::open(&main.ledger.url, &main.instance.name, mode).await?);
+        let ledger: Arc<dyn Ledger> = Arc::new(SqlLedger::open(address(&setup.catalog)?, &main.instance.name, mode).await?);
         let recovered = ledger.recover(clock.now(), &setup).await?;
         if recovered > 0 {
             tracing::info!(calls = recovered, "calls under way when the last process stopped: their witnesses are asked first");

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use lastmile::ledger::{Ledger, Mode, SqliteLedger};
+use lastmile::ledger::{Ledger, Mode, SqlLedger};
 use lastmile::model::Clock;
 use lastmile::model::clock::SystemClock;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
@@ -139,7 +139,7 @@ async fn fill(desk: &LoopbackDesk, into: &Path, open: u64) -> anyhow::Result<()>
     std::fs::rename(&path, &kept)?;
     std::fs::rename(&kept, into.join("ledger.db"))?;
     // It opens as it is.
-    let ledger = SqliteLedger::open(&format!("sqlite:{}", into.join("ledger.db").display()), "bench", Mode::Read).await?;
+    let ledger = SqlLedger::open(&format!("sqlite:{}", into.join("ledger.db").display()), "bench", Mode::Read).await?;
     let counted = ledger.open_tickets("jira").await?;
     anyhow::ensure!(u64::try_from(counted)? == open, "{counted} open tickets");
     ledger.close().await;

@@ -83,9 +83,21 @@ impl Check<'_> {
         if server.max_body_bytes < 1024 {
             self.say(file, &["server", "max_body_bytes"], "hooks could not deliver anything", "at least 1024");
         }
-        if !self.catalog.main.ledger.url.starts_with("sqlite:") {
-            let message = format!("`{}` is not a ledger", without_password(&self.catalog.main.ledger.url));
-            self.say(file, &["ledger", "url"], message, "write it like \"sqlite:/var/lib/lastmile/lastmile.db\"");
+        self.ledger(file);
+    }
+
+    fn ledger(&mut self, file: &ConfigFile) {
+        let ledger = &self.catalog.main.ledger;
+        let on_server = ledger.url.starts_with("postgres://") || ledger.url.starts_with("postgresql://");
+        if !on_server && !ledger.url.starts_with("sqlite:") {
+            let message = format!("`{}` is not a ledger", without_password(&ledger.url));
+            let help =
+                "write it like \"sqlite:/var/lib/lastmile/lastmile.db\" or \"postgres://lastmile@db.example.org/lastmile\"";
+            self.say(file, &["ledger", "url"], message, help);
+        } else if on_server && url::Url::parse(&ledger.url).map_or(true, |u| u.password().is_some()) {
+            let message = format!("`{}` holds a password, or cannot be read", without_password(&ledger.url));
+            let help = "leave the password out and name where it is: password = { file = \"/run/secrets/ledger\" }";
+            self.say(file, &["ledger", "url"], message, help);
         }
     }
 

@@ -88,13 +88,16 @@ impl Default for Server {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LedgerSettings {
-    /// `sqlite:` and a path; a relative one starts at the working folder.
+    /// `sqlite:` and a path; a relative one starts at the working folder. Or `postgres://user@host:5432/database`, for
+    /// several replicas.
     pub url: String,
+    /// The password at a PostgreSQL server, where it asks for one.
+    pub password: Option<SecretRef>,
 }
 
 impl Default for LedgerSettings {
     fn default() -> Self {
-        Self { url: "sqlite:lastmile.db".to_owned() }
+        Self { url: "sqlite:lastmile.db".to_owned(), password: None }
     }
 }
 

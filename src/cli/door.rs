@@ -12,7 +12,7 @@ use crate::bridge;
 use crate::flow::{Setup, intake};
 use crate::http::client::ClientSettings;
 use crate::http::{Call, HttpClient};
-use crate::ledger::{Acted, Action, Ledger as _, LedgerError, Mode, Recorded, SqliteLedger};
+use crate::ledger::{Acted, Action, Ledger as _, LedgerError, Mode, Recorded, SqlLedger, is_postgres, path_of};
 use crate::model::clock::SystemClock;
 use crate::model::{Clock, Id};
 
@@ -64,8 +64,8 @@ impl Did {
 pub(super) enum Door {
     /// A server runs: it does it.
     Server(Server),
-    /// None runs: we hold the lock.
-    Own(Box<SqliteLedger>, Box<Setup>),
+    /// None runs and we hold the lock; or a PostgreSQL server keeps the ledger, where many may write.
+    Own(Box<SqlLedger>, Box<Setup>),
 }
 
 /// A running server's API.
@@ -85,7 +85,7 @@ impl Door {
         }
         let main = &setup.catalog.main;
         ledger_path(&setup)?;
-        match SqliteLedger::open(&main.ledger.url, &main.instance.name, Mode::Serve).await {
+        match SqlLedger::open(bridge::address(&setup.catalog)?, &main.instance.name, Mode::Serve).await {
             Ok(ledger) => Ok(Self::Own(Box::new(ledger), Box::new(setup))),
             Err(LedgerError::Busy(_)) => Ok(Self::Server(Server::new(&setup, arguments)?)),
             Err(error) => Err(error.into()),
@@ -108,15 +108,19 @@ impl Door {
     }
 }
 
-/// Where the ledger lies, if it is there.
-pub(super) fn ledger_path(setup: &Setup) -> anyhow::Result<PathBuf> {
-    let path = SqliteLedger::path_of(&setup.catalog.main.ledger.url);
+/// Where the ledger's file lies, if it is there; `None` where a PostgreSQL server keeps it.
+pub(super) fn ledger_path(setup: &Setup) -> anyhow::Result<Option<PathBuf>> {
+    let url = &setup.catalog.main.ledger.url;
+    if is_postgres(url) {
+        return Ok(None);
+    }
+    let path = path_of(url);
     anyhow::ensure!(
         path.is_file(),
         "there is no ledger at {} ([ledger] url; a relative path starts at the working folder): `lastmile serve` makes it",
         path.display()
     );
-    Ok(path)
+    Ok(Some(path))
 }
 
 /// Address of the server that the configuration describes: any address of this machine is reached by loopback.
@@ -128,7 +132,7 @@ pub(super) fn server_address(setup: &Setup) -> String {
     }
 }
 
-async fn own(ledger: &SqliteLedger, setup: &Setup, deed: Deed) -> anyhow::Result<Did> {
+async fn own(ledger: &SqlLedger, setup: &Setup, deed: Deed) -> anyhow::Result<Did> {
     let now = SystemClock.now();
     Ok(match deed {
         Deed::Act(action) => match ledger.act(action, ACTOR, now).await? {

@@ -9,7 +9,7 @@ use super::door::{Deed, Door, DoorArguments, ledger_path};
 use super::say;
 use crate::bridge;
 use crate::ledger::views::QuarantineRow;
-use crate::ledger::{Action, Mode, SqliteLedger, Views as _};
+use crate::ledger::{Action, Mode, SqlLedger, Views as _};
 use crate::model::clock::SystemClock;
 use crate::model::{Clock, Id};
 
@@ -75,7 +75,7 @@ async fn held(folder: &Path) -> anyhow::Result<Vec<QuarantineRow>> {
     let setup = bridge::load(folder, &clock)?;
     ledger_path(&setup)?;
     let main = &setup.catalog.main;
-    let ledger = SqliteLedger::open(&main.ledger.url, &main.instance.name, Mode::Read).await?;
+    let ledger = SqlLedger::open(bridge::address(&setup.catalog)?, &main.instance.name, Mode::Read).await?;
     Ok(ledger.operations(&None, true, MOST).await?.quarantined)
 }
 

@@ -1,14 +1,17 @@
 //! Group commit: many callers share one transaction, and each hears of its own result after the commit.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
-use sqlx::{Connection, SqliteConnection};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
 
+use super::engine::Conn;
+use super::postgres::Door;
 use super::sql::{Shared, record, settle};
 use super::{LedgerError, LedgerResult, Receipt, Recorded, Settlement};
+use crate::model::random;
 
 /// Rows that one commit carries at most.
 const MAX_ROWS: usize = 512;
@@ -18,7 +21,7 @@ const QUEUE: usize = 4096;
 /// A write of any other kind.
 #[async_trait]
 pub(super) trait WriteJob: Send {
-    async fn run(&mut self, tx: &mut SqliteConnection) -> LedgerResult<()>;
+    async fn run(&mut self, tx: &mut Conn) -> LedgerResult<()>;
     fn reply(self: Box<Self>, failure: Option<LedgerError>);
 }
 
@@ -57,9 +60,9 @@ pub(super) struct FnJob<O, F> {
 impl<O, F> WriteJob for FnJob<O, F>
 where
     O: Send,
-    F: for<'c> Fn(&'c mut SqliteConnection) -> BoxFuture<'c, LedgerResult<O>> + Send,
+    F: for<'c> Fn(&'c mut Conn) -> BoxFuture<'c, LedgerResult<O>> + Send,
 {
-    async fn run(&mut self, tx: &mut SqliteConnection) -> LedgerResult<()> {
+    async fn run(&mut self, tx: &mut Conn) -> LedgerResult<()> {
         self.output = Some((self.work)(tx).await?);
         Ok(())
     }
@@ -75,51 +78,95 @@ where
     }
 }
 
-/// The one writer: owns the connection, ends when every sender is gone.
-pub(super) struct Writer {
-    connection: SqliteConnection,
-    shared: Arc<Shared>,
-    one_commit_per_job: bool,
+/// Jobs in the order they came; one taken too many waits here.
+struct Queue {
+    receiver: mpsc::Receiver<Job>,
+    held: Option<Job>,
 }
 
-impl Writer {
-    /// Starts the writer; the handle ends when the queue is closed and drained.
-    pub(super) fn start(
-        connection: SqliteConnection,
-        shared: Arc<Shared>,
-        one_commit_per_job: bool,
-    ) -> (mpsc::Sender<Job>, tokio::task::JoinHandle<()>) {
-        let (sender, mut queue) = mpsc::channel::<Job>(QUEUE);
-        let mut writer = Self { connection, shared, one_commit_per_job };
-        let handle = tokio::spawn(async move {
-            while let Some(first) = queue.recv().await {
-                let mut rows = first.rows();
-                let mut jobs = vec![first];
-                while rows < MAX_ROWS && !writer.one_commit_per_job {
-                    let Ok(job) = queue.try_recv() else { break };
-                    rows += job.rows();
-                    jobs.push(job);
-                }
-                writer.commit(jobs).await;
+impl Queue {
+    /// What the next commit carries; none at the end. Where writers compete, whatever may meet another's rows goes alone:
+    /// done again for a conflict, it takes nobody else's time.
+    async fn next(&mut self, singly: bool, competing: bool) -> Vec<Job> {
+        let held = self.held.take();
+        let Some(first) = (if held.is_some() { held } else { self.receiver.recv().await }) else { return Vec::new() };
+        let alone = |job: &Job| competing && matches!(job, Job::Other(_));
+        let mut rows = first.rows();
+        let full = singly || alone(&first);
+        let mut jobs = vec![first];
+        while rows < MAX_ROWS && !full {
+            let Ok(job) = self.receiver.try_recv() else { break };
+            if alone(&job) {
+                self.held = Some(job);
+                break;
             }
-            if let Err(error) = writer.connection.close().await {
-                tracing::warn!(error = %error, "the ledger did not close cleanly; it recovers at the next start");
-            }
-        });
-        (sender, handle)
+            rows += job.rows();
+            jobs.push(job);
+        }
+        jobs
     }
+}
 
+/// What all writers are started with.
+pub(super) struct Writers {
+    pub(super) shared: Arc<Shared>,
+    pub(super) one_commit_per_job: bool,
+    /// How a lost connection is made again; none: it cannot be lost.
+    pub(super) again: Option<Door>,
+}
+
+impl Writers {
+    /// Starts a writer for each connection; the handles end when the queue is closed and drained.
+    pub(super) fn start(self, connections: Vec<Conn>) -> (mpsc::Sender<Job>, Vec<tokio::task::JoinHandle<()>>) {
+        let (sender, receiver) = mpsc::channel::<Job>(QUEUE);
+        let queue = Arc::new(Mutex::new(Queue { receiver, held: None }));
+        let competing = self.again.is_some();
+        let start = |connection| {
+            let queue = Arc::clone(&queue);
+            let mut writer = Writer { connection: Some(connection), shared: Arc::clone(&self.shared), again: self.again.clone() };
+            tokio::spawn(async move {
+                loop {
+                    let jobs = queue.lock().await.next(self.one_commit_per_job, competing).await;
+                    if jobs.is_empty() {
+                        break;
+                    }
+                    writer.commit(jobs).await;
+                }
+                if let Some(connection) = writer.connection
+                    && let Err(error) = connection.close().await
+                {
+                    tracing::warn!(error = %error, "the ledger did not close cleanly; it recovers at the next start");
+                }
+            })
+        };
+        (sender, connections.into_iter().map(start).collect())
+    }
+}
+
+/// A writer owns its connection.
+struct Writer {
+    connection: Option<Conn>,
+    shared: Arc<Shared>,
+    again: Option<Door>,
+}
+
+/// Tries of a write that meets what another process wrote at the same time.
+const TRIES: u32 = 12;
+/// Tries of a shared commit before each of its writes is tried alone.
+const SHARED_TRIES: u32 = 3;
+
+impl Writer {
     /// One transaction for all; when it fails, one for each, so that nobody fails for another's sake.
     async fn commit(&mut self, mut jobs: Vec<Job>) {
         let alone = jobs.len() == 1;
-        match self.attempt(&mut jobs).await {
+        match self.until_done(&mut jobs, if alone { TRIES } else { SHARED_TRIES }).await {
             Ok(results) => reply_all(jobs, results),
             Err(error) if alone => jobs.into_iter().for_each(|job| job.fail(&error)),
             Err(error) => {
                 tracing::debug!(error = %error, jobs = jobs.len(), "a shared commit failed; each write is tried alone");
                 for job in jobs {
                     let mut one = vec![job];
-                    match self.attempt(&mut one).await {
+                    match self.until_done(&mut one, TRIES).await {
                         Ok(results) => reply_all(one, results),
                         Err(error) => one.into_iter().for_each(|job| job.fail(&error)),
                     }
@@ -128,29 +175,89 @@ impl Writer {
         }
     }
 
-    async fn attempt(&mut self, jobs: &mut [Job]) -> LedgerResult<(Vec<Recorded>, Vec<bool>)> {
-        let mut tx = self.connection.begin_with("BEGIN IMMEDIATE").await?;
-        let receipts: Vec<&Receipt> =
-            jobs.iter().filter_map(|j| if let Job::Record(r, _) = j { Some(r) } else { None }).flatten().collect();
-        let recorded = if receipts.is_empty() {
-            Vec::new()
-        } else {
-            record::record(&mut tx, &self.shared, &receipts, record::From::Push).await?
-        };
-        let ends: Vec<&Settlement> =
-            jobs.iter().filter_map(|j| if let Job::Settle(s, _) = j { Some(s) } else { None }).flatten().collect();
-        let settled = if ends.is_empty() { Vec::new() } else { settle::settle(&mut tx, &self.shared, &ends).await? };
-        for job in jobs {
-            if let Job::Other(job) = job {
-                job.run(&mut tx).await?;
+    /// A conflict is no failure: the other one was first, and the write is done again on what it left.
+    async fn until_done(&mut self, jobs: &mut [Job], tries: u32) -> LedgerResult<Results> {
+        let mut tried = 0;
+        loop {
+            tried += 1;
+            match self.attempt(jobs).await {
+                Err(LedgerError::Conflict(words)) if tried < tries => {
+                    tracing::debug!(words, tried, "another process was first; once more");
+                    let most = 2_u64 << tried.min(6);
+                    tokio::time::sleep(Duration::from_millis(random::u64() % most)).await;
+                }
+                other => return other,
             }
         }
-        tx.commit().await?;
-        Ok((recorded, settled))
+    }
+
+    async fn attempt(&mut self, jobs: &mut [Job]) -> LedgerResult<Results> {
+        let shared = Arc::clone(&self.shared);
+        let result = match self.begun().await {
+            Ok(tx) => match run(tx, &shared, jobs).await {
+                Ok(results) => tx.commit().await.map(|()| results).map_err(LedgerError::from),
+                Err(error) => Err(error),
+            },
+            Err(error) => Err(error),
+        };
+        if let Err(error) = &result {
+            self.clean(error).await;
+        }
+        result
+    }
+
+    /// A connection within a transaction. One that was lost while nobody used it is made again.
+    async fn begun(&mut self) -> LedgerResult<&mut Conn> {
+        if let Some(connection) = &mut self.connection
+            && let Err(error) = connection.begin().await
+        {
+            if self.again.is_none() {
+                return Err(error.into());
+            }
+            tracing::debug!(error = %error, "a connection to the ledger was lost; another is made");
+            self.connection = None;
+        } else if self.connection.is_some() {
+            return self.connection.as_mut().ok_or_else(away);
+        }
+        let Some(door) = &self.again else { return Err(away()) };
+        let mut connection = door.writer().await?;
+        connection.begin().await?;
+        Ok(self.connection.insert(connection))
+    }
+
+    /// Leaves no transaction open. A connection that may be broken is not used again.
+    async fn clean(&mut self, error: &LedgerError) {
+        let Some(connection) = &mut self.connection else { return };
+        let broken = self.again.is_some() && matches!(error, LedgerError::Unavailable(_));
+        if broken || (connection.rollback().await.is_err() && self.again.is_some()) {
+            self.connection = None;
+        }
     }
 }
 
-fn reply_all(jobs: Vec<Job>, (recorded, settled): (Vec<Recorded>, Vec<bool>)) {
+fn away() -> LedgerError {
+    LedgerError::Unavailable("its connection is gone".to_owned())
+}
+
+type Results = (Vec<Recorded>, Vec<bool>);
+
+async fn run(tx: &mut Conn, shared: &Shared, jobs: &mut [Job]) -> LedgerResult<Results> {
+    let receipts: Vec<&Receipt> =
+        jobs.iter().filter_map(|j| if let Job::Record(r, _) = j { Some(r) } else { None }).flatten().collect();
+    let recorded =
+        if receipts.is_empty() { Vec::new() } else { record::record(tx, shared, &receipts, record::From::Push).await? };
+    let ends: Vec<&Settlement> =
+        jobs.iter().filter_map(|j| if let Job::Settle(s, _) = j { Some(s) } else { None }).flatten().collect();
+    let settled = if ends.is_empty() { Vec::new() } else { settle::settle(tx, shared, &ends).await? };
+    for job in jobs {
+        if let Job::Other(job) = job {
+            job.run(tx).await?;
+        }
+    }
+    Ok((recorded, settled))
+}
+
+fn reply_all(jobs: Vec<Job>, (recorded, settled): Results) {
     let (mut recorded, mut settled) = (recorded.into_iter(), settled.into_iter());
     for job in jobs {
         // A caller that has gone away does not undo what is committed.

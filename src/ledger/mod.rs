@@ -5,11 +5,14 @@ mod actions;
 mod batch;
 mod calls;
 mod desk_news;
+mod engine;
 mod facts;
 mod intake;
 mod planning;
+mod postgres;
 mod sql;
 mod sqlite;
+mod store;
 pub mod views;
 
 use std::collections::BTreeMap;
@@ -24,15 +27,26 @@ pub use calls::{End, LeaseRequest, Leased, Load, Settlement, Step, TakenUp};
 pub use desk_news::{Held, Observation, Stray};
 pub use intake::{Pull, Pulled, Receipt, ReceiptContent, Recorded, Snapshot, StandingRound, Stood, Trouble};
 pub use planning::{Decision, Past, PlanAction, TicketPlan, ToPlan};
-pub use sqlite::{Holder, Inspection, Mode, SqliteLedger};
+pub use postgres::Inspected;
+pub use sqlite::{Holder, Inspection, holder, path_of};
+pub use store::{Address, Mode, SqlLedger, is_postgres};
 pub use views::Views;
 
 /// Why the ledger could not do it.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
-    /// The database is away, locked or full; nothing was written.
+    /// The database is away or locked; nothing was written, as far as one can know.
     #[error("the ledger is not available: {0}")]
     Unavailable(String),
+    /// No room is left on its disk; nothing was written. It goes on by itself once there is room.
+    #[error("the ledger's disk is full: {0}")]
+    Full(String),
+    /// Other processes wrote the same rows again and again; nothing was written.
+    #[error("others write the same at the same time: {0}")]
+    Conflict(String),
+    /// The server is not set up as the ledger needs it.
+    #[error("the ledger cannot be kept there: {0}")]
+    Unfit(String),
     /// Another serving process holds the ledger.
     #[error("another lastmile is serving this ledger (lock file {0})")]
     Busy(String),
@@ -47,6 +61,21 @@ pub enum LedgerError {
     /// A stored value cannot be read: the database was changed by hand, or this is a bug.
     #[error("the ledger holds something unreadable: {0}")]
     Corrupt(String),
+}
+
+impl From<sqlx::Error> for LedgerError {
+    fn from(error: sqlx::Error) -> Self {
+        // SQLSTATE of PostgreSQL, or SQLite's own (extended) number.
+        let code = error.as_database_error().and_then(|e| e.code()).unwrap_or_default().into_owned();
+        match (code.as_str(), &error) {
+            ("53100" | "13", _) => Self::Full(error.to_string()),
+            ("40001" | "40P01" | "23505", _) => Self::Conflict(error.to_string()),
+            (_, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::ColumnNotFound(_)) => {
+                Self::Corrupt(error.to_string())
+            }
+            _ => Self::Unavailable(error.to_string()),
+        }
+    }
 }
 
 /// Shorthand.

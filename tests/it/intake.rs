@@ -3,25 +3,26 @@
 use std::collections::BTreeMap;
 
 use lastmile::ledger::{
-    Decision, End, LeaseRequest, Leased, Ledger, Load, Mode, PlanAction, Pull, Pulled, Receipt, ReceiptContent, Recorded,
-    Settlement, Snapshot, SqliteLedger, TicketPlan, Trouble, Views,
+    Decision, End, LeaseRequest, Leased, Ledger, Load, PlanAction, Pull, Pulled, Receipt, ReceiptContent, Recorded, Settlement,
+    Snapshot, SqlLedger, TicketPlan, Trouble, Views,
 };
 use lastmile::model::assignment::Named;
 use lastmile::model::ticket::{Category, Change, Created, Draft, TicketReading, TicketRef, TicketStatus};
 use lastmile::model::{Assignment, Id, Key, Operation, Outcome, Person, State, Timestamp};
 use proptest::prelude::*;
 
+use crate::engines::Place;
+
 const NOW: Timestamp = Timestamp(1_795_000_000_000);
 
 struct Bed {
-    _folder: tempfile::TempDir,
-    ledger: SqliteLedger,
+    _place: Place,
+    ledger: SqlLedger,
 }
 
 async fn bed() -> Bed {
-    let folder = tempfile::tempdir().unwrap();
-    let url = format!("sqlite:{}", folder.path().join("ledger.db").display());
-    Bed { ledger: SqliteLedger::open(&url, "test", Mode::Serve).await.unwrap(), _folder: folder }
+    let place = Place::of(module_path!()).await;
+    Bed { ledger: place.open().await, _place: place }
 }
 
 fn order(external_id: &str, operation: Operation) -> Assignment {

@@ -1,5 +1,6 @@
 //! Journeys through the whole bridge against the stateful fakes: order → ticket → closing → completion.
 
+#[path = "journey/trials.rs"]
 mod trials;
 
 use std::net::SocketAddr;
@@ -17,11 +18,14 @@ use lastmile::sandbox::{
     DeskKind, Faults, Harm, PlatformFaults, SandboxDesk, SandboxPlatform, Target, When, admins, company, config,
 };
 
+use crate::engines::Place;
+
 const LOOPBACK: ([u8; 4], u16) = ([127, 0, 0, 1], 0);
 
 /// The bridge between its fakes, stepped by hand on a clock that stands still.
 struct Bed {
     folder: tempfile::TempDir,
+    place: Place,
     clock: Arc<FakeClock>,
     platform: SandboxPlatform,
     jira: SandboxDesk,
@@ -46,12 +50,13 @@ impl Bed {
         let desk = |kind| SandboxDesk::start(kind, time.clone(), Arc::new(Faults::seeded(1)), None, listen);
         let (jira, servicenow) = (desk(DeskKind::JiraCloud).await.unwrap(), desk(DeskKind::ServiceNow).await.unwrap());
         for (path, text) in config::files(platform.url(), jira.url(), servicenow.url(), "127.0.0.1:0") {
-            let place = folder.path().join(&path);
-            std::fs::create_dir_all(place.parent().unwrap()).unwrap();
-            std::fs::write(place, edit(text)).unwrap();
+            let file = folder.path().join(&path);
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(file, edit(text)).unwrap();
         }
-        let bridge = open(folder.path(), time).await;
-        Self { folder, clock, platform, jira, servicenow, bridge, worker: Worker::new(), breakers: Breakers::default() }
+        let place = Place::of(module_path!()).await;
+        let bridge = open(folder.path(), &place, time).await;
+        Self { folder, place, clock, platform, jira, servicenow, bridge, worker: Worker::new(), breakers: Breakers::default() }
     }
 
     /// An order of the sandbox's company for now, pushed as a signed webhook.
@@ -95,7 +100,7 @@ impl Bed {
             .await;
         }
         self.bridge.close().await;
-        self.bridge = open(self.folder.path(), self.clock.clone()).await;
+        self.bridge = open(self.folder.path(), &self.place, self.clock.clone()).await;
         (self.worker, self.breakers) = (Worker::new(), Breakers::default());
     }
 
@@ -147,9 +152,9 @@ impl Bed {
 }
 
 /// A bridge on the folder's configuration and ledger.
-async fn open(folder: &std::path::Path, clock: Arc<dyn Clock>) -> Bridge {
+async fn open(folder: &std::path::Path, place: &Place, clock: Arc<dyn Clock>) -> Bridge {
     let mut catalog = Catalog::load(folder).unwrap();
-    catalog.main.ledger.url = format!("sqlite:{}", folder.join("ledger.db").display());
+    catalog.main.ledger.url.clone_from(&place.url);
     let setup = bridge::setup(catalog, &clock).unwrap();
     Bridge::open(setup, clock, false).await.unwrap()
 }

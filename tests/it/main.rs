@@ -9,13 +9,23 @@ mod contract;
 mod demo;
 mod desk_reference;
 mod docs;
+mod engines;
 mod generated;
 mod hooks;
 mod intake;
+#[expect(clippy::duplicate_mod, reason = "one contract, two engines")]
+#[path = "intake.rs"]
+mod intake_on_postgres;
 mod journey;
+#[expect(clippy::duplicate_mod, reason = "one contract, two engines")]
+#[path = "journey.rs"]
+mod journey_on_postgres;
 mod journey_one_identity;
 mod journey_platforms;
 mod ledger;
+#[expect(clippy::duplicate_mod, reason = "one contract, two engines")]
+#[path = "ledger.rs"]
+mod ledger_on_postgres;
 mod migrations;
 mod plan;
 mod platform_bed;

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use lastmile::ledger::{
-    Ledger, LedgerError, Mode, Observation, Pull, Pulled, Receipt, ReceiptContent, Recorded, Snapshot, SqliteLedger, Views,
+    Ledger, LedgerError, Mode, Observation, Pull, Pulled, Receipt, ReceiptContent, Recorded, Snapshot, SqlLedger, Views,
 };
 use lastmile::model::ticket::{Category, TicketReading, TicketRef, TicketStatus};
 use lastmile::model::{Key, Operation, Outcome, Timestamp};
@@ -87,7 +87,7 @@ async fn rows_of_every_step_survive_and_todays_code_works_on_with_them() {
     for table in old.tables().await {
         assert!(old.count(&table).await > 0, "no row proves anything about {table}");
     }
-    let ledger = SqliteLedger::open(&old.url(), "test", Mode::Serve).await.unwrap();
+    let ledger = SqlLedger::open(&old.url(), "test", Mode::Serve).await.unwrap();
     assert_eq!(ledger.verify_chains().await.unwrap(), []);
     assert_eq!(ledger.cursor("pull/idm").await.unwrap().as_deref(), Some("1795000000000"));
     let todo = ledger.operations(&None, true, 10).await.unwrap();
@@ -165,7 +165,7 @@ async fn a_ledger_of_any_older_schema_is_opened_and_upgraded() {
             old.step(name).await;
         }
         let ledger =
-            SqliteLedger::open(&old.url(), "test", Mode::Serve).await.unwrap_or_else(|e| panic!("{}: {e}", all[reached - 1]));
+            SqlLedger::open(&old.url(), "test", Mode::Serve).await.unwrap_or_else(|e| panic!("{}: {e}", all[reached - 1]));
         assert_eq!(ledger.assignments(&lastmile::ledger::views::Filter::default(), true, 10).await.unwrap().len(), 2);
         ledger.close().await;
     }
@@ -184,7 +184,7 @@ async fn a_newer_schema_refuses_an_older_binary() {
         .await
         .unwrap();
     for mode in [Mode::Serve, Mode::Read] {
-        let error = SqliteLedger::open(&old.url(), "test", mode).await.unwrap_err();
+        let error = SqlLedger::open(&old.url(), "test", mode).await.unwrap_err();
         assert!(matches!(error, LedgerError::NewerSchema { found: 9999, .. }), "{error}");
         assert_eq!(error.to_string(), format!("the ledger has schema 9999, this lastmile knows {known}: use the newer lastmile"));
     }

@@ -8,7 +8,7 @@ use crate::cli::findings::finding;
 use crate::cli::page;
 use crate::http::client::ClientSettings;
 use crate::http::{Call, HttpClient};
-use crate::ledger::{Holder, Inspection, Ledger as _, SqliteLedger};
+use crate::ledger::{Holder, Inspection, Ledger as _, SqlLedger, holder};
 use crate::model::finding::{Finding, Grade};
 
 /// A server on this machine answers within this or not at all.
@@ -18,20 +18,16 @@ const LOW_BYTES: u64 = 1 << 30;
 /// Less than this and writes will fail soon.
 const OUT_BYTES: u64 = 100 << 20;
 
-/// Who holds the lock and whether that process answers.
-pub(super) async fn server(ledger: &SqliteLedger, address: &str) -> Vec<Finding> {
-    let holder = SqliteLedger::holder(ledger.path());
+/// Who holds the lock, and whether that process answers. Without a file there is no lock: whatever answers serves.
+pub(super) async fn server(path: Option<&Path>, address: &str) -> Vec<Finding> {
+    let Some(path) = path else { return vec![replica(address, answer(address).await)] };
+    let holder = holder(path);
     let held = match holder {
         Holder::Nobody => finding(Grade::Warning, "process", "none serves this ledger: start `lastmile serve`"),
         Holder::Process(Some(id)) => finding(Grade::Good, "process", format!("{id} serves this ledger")),
         Holder::Process(None) => finding(Grade::Good, "process", "one serves this ledger"),
     };
-    let client = HttpClient::new(ClientSettings { timeout: NEAR, ..ClientSettings::for_edge("the server") });
-    let answer = match client {
-        Ok(client) => client.send(Call::new("GET", format!("{address}/readyz"))).await.ok(),
-        Err(_) => None,
-    };
-    let answers = match (holder, answer.map(|a| a.status)) {
+    let answers = match (holder, answer(address).await) {
         (Holder::Process(_), Some(200)) => finding(Grade::Good, "readiness", "ready: a write would succeed now"),
         (Holder::Process(_), Some(status)) => finding(
             Grade::Bad,
@@ -49,15 +45,40 @@ pub(super) async fn server(ledger: &SqliteLedger, address: &str) -> Vec<Finding>
     vec![held, answers]
 }
 
+/// The status with which it says whether it is ready.
+async fn answer(address: &str) -> Option<u16> {
+    let client = HttpClient::new(ClientSettings { timeout: NEAR, ..ClientSettings::for_edge("the server") }).ok()?;
+    Some(client.send(Call::new("GET", format!("{address}/readyz"))).await.ok()?.status)
+}
+
+/// One of several that may serve the ledger.
+fn replica(address: &str, status: Option<u16>) -> Finding {
+    match status {
+        Some(200) => finding(Grade::Good, "replica", format!("ready at {address}; others may serve the same ledger")),
+        Some(status) => finding(
+            Grade::Bad,
+            "replica",
+            format!("not ready ({status}): it cannot write its ledger; see {}", page("ledger-away")),
+        ),
+        None => finding(Grade::Warning, "replica", format!("none answers at {address}; others may serve the same ledger")),
+    }
+}
+
 /// The file: schema, safety, size, damage; the disk under it.
-pub(super) async fn ledger(ledger: &SqliteLedger, arguments: &Arguments) -> Vec<Finding> {
+pub(super) async fn ledger(ledger: &SqlLedger, path: &Path, arguments: &Arguments) -> Vec<Finding> {
     let mut findings = match ledger.inspect(arguments.integrity).await {
-        Ok(inspection) => of_file(&inspection, arguments.integrity),
+        Ok(inspection) => inspection.map(|i| of_file(&i, arguments.integrity)).unwrap_or_default(),
         Err(error) => vec![finding(Grade::Bad, "file", error.to_string())],
     };
-    findings.push(disk(ledger.path()));
+    findings.push(disk(path));
+    findings.extend(chains(ledger, arguments).await);
+    findings
+}
+
+/// The journal's chains, where they are asked for.
+pub(super) async fn chains(ledger: &SqlLedger, arguments: &Arguments) -> Option<Finding> {
     if arguments.chains {
-        findings.push(match ledger.verify_chains().await {
+        return Some(match ledger.verify_chains().await {
             Ok(broken) if broken.is_empty() => finding(Grade::Good, "journal", "every hash chain holds"),
             Ok(broken) => {
                 let ids: Vec<String> = broken.iter().take(5).map(ToString::to_string).collect();
@@ -71,7 +92,7 @@ pub(super) async fn ledger(ledger: &SqliteLedger, arguments: &Arguments) -> Vec<
             Err(error) => finding(Grade::Bad, "journal", error.to_string()),
         });
     }
-    findings
+    None
 }
 
 fn of_file(found: &Inspection, thorough: bool) -> Vec<Finding> {
@@ -124,7 +145,7 @@ fn disk(path: &Path) -> Finding {
 }
 
 /// Sizes as people say them.
-fn bytes(n: u64) -> String {
+pub(super) fn bytes(n: u64) -> String {
     match n {
         0..1_024 => format!("{n} bytes"),
         1_024..1_048_576 => format!("{} KiB", n >> 10),

@@ -1,5 +1,6 @@
 //! `lastmile doctor`: everything an operator asks when something is wrong. It only looks, beside a running server.
 
+mod database;
 mod edges;
 mod file;
 mod work;
@@ -15,7 +16,7 @@ use super::{REFUSED, say};
 use crate::bridge;
 use crate::catalog::Problems;
 use crate::flow::Setup;
-use crate::ledger::{Mode, SqliteLedger, Views as _};
+use crate::ledger::{Mode, SqlLedger, Views as _};
 use crate::model::Clock;
 use crate::model::clock::SystemClock;
 use crate::model::finding::Grade;
@@ -56,8 +57,13 @@ pub(super) async fn run(folder: &Path, arguments: &Arguments) -> anyhow::Result<
     let address = server_address(&setup);
     match open(&setup).await {
         Ok(ledger) => {
-            tally.show(&format!("server at {address}"), &file::server(&ledger, &address).await, &mut out);
-            tally.show(&format!("ledger {}", ledger.path().display()), &file::ledger(&ledger, arguments).await, &mut out);
+            let path = ledger_path(&setup)?;
+            tally.show(&format!("server at {address}"), &file::server(path.as_deref(), &address).await, &mut out);
+            let (place, findings) = match &path {
+                Some(path) => (path.display().to_string(), file::ledger(&ledger, path, arguments).await),
+                None => database::ledger(&ledger, arguments).await,
+            };
+            tally.show(&format!("ledger {place}"), &findings, &mut out);
             tally.show("work", &work::findings(&ledger, &setup, clock.now()).await?, &mut out);
         }
         Err(error) => tally.show("ledger", &[finding(Grade::Bad, "file", format!("{error:#}"))], &mut out),
@@ -78,10 +84,10 @@ pub(super) async fn run(folder: &Path, arguments: &Arguments) -> anyhow::Result<
     Ok(if tally.bad > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-async fn open(setup: &Setup) -> anyhow::Result<SqliteLedger> {
+async fn open(setup: &Setup) -> anyhow::Result<SqlLedger> {
     ledger_path(setup)?;
     let main = &setup.catalog.main;
-    Ok(SqliteLedger::open(&main.ledger.url, &main.instance.name, Mode::Read).await?)
+    Ok(SqlLedger::open(bridge::address(&setup.catalog)?, &main.instance.name, Mode::Read).await?)
 }
 
 fn refused(folder: &Path, problems: &Problems) -> ExitCode {

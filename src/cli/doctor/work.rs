@@ -6,7 +6,7 @@ use crate::cli::findings::finding;
 use crate::cli::page;
 use crate::flow::Setup;
 use crate::ledger::views::{Operations, Overview, Owed};
-use crate::ledger::{LedgerResult, SqliteLedger, Views as _};
+use crate::ledger::{LedgerResult, SqlLedger, Views as _};
 use crate::model::Timestamp;
 use crate::model::finding::{Finding, Grade};
 use crate::runtime::orphans;
@@ -17,7 +17,7 @@ const MOST: usize = 1_000;
 const LATE_MS: i64 = 15 * 60_000;
 
 /// Counts, the oldest of each, and where each code is explained.
-pub(super) async fn findings(ledger: &SqliteLedger, setup: &Setup, now: Timestamp) -> LedgerResult<Vec<Finding>> {
+pub(super) async fn findings(ledger: &SqlLedger, setup: &Setup, now: Timestamp) -> LedgerResult<Vec<Finding>> {
     let overview = ledger.overview(&None, now).await?;
     let lists = ledger.operations(&None, false, MOST).await?;
     let owed = ledger.owed(now).await?;

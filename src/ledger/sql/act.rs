@@ -1,7 +1,7 @@
 //! What operators, witnesses and the sweeper do; each names its actor.
 
+use crate::ledger::engine::{Conn, Pool, query, query_as};
 use serde_json::json;
-use sqlx::{SqliteConnection, SqlitePool};
 
 use super::super::{Acted, Action, End, LedgerError, LedgerResult, Receipt, ReceiptContent, Recorded, Settlement, Stray};
 use super::Shared;
@@ -16,7 +16,7 @@ const UNSEARCHABLE: &str = "E-UNSEARCHABLE";
 
 /// An operator's action.
 pub(in crate::ledger) async fn act(
-    tx: &mut SqliteConnection,
+    tx: &mut Conn,
     shared: &Shared,
     action: &Action,
     actor: &str,
@@ -38,7 +38,7 @@ pub(in crate::ledger) async fn act(
         Action::Drop { errand } => drop_parked(tx, *errand, actor, now).await,
         Action::Decide { assignment, outcome, reason } => decide(tx, shared, *assignment, *outcome, reason, actor, now).await,
         Action::Discard { quarantined } => {
-            let done = sqlx::query(
+            let done = query(
                 "UPDATE quarantine SET state = 'discarded', settled_at = $2, settled_by = $3 WHERE id = $1 AND state = 'held'",
             )
             .bind(quarantined.0)
@@ -51,9 +51,9 @@ pub(in crate::ledger) async fn act(
     }
 }
 
-async fn retry(tx: &mut SqliteConnection, errand: Id, actor: &str, now: Timestamp) -> LedgerResult<Acted> {
+async fn retry(tx: &mut Conn, errand: Id, actor: &str, now: Timestamp) -> LedgerResult<Acted> {
     let row: Option<(String, String, Option<i64>, Option<String>)> =
-        sqlx::query_as("SELECT kind, state, assignment_id, code FROM errand WHERE id = $1")
+        query_as("SELECT kind, state, assignment_id, code FROM errand WHERE id = $1")
             .bind(errand.0)
             .fetch_optional(&mut *tx)
             .await?;
@@ -80,12 +80,9 @@ async fn retry(tx: &mut SqliteConnection, errand: Id, actor: &str, now: Timestam
 }
 
 /// What was refused for good is let go; its order stays as it is.
-async fn drop_parked(tx: &mut SqliteConnection, errand: Id, actor: &str, now: Timestamp) -> LedgerResult<Acted> {
+async fn drop_parked(tx: &mut Conn, errand: Id, actor: &str, now: Timestamp) -> LedgerResult<Acted> {
     let row: Option<(String, String, Option<i64>)> =
-        sqlx::query_as("SELECT kind, state, assignment_id FROM errand WHERE id = $1")
-            .bind(errand.0)
-            .fetch_optional(&mut *tx)
-            .await?;
+        query_as("SELECT kind, state, assignment_id FROM errand WHERE id = $1").bind(errand.0).fetch_optional(&mut *tx).await?;
     let Some((kind, state, assignment)) = row else { return Ok(Acted::NotFound) };
     if kind == "create" {
         return Ok(Acted::NotNow("an order needs its ticket: decide the order's outcome instead".to_owned()));
@@ -95,7 +92,7 @@ async fn drop_parked(tx: &mut SqliteConnection, errand: Id, actor: &str, now: Ti
     }
     if let Some(assignment) = assignment {
         // Only the mark that this errand set: another trouble still waits for somebody.
-        sqlx::query(
+        query(
             "UPDATE assignment SET parked_at = NULL, parked_code = NULL, parked_reason = NULL WHERE id = $1
                 AND parked_code = (SELECT code FROM errand WHERE id = $2)",
         )
@@ -106,13 +103,13 @@ async fn drop_parked(tx: &mut SqliteConnection, errand: Id, actor: &str, now: Ti
         let cause = format!("an operator let the {kind} go: it is not sent any more");
         journal::apply(tx, &[Move::ours(assignment, None, "dropped", now).actor(actor).cause(cause)], now).await?;
     }
-    sqlx::query("UPDATE errand SET state = 'dropped', done_at = $2 WHERE id = $1").bind(errand.0).bind(now.0).execute(tx).await?;
+    query("UPDATE errand SET state = 'dropped', done_at = $2 WHERE id = $1").bind(errand.0).bind(now.0).execute(tx).await?;
     Ok(Acted::Done)
 }
 
 /// Errands go again. A create that may have made a ticket goes to its witnesses, never straight to the desk; so does a
 /// comment that may be there, unless only a person can look for it: whoever asks for another try has looked.
-async fn try_again(tx: &mut SqliteConnection, which: &'static str, id: i64, now: Timestamp) -> LedgerResult<()> {
+async fn try_again(tx: &mut Conn, which: &'static str, id: i64, now: Timestamp) -> LedgerResult<()> {
     let sql = format!(
         "UPDATE errand SET due_at = $2, failures = 0, misses = 0, state = CASE WHEN kind = 'create' AND EXISTS
             (SELECT 1 FROM ticket AS t WHERE t.id = errand.ticket_id AND t.state = 'unclear') THEN 'unclear'
@@ -120,12 +117,12 @@ async fn try_again(tx: &mut SqliteConnection, which: &'static str, id: i64, now:
             ELSE 'ready' END
          WHERE {which}"
     );
-    sqlx::query(sqlx::AssertSqlSafe(sql)).bind(id).bind(now.0).execute(tx).await?;
+    query(sql).bind(id).bind(now.0).execute(tx).await?;
     Ok(())
 }
 
-async fn clear_mark(tx: &mut SqliteConnection, assignment: i64) -> LedgerResult<()> {
-    sqlx::query("UPDATE assignment SET parked_at = NULL, parked_code = NULL, parked_reason = NULL WHERE id = $1")
+async fn clear_mark(tx: &mut Conn, assignment: i64) -> LedgerResult<()> {
+    query("UPDATE assignment SET parked_at = NULL, parked_code = NULL, parked_reason = NULL WHERE id = $1")
         .bind(assignment)
         .execute(tx)
         .await?;
@@ -135,8 +132,8 @@ async fn clear_mark(tx: &mut SqliteConnection, assignment: i64) -> LedgerResult<
 /// State, mark, ticket and code of the mark.
 type Marked = (String, Option<i64>, Option<i64>, Option<String>);
 
-async fn unpark(tx: &mut SqliteConnection, assignment: Id, actor: &str, now: Timestamp) -> LedgerResult<Acted> {
-    let row: Option<Marked> = sqlx::query_as("SELECT state, parked_at, ticket_id, parked_code FROM assignment WHERE id = $1")
+async fn unpark(tx: &mut Conn, assignment: Id, actor: &str, now: Timestamp) -> LedgerResult<Acted> {
+    let row: Option<Marked> = query_as("SELECT state, parked_at, ticket_id, parked_code FROM assignment WHERE id = $1")
         .bind(assignment.0)
         .fetch_optional(&mut *tx)
         .await?;
@@ -149,13 +146,13 @@ async fn unpark(tx: &mut SqliteConnection, assignment: Id, actor: &str, now: Tim
     if state == "due" && drop_unsent(tx, assignment.0).await? {
         to = Some(State::Planned);
     }
-    sqlx::query("UPDATE assignment SET plan_at = 0 WHERE id = $1 AND state IN ('received', 'planned', 'due')")
+    query("UPDATE assignment SET plan_at = 0 WHERE id = $1 AND state IN ('received', 'planned', 'due')")
         .bind(assignment.0)
         .execute(&mut *tx)
         .await?;
     if let Some(ticket) = ticket.filter(|_| to.is_none()) {
         // Whoever lifts a missing key has seen that it is the right ticket.
-        sqlx::query(
+        query(
             "UPDATE ticket SET checked_at = 0, state = CASE WHEN state = 'gone' THEN 'open' ELSE state END,
                 key_confirmed = MAX(key_confirmed, $2) WHERE id = $1",
         )
@@ -171,15 +168,8 @@ async fn unpark(tx: &mut SqliteConnection, assignment: Id, actor: &str, now: Tim
 }
 
 /// A person knows what became of an unclear create.
-async fn decide_create(
-    tx: &mut SqliteConnection,
-    shared: &Shared,
-    errand: Id,
-    end: End,
-    actor: &str,
-    now: Timestamp,
-) -> LedgerResult<Acted> {
-    let row: Option<Deciding> = sqlx::query_as(
+async fn decide_create(tx: &mut Conn, shared: &Shared, errand: Id, end: End, actor: &str, now: Timestamp) -> LedgerResult<Acted> {
+    let row: Option<Deciding> = query_as(
         "SELECT e.kind, e.state, e.lease_no, e.assignment_id, COALESCE(t.state, '') AS ticket, COALESCE(t.desk, '') AS desk
          FROM errand AS e LEFT JOIN ticket AS t ON t.id = e.ticket_id WHERE e.id = $1",
     )
@@ -195,7 +185,7 @@ async fn decide_create(
         return Ok(Acted::NotNow(format!("it is a {kind} and {state}; only an unclear create can be decided")));
     }
     if let End::Filed(created) = &end {
-        let taken: Option<(i64,)> = sqlx::query_as("SELECT id FROM ticket WHERE desk = $1 AND ref_id = $2")
+        let taken: Option<(i64,)> = query_as("SELECT id FROM ticket WHERE desk = $1 AND ref_id = $2")
             .bind(&desk)
             .bind(&created.ticket.id)
             .fetch_optional(&mut *tx)
@@ -230,23 +220,20 @@ struct Deciding {
 
 /// Settles an errand from outside its lease; whoever holds that one can no longer.
 async fn settle_unleased(
-    tx: &mut SqliteConnection,
+    tx: &mut Conn,
     shared: &Shared,
     errand: Id,
     lease_no: i64,
     end: End,
     now: Timestamp,
 ) -> LedgerResult<bool> {
-    sqlx::query("UPDATE errand SET state = 'unclear', lease_no = lease_no + 1 WHERE id = $1")
-        .bind(errand.0)
-        .execute(&mut *tx)
-        .await?;
+    query("UPDATE errand SET state = 'unclear', lease_no = lease_no + 1 WHERE id = $1").bind(errand.0).execute(&mut *tx).await?;
     let settled = settle(tx, shared, &[&Settlement { id: errand, lease_no: lease_no + 1, at: now, end }]).await?;
     Ok(settled == [true])
 }
 
 async fn decide(
-    tx: &mut SqliteConnection,
+    tx: &mut Conn,
     shared: &Shared,
     assignment: Id,
     outcome: Outcome,
@@ -254,10 +241,8 @@ async fn decide(
     actor: &str,
     now: Timestamp,
 ) -> LedgerResult<Acted> {
-    let row: Option<(String, Option<i64>)> = sqlx::query_as("SELECT state, ticket_id FROM assignment WHERE id = $1")
-        .bind(assignment.0)
-        .fetch_optional(&mut *tx)
-        .await?;
+    let row: Option<(String, Option<i64>)> =
+        query_as("SELECT state, ticket_id FROM assignment WHERE id = $1").bind(assignment.0).fetch_optional(&mut *tx).await?;
     let Some((state, ticket)) = row else { return Ok(Acted::NotFound) };
     let known = State::parse(&state).ok_or_else(|| LedgerError::Corrupt(format!("state `{state}`")))?;
     let under_way = matches!(known, State::Sending | State::Unclear);
@@ -270,7 +255,7 @@ async fn decide(
         .detail(json!({"outcome": outcome}));
     journal::apply(tx, &[step], now).await?;
     if let Some(ticket) = ticket.filter(|_| known.has_open_ticket()) {
-        sqlx::query("UPDATE ticket SET state = 'closed', outcome = $2, closed_at = $3 WHERE id = $1")
+        query("UPDATE ticket SET state = 'closed', outcome = $2, closed_at = $3 WHERE id = $1")
             .bind(ticket)
             .bind(outcome.as_str())
             .bind(now.0)
@@ -279,7 +264,7 @@ async fn decide(
     }
     after::close_without_ticket(tx, shared, assignment.0, outcome, now).await?;
     // Free text of a person: it goes to the platform and is erasable, and never stands in the journal.
-    sqlx::query("UPDATE errand SET body = $2 WHERE kind = 'report' AND state = 'ready' AND assignment_id = $1")
+    query("UPDATE errand SET body = $2 WHERE kind = 'report' AND state = 'ready' AND assignment_id = $1")
         .bind(assignment.0)
         .bind(reason)
         .execute(tx)
@@ -290,14 +275,14 @@ async fn decide(
 /// A ticket that carries our key turned up: a create that waits (for its witnesses, for its next try, for a person) is
 /// settled, one under way is told which ticket it is.
 pub(in crate::ledger) async fn witness(
-    tx: &mut SqliteConnection,
+    tx: &mut Conn,
     shared: &Shared,
     desk: &str,
     key: &Key,
     ticket: &TicketRef,
     now: Timestamp,
 ) -> LedgerResult<bool> {
-    let row: Option<(i64, String, i64, i64, Option<i64>)> = sqlx::query_as(
+    let row: Option<(i64, String, i64, i64, Option<i64>)> = query_as(
         "SELECT e.id, e.state, e.lease_no, t.id, e.assignment_id FROM ticket AS t
          JOIN errand AS e ON e.ticket_id = t.id AND e.kind = 'create'
          WHERE t.key = $1 AND t.desk = $2 AND t.shape <> 'double' AND t.ref_id IS NULL
@@ -309,7 +294,7 @@ pub(in crate::ledger) async fn witness(
     .await?;
     let Some((errand, state, lease_no, row, assignment)) = row else { return Ok(false) };
     if state == "sending" {
-        sqlx::query("UPDATE ticket SET ref_id = $2, ref_number = $3 WHERE id = $1")
+        query("UPDATE ticket SET ref_id = $2, ref_number = $3 WHERE id = $1")
             .bind(row)
             .bind(&ticket.id)
             .bind(&ticket.number)
@@ -322,20 +307,15 @@ pub(in crate::ledger) async fn witness(
         clear_mark(tx, assignment).await?;
     }
     // Its witness may have seen one of two: the sweeper shall look.
-    sqlx::query("UPDATE ticket SET risky = 1 WHERE id = $1").bind(row).execute(&mut *tx).await?;
+    query("UPDATE ticket SET risky = 1 WHERE id = $1").bind(row).execute(&mut *tx).await?;
     settle_unleased(tx, shared, Id(errand), lease_no, End::Filed(created), now).await
 }
 
 /// A ticket with a key of ours that is not the one we hold.
-pub(in crate::ledger) async fn stray(
-    tx: &mut SqliteConnection,
-    shared: &Shared,
-    stray: &Stray,
-    now: Timestamp,
-) -> LedgerResult<bool> {
+pub(in crate::ledger) async fn stray(tx: &mut Conn, shared: &Shared, stray: &Stray, now: Timestamp) -> LedgerResult<bool> {
     let status = &stray.status;
     let Some(key) = &status.key else { return Ok(false) };
-    let owner: Option<(i64, String, Option<String>, Option<i64>)> = sqlx::query_as(
+    let owner: Option<(i64, String, Option<String>, Option<i64>)> = query_as(
         "SELECT t.id, t.state, t.ref_id, (SELECT assignment_id FROM ticket_item WHERE ticket_id = t.id LIMIT 1)
          FROM ticket AS t WHERE t.key = $1 AND t.shape <> 'double'",
     )
@@ -353,7 +333,7 @@ pub(in crate::ledger) async fn stray(
     } else {
         "reported: somebody else made or touched it"
     };
-    let new = sqlx::query(
+    let new = query(
         "INSERT INTO stray (desk, ref_id, ref_number, key, ticket_id, kind, found_at, ours, action)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (desk, ref_id) DO NOTHING",
     )
@@ -386,7 +366,7 @@ pub(in crate::ledger) async fn stray(
 }
 
 async fn close_double(
-    tx: &mut SqliteConnection,
+    tx: &mut Conn,
     shared: &Shared,
     stray: &Stray,
     key: &Key,
@@ -395,7 +375,7 @@ async fn close_double(
     now: Timestamp,
 ) -> LedgerResult<()> {
     let row = shared.ids.next(now).0;
-    sqlx::query(
+    query(
         "INSERT INTO ticket (id, key, cycle, shape, parent_id, desk, admin_group, route, state, ref_id, ref_number, template, template_version,
             catalog_version, planned_at, filed_at)
          SELECT $1, key, cycle, 'double', id, desk, admin_group, route, 'dropped', $3, $4, template, template_version, catalog_version, $5, $5
@@ -412,7 +392,7 @@ async fn close_double(
     let body = format!("**This ticket is a double** of the one with the same key ({key}). Nothing needs to be done here.\n");
     let change =
         serde_json::to_string(&Change::Close { mark: mark.clone(), body }).map_err(|e| LedgerError::Corrupt(e.to_string()))?;
-    sqlx::query(
+    query(
         "INSERT INTO errand (id, kind, edge, ticket_id, assignment_id, state, rank, due_at, mark, body, made_at)
          VALUES ($1, 'close', $2, $3, $4, 'ready', $5, $5, $6, $7, $5)",
     )
@@ -429,13 +409,12 @@ async fn close_double(
 }
 
 /// A quarantined event, for replay.
-pub(in crate::ledger) async fn quarantined(pool: &SqlitePool, id: Id) -> LedgerResult<Option<Receipt>> {
-    let row: Option<(String, String, String, i64, String, Option<String>)> = sqlx::query_as(
-        "SELECT source, event_id, digest, received_at, problem, body FROM quarantine WHERE id = $1 AND state = 'held'",
-    )
-    .bind(id.0)
-    .fetch_optional(pool)
-    .await?;
+pub(in crate::ledger) async fn quarantined(pool: &Pool, id: Id) -> LedgerResult<Option<Receipt>> {
+    let row: Option<(String, String, String, i64, String, Option<String>)> =
+        query_as("SELECT source, event_id, digest, received_at, problem, body FROM quarantine WHERE id = $1 AND state = 'held'")
+            .bind(id.0)
+            .fetch_optional(pool)
+            .await?;
     Ok(row.and_then(|(source, event_id, digest, received_at, problem, body)| {
         let content = ReceiptContent::Unmappable { problem, body: body? };
         Some(Receipt { source, event_id, digest, received_at: Timestamp(received_at), content })
@@ -444,7 +423,7 @@ pub(in crate::ledger) async fn quarantined(pool: &SqlitePool, id: Id) -> LedgerR
 
 /// The event maps now: its inbox row makes way, and it is recorded as if it had just come, with its own time of arrival.
 pub(in crate::ledger) async fn release(
-    tx: &mut SqliteConnection,
+    tx: &mut Conn,
     shared: &Shared,
     id: Id,
     receipt: &Receipt,
@@ -452,10 +431,10 @@ pub(in crate::ledger) async fn release(
     now: Timestamp,
 ) -> LedgerResult<Recorded> {
     if let ReceiptContent::Unmappable { problem, .. } = &receipt.content {
-        sqlx::query("UPDATE quarantine SET problem = $2 WHERE id = $1").bind(id.0).bind(problem).execute(tx).await?;
+        query("UPDATE quarantine SET problem = $2 WHERE id = $1").bind(id.0).bind(problem).execute(tx).await?;
         return Ok(Recorded::Quarantined { id });
     }
-    let done = sqlx::query("UPDATE quarantine SET state = 'replayed', body = NULL, settled_at = $2, settled_by = $3 WHERE id = $1 AND state = 'held'")
+    let done = query("UPDATE quarantine SET state = 'replayed', body = NULL, settled_at = $2, settled_by = $3 WHERE id = $1 AND state = 'held'")
         .bind(id.0)
         .bind(now.0)
         .bind(actor)
@@ -464,7 +443,7 @@ pub(in crate::ledger) async fn release(
     if done.rows_affected() == 0 {
         return Ok(Recorded::Repeat { id: None });
     }
-    sqlx::query("DELETE FROM inbox WHERE source = $1 AND event_id = $2 AND answer = 'quarantined'")
+    query("DELETE FROM inbox WHERE source = $1 AND event_id = $2 AND answer = 'quarantined'")
         .bind(&receipt.source)
         .bind(&receipt.event_id)
         .execute(&mut *tx)

@@ -1,7 +1,7 @@
 //! Loading finished history: an import, or the sandbox's past.
 
+use crate::ledger::engine::{Conn, query};
 use serde_json::json;
-use sqlx::SqliteConnection;
 
 use super::super::{LedgerError, LedgerResult, Past, Receipt, ReceiptContent, Recorded};
 use super::journal::{self, Move};
@@ -10,7 +10,7 @@ use super::{Shared, rows};
 use crate::model::{Key, State};
 
 /// Loads what is not known yet; returns how many.
-pub(in crate::ledger) async fn load(tx: &mut SqliteConnection, shared: &Shared, past: &[Past]) -> LedgerResult<usize> {
+pub(in crate::ledger) async fn load(tx: &mut Conn, shared: &Shared, past: &[Past]) -> LedgerResult<usize> {
     let receipts: Vec<Receipt> = past
         .iter()
         .map(|p| Receipt {
@@ -51,33 +51,33 @@ pub(in crate::ledger) async fn load(tx: &mut SqliteConnection, shared: &Shared, 
     Ok(loaded)
 }
 
-async fn write(tx: &mut SqliteConnection, updates: &[serde_json::Value], tickets: &[serde_json::Value]) -> LedgerResult<()> {
+async fn write(tx: &mut Conn, updates: &[serde_json::Value], tickets: &[serde_json::Value]) -> LedgerResult<()> {
     if updates.is_empty() {
         return Ok(());
     }
-    sqlx::query(
-        "UPDATE assignment SET eligible_at = j.value->>'eligible', due_at = j.value->>'filed', desk = j.value->>'desk', admin_group = j.value->>'group',
-            ticket_id = j.value->>'ticket', filed_at = j.value->>'filed', first_work_at = j.value->>'work', closed_at = j.value->>'closed',
-            reported_at = j.value->>'reported', outcome = j.value->>'outcome', closings = 1
+    query(
+        "UPDATE assignment SET eligible_at = CAST(j.value->>'eligible' AS BIGINT), due_at = CAST(j.value->>'filed' AS BIGINT), desk = j.value->>'desk', admin_group = j.value->>'group',
+            ticket_id = CAST(j.value->>'ticket' AS BIGINT), filed_at = CAST(j.value->>'filed' AS BIGINT), first_work_at = CAST(j.value->>'work' AS BIGINT), closed_at = CAST(j.value->>'closed' AS BIGINT),
+            reported_at = CAST(j.value->>'reported' AS BIGINT), outcome = j.value->>'outcome', closings = 1
          FROM json_each($1) AS j WHERE assignment.id = CAST(j.value->>'id' AS BIGINT)",
     )
     .bind(rows(updates)?)
     .execute(&mut *tx)
     .await?;
     let text = rows(tickets)?;
-    sqlx::query(
+    query(
         "INSERT INTO ticket (id, key, desk, admin_group, route, state, ref_id, ref_number, template, template_version, catalog_version, category,
             status, outcome, key_confirmed, planned_at, filed_at, first_work_at, closed_at)
-         SELECT value->>'id', value->>'key', value->>'desk', value->>'group', 'history', 'closed', value->>'ref', value->>'num', 'history', '-', '-',
-            'closed', 'closed', value->>'outcome', 1, value->>'filed', value->>'filed', value->>'work', value->>'closed' FROM json_each($1) WHERE true",
+         SELECT CAST(value->>'id' AS BIGINT), value->>'key', value->>'desk', value->>'group', 'history', 'closed', value->>'ref', value->>'num', 'history', '-', '-',
+            'closed', 'closed', value->>'outcome', 1, CAST(value->>'filed' AS BIGINT), CAST(value->>'filed' AS BIGINT), CAST(value->>'work' AS BIGINT), CAST(value->>'closed' AS BIGINT) FROM json_each($1) WHERE true",
     )
     .bind(&text)
     .execute(&mut *tx)
     .await
     .map_err(LedgerError::from)?;
-    sqlx::query(
+    query(
         "INSERT INTO ticket_item (ticket_id, assignment_id, revision, outcome)
-         SELECT value->>'id', value->>'a', 1, value->>'outcome' FROM json_each($1) WHERE true",
+         SELECT CAST(value->>'id' AS BIGINT), CAST(value->>'a' AS BIGINT), 1, value->>'outcome' FROM json_each($1) WHERE true",
     )
     .bind(&text)
     .execute(tx)

@@ -2,10 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
+use crate::ledger::engine::{Conn, query, query_as};
 use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use sqlx::SqliteConnection;
 
 use super::super::{BRIDGE, LedgerError, LedgerResult};
 use super::{gathered, rows};
@@ -54,7 +54,8 @@ impl Move {
     }
 
     pub(in crate::ledger) fn cause(mut self, cause: impl Into<String>) -> Self {
-        self.cause = cause.into();
+        // PostgreSQL's texts hold no NUL, and the chain is over what is stored.
+        self.cause = cause.into().replace('\0', "");
         self
     }
 
@@ -165,7 +166,8 @@ macro_rules! insert_lines {
                                   catalog_version, template_version, hash)
              WITH j (v) AS MATERIALIZED (SELECT value FROM json_each(",
             $parameter,
-            ")) SELECT v->>'a', v->>'seq', v->>'happened', v->>'clock', v->>'seen', v->>'event', v->>'state',
+            ")) SELECT CAST(v->>'a' AS BIGINT), CAST(v->>'seq' AS BIGINT), CAST(v->>'happened' AS BIGINT), v->>'clock',
+                    CAST(v->>'seen' AS BIGINT), v->>'event', v->>'state',
                     v->>'actor', v->>'cause', v->>'detail', v->>'cv', v->>'tv', v->>'hash' FROM j;"
         )
     };
@@ -177,7 +179,7 @@ macro_rules! write_moves {
     ($lines:literal, $ends:literal) => {
         concat!(
             crate::ledger::sql::journal::insert_lines!($lines),
-            "UPDATE assignment SET state = j.value->>'s', chain_seq = j.value->>'n', chain_head = j.value->>'h'
+            "UPDATE assignment SET state = j.value->>'s', chain_seq = CAST(j.value->>'n' AS BIGINT), chain_head = j.value->>'h'
              FROM json_each(",
             $ends,
             ") AS j WHERE assignment.id = CAST(j.value->>'id' AS BIGINT);"
@@ -262,19 +264,19 @@ impl Heads {
 }
 
 /// Carries out the moves in order. A move that the life cycle does not allow is an error: the caller checks first.
-pub(in crate::ledger) async fn apply(tx: &mut SqliteConnection, moves: &[Move], seen_at: Timestamp) -> LedgerResult<()> {
+pub(in crate::ledger) async fn apply(tx: &mut Conn, moves: &[Move], seen_at: Timestamp) -> LedgerResult<()> {
     if moves.is_empty() {
         return Ok(());
     }
     let wanted: Vec<i64> = moves.iter().map(|m| m.assignment).collect();
-    let row = sqlx::query_as(
+    let row = query_as(
         "SELECT json_group_array(json_array(id, state, chain_seq, chain_head)) FROM assignment
-         WHERE id IN (SELECT value FROM json_each($1))",
+         WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each($1))",
     )
     .bind(rows(&wanted)?)
     .fetch_one(&mut *tx)
     .await?;
     let chained = Heads::of(gathered::<Head>(&row)?)?.chain(moves, seen_at)?;
-    sqlx::query(write_moves!("$1", "$2")).bind(chained.lines).bind(chained.ends).execute(tx).await?;
+    query(write_moves!("$1", "$2")).bind(chained.lines).bind(chained.ends).execute(tx).await?;
     Ok(())
 }

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
+use crate::ledger::engine::{Conn, Target, query, query_as};
 use serde_json::{Value, json};
-use sqlx::{SqliteConnection, SqliteExecutor};
 
 use super::super::{LeaseRequest, Leased, LedgerError, LedgerResult, Load, Step};
 use super::journal::{self, Head, Heads, Move, write_moves};
@@ -32,8 +32,8 @@ impl Due {
 }
 
 /// What a round would find: asked of a reader, so that idle rounds leave the writer alone.
-pub(in crate::ledger) async fn due<'c>(from: impl SqliteExecutor<'c>, request: &LeaseRequest) -> LedgerResult<Due> {
-    let due = sqlx::query_as(
+pub(in crate::ledger) async fn due<'e>(on: impl Into<Target<'e>>, request: &LeaseRequest) -> LedgerResult<Due> {
+    let due = query_as(
         "SELECT EXISTS (SELECT 1 FROM errand WHERE edge = $1 AND state = 'ready' AND due_at <= $2 AND $3 = 0) AS ready,
                 EXISTS (SELECT 1 FROM errand WHERE edge = $1 AND state IN ('sending', 'unclear') AND state = 'unclear' AND due_at <= $2) AS unclear,
                 EXISTS (SELECT 1 FROM errand WHERE edge = $1 AND state IN ('sending', 'unclear') AND state = 'sending' AND lease_until < $2) AS abandoned",
@@ -41,13 +41,13 @@ pub(in crate::ledger) async fn due<'c>(from: impl SqliteExecutor<'c>, request: &
     .bind(&request.edge)
     .bind(request.now.0)
     .bind(i64::from(request.witnesses_only))
-    .fetch_one(from)
+    .fetch_one(on)
     .await?;
     Ok(due)
 }
 
 /// Leases witnesses first, then what is ready, by rank.
-pub(in crate::ledger) async fn lease(tx: &mut SqliteConnection, request: &LeaseRequest, due: Due) -> LedgerResult<Vec<Leased>> {
+pub(in crate::ledger) async fn lease(tx: &mut Conn, request: &LeaseRequest, due: Due) -> LedgerResult<Vec<Leased>> {
     let abandoned = due.abandoned && expire(tx, &request.edge, request.now, request.quiet_ms, request.now).await? > 0;
     let limit = i64::try_from(request.limit).unwrap_or(i64::MAX);
     let asking = if abandoned || due.unclear { claim(tx, request, CLAIM_UNCLEAR, limit).await? } else { Vec::new() };
@@ -80,13 +80,13 @@ pub(in crate::ledger) async fn lease(tx: &mut SqliteConnection, request: &LeaseR
 
 /// What another owner left `sending` may have happened: its quiet period starts now.
 pub(in crate::ledger) async fn expire(
-    tx: &mut SqliteConnection,
+    tx: &mut Conn,
     edge: &str,
     now: Timestamp,
     quiet_ms: i64,
     leased_before: Timestamp,
 ) -> LedgerResult<usize> {
-    let found: Vec<(i64, String, Option<i64>, Option<i64>)> = sqlx::query_as(
+    let found: Vec<(i64, String, Option<i64>, Option<i64>)> = query_as(
         "UPDATE errand SET state = CASE WHEN kind = 'report' AND $5 = 0 THEN 'ready' ELSE 'unclear' END, lease_no = lease_no + 1, misses = 0,
             due_at = $2, quiet_until = $3, code = 'E-ABANDONED', reason = 'the process that sent it stopped before it heard the answer'
          WHERE edge = $1 AND state IN ('sending', 'unclear') AND state = 'sending' AND lease_until < $4 RETURNING id, kind, assignment_id, ticket_id",
@@ -111,9 +111,9 @@ pub(in crate::ledger) async fn expire(
     journal::apply(tx, &moves, now).await?;
     let tickets: Vec<i64> = creates.iter().filter_map(|(_, _, _, ticket)| *ticket).collect();
     if !tickets.is_empty() {
-        sqlx::query(
+        query(
             "UPDATE ticket SET state = CASE WHEN state = 'sending' THEN 'unclear' ELSE state END, risky = 1
-             WHERE id IN (SELECT value FROM json_each($1))",
+             WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each($1))",
         )
         .bind(rows(&tickets)?)
         .execute(tx)
@@ -143,18 +143,18 @@ struct Claim {
 const CLAIM_UNCLEAR: &str = "
     UPDATE errand SET lease_no = lease_no + 1, lease_owner = $3, lease_until = $4, due_at = $4
     WHERE state = 'unclear' AND id IN
-        (SELECT id FROM errand WHERE edge = $1 AND state IN ('sending', 'unclear') AND state = 'unclear' AND due_at <= $2 ORDER BY rank LIMIT $5)
+        (SELECT id FROM errand WHERE edge = $1 AND state IN ('sending', 'unclear') AND state = 'unclear' AND due_at <= $2 ORDER BY rank LIMIT $5 /*postgres FOR UPDATE SKIP LOCKED*/)
     RETURNING id, kind, ticket_id, assignment_id, mark, body, lease_no, failures, misses, quiet_until, made_at, rank";
 /// Claims of ready errands: they are sent.
 const CLAIM_READY: &str = "
     UPDATE errand SET lease_no = lease_no + 1, lease_owner = $3, lease_until = $4, state = 'sending', attempts = attempts + 1
-    WHERE state = 'ready' AND id IN (SELECT id FROM errand WHERE edge = $1 AND state = 'ready' AND due_at <= $2 ORDER BY rank LIMIT $5)
+    WHERE state = 'ready' AND id IN (SELECT id FROM errand WHERE edge = $1 AND state = 'ready' AND due_at <= $2 ORDER BY rank LIMIT $5 /*postgres FOR UPDATE SKIP LOCKED*/)
     RETURNING id, kind, ticket_id, assignment_id, mark, body, lease_no, failures, misses, quiet_until, made_at, rank";
 
 /// The `UPDATE` re-checks the state, so that two claimers never both win a row. The states stand in the text: only so
 /// are the partial indexes used.
-async fn claim(tx: &mut SqliteConnection, request: &LeaseRequest, query: &'static str, limit: i64) -> LedgerResult<Vec<Claim>> {
-    let mut claims: Vec<Claim> = sqlx::query_as(query)
+async fn claim(tx: &mut Conn, request: &LeaseRequest, query: &'static str, limit: i64) -> LedgerResult<Vec<Claim>> {
+    let mut claims: Vec<Claim> = query_as(query)
         .bind(&request.edge)
         .bind(request.now.0)
         .bind(&request.owner)
@@ -172,7 +172,7 @@ pub(super) fn starts(assignment: i64, now: Timestamp) -> Move {
 }
 
 async fn write_attempts(
-    tx: &mut SqliteConnection,
+    tx: &mut Conn,
     request: &LeaseRequest,
     asking: &[Claim],
     sending: &[Claim],
@@ -188,10 +188,10 @@ async fn write_attempts(
     let tickets: Vec<i64> = creates().filter_map(|c| c.ticket_id).collect();
     let moves: Vec<Move> = creates().filter_map(|c| c.assignment).map(|a| starts(a, request.now)).collect();
     let chained = heads.chain(&moves, request.now)?;
-    sqlx::query(concat!(
+    query(concat!(
         "INSERT INTO attempt (errand_id, lease_no, what, owner, started_at, deadline)
-         SELECT value->>'e', value->>'n', value->>'what', $2, $3, $4 FROM json_each($1) WHERE true;
-         UPDATE ticket SET state = 'sending' WHERE id IN (SELECT value FROM json_each($5));",
+         SELECT CAST(value->>'e' AS BIGINT), CAST(value->>'n' AS BIGINT), value->>'what', $2, $3, $4 FROM json_each($1) WHERE true;
+         UPDATE ticket SET state = 'sending' WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each($5));",
         write_moves!("$6", "$7"),
     ))
     .bind(rows(&attempts)?)
@@ -216,17 +216,14 @@ type TicketText = (Option<String>, Option<String>, Option<String>);
 type TicketParts = (i64, Option<String>, Option<String>, Option<String>);
 
 /// Tickets of the claims, and where the chains of their assignments end.
-async fn texts(
-    tx: &mut SqliteConnection,
-    claims: impl Iterator<Item = &Claim> + Clone,
-) -> LedgerResult<(HashMap<i64, TicketText>, Heads)> {
+async fn texts(tx: &mut Conn, claims: impl Iterator<Item = &Claim> + Clone) -> LedgerResult<(HashMap<i64, TicketText>, Heads)> {
     let tickets: Vec<i64> = claims.clone().filter_map(|c| c.ticket_id).collect();
     let assignments: Vec<i64> = claims.filter(|c| c.kind == "create").filter_map(|c| c.assignment).collect();
-    let (tickets, heads): (String, String) = sqlx::query_as(
+    let (tickets, heads): (String, String) = query_as(
         "SELECT (SELECT json_group_array(json_array(id, draft, ref_id, ref_number)) FROM ticket
-                 WHERE id IN (SELECT value FROM json_each($1))),
+                 WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each($1))),
                 (SELECT json_group_array(json_array(id, state, chain_seq, chain_head)) FROM assignment
-                 WHERE id IN (SELECT value FROM json_each($2)))",
+                 WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each($2)))",
     )
     .bind(rows(&tickets)?)
     .bind(rows(&assignments)?)
@@ -239,7 +236,7 @@ async fn texts(
 
 /// What a claim carries. One that cannot be read waits for a person and keeps nobody else from going.
 async fn load_or_set_aside(
-    tx: &mut SqliteConnection,
+    tx: &mut Conn,
     claim: &Claim,
     tickets: &HashMap<i64, TicketText>,
     now: Timestamp,
@@ -260,7 +257,7 @@ async fn load_or_set_aside(
 }
 
 /// `None`: a report that would be untrue now.
-async fn load(tx: &mut SqliteConnection, claim: &Claim, ticket: Option<&TicketText>) -> LedgerResult<Option<Load>> {
+async fn load(tx: &mut Conn, claim: &Claim, ticket: Option<&TicketText>) -> LedgerResult<Option<Load>> {
     let load = match (claim.kind.as_str(), claim.ticket_id, claim.assignment) {
         ("report", _, Some(assignment)) => {
             let told = completion(tx, assignment, claim).await?;
@@ -284,8 +281,8 @@ async fn load(tx: &mut SqliteConnection, claim: &Claim, ticket: Option<&TicketTe
 }
 
 /// A report that was under way when its ticket was opened again: the next closing has its own.
-async fn let_go(tx: &mut SqliteConnection, claim: &Claim, now: Timestamp) -> LedgerResult<()> {
-    sqlx::query("UPDATE errand SET state = 'dropped', lease_until = NULL, done_at = $2 WHERE id = $1")
+async fn let_go(tx: &mut Conn, claim: &Claim, now: Timestamp) -> LedgerResult<()> {
+    query("UPDATE errand SET state = 'dropped', lease_until = NULL, done_at = $2 WHERE id = $1")
         .bind(claim.id)
         .bind(now.0)
         .execute(&mut *tx)
@@ -295,9 +292,9 @@ async fn let_go(tx: &mut SqliteConnection, claim: &Claim, now: Timestamp) -> Led
     journal::apply(tx, &moves, now).await
 }
 
-async fn set_aside(tx: &mut SqliteConnection, claim: &Claim, words: &str, now: Timestamp) -> LedgerResult<()> {
+async fn set_aside(tx: &mut Conn, claim: &Claim, words: &str, now: Timestamp) -> LedgerResult<()> {
     tracing::error!(errand = %Id(claim.id), kind = claim.kind, reason = words, "an errand cannot be read; it waits for a person");
-    sqlx::query("UPDATE errand SET state = 'parked', lease_until = NULL, code = $2, reason = $3 WHERE id = $1")
+    query("UPDATE errand SET state = 'parked', lease_until = NULL, code = $2, reason = $3 WHERE id = $1")
         .bind(claim.id)
         .bind(E_LEDGER)
         .bind(words)
@@ -334,8 +331,8 @@ struct Told {
 
 /// Everything to tell the platform, the same however often it is told; `None` where the closing it is about no longer
 /// stands.
-async fn completion(tx: &mut SqliteConnection, id: i64, claim: &Claim) -> LedgerResult<Option<Completion>> {
-    let told: Told = sqlx::query_as(
+async fn completion(tx: &mut Conn, id: i64, claim: &Claim) -> LedgerResult<Option<Completion>> {
+    let told: Told = query_as(
         "SELECT a.external_id, a.natural_key, a.operation, a.application_id, a.outcome, a.state, a.closed_at, a.withdrawn_at, i.document,
                 t.desk, t.ref_number, t.url, t.words, t.resolution, p.external_id AS closer_id, p.name AS closer_name, p.email AS closer_mail,
                 EXISTS (SELECT 1 FROM errand AS n WHERE n.assignment_id = a.id AND n.kind = 'report' AND n.id > $2) AS overtaken

@@ -22,8 +22,8 @@ pub(super) mod views;
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
+use crate::ledger::engine::{Conn, query, query_as};
 use serde::Serialize;
-use sqlx::SqliteConnection;
 
 use super::{LedgerError, LedgerResult};
 use crate::model::id::IdMaker;
@@ -44,15 +44,14 @@ pub(super) struct Shared {
 
 impl Shared {
     /// Reads (or, when writing, makes) the salt of person hashes.
-    pub(super) async fn load(connection: &mut SqliteConnection, instance: &str, may_write: bool) -> LedgerResult<Self> {
+    pub(super) async fn load(connection: &mut Conn, instance: &str, may_write: bool) -> LedgerResult<Self> {
         if may_write {
-            sqlx::query("INSERT INTO meta (name, value) VALUES ('salt', $1) ON CONFLICT (name) DO NOTHING")
+            query("INSERT INTO meta (name, value) VALUES ('salt', $1) ON CONFLICT (name) DO NOTHING")
                 .bind(random::token())
                 .execute(&mut *connection)
                 .await?;
         }
-        let row: Option<(String,)> =
-            sqlx::query_as("SELECT value FROM meta WHERE name = 'salt'").fetch_optional(connection).await?;
+        let row: Option<(String,)> = query_as("SELECT value FROM meta WHERE name = 'salt'").fetch_optional(connection).await?;
         let salt = row.map(|(salt,)| salt).ok_or_else(|| LedgerError::Corrupt("it has no salt".to_owned()))?;
         Ok(Self {
             ids: Arc::default(),
@@ -118,6 +117,9 @@ impl LedgerError {
     pub(super) fn same(&self) -> Self {
         match self {
             Self::Unavailable(words) => Self::Unavailable(words.clone()),
+            Self::Full(words) => Self::Full(words.clone()),
+            Self::Conflict(words) => Self::Conflict(words.clone()),
+            Self::Unfit(words) => Self::Unfit(words.clone()),
             Self::Busy(words) => Self::Busy(words.clone()),
             Self::NewerSchema { found, known } => Self::NewerSchema { found: *found, known: *known },
             Self::Corrupt(words) => Self::Corrupt(words.clone()),

@@ -2,9 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
+use crate::ledger::engine::{Conn, Pool, query, query_as};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use sqlx::{SqliteConnection, SqlitePool};
 
 use super::super::{Held, LedgerResult, Observation};
 use super::journal::{self, Move};
@@ -48,13 +48,13 @@ fn held_of(rows: Vec<HeldRow>) -> Vec<Held> {
 /// Longest unchecked first. Some of those the desk no longer showed are among them: a right that our account lost and
 /// got back shows them again, and what happened meanwhile may lie before the mark.
 pub(in crate::ledger) async fn tickets_to_check(
-    pool: &SqlitePool,
+    pool: &Pool,
     desk: &str,
     before: Timestamp,
     limit: usize,
 ) -> LedgerResult<Vec<Held>> {
     // Few, and found through their orders, which wait for a person.
-    let mut found: Vec<HeldRow> = sqlx::query_as(select_held!(
+    let mut found: Vec<HeldRow> = query_as(select_held!(
         "WHERE id IN (SELECT ticket_id FROM assignment WHERE parked_at IS NOT NULL AND parked_code = 'E-GONE')
             AND desk = $1 AND state = 'gone' AND checked_at < $2 AND ref_id IS NOT NULL ORDER BY checked_at LIMIT $3"
     ))
@@ -63,7 +63,7 @@ pub(in crate::ledger) async fn tickets_to_check(
     .bind(i64::try_from(limit / 4).unwrap_or(i64::MAX))
     .fetch_all(pool)
     .await?;
-    let open: Vec<HeldRow> = sqlx::query_as(select_held!(
+    let open: Vec<HeldRow> = query_as(select_held!(
         "WHERE desk = $1 AND state = 'open' AND checked_at < $2 AND (checked_at <> 1 OR $2 <= 2) AND ref_id IS NOT NULL
          ORDER BY checked_at LIMIT $3"
     ))
@@ -77,31 +77,32 @@ pub(in crate::ledger) async fn tickets_to_check(
 }
 
 /// How many tickets of a desk are open.
-pub(in crate::ledger) async fn open_tickets(pool: &SqlitePool, desk: &str) -> LedgerResult<i64> {
+pub(in crate::ledger) async fn open_tickets(pool: &Pool, desk: &str) -> LedgerResult<i64> {
     let (open,): (i64,) =
-        sqlx::query_as("SELECT COUNT(*) FROM ticket WHERE desk = $1 AND state = 'open'").bind(desk).fetch_one(pool).await?;
+        query_as("SELECT COUNT(*) FROM ticket WHERE desk = $1 AND state = 'open'").bind(desk).fetch_one(pool).await?;
     Ok(open)
 }
 
 /// Those of the references that are ours.
-pub(in crate::ledger) async fn held(pool: &SqlitePool, desk: &str, ref_ids: &[String]) -> LedgerResult<Vec<Held>> {
-    let found: Vec<HeldRow> =
-        sqlx::query_as(select_held!("WHERE desk = $1 AND ref_id IN (SELECT value FROM json_each($2)) AND shape <> 'double'"))
-            .bind(desk)
-            .bind(rows(ref_ids)?)
-            .fetch_all(pool)
-            .await?;
+pub(in crate::ledger) async fn held(pool: &Pool, desk: &str, ref_ids: &[String]) -> LedgerResult<Vec<Held>> {
+    let found: Vec<HeldRow> = query_as(select_held!(
+        "WHERE desk = $1 AND ref_id IN (SELECT CAST(value AS TEXT) FROM json_each($2)) AND shape <> 'double'"
+    ))
+    .bind(desk)
+    .bind(rows(ref_ids)?)
+    .fetch_all(pool)
+    .await?;
     Ok(held_of(found))
 }
 
 /// Tickets whose create was ever unclear or repeated.
 pub(in crate::ledger) async fn risky_tickets(
-    pool: &SqlitePool,
+    pool: &Pool,
     desk: &str,
     before: Timestamp,
     limit: usize,
 ) -> LedgerResult<Vec<Held>> {
-    let found: Vec<HeldRow> = sqlx::query_as(select_held!(
+    let found: Vec<HeldRow> = query_as(select_held!(
         "WHERE desk = $1 AND risky = 1 AND filed_at < $2 AND ref_id IS NOT NULL ORDER BY filed_at LIMIT $3"
     ))
     .bind(desk)
@@ -137,7 +138,7 @@ struct Item {
 /// Records observations; returns how many tickets changed. Of most tickets there is no news, or only their status is new:
 /// those are read and written together.
 pub(in crate::ledger) async fn observe(
-    tx: &mut SqliteConnection,
+    tx: &mut Conn,
     shared: &Shared,
     observations: &[Observation],
     now: Timestamp,
@@ -162,20 +163,15 @@ fn ticket_of(observation: &Observation) -> i64 {
     }
 }
 
-async fn observe_each_once(
-    tx: &mut SqliteConnection,
-    shared: &Shared,
-    observations: &[Observation],
-    now: Timestamp,
-) -> LedgerResult<usize> {
+async fn observe_each_once(tx: &mut Conn, shared: &Shared, observations: &[Observation], now: Timestamp) -> LedgerResult<usize> {
     let ids: Vec<i64> = observations.iter().map(ticket_of).collect();
-    let (tickets, items): (String, String) = sqlx::query_as(
+    let (tickets, items): (String, String) = query_as(
         "SELECT (SELECT json_group_array(json_object('id', id, 'key', key, 'desk', desk, 'state', state, 'ref_number', ref_number,
                     'category', category, 'desk_group', desk_group, 'first_work_at', first_work_at, 'outcome', outcome,
-                    'key_confirmed', key_confirmed)) FROM ticket WHERE id IN (SELECT value FROM json_each($1))),
+                    'key_confirmed', key_confirmed)) FROM ticket WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each($1))),
                 (SELECT json_group_array(json_object('ticket', ti.ticket_id, 'id', a.id, 'state', a.state, 'parked_code', a.parked_code))
                  FROM ticket_item AS ti JOIN assignment AS a ON a.id = ti.assignment_id
-                 WHERE ti.ticket_id IN (SELECT value FROM json_each($1)) AND a.ticket_id = ti.ticket_id)",
+                 WHERE ti.ticket_id IN (SELECT CAST(value AS BIGINT) FROM json_each($1)) AND a.ticket_id = ti.ticket_id)",
     )
     .bind(rows(&ids)?)
     .fetch_one(&mut *tx)
@@ -212,18 +208,18 @@ struct Sights {
 }
 
 impl Sights {
-    async fn write(self, tx: &mut SqliteConnection, now: Timestamp) -> LedgerResult<()> {
+    async fn write(self, tx: &mut Conn, now: Timestamp) -> LedgerResult<()> {
         if self.tickets.is_empty() {
             return Ok(());
         }
-        sqlx::query(
+        query(
             "WITH j (v) AS MATERIALIZED (SELECT value FROM json_each($1))
              UPDATE ticket SET category = v->>'category', status = v->>'status', resolution = v->>'resolution',
-                desk_group = COALESCE(v->>'group', desk_group), group_hops = group_hops + (v->>'hop'), assigned = v->>'assigned',
-                desk_updated_at = v->>'updated', checked_at = $3, first_work_at = COALESCE(first_work_at, v->>'begun'),
-                key_confirmed = MAX(key_confirmed, v->>'key'), state = CASE WHEN v->>'open' = 1 THEN 'open' ELSE state END
+                desk_group = COALESCE(v->>'group', desk_group), group_hops = group_hops + CAST(v->>'hop' AS BIGINT), assigned = CAST(v->>'assigned' AS BIGINT),
+                desk_updated_at = CAST(v->>'updated' AS BIGINT), checked_at = $3, first_work_at = COALESCE(first_work_at, CAST(v->>'begun' AS BIGINT)),
+                key_confirmed = MAX(key_confirmed, CAST(v->>'key' AS BIGINT)), state = CASE WHEN CAST(v->>'open' AS BIGINT) = 1 THEN 'open' ELSE state END
              FROM j WHERE ticket.id = CAST(v->>'id' AS BIGINT);
-             UPDATE assignment SET first_work_at = j.value->>1 FROM json_each($2) AS j
+             UPDATE assignment SET first_work_at = CAST(j.value->>1 AS BIGINT) FROM json_each($2) AS j
              WHERE assignment.id = CAST(j.value->>0 AS BIGINT) AND first_work_at IS NULL",
         )
         .bind(rows(&self.tickets)?)
@@ -243,14 +239,14 @@ struct Observed {
 }
 
 impl Observed {
-    async fn checked(&self, tx: &mut SqliteConnection) -> LedgerResult<bool> {
-        sqlx::query("UPDATE ticket SET checked_at = $2 WHERE id = $1").bind(self.ticket.id).bind(self.now.0).execute(tx).await?;
+    async fn checked(&self, tx: &mut Conn) -> LedgerResult<bool> {
+        query("UPDATE ticket SET checked_at = $2 WHERE id = $1").bind(self.ticket.id).bind(self.now.0).execute(tx).await?;
         Ok(false)
     }
 
     /// Looked at again soon, and ahead of the full pass: what is unreadable is neither lost nor in anybody's way.
-    async fn unread(&self, tx: &mut SqliteConnection) -> LedgerResult<bool> {
-        sqlx::query("UPDATE ticket SET checked_at = $2 WHERE id = $1").bind(self.ticket.id).bind(UNREAD).execute(tx).await?;
+    async fn unread(&self, tx: &mut Conn) -> LedgerResult<bool> {
+        query("UPDATE ticket SET checked_at = $2 WHERE id = $1").bind(self.ticket.id).bind(UNREAD).execute(tx).await?;
         Ok(false)
     }
 
@@ -266,7 +262,7 @@ impl Observed {
     }
 
     /// The bulk status of a ticket that is not closed, or closed without an outcome.
-    async fn seen(&mut self, tx: &mut SqliteConnection, status: &TicketStatus, sights: &mut Sights) -> LedgerResult<bool> {
+    async fn seen(&mut self, tx: &mut Conn, status: &TicketStatus, sights: &mut Sights) -> LedgerResult<bool> {
         let at = status.updated_at.unwrap_or(self.now);
         let open_now = matches!(status.category, Category::Open | Category::InProgress | Category::Waiting);
         // What an operator closed here was never closed on the desk: its being open there is no news.
@@ -302,12 +298,12 @@ impl Observed {
     }
 
     /// A ticket that was moved to another project or table has another number there; its id stays.
-    async fn renamed(&mut self, tx: &mut SqliteConnection, now: &TicketRef, at: Timestamp) -> LedgerResult<()> {
+    async fn renamed(&mut self, tx: &mut Conn, now: &TicketRef, at: Timestamp) -> LedgerResult<()> {
         let Some(old) = self.ticket.ref_number.clone().filter(|old| *old != now.number && !now.number.is_empty()) else {
             return Ok(());
         };
         self.each(None, "renumbered", "the desk gave it another number", at, &json!({"from": old, "to": now.number}));
-        sqlx::query("UPDATE ticket SET ref_number = $2, url = REPLACE(url, $3, $2) WHERE id = $1")
+        query("UPDATE ticket SET ref_number = $2, url = REPLACE(url, $3, $2) WHERE id = $1")
             .bind(self.ticket.id)
             .bind(&now.number)
             .bind(&old)
@@ -342,7 +338,7 @@ impl Observed {
     }
 
     /// Sets the mark, or lifts one that sync itself had set.
-    async fn marks(&mut self, tx: &mut SqliteConnection, trouble: Option<(&'static str, String)>) -> LedgerResult<()> {
+    async fn marks(&mut self, tx: &mut Conn, trouble: Option<(&'static str, String)>) -> LedgerResult<()> {
         let (mut set, mut lift) = (Vec::new(), Vec::new());
         for item in &self.items {
             match &trouble {
@@ -360,8 +356,8 @@ impl Observed {
         }
         park(tx, &set).await?;
         if !lift.is_empty() {
-            sqlx::query(
-                "UPDATE assignment SET parked_at = NULL, parked_code = NULL, parked_reason = NULL WHERE id IN (SELECT value FROM json_each($1))",
+            query(
+                "UPDATE assignment SET parked_at = NULL, parked_code = NULL, parked_reason = NULL WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each($1))",
             )
             .bind(rows(&lift)?)
             .execute(tx)
@@ -370,31 +366,31 @@ impl Observed {
         Ok(())
     }
 
-    async fn reopen(&mut self, tx: &mut SqliteConnection, at: Timestamp) -> LedgerResult<()> {
+    async fn reopen(&mut self, tx: &mut Conn, at: Timestamp) -> LedgerResult<()> {
         self.each(Some(State::Rework), "reopened", "the ticket was opened again", at, &json!({"ticket": self.ticket.ref_number}));
         let ids: Vec<i64> = self.items.iter().map(|i| i.id).collect();
         // A report that was refused is dropped below: nobody needs to look at it any more.
-        sqlx::query(
+        query(
             "UPDATE assignment SET parked_at = NULL, parked_code = NULL, parked_reason = NULL
-             WHERE id IN (SELECT value FROM json_each($1)) AND EXISTS (SELECT 1 FROM errand AS e
+             WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each($1)) AND EXISTS (SELECT 1 FROM errand AS e
                 WHERE e.assignment_id = assignment.id AND e.kind = 'report' AND e.state = 'parked')",
         )
         .bind(rows(&ids)?)
         .execute(&mut *tx)
         .await?;
         // A report that was not sent yet would be untrue now.
-        sqlx::query(
+        query(
             "UPDATE errand SET state = 'dropped', reason = 'the ticket was opened again before it was sent'
-             WHERE kind = 'report' AND state IN ('ready', 'parked') AND assignment_id IN (SELECT value FROM json_each($1))",
+             WHERE kind = 'report' AND state IN ('ready', 'parked') AND assignment_id IN (SELECT CAST(value AS BIGINT) FROM json_each($1))",
         )
         .bind(rows(&ids)?)
         .execute(&mut *tx)
         .await?;
-        sqlx::query("UPDATE assignment SET outcome = NULL, closed_at = NULL, reported_at = NULL WHERE id IN (SELECT value FROM json_each($1))")
+        query("UPDATE assignment SET outcome = NULL, closed_at = NULL, reported_at = NULL WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each($1))")
             .bind(rows(&ids)?)
             .execute(&mut *tx)
             .await?;
-        sqlx::query("UPDATE ticket SET outcome = NULL, closed_at = NULL, closed_by = NULL, words = NULL WHERE id = $1")
+        query("UPDATE ticket SET outcome = NULL, closed_at = NULL, closed_by = NULL, words = NULL WHERE id = $1")
             .bind(self.ticket.id)
             .execute(tx)
             .await?;
@@ -404,7 +400,7 @@ impl Observed {
     /// Closed with an outcome, and read in full.
     async fn closed(
         &mut self,
-        tx: &mut SqliteConnection,
+        tx: &mut Conn,
         shared: &Shared,
         reading: &TicketReading,
         sights: &mut Sights,
@@ -448,11 +444,11 @@ impl Observed {
     }
 
     /// An operator had decided before the desk closed it: the decision stands, and the desk's word is noted.
-    async fn closed_at_last(&mut self, tx: &mut SqliteConnection, status: &TicketStatus, outcome: Outcome) -> LedgerResult<bool> {
+    async fn closed_at_last(&mut self, tx: &mut Conn, status: &TicketStatus, outcome: Outcome) -> LedgerResult<bool> {
         let at = status.closed_at.or(status.updated_at).unwrap_or(self.now);
         let cause = "the desk closed it after an operator had decided, which stands";
         self.each(None, "closed_on_desk", cause, at, &json!({"outcome": outcome}));
-        sqlx::query("UPDATE ticket SET category = 'closed', status = $2, desk_updated_at = $3, checked_at = $4 WHERE id = $1")
+        query("UPDATE ticket SET category = 'closed', status = $2, desk_updated_at = $3, checked_at = $4 WHERE id = $1")
             .bind(self.ticket.id)
             .bind(&status.status)
             .bind(status.updated_at.map(|t| t.0))
@@ -465,7 +461,7 @@ impl Observed {
 
     async fn store_closing(
         &self,
-        tx: &mut SqliteConnection,
+        tx: &mut Conn,
         shared: &Shared,
         reading: &TicketReading,
         outcome: Outcome,
@@ -475,7 +471,7 @@ impl Observed {
         let desk = format!("desk/{}", self.ticket.desk);
         let closer = reading.closer.as_ref().map(|p| planning::person_row(shared, &desk, p, self.now));
         planning::insert_persons(tx, closer.as_slice()).await?;
-        sqlx::query(
+        query(
             "UPDATE ticket SET state = 'closed', category = 'closed', status = $2, resolution = $3, outcome = $4, closed_at = $5, closed_by = $6,
                 words = $7, desk_updated_at = $8, checked_at = $9, first_work_at = COALESCE(first_work_at, $10), key_confirmed = 1 WHERE id = $1",
         )
@@ -491,12 +487,12 @@ impl Observed {
         .bind(reading.first_work_at.map(|t| t.0))
         .execute(&mut *tx)
         .await?;
-        sqlx::query("UPDATE ticket_item SET outcome = $2 WHERE ticket_id = $1")
+        query("UPDATE ticket_item SET outcome = $2 WHERE ticket_id = $1")
             .bind(self.ticket.id)
             .bind(outcome.as_str())
             .execute(&mut *tx)
             .await?;
-        sqlx::query(
+        query(
             "UPDATE assignment SET outcome = $2, closed_at = $3, first_work_at = COALESCE(first_work_at, $4)
              WHERE ticket_id = $1 AND id IN (SELECT assignment_id FROM ticket_item WHERE ticket_id = $1)",
         )
@@ -509,13 +505,13 @@ impl Observed {
         Ok(())
     }
 
-    async fn gone(&mut self, tx: &mut SqliteConnection) -> LedgerResult<bool> {
+    async fn gone(&mut self, tx: &mut Conn) -> LedgerResult<bool> {
         if self.ticket.state == "gone" {
             return self.checked(tx).await;
         }
         let reason = "the desk no longer has the ticket, or hides it from our account".to_owned();
         self.marks(tx, Some(("E-GONE", reason))).await?;
-        sqlx::query("UPDATE ticket SET state = CASE WHEN state = 'open' THEN 'gone' ELSE state END, category = 'gone', checked_at = $2 WHERE id = $1")
+        query("UPDATE ticket SET state = CASE WHEN state = 'open' THEN 'gone' ELSE state END, category = 'gone', checked_at = $2 WHERE id = $1")
             .bind(self.ticket.id)
             .bind(self.now.0)
             .execute(&mut *tx)

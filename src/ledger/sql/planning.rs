@@ -2,9 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
+use crate::ledger::engine::{Conn, Pool, query, query_as};
 use serde::Serialize;
 use serde_json::{Value, json};
-use sqlx::{SqliteConnection, SqlitePool};
 
 use super::super::{
     Decision, LeaseRequest, Leased, LedgerError, LedgerResult, Load, PlanAction, Step, TakenUp, TicketPlan, ToPlan,
@@ -43,8 +43,8 @@ macro_rules! candidates {
 type Candidate = (i64, String, i64, i64, Option<String>, i64, Option<String>, i64);
 
 /// Assignments that want a plan now, and those whose order cannot be read.
-pub(in crate::ledger) async fn to_plan(pool: &SqlitePool, now: Timestamp, limit: usize) -> LedgerResult<(Vec<ToPlan>, Vec<i64>)> {
-    let mut found: Vec<Candidate> = sqlx::query_as(concat!(candidates!("1"), " UNION ALL ", candidates!("0")))
+pub(in crate::ledger) async fn to_plan(pool: &Pool, now: Timestamp, limit: usize) -> LedgerResult<(Vec<ToPlan>, Vec<i64>)> {
+    let mut found: Vec<Candidate> = query_as(concat!(candidates!("1"), " UNION ALL ", candidates!("0")))
         .bind(now.0)
         .bind(i64::try_from(limit).unwrap_or(i64::MAX))
         .fetch_all(pool)
@@ -75,7 +75,7 @@ pub(in crate::ledger) async fn to_plan(pool: &SqlitePool, now: Timestamp, limit:
 }
 
 /// Orders that cannot be read wait for a person, and keep no other from being planned.
-pub(in crate::ledger) async fn set_aside(tx: &mut SqliteConnection, unreadable: &[i64], now: Timestamp) -> LedgerResult<()> {
+pub(in crate::ledger) async fn set_aside(tx: &mut Conn, unreadable: &[i64], now: Timestamp) -> LedgerResult<()> {
     let reason = "its order cannot be read: it was erased, or is damaged";
     for id in unreadable {
         tracing::error!(assignment = %Id(*id), reason, "an order cannot be planned; it waits for a person");
@@ -88,7 +88,7 @@ pub(in crate::ledger) async fn set_aside(tx: &mut SqliteConnection, unreadable: 
 
 /// Carries decisions out; those overtaken by a change are void and come again.
 pub(in crate::ledger) async fn plan(
-    tx: &mut SqliteConnection,
+    tx: &mut Conn,
     shared: &Shared,
     decisions: &[Decision],
     now: Timestamp,
@@ -104,7 +104,7 @@ pub(in crate::ledger) async fn plan(
 /// As [`plan`], and leases in the same commit. What is filed is leased as it is made where nothing of the edge waits;
 /// else by rank with what waits.
 pub(in crate::ledger) async fn take_up(
-    tx: &mut SqliteConnection,
+    tx: &mut Conn,
     shared: &Shared,
     decisions: &[Decision],
     request: &LeaseRequest,
@@ -173,7 +173,7 @@ impl Standing {
 
 /// How things stand, after revocations have overtaken what they overtake.
 async fn standing(
-    tx: &mut SqliteConnection,
+    tx: &mut Conn,
     shared: &Shared,
     decisions: &[Decision],
     request: Option<&LeaseRequest>,
@@ -188,20 +188,15 @@ async fn standing(
 }
 
 /// The lane is looked at again: since the question, an earlier order may have arrived, been sent or been reopened.
-async fn look(
-    tx: &mut SqliteConnection,
-    decisions: &[Decision],
-    request: Option<&LeaseRequest>,
-    now: Timestamp,
-) -> LedgerResult<Standing> {
+async fn look(tx: &mut Conn, decisions: &[Decision], request: Option<&LeaseRequest>, now: Timestamp) -> LedgerResult<Standing> {
     let ids: Vec<i64> = decisions.iter().map(|d| d.id.0).collect();
-    let (orders, waits): (String, bool) = sqlx::query_as(
-        "SELECT (SELECT json_group_array(json_array(a.id, a.source, a.revision, EXISTS (SELECT 1 FROM assignment AS p
+    let (orders, waits): (String, bool) = query_as(
+        "SELECT (SELECT json_group_array(json_array(a.id, a.source, a.revision, CASE WHEN EXISTS (SELECT 1 FROM assignment AS p
             WHERE p.lane = a.lane AND p.state IN ('received', 'planned', 'due', 'sending', 'unclear', 'open', 'rework')
               AND p.parked_at IS NULL AND (p.lane_at, p.id) < (a.lane_at, a.id)
-              AND (a.revocation = 0 OR p.revocation = 1 OR p.state IN ('sending', 'unclear'))), a.revocation,
+              AND (a.revocation = 0 OR p.revocation = 1 OR p.state IN ('sending', 'unclear'))) THEN 1 ELSE 0 END, a.revocation,
             a.state, a.chain_seq, a.chain_head))
-         FROM json_each($1) AS j CROSS JOIN assignment AS a WHERE a.id = j.value AND a.state IN ('received', 'planned') AND a.parked_at IS NULL),
+         FROM json_each($1) AS j CROSS JOIN assignment AS a WHERE a.id = CAST(j.value AS BIGINT) AND a.state IN ('received', 'planned') AND a.parked_at IS NULL),
          EXISTS (SELECT 1 FROM errand WHERE edge = $2 AND state = 'ready' AND due_at <= $3)
            OR EXISTS (SELECT 1 FROM errand WHERE edge = $2 AND state IN ('sending', 'unclear') AND state = 'unclear' AND due_at <= $3)
            OR EXISTS (SELECT 1 FROM errand WHERE edge = $2 AND state IN ('sending', 'unclear') AND state = 'sending' AND lease_until < $3)",
@@ -227,11 +222,11 @@ macro_rules! insert_persons_of {
     ($parameter:literal) => {
         concat!(
             "INSERT INTO person (hash, source, external_id, name, email, seen_at)
-             SELECT value->>'hash', value->>'source', value->>'x', value->>'name', value->>'mail', value->>'at' FROM json_each(",
+             SELECT value->>'hash', value->>'source', value->>'x', value->>'name', value->>'mail', CAST(value->>'at' AS BIGINT) FROM json_each(",
             $parameter,
             ") WHERE true ON CONFLICT (hash) DO UPDATE SET external_id = excluded.external_id, name = COALESCE(excluded.name, person.name),
                 email = COALESCE(excluded.email, person.email), seen_at = excluded.seen_at, erased_at = NULL
-             WHERE excluded.seen_at > person.seen_at + 86400000 OR excluded.name IS NOT person.name"
+             WHERE excluded.seen_at > person.seen_at + 86400000 OR excluded.name IS DISTINCT FROM person.name"
         )
     };
 }
@@ -413,7 +408,7 @@ impl<'a> Writes<'a> {
         step
     }
 
-    async fn write(mut self, tx: &mut SqliteConnection, mut heads: Heads, now: Timestamp) -> LedgerResult<()> {
+    async fn write(mut self, tx: &mut Conn, mut heads: Heads, now: Timestamp) -> LedgerResult<()> {
         if self.moves.is_empty() {
             return Ok(());
         }
@@ -423,28 +418,28 @@ impl<'a> Writes<'a> {
                 (update.s, update.n, update.h) = (state.as_str(), seq, head.to_owned());
             }
         }
-        sqlx::query(concat!(
+        query(concat!(
             journal::insert_lines!("$5"),
-            "UPDATE assignment SET state = j.value->>'s', chain_seq = j.value->>'n', chain_head = j.value->>'h',
-                eligible_at = j.value->>'eligible', plan_at = j.value->>'plan', due_at = j.value->>'due',
-                parked_at = j.value->>'parked', parked_code = j.value->>'code', parked_reason = j.value->>'reason',
-                desk = j.value->>'desk', admin_group = j.value->>'group', ticket_id = j.value->>'ticket'
+            "UPDATE assignment SET state = j.value->>'s', chain_seq = CAST(j.value->>'n' AS BIGINT), chain_head = j.value->>'h',
+                eligible_at = CAST(j.value->>'eligible' AS BIGINT), plan_at = CAST(j.value->>'plan' AS BIGINT), due_at = CAST(j.value->>'due' AS BIGINT),
+                parked_at = CAST(j.value->>'parked' AS BIGINT), parked_code = j.value->>'code', parked_reason = j.value->>'reason',
+                desk = j.value->>'desk', admin_group = j.value->>'group', ticket_id = CAST(j.value->>'ticket' AS BIGINT)
              FROM json_each($1) AS j WHERE assignment.id = CAST(j.value->>'id' AS BIGINT);",
             insert_persons_of!("$2"),
             ";
              INSERT INTO ticket (id, key, cycle, desk, admin_group, route, state, draft, template, template_version, catalog_version, planned_at, risky)
              WITH j (v) AS MATERIALIZED (SELECT value FROM json_each($3))
-             SELECT v->>'id', v->>'key', v->>'cycle', v->>'desk', v->>'group', v->>'route', v->>'state', v->>'draft',
-                    v->>'template', v->>'tv', v->>'cv', v->>'at', v->>'risky' FROM j;
+             SELECT CAST(v->>'id' AS BIGINT), v->>'key', CAST(v->>'cycle' AS BIGINT), v->>'desk', v->>'group', v->>'route', v->>'state', v->>'draft',
+                    v->>'template', v->>'tv', v->>'cv', CAST(v->>'at' AS BIGINT), CAST(v->>'risky' AS BIGINT) FROM j;
              INSERT INTO ticket_item (ticket_id, assignment_id, revision)
-             SELECT value->>'ticket', value->>'a', value->>'rev' FROM json_each($4) WHERE true;
+             SELECT CAST(value->>'ticket' AS BIGINT), CAST(value->>'a' AS BIGINT), CAST(value->>'rev' AS BIGINT) FROM json_each($4) WHERE true;
              INSERT INTO errand (id, kind, edge, ticket_id, assignment_id, state, rank, due_at, mark, made_at, quiet_until,
                                  lease_no, attempts, lease_owner, lease_until)
              WITH j (v) AS MATERIALIZED (SELECT value FROM json_each($4))
-             SELECT v->>'id', 'create', v->>'edge', v->>'ticket', v->>'a', v->>'state', v->>'rank', v->>'due',
-                    v->>'mark', v->>'due', v->>'quiet', v->>'no', v->>'no', v->>'owner', v->>'until' FROM j;
+             SELECT CAST(v->>'id' AS BIGINT), 'create', v->>'edge', CAST(v->>'ticket' AS BIGINT), CAST(v->>'a' AS BIGINT), v->>'state', CAST(v->>'rank' AS BIGINT), CAST(v->>'due' AS BIGINT),
+                    v->>'mark', CAST(v->>'due' AS BIGINT), CAST(v->>'quiet' AS BIGINT), CAST(v->>'no' AS BIGINT), CAST(v->>'no' AS BIGINT), v->>'owner', CAST(v->>'until' AS BIGINT) FROM j;
              INSERT INTO attempt (errand_id, lease_no, what, owner, started_at, deadline)
-             SELECT value->>'e', 1, 'create', value->>'owner', value->>'at', value->>'until' FROM json_each($6) WHERE true",
+             SELECT CAST(value->>'e' AS BIGINT), 1, 'create', value->>'owner', CAST(value->>'at' AS BIGINT), CAST(value->>'until' AS BIGINT) FROM json_each($6) WHERE true",
         ))
         .bind(rows(&self.updates)?)
         .bind(rows(&self.persons)?)
@@ -477,24 +472,24 @@ pub(in crate::ledger) fn person_row(shared: &Shared, source: &str, person: &Pers
     json!({"hash": shared.person(source, &person.id), "source": source, "x": person.id, "name": person.name, "mail": person.email, "at": now})
 }
 
-pub(in crate::ledger) async fn insert_persons(tx: &mut SqliteConnection, persons: &[Value]) -> LedgerResult<()> {
+pub(in crate::ledger) async fn insert_persons(tx: &mut Conn, persons: &[Value]) -> LedgerResult<()> {
     if persons.is_empty() {
         return Ok(());
     }
-    sqlx::query(insert_persons_of!("$1")).bind(rows(persons)?).execute(tx).await?;
+    query(insert_persons_of!("$1")).bind(rows(persons)?).execute(tx).await?;
     Ok(())
 }
 
 /// A revocation overtakes earlier orders of its lane of which nothing was sent.
-async fn supersede(tx: &mut SqliteConnection, shared: &Shared, decisions: &[Decision], now: Timestamp) -> LedgerResult<()> {
+async fn supersede(tx: &mut Conn, shared: &Shared, decisions: &[Decision], now: Timestamp) -> LedgerResult<()> {
     let filing: Vec<i64> = decisions.iter().filter(|d| matches!(d.action, PlanAction::File(_))).map(|d| d.id.0).collect();
     if filing.is_empty() {
         return Ok(());
     }
     // In this order, whatever the engine thinks: few are filed, and many may wait for their day.
-    let overtaken: Vec<(i64, String, i64)> = sqlx::query_as(
+    let overtaken: Vec<(i64, String, i64)> = query_as(
         "SELECT p.id, p.state, a.id FROM json_each($1) AS j CROSS JOIN assignment AS a CROSS JOIN assignment AS p
-         WHERE a.id = j.value AND p.lane = a.lane AND (p.lane_at, p.id) < (a.lane_at, a.id) AND a.revocation = 1 AND a.state IN ('received', 'planned') AND p.revocation = 0
+         WHERE a.id = CAST(j.value AS BIGINT) AND p.lane = a.lane AND (p.lane_at, p.id) < (a.lane_at, a.id) AND a.revocation = 1 AND a.state IN ('received', 'planned') AND p.revocation = 0
            AND p.state IN ('received', 'planned', 'due', 'sending', 'unclear', 'open', 'rework')
            AND p.state IN ('received', 'planned', 'due')",
     )

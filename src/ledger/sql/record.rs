@@ -2,10 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
+use crate::ledger::engine::{Conn, query, query_as};
 use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use sqlx::SqliteConnection;
 
 use super::super::{BRIDGE, LedgerError, LedgerResult, Receipt, ReceiptContent, Recorded};
 use super::journal::{self, JournalLine, Move};
@@ -90,7 +90,7 @@ struct NewAssignment {
 
 /// Records a batch; each result belongs to the receipt at its place.
 pub(in crate::ledger) async fn record(
-    tx: &mut SqliteConnection,
+    tx: &mut Conn,
     shared: &Shared,
     receipts: &[&Receipt],
     from: From,
@@ -321,7 +321,7 @@ fn new_assignment(
 }
 
 async fn write(
-    tx: &mut SqliteConnection,
+    tx: &mut Conn,
     shared: &Shared,
     plan: Plan,
     any_early: bool,
@@ -350,23 +350,23 @@ async fn write(
 }
 
 /// New assignments with their first journal line, and all inbox rows.
-async fn insert(tx: &mut SqliteConnection, plan: &Plan) -> LedgerResult<()> {
+async fn insert(tx: &mut Conn, plan: &Plan) -> LedgerResult<()> {
     if plan.inbox.is_empty() {
         return Ok(());
     }
-    sqlx::query(concat!(
+    query(concat!(
         "INSERT INTO assignment (id, natural_key, source, external_id, generation, operation, revocation, application_id,
             application_name, entitlement_id, entitlement_name, beneficiary, persons, lane, lane_at, priority, requested_at,
             approved_at, valid_from, valid_until, received_at, state, content_digest, document_id, chain_seq, chain_head)
          WITH j (v) AS MATERIALIZED (SELECT value FROM json_each($1))
-         SELECT v->>'id', v->>'key', v->>'source', v->>'ext', v->>'gen_', v->>'op', v->>'rev', v->>'app',
-            v->>'appn', v->>'ent', v->>'entn', v->>'ben', v->>'persons', v->>'lane', v->>'lane_at',
-            v->>'prio', v->>'req', v->>'appr', v->>'from', v->>'until', v->>'recv', 'received',
-            v->>'digest', v->>'doc', 1, v->>'head' FROM j;",
+         SELECT CAST(v->>'id' AS BIGINT), v->>'key', v->>'source', v->>'ext', CAST(v->>'gen_' AS BIGINT), v->>'op', CAST(v->>'rev' AS BIGINT), v->>'app',
+            v->>'appn', v->>'ent', v->>'entn', v->>'ben', v->>'persons', v->>'lane', CAST(v->>'lane_at' AS BIGINT),
+            CAST(v->>'prio' AS BIGINT), CAST(v->>'req' AS BIGINT), CAST(v->>'appr' AS BIGINT), CAST(v->>'from' AS BIGINT), CAST(v->>'until' AS BIGINT), CAST(v->>'recv' AS BIGINT), 'received',
+            v->>'digest', CAST(v->>'doc' AS BIGINT), 1, v->>'head' FROM j;",
         journal::insert_lines!("$2"),
         "INSERT INTO inbox (id, source, event_id, digest, received_at, answer, assignment_id, document)
          WITH j (v) AS MATERIALIZED (SELECT value FROM json_each($3))
-         SELECT v->>'id', v->>'source', v->>'event', v->>'digest', v->>'at', v->>'answer', v->>'a', v->>'doc' FROM j",
+         SELECT CAST(v->>'id' AS BIGINT), v->>'source', v->>'event', v->>'digest', CAST(v->>'at' AS BIGINT), v->>'answer', CAST(v->>'a' AS BIGINT), v->>'doc' FROM j",
     ))
     .bind(rows(&plan.assignments)?)
     .bind(rows(&plan.journal)?)
@@ -377,17 +377,17 @@ async fn insert(tx: &mut SqliteConnection, plan: &Plan) -> LedgerResult<()> {
 }
 
 /// Makes way for quarantined events that map now.
-async fn release(tx: &mut SqliteConnection, released: &[Value]) -> LedgerResult<()> {
+async fn release(tx: &mut Conn, released: &[Value]) -> LedgerResult<()> {
     let text = rows(released)?;
-    sqlx::query(
-        "UPDATE quarantine SET state = 'replayed', body = NULL, settled_at = j.value->>'at', settled_by = $2
+    query(
+        "UPDATE quarantine SET state = 'replayed', body = NULL, settled_at = CAST(j.value->>'at' AS BIGINT), settled_by = $2
          FROM json_each($1) AS j WHERE quarantine.source = j.value->>'s' AND quarantine.event_id = j.value->>'e' AND quarantine.state = 'held'",
     )
     .bind(&text)
     .bind(BRIDGE)
     .execute(&mut *tx)
     .await?;
-    sqlx::query(
+    query(
         "DELETE FROM inbox WHERE answer = 'quarantined' AND (source, event_id) IN
             (SELECT value->>'s', value->>'e' FROM json_each($1))",
     )
@@ -398,19 +398,19 @@ async fn release(tx: &mut SqliteConnection, released: &[Value]) -> LedgerResult<
 }
 
 /// Quarantined events get an inbox row too, so that a repeat is a repeat and a forgery a conflict.
-async fn quarantine(tx: &mut SqliteConnection, held: &[Value]) -> LedgerResult<()> {
+async fn quarantine(tx: &mut Conn, held: &[Value]) -> LedgerResult<()> {
     let text = rows(held)?;
-    sqlx::query(
+    query(
         "INSERT INTO quarantine (id, source, event_id, digest, received_at, problem, body, state)
-         SELECT value->>'id', value->>'source', value->>'event', value->>'digest', value->>'at', value->>'problem', value->>'body', 'held'
+         SELECT CAST(value->>'id' AS BIGINT), value->>'source', value->>'event', value->>'digest', CAST(value->>'at' AS BIGINT), value->>'problem', value->>'body', 'held'
          FROM json_each($1) WHERE true",
     )
     .bind(&text)
     .execute(&mut *tx)
     .await?;
-    sqlx::query(
+    query(
         "INSERT INTO inbox (id, source, event_id, digest, received_at, answer)
-         SELECT value->>'id', value->>'source', value->>'event', value->>'digest', value->>'at', 'quarantined' FROM json_each($1) WHERE true",
+         SELECT CAST(value->>'id' AS BIGINT), value->>'source', value->>'event', value->>'digest', CAST(value->>'at' AS BIGINT), 'quarantined' FROM json_each($1) WHERE true",
     )
     .bind(&text)
     .execute(tx)
@@ -427,18 +427,19 @@ type OrderMap = HashMap<String, Known>;
 type OrderRow = (String, i64, String, i64, i64);
 
 /// What the ledger has of these events and their orders, and whether any withdrawal waits for its order.
-async fn known(tx: &mut SqliteConnection, receipts: &[&Receipt]) -> LedgerResult<(EventMap, OrderMap, bool)> {
+async fn known(tx: &mut Conn, receipts: &[&Receipt]) -> LedgerResult<(EventMap, OrderMap, bool)> {
     let asked: Vec<(&str, &str)> = receipts.iter().map(|r| (r.source.as_str(), r.event_id.as_str())).collect();
     let keys: Vec<String> = receipts
         .iter()
         .filter_map(|r| if let ReceiptContent::Order(a) = &r.content { Some(a.natural_key()) } else { None })
         .collect();
-    let (events, orders, early): (String, String, bool) = sqlx::query_as(
+    let (events, orders, early): (String, String, bool) = query_as(
         "SELECT (SELECT json_group_array(json_array(i.source, i.event_id, i.digest, i.assignment_id, CASE WHEN i.answer = 'quarantined' THEN
                     (SELECT q.id FROM quarantine AS q WHERE q.source = i.source AND q.event_id = i.event_id) END))
-                 FROM json_each($1) AS j CROSS JOIN inbox AS i ON i.source = j.value->>0 AND i.event_id = j.value->>1),
+                 FROM json_each($1) AS j CROSS JOIN inbox AS i WHERE i.source = j.value->>0 AND i.event_id = j.value->>1),
                 (SELECT json_group_array(json_array(a.natural_key, a.id, a.content_digest, a.revision, COALESCE(i.received_at, 0)))
-                 FROM json_each($2) AS j CROSS JOIN assignment AS a ON a.natural_key = j.value LEFT JOIN inbox AS i ON i.id = a.document_id),
+                 FROM json_each($2) AS j CROSS JOIN assignment AS a LEFT JOIN inbox AS i ON i.id = a.document_id
+                 WHERE a.natural_key = CAST(j.value AS TEXT)),
                 EXISTS (SELECT 1 FROM early_withdrawal)",
     )
     .bind(rows(&asked)?)

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::ledger::engine::{Conn, query, query_as};
 use serde_json::json;
-use sqlx::SqliteConnection;
 
 use super::super::LedgerResult;
 use super::journal::{self, Move};
@@ -15,14 +15,14 @@ pub(super) const CAUSE: &str = "the ledger was restored: it may have been sent b
 
 /// Turns whatever is ready for a desk unclear, and lets what is planned from now on begin like that.
 pub(in crate::ledger) async fn distrust(
-    tx: &mut SqliteConnection,
+    tx: &mut Conn,
     shared: &Shared,
     quiet_until: BTreeMap<String, Timestamp>,
     now: Timestamp,
 ) -> LedgerResult<usize> {
     let edges: Vec<_> = quiet_until.iter().map(|(edge, until)| json!({"edge": edge, "until": until})).collect();
-    let found: Vec<(String, Option<i64>, Option<i64>)> = sqlx::query_as(
-        "UPDATE errand SET state = 'unclear', misses = 0, due_at = $2, quiet_until = j.value->>'until', code = 'E-RESTORED', reason = $3
+    let found: Vec<(String, Option<i64>, Option<i64>)> = query_as(
+        "UPDATE errand SET state = 'unclear', misses = 0, due_at = $2, quiet_until = CAST(j.value->>'until' AS BIGINT), code = 'E-RESTORED', reason = $3
          FROM json_each($1) AS j WHERE errand.edge = j.value->>'edge' AND errand.state = 'ready' AND errand.kind <> 'report'
          RETURNING errand.kind, errand.assignment_id, errand.ticket_id",
     )
@@ -33,7 +33,7 @@ pub(in crate::ledger) async fn distrust(
     .await?;
     let creates = || found.iter().filter(|(kind, ..)| kind == "create");
     let tickets: Vec<i64> = creates().filter_map(|(_, _, ticket)| *ticket).collect();
-    sqlx::query("UPDATE ticket SET state = 'unclear', risky = 1 WHERE id IN (SELECT value FROM json_each($1))")
+    query("UPDATE ticket SET state = 'unclear', risky = 1 WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each($1))")
         .bind(rows(&tickets)?)
         .execute(&mut *tx)
         .await?;

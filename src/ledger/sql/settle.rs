@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
+use crate::ledger::engine::{Conn, query, query_as};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use sqlx::SqliteConnection;
 
 use super::super::{End, LedgerError, LedgerResult, Settlement};
 use super::journal::{Chained, Head, Heads, Move, write_moves};
@@ -88,23 +88,19 @@ struct Writes {
 }
 
 /// Settles; `false` where the lease was no longer the caller's.
-pub(in crate::ledger) async fn settle(
-    tx: &mut SqliteConnection,
-    shared: &Shared,
-    ends: &[&Settlement],
-) -> LedgerResult<Vec<bool>> {
+pub(in crate::ledger) async fn settle(tx: &mut Conn, shared: &Shared, ends: &[&Settlement]) -> LedgerResult<Vec<bool>> {
     let ids: Vec<i64> = ends.iter().map(|e| e.id.0).collect();
-    let row = sqlx::query_as(
+    let row = query_as(
         "SELECT json_group_array(json_object('id', e.id, 'kind', e.kind, 'state', e.state, 'lease_no', e.lease_no,
                 'ticket_id', e.ticket_id, 'assignment_id', e.assignment_id, 'ref_id', t.ref_id, 'ref_number', t.ref_number,
                 'shape', t.shape, 'life', a.state, 'outcome', a.outcome, 'withdrawn_at', a.withdrawn_at,
-                'late', a.withdrawn_at IS NOT NULL OR a.revision > ti.revision,
+                'late', CASE WHEN a.withdrawn_at IS NOT NULL OR a.revision > ti.revision THEN 1 ELSE 0 END,
                 'chain_seq', a.chain_seq, 'chain_head', a.chain_head,
-                 'overtaken', CASE WHEN e.kind = 'report' THEN EXISTS (SELECT 1 FROM errand AS n
-                     WHERE n.assignment_id = e.assignment_id AND n.kind = 'report' AND n.id > e.id) ELSE 0 END))
+                 'overtaken', CASE WHEN e.kind = 'report' AND EXISTS (SELECT 1 FROM errand AS n
+                     WHERE n.assignment_id = e.assignment_id AND n.kind = 'report' AND n.id > e.id) THEN 1 ELSE 0 END))
          FROM errand AS e LEFT JOIN ticket AS t ON t.id = e.ticket_id LEFT JOIN assignment AS a ON a.id = e.assignment_id
               LEFT JOIN ticket_item AS ti ON ti.ticket_id = e.ticket_id AND ti.assignment_id = e.assignment_id
-         WHERE e.id IN (SELECT value FROM json_each($1))",
+         WHERE e.id IN (SELECT CAST(value AS BIGINT) FROM json_each($1))",
     )
     .bind(rows(&ids)?)
     .fetch_one(&mut *tx)
@@ -297,7 +293,7 @@ impl Writes {
         }
     }
 
-    async fn write(self, tx: &mut SqliteConnection, shared: &Shared, heads: Heads) -> LedgerResult<()> {
+    async fn write(self, tx: &mut Conn, shared: &Shared, heads: Heads) -> LedgerResult<()> {
         let Some(now) = self.attempts.first().and_then(|a| a["at"].as_i64()).map(Timestamp) else { return Ok(()) };
         let chained = heads.chain(&self.moves, now)?;
         self.write_rows(tx, chained).await?;
@@ -318,27 +314,27 @@ impl Writes {
     }
 
     /// Of most kinds there are none, which costs nothing in one text.
-    async fn write_rows(&self, tx: &mut SqliteConnection, chained: Chained) -> LedgerResult<()> {
-        sqlx::query(concat!(
+    async fn write_rows(&self, tx: &mut Conn, chained: Chained) -> LedgerResult<()> {
+        query(concat!(
             write_moves!("$6", "$7"),
-            "UPDATE errand SET state = j.value->>'state', due_at = j.value->>'due', done_at = j.value->>'done',
-                quiet_until = COALESCE(j.value->>'quiet', quiet_until), failures = failures + COALESCE(j.value->>'fail', 0),
-                misses = CASE WHEN j.value->>'reset' IS NULL THEN misses + COALESCE(j.value->>'miss', 0) ELSE 0 END,
+            "UPDATE errand SET state = j.value->>'state', due_at = CAST(j.value->>'due' AS BIGINT), done_at = CAST(j.value->>'done' AS BIGINT),
+                quiet_until = COALESCE(CAST(j.value->>'quiet' AS BIGINT), quiet_until), failures = failures + COALESCE(CAST(j.value->>'fail' AS BIGINT), 0),
+                misses = CASE WHEN j.value->>'reset' IS NULL THEN misses + COALESCE(CAST(j.value->>'miss' AS BIGINT), 0) ELSE 0 END,
                 code = COALESCE(j.value->>'code', code), reason = COALESCE(j.value->>'reason', reason), lease_until = NULL
              FROM json_each($1) AS j WHERE errand.id = CAST(j.value->>'id' AS BIGINT);
-             UPDATE attempt SET ended_at = j.value->>'at', verdict = j.value->>'v', code = j.value->>'c', reason = j.value->>'r'
+             UPDATE attempt SET ended_at = CAST(j.value->>'at' AS BIGINT), verdict = j.value->>'v', code = j.value->>'c', reason = j.value->>'r'
              FROM json_each($2) AS j WHERE attempt.errand_id = CAST(j.value->>'e' AS BIGINT) AND attempt.lease_no = CAST(j.value->>'n' AS BIGINT);
-             UPDATE ticket SET state = CASE WHEN j.value->>'open' = 1 THEN 'open' ELSE state END,
-                category = CASE WHEN j.value->>'open' = 1 THEN COALESCE(category, 'open') ELSE category END,
+             UPDATE ticket SET state = CASE WHEN CAST(j.value->>'open' AS BIGINT) = 1 THEN 'open' ELSE state END,
+                category = CASE WHEN CAST(j.value->>'open' AS BIGINT) = 1 THEN COALESCE(category, 'open') ELSE category END,
                 ref_id = j.value->>'ref', ref_number = j.value->>'num', url = COALESCE(j.value->>'url', url),
-                filed_at = j.value->>'at', key_confirmed = MAX(key_confirmed, j.value->>'key'),
-                risky = MAX(risky, j.value->>'risky'), checked_at = 0
+                filed_at = CAST(j.value->>'at' AS BIGINT), key_confirmed = MAX(key_confirmed, CAST(j.value->>'key' AS BIGINT)),
+                risky = MAX(risky, CAST(j.value->>'risky' AS BIGINT)), checked_at = 0
              FROM json_each($3) AS j WHERE ticket.id = CAST(j.value->>'id' AS BIGINT);
-             UPDATE assignment SET filed_at = j.value->>'at' FROM json_each($3) AS j, ticket_item AS ti
+             UPDATE assignment SET filed_at = CAST(j.value->>'at' AS BIGINT) FROM json_each($3) AS j, ticket_item AS ti
              WHERE ti.ticket_id = CAST(j.value->>'id' AS BIGINT) AND assignment.id = ti.assignment_id;
-             UPDATE ticket SET state = j.value->>'state', risky = MAX(risky, COALESCE(j.value->>'risky', 0))
+             UPDATE ticket SET state = j.value->>'state', risky = MAX(risky, COALESCE(CAST(j.value->>'risky' AS BIGINT), 0))
              FROM json_each($4) AS j WHERE ticket.id = CAST(j.value->>'id' AS BIGINT);
-             UPDATE assignment SET reported_at = j.value->>'at'
+             UPDATE assignment SET reported_at = CAST(j.value->>'at' AS BIGINT)
              FROM json_each($5) AS j WHERE assignment.id = CAST(j.value->>'id' AS BIGINT)",
         ))
         .bind(rows(&self.errands)?)
@@ -355,8 +351,8 @@ impl Writes {
 }
 
 /// A double is closed on its desk: nothing is left to do about it.
-async fn undouble(tx: &mut SqliteConnection, ticket: i64, at: Timestamp) -> LedgerResult<()> {
-    sqlx::query(
+async fn undouble(tx: &mut Conn, ticket: i64, at: Timestamp) -> LedgerResult<()> {
+    query(
         "UPDATE stray SET settled_at = $2 FROM ticket AS t WHERE t.id = $1 AND stray.desk = t.desk AND stray.ref_id = t.ref_id",
     )
     .bind(ticket)
@@ -367,13 +363,12 @@ async fn undouble(tx: &mut SqliteConnection, ticket: i64, at: Timestamp) -> Ledg
 }
 
 /// The draft goes to another group next time.
-async fn regroup(tx: &mut SqliteConnection, ticket: i64, group: &str) -> LedgerResult<()> {
-    let (text,): (Option<String>,) =
-        sqlx::query_as("SELECT draft FROM ticket WHERE id = $1").bind(ticket).fetch_one(&mut *tx).await?;
+async fn regroup(tx: &mut Conn, ticket: i64, group: &str) -> LedgerResult<()> {
+    let (text,): (Option<String>,) = query_as("SELECT draft FROM ticket WHERE id = $1").bind(ticket).fetch_one(&mut *tx).await?;
     let mut draft: Draft = document(text.as_deref().ok_or_else(|| LedgerError::Corrupt("a draft is gone".to_owned()))?)?;
     group.clone_into(&mut draft.admin_group);
     let text = serde_json::to_string(&draft).map_err(|e| LedgerError::Corrupt(e.to_string()))?;
-    sqlx::query("UPDATE ticket SET draft = $2, route = route || '; the desk does not know that group: fallback' WHERE id = $1")
+    query("UPDATE ticket SET draft = $2, route = route || '; the desk does not know that group: fallback' WHERE id = $1")
         .bind(ticket)
         .bind(text)
         .execute(tx)
@@ -382,12 +377,12 @@ async fn regroup(tx: &mut SqliteConnection, ticket: i64, group: &str) -> LedgerR
 }
 
 /// Marks assignments as needing a person.
-pub(in crate::ledger) async fn park(tx: &mut SqliteConnection, parked: &[Value]) -> LedgerResult<()> {
+pub(in crate::ledger) async fn park(tx: &mut Conn, parked: &[Value]) -> LedgerResult<()> {
     if parked.is_empty() {
         return Ok(());
     }
-    sqlx::query(
-        "UPDATE assignment SET parked_at = j.value->>'at', parked_code = j.value->>'code', parked_reason = j.value->>'reason'
+    query(
+        "UPDATE assignment SET parked_at = CAST(j.value->>'at' AS BIGINT), parked_code = j.value->>'code', parked_reason = j.value->>'reason'
          FROM json_each($1) AS j WHERE assignment.id = CAST(j.value->>'id' AS BIGINT)",
     )
     .bind(rows(parked)?)

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use crate::ledger::engine::{Conn, Pool, query, query_as};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use sqlx::{SqliteConnection, SqlitePool};
 
 use super::super::{LedgerError, LedgerResult, Receipt, ReceiptContent, Recorded, StandingRound, Stood};
 use super::pull::{cursor_name, move_cursor};
@@ -17,16 +17,12 @@ use crate::model::{Assignment, Operation, State, Timestamp};
 const CHUNK: usize = 2_000;
 
 /// Records a round, or nothing when the cursor has moved.
-pub(in crate::ledger) async fn record_standing(
-    tx: &mut SqliteConnection,
-    shared: &Shared,
-    round: &StandingRound,
-) -> LedgerResult<Stood> {
+pub(in crate::ledger) async fn record_standing(tx: &mut Conn, shared: &Shared, round: &StandingRound) -> LedgerResult<Stood> {
     if !move_cursor(tx, &cursor_name(&round.source), round.from.as_deref(), &round.to, round.at).await? {
         return Ok(Stood::CursorMoved);
     }
     let known: HashMap<String, String> =
-        sqlx::query_as::<_, (String, String)>("SELECT external_id, digest FROM standing WHERE source = $1")
+        query_as::<(String, String)>("SELECT external_id, digest FROM standing WHERE source = $1")
             .bind(&round.source)
             .fetch_all(&mut *tx)
             .await?
@@ -77,7 +73,7 @@ fn is_news(known: Option<&String>, receipt: &Receipt) -> bool {
 /// A row begins to stand. Where its removal was not sent yet, that is dropped and everything is as before. Where the
 /// platform's own number does not tell it from the row before, the moment does.
 async fn begins(
-    tx: &mut SqliteConnection,
+    tx: &mut Conn,
     shared: &Shared,
     round: &StandingRound,
     receipt: &Receipt,
@@ -96,9 +92,9 @@ async fn begins(
 }
 
 /// With a generation that no order of this kind has yet.
-async fn fresh(tx: &mut SqliteConnection, mut order: Assignment, at: Timestamp) -> LedgerResult<Assignment> {
+async fn fresh(tx: &mut Conn, mut order: Assignment, at: Timestamp) -> LedgerResult<Assignment> {
     let taken: Option<(i64,)> =
-        sqlx::query_as("SELECT 1 FROM assignment WHERE natural_key = $1").bind(order.natural_key()).fetch_optional(tx).await?;
+        query_as("SELECT id FROM assignment WHERE natural_key = $1").bind(order.natural_key()).fetch_optional(tx).await?;
     if taken.is_some() {
         order.generation = at.0.div_euclid(1000).max(order.generation + 1);
     }
@@ -115,7 +111,7 @@ fn receipt_of(round: &StandingRound, what: &str, order: Assignment) -> Receipt {
 
 /// Remembers what each row means, where that is new or has changed.
 async fn keep(
-    tx: &mut SqliteConnection,
+    tx: &mut Conn,
     round: &StandingRound,
     present: &BTreeMap<&str, &Receipt>,
     known: &HashMap<String, String>,
@@ -138,7 +134,7 @@ async fn keep(
         }
     }
     for chunk in changed.chunks(CHUNK) {
-        sqlx::query(
+        query(
             "INSERT INTO standing (source, external_id, digest, document, since)
              SELECT $2, value->>'x', value->>'g', value->>'d', $3 FROM json_each($1) WHERE true
              ON CONFLICT (source, external_id) DO UPDATE SET digest = excluded.digest, document = excluded.document",
@@ -154,18 +150,12 @@ async fn keep(
 
 /// A row is gone. What was not sent yet is dropped and needs no undoing; everything else is ordered away, also what
 /// stood from the beginning.
-async fn take_away(
-    tx: &mut SqliteConnection,
-    shared: &Shared,
-    round: &StandingRound,
-    external_id: &str,
-) -> LedgerResult<Option<Recorded>> {
-    let (text,): (Option<String>,) =
-        sqlx::query_as("DELETE FROM standing WHERE source = $1 AND external_id = $2 RETURNING document")
-            .bind(&round.source)
-            .bind(external_id)
-            .fetch_one(&mut *tx)
-            .await?;
+async fn take_away(tx: &mut Conn, shared: &Shared, round: &StandingRound, external_id: &str) -> LedgerResult<Option<Recorded>> {
+    let (text,): (Option<String>,) = query_as("DELETE FROM standing WHERE source = $1 AND external_id = $2 RETURNING document")
+        .bind(&round.source)
+        .bind(external_id)
+        .fetch_one(&mut *tx)
+        .await?;
     let Some(text) = text else {
         tracing::warn!(source = round.source, "an assignment that never mapped is gone; nothing can be ordered for it");
         return Ok(None);
@@ -192,7 +182,7 @@ async fn take_away(
 
 /// Whether an order of this operation ended here without anything having been sent.
 async fn dropped(
-    tx: &mut SqliteConnection,
+    tx: &mut Conn,
     shared: &Shared,
     order: &Assignment,
     operation: Operation,
@@ -200,7 +190,7 @@ async fn dropped(
     at: Timestamp,
 ) -> LedgerResult<bool> {
     let (source, external_id) = (&order.source, &order.external_id);
-    let unsent: Option<(i64,)> = sqlx::query_as(
+    let unsent: Option<(i64,)> = query_as(
         "SELECT id FROM assignment WHERE natural_key >= $1 AND natural_key < $2 AND source = $3 AND external_id = $4 AND operation = $5
             AND withdrawn_at IS NULL AND state IN ('received', 'planned', 'due') ORDER BY generation DESC LIMIT 1",
     )
@@ -213,13 +203,13 @@ async fn dropped(
     .await?;
     let Some((id,)) = unsent else { return Ok(false) };
     withdraw(tx, shared, source, external_id, Some(operation), at, cause).await?;
-    let (after,): (String,) = sqlx::query_as("SELECT state FROM assignment WHERE id = $1").bind(id).fetch_one(tx).await?;
+    let (after,): (String,) = query_as("SELECT state FROM assignment WHERE id = $1").bind(id).fetch_one(tx).await?;
     Ok(State::parse(&after) == Some(State::Closed))
 }
 
 /// External ids that a snapshot has shown and whose orders are not finished.
-pub(in crate::ledger) async fn awaited(pool: &SqlitePool, source: &str) -> LedgerResult<Vec<String>> {
-    let found: Vec<(String,)> = sqlx::query_as(
+pub(in crate::ledger) async fn awaited(pool: &Pool, source: &str) -> LedgerResult<Vec<String>> {
+    let found: Vec<(String,)> = query_as(
         "SELECT DISTINCT l.external_id FROM listed AS l
          JOIN assignment AS a ON a.natural_key >= l.source || '/' || l.external_id || '/'
             AND a.natural_key < l.source || '/' || l.external_id || '0' AND a.external_id = l.external_id AND a.source = l.source

@@ -1,6 +1,6 @@
 //! Outcomes that a platform asks for: what it is being told is owed no more.
 
-use sqlx::SqliteConnection;
+use crate::ledger::engine::{Conn, query, query_as};
 
 use super::super::{End, LedgerResult, Settlement};
 use super::Shared;
@@ -10,14 +10,14 @@ use crate::model::{Id, Timestamp};
 
 /// Settles the reports of an order, through the same gate as reports that are sent. Returns how many were owed.
 pub(in crate::ledger) async fn told(
-    tx: &mut SqliteConnection,
+    tx: &mut Conn,
     shared: &Shared,
     source: &str,
     external_id: &str,
     now: Timestamp,
 ) -> LedgerResult<usize> {
     let (from, to) = range_of(source, external_id);
-    let owed: Vec<(i64, i64)> = sqlx::query_as(
+    let owed: Vec<(i64, i64)> = query_as(
         "UPDATE errand SET lease_no = lease_no + 1, lease_owner = 'the platform asked', lease_until = $5, state = 'sending', attempts = attempts + 1
          WHERE kind = 'report' AND state IN ('ready', 'parked') AND assignment_id IN
             (SELECT id FROM assignment WHERE natural_key >= $1 AND natural_key < $2 AND external_id = $3 AND source = $4)
@@ -31,7 +31,7 @@ pub(in crate::ledger) async fn told(
     .fetch_all(&mut *tx)
     .await?;
     for (id, lease_no) in &owed {
-        sqlx::query(
+        query(
             "INSERT INTO attempt (errand_id, lease_no, what, owner, started_at, deadline)
              VALUES ($1, $2, 'report', 'the platform asked', $3, $3)",
         )

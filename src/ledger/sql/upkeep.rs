@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
+use crate::ledger::engine::{Conn, Pool, query, query_as};
 use sha2::{Digest, Sha256};
-use sqlx::{SqliteConnection, SqlitePool};
 
 use super::super::LedgerResult;
 use super::journal::link;
@@ -33,9 +33,9 @@ macro_rules! erasable {
                 $condition,
                 " AS erasable FROM ",
                 $table,
-                " WHERE id > $3 ORDER BY id LIMIT $4)"
+                " WHERE id > $3 ORDER BY id LIMIT $4) AS page"
             ),
-            erase: concat!($erase, " ", $condition, " AND id IN (SELECT value FROM json_each($3))"),
+            erase: concat!($erase, " ", $condition, " AND id IN (SELECT CAST(value AS BIGINT) FROM json_each($3))"),
         }
     };
 }
@@ -68,9 +68,9 @@ pub(in crate::ledger) const TEXTS: [Erasable; 5] = [
     Erasable {
         find: "SELECT MAX(id), json_group_array(id) FILTER (WHERE erasable) FROM (SELECT id, EXISTS
                     (SELECT 1 FROM attempt AS t WHERE t.errand_id = errand.id AND t.ended_at < $2 AND t.reason IS NOT NULL) AS erasable
-               FROM errand WHERE id > $3 ORDER BY id LIMIT $4)",
+               FROM errand WHERE id > $3 ORDER BY id LIMIT $4) AS page",
         erase: "UPDATE attempt SET reason = NULL WHERE ended_at < $2 AND reason IS NOT NULL
-                    AND errand_id IN (SELECT value FROM json_each($3))",
+                    AND errand_id IN (SELECT CAST(value AS BIGINT) FROM json_each($3))",
     },
 ];
 
@@ -83,14 +83,14 @@ pub(in crate::ledger) struct Before {
 
 /// The next page after an id that has something to erase: its last id, and the rows as JSON. `None` at the end.
 pub(in crate::ledger) async fn to_erase(
-    pool: &SqlitePool,
+    pool: &Pool,
     what: &Erasable,
     before: Before,
     mut after: i64,
 ) -> LedgerResult<Option<(i64, String)>> {
     loop {
         let (last, found): (Option<i64>, String) =
-            sqlx::query_as(what.find).bind(before.bodies.0).bind(before.persons.0).bind(after).bind(PAGE).fetch_one(pool).await?;
+            query_as(what.find).bind(before.bodies.0).bind(before.persons.0).bind(after).bind(PAGE).fetch_one(pool).await?;
         let Some(last) = last else { return Ok(None) };
         if found != "[]" {
             return Ok(Some((last, found)));
@@ -101,20 +101,20 @@ pub(in crate::ledger) async fn to_erase(
 }
 
 /// Erases what [`to_erase`] found.
-pub(in crate::ledger) async fn erase(tx: &mut SqliteConnection, what: &Erasable, before: Before, ids: &str) -> LedgerResult<u64> {
-    let done = sqlx::query(what.erase).bind(before.bodies.0).bind(before.persons.0).bind(ids).execute(tx).await?;
+pub(in crate::ledger) async fn erase(tx: &mut Conn, what: &Erasable, before: Before, ids: &str) -> LedgerResult<u64> {
+    let done = query(what.erase).bind(before.bodies.0).bind(before.persons.0).bind(ids).execute(tx).await?;
     Ok(done.rows_affected())
 }
 
 /// Persons not seen for long, of whom no order is unfinished, as JSON; at most a page.
 pub(in crate::ledger) async fn persons_to_erase(
-    pool: &SqlitePool,
+    pool: &Pool,
     before: Timestamp,
     after: &str,
 ) -> LedgerResult<Option<(String, String)>> {
-    let (last, found): (Option<String>, String) = sqlx::query_as(
+    let (last, found): (Option<String>, String) = query_as(
         "SELECT MAX(hash), json_group_array(hash) FROM
-            (SELECT hash FROM person WHERE hash > $2 AND erased_at IS NULL AND seen_at < $1 ORDER BY hash LIMIT $3)",
+            (SELECT hash FROM person WHERE hash > $2 AND erased_at IS NULL AND seen_at < $1 ORDER BY hash LIMIT $3) AS page",
     )
     .bind(before.0)
     .bind(after)
@@ -123,9 +123,9 @@ pub(in crate::ledger) async fn persons_to_erase(
     .await?;
     let Some(last) = last else { return Ok(None) };
     // One look through the assignments for the whole page: an index for this alone would cost every intake.
-    let (busy,): (String,) = sqlx::query_as(
+    let (busy,): (String,) = query_as(
         "SELECT json_group_array(DISTINCT beneficiary) FROM assignment
-         WHERE beneficiary IN (SELECT value FROM json_each($1)) AND COALESCE(reported_at, closed_at) IS NULL",
+         WHERE beneficiary IN (SELECT CAST(value AS TEXT) FROM json_each($1)) AND COALESCE(reported_at, closed_at) IS NULL",
     )
     .bind(&found)
     .fetch_one(pool)
@@ -136,10 +136,10 @@ pub(in crate::ledger) async fn persons_to_erase(
 }
 
 /// Erases names. Of somebody who is named in a new order meanwhile, planning writes the name again.
-pub(in crate::ledger) async fn erase_persons(tx: &mut SqliteConnection, before: Timestamp, hashes: &str) -> LedgerResult<u64> {
-    let done = sqlx::query(
+pub(in crate::ledger) async fn erase_persons(tx: &mut Conn, before: Timestamp, hashes: &str) -> LedgerResult<u64> {
+    let done = query(
         "UPDATE person SET external_id = NULL, name = NULL, email = NULL, erased_at = $1
-         WHERE erased_at IS NULL AND seen_at < $1 AND hash IN (SELECT value FROM json_each($2))",
+         WHERE erased_at IS NULL AND seen_at < $1 AND hash IN (SELECT CAST(value AS TEXT) FROM json_each($2))",
     )
     .bind(before.0)
     .bind(hashes)
@@ -156,16 +156,16 @@ pub(in crate::ledger) struct Tied {
 }
 
 /// Ties together the heads of all chains that grew since the last checkpoint; `None`: none did.
-pub(in crate::ledger) async fn tie(pool: &SqlitePool, now: Timestamp) -> LedgerResult<Option<Tied>> {
+pub(in crate::ledger) async fn tie(pool: &Pool, now: Timestamp) -> LedgerResult<Option<Tied>> {
     // A row may be committed a while after its own time, and a page may have been read just before.
     const OVERLAP_MS: i64 = 120_000;
     let last: Option<(i64, String)> =
-        sqlx::query_as("SELECT at, head FROM checkpoint ORDER BY id DESC LIMIT 1").fetch_optional(pool).await?;
+        query_as("SELECT at, head FROM checkpoint ORDER BY id DESC LIMIT 1").fetch_optional(pool).await?;
     let (since, before) = last.map_or((i64::MIN, String::new()), |(at, head)| (at - OVERLAP_MS, head));
     let (mut hash, mut tied, mut after) = (Sha256::new(), 0_i64, i64::MIN);
     hash.update(before.as_bytes());
     loop {
-        let (last, found): (Option<i64>, String) = sqlx::query_as(
+        let (last, found): (Option<i64>, String) = query_as(
             "SELECT MAX(a.id), json_group_array(json_array(a.id, a.chain_seq, a.chain_head)) FILTER (WHERE j.seen_at > $1 AND j.seen_at <= $2)
              FROM (SELECT id, chain_seq, chain_head FROM assignment WHERE id > $3 ORDER BY id LIMIT $4) AS a
              LEFT JOIN journal AS j ON j.assignment_id = a.id AND j.seq = a.chain_seq",
@@ -190,8 +190,8 @@ pub(in crate::ledger) async fn tie(pool: &SqlitePool, now: Timestamp) -> LedgerR
 }
 
 /// Keeps what [`tie`] made.
-pub(in crate::ledger) async fn checkpoint(tx: &mut SqliteConnection, tied: &Tied) -> LedgerResult<String> {
-    sqlx::query("INSERT INTO checkpoint (at, assignments, head) VALUES ($1, $2, $3)")
+pub(in crate::ledger) async fn checkpoint(tx: &mut Conn, tied: &Tied) -> LedgerResult<String> {
+    query("INSERT INTO checkpoint (at, assignments, head) VALUES ($1, $2, $3)")
         .bind(tied.at.0)
         .bind(tied.assignments)
         .bind(&tied.head)
@@ -218,12 +218,12 @@ struct Line {
 }
 
 /// Assignments whose chain does not hold: a row was changed, removed, or put in.
-pub(in crate::ledger) async fn verify_chains(pool: &SqlitePool) -> LedgerResult<Vec<Id>> {
+pub(in crate::ledger) async fn verify_chains(pool: &Pool) -> LedgerResult<Vec<Id>> {
     const PAGE: i64 = 5_000;
     let mut broken = Vec::new();
     let (mut at, mut seq, mut before) = (i64::MIN, 0, String::new());
     loop {
-        let lines: Vec<Line> = sqlx::query_as(
+        let lines: Vec<Line> = query_as(
             "SELECT assignment_id, seq, happened_at, whose_clock, seen_at, event, state, actor, cause, detail, catalog_version,
                     template_version, hash FROM journal WHERE (assignment_id, seq) > ($1, $2) ORDER BY assignment_id, seq LIMIT $3",
         )
@@ -261,7 +261,7 @@ pub(in crate::ledger) async fn verify_chains(pool: &SqlitePool) -> LedgerResult<
             break;
         }
     }
-    let cut: Vec<(i64,)> = sqlx::query_as(
+    let cut: Vec<(i64,)> = query_as(
         "SELECT a.id FROM assignment AS a LEFT JOIN journal AS j ON j.assignment_id = a.id AND j.seq = a.chain_seq
          WHERE j.hash IS NULL OR j.hash <> a.chain_head OR j.state <> a.state",
     )

@@ -17,8 +17,7 @@ pub(in crate::ledger) use lists::{assignments, errands, operations, quarantine_b
 pub(in crate::ledger) use measures::{backlog, dump, facts};
 pub(in crate::ledger) use owed::owed;
 
-use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Row, Sqlite};
+use crate::ledger::engine::{QueryBuilder, Row};
 
 use super::super::LedgerResult;
 use super::super::views::{AssignmentRow, ErrandRow, Scope};
@@ -48,11 +47,11 @@ const ERRAND_COLUMNS: &str = "e.id, e.kind, e.edge, e.state, e.attempts, e.due_a
   LEFT JOIN assignment AS a ON a.id = COALESCE(e.assignment_id,
     (SELECT MIN(i.assignment_id) FROM ticket_item AS i WHERE i.ticket_id = e.ticket_id))";
 
-fn time(row: &SqliteRow, column: &str) -> LedgerResult<Option<Timestamp>> {
+fn time(row: &Row, column: &str) -> LedgerResult<Option<Timestamp>> {
     Ok(row.try_get::<Option<i64>, _>(column)?.map(Timestamp))
 }
 
-fn text(row: &SqliteRow, column: &str) -> LedgerResult<Option<String>> {
+fn text(row: &Row, column: &str) -> LedgerResult<Option<String>> {
     Ok(row.try_get(column)?)
 }
 
@@ -61,7 +60,7 @@ fn limit_of(limit: usize) -> i64 {
 }
 
 /// Adds `AND column IN (…)` for a scoped reader. An empty scope sees nothing.
-fn push_scope(query: &mut QueryBuilder<Sqlite>, column: &str, scope: &Scope) {
+fn push_scope(query: &mut QueryBuilder, column: &str, scope: &Scope) {
     let Some(applications) = scope else { return };
     query.push(" AND ").push(column).push(" IN (");
     let mut list = query.separated(", ");
@@ -74,7 +73,7 @@ fn push_scope(query: &mut QueryBuilder<Sqlite>, column: &str, scope: &Scope) {
     query.push(")");
 }
 
-fn assignment_row(row: &SqliteRow, names: bool) -> LedgerResult<AssignmentRow> {
+fn assignment_row(row: &Row, names: bool) -> LedgerResult<AssignmentRow> {
     let only_names = |value: Option<String>| if names { value } else { None };
     Ok(AssignmentRow {
         id: Id(row.try_get("id")?),
@@ -111,7 +110,7 @@ fn assignment_row(row: &SqliteRow, names: bool) -> LedgerResult<AssignmentRow> {
 }
 
 /// A desk's own words may name a person: only for readers who may see names. The code says enough for the others.
-fn errand_row(row: &SqliteRow, names: bool) -> LedgerResult<ErrandRow> {
+fn errand_row(row: &Row, names: bool) -> LedgerResult<ErrandRow> {
     Ok(ErrandRow {
         id: Id(row.try_get("id")?),
         kind: row.try_get("kind")?,

@@ -1,9 +1,11 @@
 //! What `doctor` asks about the file itself. Works beside a serving process.
 
-use std::fs::{File, TryLockError};
+use std::fs::TryLockError;
 use std::path::{Path, PathBuf};
 
-use super::{LedgerResult, MIGRATIONS, SqliteLedger};
+use sqlx::SqlitePool;
+
+use super::{File, LedgerResult, MIGRATIONS};
 
 /// The file as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,19 +35,14 @@ pub enum Holder {
     Process(Option<u32>),
 }
 
-impl SqliteLedger {
-    /// Looks at the file. `thorough` also compares every index with its table, which reads everything.
-    ///
-    /// # Errors
-    /// The file cannot be read.
-    pub async fn inspect(&self, thorough: bool) -> LedgerResult<Inspection> {
+impl File {
+    pub(in crate::ledger) async fn inspect(&self, readers: &SqlitePool, thorough: bool) -> LedgerResult<Inspection> {
         let size = |path: &Path| std::fs::metadata(path).map_or(0, |m| m.len());
-        let (schema,): (Option<i64>,) =
-            sqlx::query_as("SELECT MAX(version) FROM _sqlx_migrations").fetch_one(&self.readers).await?;
-        let journal_mode: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&self.readers).await?;
-        let synchronous: i64 = sqlx::query_scalar("PRAGMA synchronous").fetch_one(&self.readers).await?;
+        let (schema,): (Option<i64>,) = sqlx::query_as("SELECT MAX(version) FROM _sqlx_migrations").fetch_one(readers).await?;
+        let journal_mode: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(readers).await?;
+        let synchronous: i64 = sqlx::query_scalar("PRAGMA synchronous").fetch_one(readers).await?;
         let check = if thorough { "PRAGMA integrity_check(10)" } else { "PRAGMA quick_check(10)" };
-        let found: Vec<String> = sqlx::query_scalar(check).fetch_all(&self.readers).await?;
+        let found: Vec<String> = sqlx::query_scalar(check).fetch_all(readers).await?;
         Ok(Inspection {
             bytes: size(&self.path),
             log_bytes: size(&beside(&self.path, "-wal")),
@@ -56,16 +53,16 @@ impl SqliteLedger {
             damage: found.into_iter().filter(|line| line != "ok").collect(),
         })
     }
+}
 
-    /// Who serves the ledger of this file.
-    #[must_use]
-    pub fn holder(path: &Path) -> Holder {
-        let name = lock_name(path);
-        let Ok(file) = File::open(&name) else { return Holder::Nobody };
-        match file.try_lock_shared() {
-            Err(TryLockError::WouldBlock) => Holder::Process(told_by(&name)),
-            _ => Holder::Nobody,
-        }
+/// Who serves the ledger of this file.
+#[must_use]
+pub fn holder(path: &Path) -> Holder {
+    let name = lock_name(path);
+    let Ok(file) = std::fs::File::open(&name) else { return Holder::Nobody };
+    match file.try_lock_shared() {
+        Err(TryLockError::WouldBlock) => Holder::Process(told_by(&name)),
+        _ => Holder::Nobody,
     }
 }
 

@@ -13,7 +13,7 @@ use axum::routing::get;
 use lastmile::catalog::{ConfigFile, EdgeFile};
 use lastmile::flow::intake::{self, next_round};
 use lastmile::http::CallError;
-use lastmile::ledger::{Ledger, Mode, SqliteLedger, Views};
+use lastmile::ledger::{Ledger, Mode, SqlLedger, Views};
 use lastmile::model::clock::FakeClock;
 use lastmile::model::retry::RetrySchedule;
 use lastmile::model::{Clock, Timestamp};
@@ -41,7 +41,7 @@ struct World {
     list: Shared,
     url: String,
     clock: Arc<FakeClock>,
-    ledger: SqliteLedger,
+    ledger: SqlLedger,
     _folder: tempfile::TempDir,
 }
 
@@ -87,7 +87,7 @@ impl World {
         tokio::spawn(async move { axum::serve(listener, app).await });
         let folder = tempfile::tempdir().unwrap();
         let ledger = format!("sqlite:{}", folder.path().join("ledger.db").display());
-        let ledger = SqliteLedger::open(&ledger, "test", Mode::Serve).await.unwrap();
+        let ledger = SqlLedger::open(&ledger, "test", Mode::Serve).await.unwrap();
         Self { list, url, clock: Arc::new(FakeClock::at(NOW)), ledger, _folder: folder }
     }
 

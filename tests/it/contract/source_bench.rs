@@ -9,7 +9,7 @@ use lastmile::catalog::{ConfigFile, EdgeFile};
 use lastmile::flow::intake::{self, PollError};
 use lastmile::http::{CallError, Inbound};
 use lastmile::ledger::views::{AssignmentRow, Filter};
-use lastmile::ledger::{Ledger, Mode, SqliteLedger, Views};
+use lastmile::ledger::{Ledger, Mode, SqlLedger, Views};
 use lastmile::model::clock::FakeClock;
 use lastmile::model::completion::Completion;
 use lastmile::model::{Clock, Operation, Outcome, Timestamp};
@@ -104,7 +104,7 @@ enum Platform {
 pub(super) struct Bench {
     pub(super) kind: Kind,
     pub(super) clock: Arc<FakeClock>,
-    pub(super) ledger: SqliteLedger,
+    pub(super) ledger: SqlLedger,
     pub(super) source: Arc<dyn Source>,
     platform: Platform,
     placed: std::sync::Mutex<u64>,
@@ -149,7 +149,7 @@ impl Bench {
         let source = source::build("iga", &EdgeFile { kind: word.to_owned(), file }, folder.path(), clock.clone())
             .unwrap_or_else(|problems| panic!("{problems:?}"));
         let url = format!("sqlite:{}", folder.path().join("ledger.db").display());
-        let ledger = SqliteLedger::open(&url, "contract", Mode::Serve).await.unwrap();
+        let ledger = SqlLedger::open(&url, "contract", Mode::Serve).await.unwrap();
         let bench = Self {
             kind,
             clock,

@@ -15,7 +15,7 @@ use lastmile::catalog::{ConfigFile, EdgeFile};
 use lastmile::flow::intake;
 use lastmile::http::signature::sign_standard;
 use lastmile::http::{CallError, Inbound};
-use lastmile::ledger::{Ledger, Mode, SqliteLedger, Views};
+use lastmile::ledger::{Ledger, Mode, SqlLedger, Views};
 use lastmile::model::clock::FakeClock;
 use lastmile::model::completion::Completion;
 use lastmile::model::{Clock, Person, Timestamp};
@@ -60,9 +60,9 @@ impl World {
         )
     }
 
-    async fn ledger(&self) -> SqliteLedger {
+    async fn ledger(&self) -> SqlLedger {
         let url = format!("sqlite:{}", self.folder.path().join("ledger.db").display());
-        SqliteLedger::open(&url, "contract", Mode::Serve).await.unwrap()
+        SqlLedger::open(&url, "contract", Mode::Serve).await.unwrap()
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -243,12 +243,12 @@ fn declarations_that_cannot_work_are_told_with_their_line() {
     insta::assert_snapshot!(lines.join("\n---\n"));
 }
 
-async fn look(world: &World, ledger: &SqliteLedger, source: &Arc<dyn Source>) -> Option<CallError> {
+async fn look(world: &World, ledger: &SqlLedger, source: &Arc<dyn Source>) -> Option<CallError> {
     world.clock.advance_ms(10_000);
     intake::poll(ledger, &**source, &*world.clock).await.unwrap().broken
 }
 
-async fn orders(ledger: &SqliteLedger) -> usize {
+async fn orders(ledger: &SqlLedger) -> usize {
     ledger.assignments(&Default::default(), true, 10_000).await.unwrap().len()
 }
 

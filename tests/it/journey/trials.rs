@@ -133,20 +133,15 @@ async fn a_desk_that_is_down_does_not_turn_its_whole_queue_unclear() {
 async fn a_restored_ledger_finds_the_tickets_it_has_forgotten() {
     let mut bed = Bed::new().await;
     bed.bridge.close().await;
-    let ledger = bed.folder.path().join("ledger.db");
-    let backup = bed.folder.path().join("backup.db");
-    std::fs::copy(&ledger, &backup).unwrap();
-    bed.bridge = open(bed.folder.path(), bed.clock.clone()).await;
+    bed.place.back_up().await;
+    bed.bridge = open(bed.folder.path(), &bed.place, bed.clock.clone()).await;
     for n in 1..=ORDERS {
         bed.order(n).await;
     }
     bed.until(|b| b.created() == ORDERS).await;
     bed.bridge.close().await;
-    for tail in ["-wal", "-shm"] {
-        let _ = std::fs::remove_file(bed.folder.path().join(format!("ledger.db{tail}")));
-    }
-    std::fs::copy(&backup, &ledger).unwrap();
-    bed.bridge = open(bed.folder.path(), bed.clock.clone()).await;
+    bed.place.restore().await;
+    bed.bridge = open(bed.folder.path(), &bed.place, bed.clock.clone()).await;
     bed.bridge.distrust().await.unwrap();
     // The platform repeats what it was never told to be finished, and orders something new.
     let setup = bed.bridge.setup.load_full();

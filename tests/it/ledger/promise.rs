@@ -40,10 +40,8 @@ impl Bed {
         self.ledger.act(action, "olga", NOW.plus_secs(100)).await.unwrap()
     }
 
-    fn run_sql(&self, sql: &str) {
-        let script = "import sqlite3,sys; c=sqlite3.connect(sys.argv[1]); c.execute(sys.argv[2]); c.commit()";
-        let out = std::process::Command::new("python3").args(["-c", script]).arg(self.ledger.path()).arg(sql).status().unwrap();
-        assert!(out.success());
+    async fn run_sql(&self, sql: &str) {
+        self.place.run(sql).await;
     }
 }
 
@@ -260,7 +258,7 @@ async fn an_errand_that_cannot_be_read_keeps_no_other_from_going() {
     let bed = bed().await;
     bed.record(vec![takes("e1", order("1", Operation::Grant))]).await;
     bed.plan_all(NOW).await;
-    bed.run_sql("UPDATE ticket SET draft = NULL");
+    bed.run_sql("UPDATE ticket SET draft = NULL").await;
     let mut other = order("2", Operation::Grant);
     other.beneficiary.id = "p2".to_owned();
     bed.record(vec![takes("e2", other)]).await;
@@ -401,7 +399,7 @@ async fn a_refused_report_waits_for_nobody_when_its_ticket_is_opened_again() {
 async fn an_order_that_cannot_be_read_keeps_no_other_from_being_planned() {
     let bed = bed().await;
     bed.record(vec![takes("e1", order("1", Operation::Grant))]).await;
-    bed.run_sql("UPDATE inbox SET document = NULL");
+    bed.run_sql("UPDATE inbox SET document = NULL").await;
     let mut other = order("2", Operation::Grant);
     other.beneficiary.id = "p2".to_owned();
     bed.record(vec![takes("e2", other)]).await;

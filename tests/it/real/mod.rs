@@ -3,6 +3,7 @@
 
 mod browser;
 mod chromium;
+pub mod postgres;
 pub mod rt;
 mod rt_desk;
 mod rt_journey;

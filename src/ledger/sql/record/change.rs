@@ -1,7 +1,7 @@
 //! The same order with other content: a revision, acted on.
 
+use crate::ledger::engine::{Conn, query, query_as};
 use serde_json::{Value, json};
-use sqlx::SqliteConnection;
 
 use super::super::super::LedgerResult;
 use super::super::journal::{self, Move};
@@ -21,12 +21,12 @@ pub(super) struct Change {
 }
 
 /// Writes revisions. What is not sent yet is planned anew; an open ticket is told by a comment.
-pub(super) async fn apply(tx: &mut SqliteConnection, shared: &Shared, changes: &[Change]) -> LedgerResult<()> {
+pub(super) async fn apply(tx: &mut Conn, shared: &Shared, changes: &[Change]) -> LedgerResult<()> {
     for change in changes {
         keep_revision(tx, change).await?;
         update_content(tx, shared, change).await?;
         let (state, ticket_id): (String, Option<i64>) =
-            sqlx::query_as("SELECT state, ticket_id FROM assignment WHERE id = $1").bind(change.id).fetch_one(&mut *tx).await?;
+            query_as("SELECT state, ticket_id FROM assignment WHERE id = $1").bind(change.id).fetch_one(&mut *tx).await?;
         let step = |to, cause: &str| {
             Move::ours(change.id, to, "changed", change.at).cause(cause).detail(json!({"revision": change.revision}))
         };
@@ -64,8 +64,8 @@ pub(super) async fn apply(tx: &mut SqliteConnection, shared: &Shared, changes: &
     Ok(())
 }
 
-async fn keep_revision(tx: &mut SqliteConnection, change: &Change) -> LedgerResult<()> {
-    sqlx::query(
+async fn keep_revision(tx: &mut Conn, change: &Change) -> LedgerResult<()> {
+    query(
         "INSERT INTO revision (assignment_id, revision, document_id, content_digest, seen_at)
          SELECT id, revision, document_id, content_digest, $2 FROM assignment WHERE id = $1",
     )
@@ -76,19 +76,19 @@ async fn keep_revision(tx: &mut SqliteConnection, change: &Change) -> LedgerResu
     Ok(())
 }
 
-async fn update_content(tx: &mut SqliteConnection, shared: &Shared, change: &Change) -> LedgerResult<()> {
+async fn update_content(tx: &mut Conn, shared: &Shared, change: &Change) -> LedgerResult<()> {
     let a = &change.assignment;
     let row: Value = json!({"id": change.id, "rev": change.revision, "doc": change.document_id, "digest": change.digest,
         "app": a.application.id, "appn": a.application.name, "ben": shared.person(&a.source, &a.beneficiary.id), "lane": a.lane(),
         "lane_at": a.approved_at, "ent": a.entitlement.as_ref().map(|e| &e.id), "entn": a.entitlement.as_ref().map(|e| &e.name),
         "persons": persons_of(shared, a), "prio": a.priority, "req": a.requested_at, "appr": a.approved_at,
         "from": a.valid_from, "until": a.valid_until});
-    sqlx::query(
-        "UPDATE assignment SET revision = j.value->>'rev', document_id = j.value->>'doc', content_digest = j.value->>'digest',
+    query(
+        "UPDATE assignment SET revision = CAST(j.value->>'rev' AS BIGINT), document_id = CAST(j.value->>'doc' AS BIGINT), content_digest = j.value->>'digest',
             application_id = j.value->>'app', application_name = j.value->>'appn', beneficiary = j.value->>'ben', lane = j.value->>'lane',
-            lane_at = COALESCE(j.value->>'lane_at', assignment.received_at), entitlement_id = j.value->>'ent', entitlement_name = j.value->>'entn',
-            persons = j.value->>'persons', priority = j.value->>'prio', requested_at = j.value->>'req', approved_at = j.value->>'appr',
-            valid_from = j.value->>'from', valid_until = j.value->>'until'
+            lane_at = COALESCE(CAST(j.value->>'lane_at' AS BIGINT), assignment.received_at), entitlement_id = j.value->>'ent', entitlement_name = j.value->>'entn',
+            persons = j.value->>'persons', priority = CAST(j.value->>'prio' AS BIGINT), requested_at = CAST(j.value->>'req' AS BIGINT), approved_at = CAST(j.value->>'appr' AS BIGINT),
+            valid_from = CAST(j.value->>'from' AS BIGINT), valid_until = CAST(j.value->>'until' AS BIGINT)
          FROM json_each($1) AS j WHERE assignment.id = CAST(j.value->>'id' AS BIGINT)",
     )
     .bind(rows(&[row])?)
@@ -97,8 +97,8 @@ async fn update_content(tx: &mut SqliteConnection, shared: &Shared, change: &Cha
     Ok(())
 }
 
-async fn plan_again(tx: &mut SqliteConnection, id: i64) -> LedgerResult<()> {
-    sqlx::query("UPDATE assignment SET plan_at = 0, parked_at = NULL, parked_code = NULL, parked_reason = NULL WHERE id = $1")
+async fn plan_again(tx: &mut Conn, id: i64) -> LedgerResult<()> {
+    query("UPDATE assignment SET plan_at = 0, parked_at = NULL, parked_code = NULL, parked_reason = NULL WHERE id = $1")
         .bind(id)
         .execute(tx)
         .await?;
@@ -107,8 +107,8 @@ async fn plan_again(tx: &mut SqliteConnection, id: i64) -> LedgerResult<()> {
 
 /// Deletes draft and errand of an assignment that certainly has no ticket (never sent, or refused each time); false where
 /// a ticket may still turn up.
-pub(in crate::ledger) async fn drop_unsent(tx: &mut SqliteConnection, assignment: i64) -> LedgerResult<bool> {
-    let row: Option<(i64, i64)> = sqlx::query_as(
+pub(in crate::ledger) async fn drop_unsent(tx: &mut Conn, assignment: i64) -> LedgerResult<bool> {
+    let row: Option<(i64, i64)> = query_as(
         "SELECT e.id, e.ticket_id FROM assignment AS a JOIN ticket AS t ON t.id = a.ticket_id
          JOIN errand AS e ON e.ticket_id = t.id AND e.kind = 'create'
          WHERE a.id = $1 AND e.state IN ('ready', 'parked') AND t.state = 'drafted' AND t.risky = 0 AND t.ref_id IS NULL",
@@ -117,9 +117,9 @@ pub(in crate::ledger) async fn drop_unsent(tx: &mut SqliteConnection, assignment
     .fetch_optional(&mut *tx)
     .await?;
     let Some((errand, ticket)) = row else { return Ok(false) };
-    sqlx::query("DELETE FROM errand WHERE id = $1").bind(errand).execute(&mut *tx).await?;
-    sqlx::query("DELETE FROM ticket_item WHERE ticket_id = $1").bind(ticket).execute(&mut *tx).await?;
-    sqlx::query("DELETE FROM ticket WHERE id = $1").bind(ticket).execute(&mut *tx).await?;
-    sqlx::query("UPDATE assignment SET ticket_id = NULL WHERE id = $1").bind(assignment).execute(tx).await?;
+    query("DELETE FROM errand WHERE id = $1").bind(errand).execute(&mut *tx).await?;
+    query("DELETE FROM ticket_item WHERE ticket_id = $1").bind(ticket).execute(&mut *tx).await?;
+    query("DELETE FROM ticket WHERE id = $1").bind(ticket).execute(&mut *tx).await?;
+    query("UPDATE assignment SET ticket_id = NULL WHERE id = $1").bind(assignment).execute(tx).await?;
     Ok(true)
 }

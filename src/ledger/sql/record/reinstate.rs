@@ -1,7 +1,7 @@
 //! Orders that left the list and are in it again: whatever made the platform show an empty list, nothing is lost by it.
 
+use crate::ledger::engine::{Conn, query, query_as};
 use serde_json::json;
-use sqlx::SqliteConnection;
 
 use super::super::super::LedgerResult;
 use super::super::Shared;
@@ -16,7 +16,7 @@ type Taken = (i64, String, Option<i64>, Option<String>);
 /// Takes a withdrawal back that the list's own silence had caused at `gone_at`; returns how many orders stand again, and
 /// `None` where our closing of a ticket is under way: the next round asks again.
 pub(in crate::ledger) async fn reinstate(
-    tx: &mut SqliteConnection,
+    tx: &mut Conn,
     shared: &Shared,
     source: &str,
     external_id: &str,
@@ -24,7 +24,7 @@ pub(in crate::ledger) async fn reinstate(
     at: Timestamp,
 ) -> LedgerResult<Option<usize>> {
     let (from, to) = range_of(source, external_id);
-    let found: Vec<Taken> = sqlx::query_as(
+    let found: Vec<Taken> = query_as(
         // One that came back as a new generation is an order of its own, and has been recorded.
         "SELECT id, state, ticket_id, outcome FROM assignment AS a
          WHERE natural_key >= $1 AND natural_key < $2 AND external_id = $3 AND source = $4 AND withdrawn_at = $5
@@ -70,28 +70,22 @@ fn step(id: i64, to: Option<State>, at: Timestamp, cause: &str) -> Move {
     Move::ours(id, to, "reinstated", at).cause(cause).detail(json!({}))
 }
 
-async fn lift(tx: &mut SqliteConnection, id: i64) -> LedgerResult<()> {
-    sqlx::query("UPDATE assignment SET withdrawn_at = NULL WHERE id = $1").bind(id).execute(tx).await?;
+async fn lift(tx: &mut Conn, id: i64) -> LedgerResult<()> {
+    query("UPDATE assignment SET withdrawn_at = NULL WHERE id = $1").bind(id).execute(tx).await?;
     Ok(())
 }
 
 /// Nothing is open of it on the desk: it is planned anew, with a ticket of the next cycle where there had been one.
-pub(super) async fn order_again(
-    tx: &mut SqliteConnection,
-    id: i64,
-    event: &'static str,
-    cause: &str,
-    at: Timestamp,
-) -> LedgerResult<()> {
+pub(super) async fn order_again(tx: &mut Conn, id: i64, event: &'static str, cause: &str, at: Timestamp) -> LedgerResult<()> {
     // A report that was not sent yet would be untrue now.
-    sqlx::query(
+    query(
         "UPDATE errand SET state = 'dropped', reason = 'the order was planned anew before it was sent'
          WHERE kind = 'report' AND state IN ('ready', 'parked') AND assignment_id = $1",
     )
     .bind(id)
     .execute(&mut *tx)
     .await?;
-    sqlx::query(
+    query(
         "UPDATE assignment SET withdrawn_at = NULL, outcome = NULL, closed_at = NULL, reported_at = NULL, ticket_id = NULL, filed_at = NULL,
             first_work_at = NULL, plan_at = 0, parked_at = NULL, parked_code = NULL, parked_reason = NULL WHERE id = $1",
     )

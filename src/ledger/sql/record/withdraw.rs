@@ -1,7 +1,7 @@
 //! Orders taken back: dropped when nothing was sent, told to the ticket when something was.
 
+use crate::ledger::engine::{Conn, query, query_as};
 use serde_json::json;
-use sqlx::SqliteConnection;
 
 use super::super::super::{LedgerResult, Receipt, ReceiptContent, Recorded};
 use super::super::journal::{self, Move};
@@ -18,17 +18,17 @@ type Withdrawal = (String, String, Option<Operation>, Timestamp);
 
 /// Withdrawals that arrived before these new orders did; each is used once. An order that was approved after the
 /// withdrawal came is another one: the same id, ordered anew.
-pub(super) async fn early(tx: &mut SqliteConnection, new: &[NewAssignment]) -> LedgerResult<Vec<Withdrawal>> {
-    let any: Option<(i64,)> = sqlx::query_as("SELECT 1 FROM early_withdrawal LIMIT 1").fetch_optional(&mut *tx).await?;
+pub(super) async fn early(tx: &mut Conn, new: &[NewAssignment]) -> LedgerResult<Vec<Withdrawal>> {
+    let any: Option<(i64,)> = query_as("SELECT at FROM early_withdrawal LIMIT 1").fetch_optional(&mut *tx).await?;
     if any.is_none() || new.is_empty() {
         return Ok(Vec::new());
     }
     let asked: Vec<_> = new.iter().map(|a| json!({"s": a.source, "x": a.ext, "op": a.op, "at": a.appr})).collect();
-    let found: Vec<(String, String, String, i64)> = sqlx::query_as(
+    let found: Vec<(String, String, String, i64)> = query_as(
         "DELETE FROM early_withdrawal WHERE (source, external_id) IN (SELECT value->>'s', value->>'x' FROM json_each($1))
             AND (operation = '' OR (source, external_id, operation) IN (SELECT value->>'s', value->>'x', value->>'op' FROM json_each($1)))
             AND EXISTS (SELECT 1 FROM json_each($1) AS j WHERE j.value->>'s' = source AND j.value->>'x' = external_id
-                AND operation IN ('', j.value->>'op') AND COALESCE(j.value->>'at', 0) <= early_withdrawal.at + $2)
+                AND operation IN ('', j.value->>'op') AND COALESCE(CAST(j.value->>'at' AS BIGINT), 0) <= early_withdrawal.at + $2)
          RETURNING source, external_id, operation, at",
     )
     .bind(rows(&asked)?)
@@ -40,7 +40,7 @@ pub(super) async fn early(tx: &mut SqliteConnection, new: &[NewAssignment]) -> L
 
 /// Carries out the batch's withdrawals and says in the results how many orders each concerned.
 pub(super) async fn apply(
-    tx: &mut SqliteConnection,
+    tx: &mut Conn,
     shared: &Shared,
     withdrawals: &[Withdrawal],
     results: &mut [Recorded],
@@ -56,7 +56,7 @@ pub(super) async fn apply(
         let answer = if count == 0 { "unknown_order" } else { "withdrawn" };
         *result = if count == 0 { Recorded::UnknownOrder } else { Recorded::Withdrawn { assignments: count } };
         if count == 0 {
-            sqlx::query(
+            query(
                 "INSERT INTO early_withdrawal (source, external_id, operation, at) VALUES ($1, $2, $3, $4)
                  ON CONFLICT (source, external_id, operation) DO NOTHING",
             )
@@ -67,7 +67,7 @@ pub(super) async fn apply(
             .execute(&mut *tx)
             .await?;
         }
-        sqlx::query("INSERT INTO inbox (id, source, event_id, digest, received_at, answer) VALUES ($1, $2, $3, $4, $5, $6)")
+        query("INSERT INTO inbox (id, source, event_id, digest, received_at, answer) VALUES ($1, $2, $3, $4, $5, $6)")
             .bind(shared.ids.next(*at).0)
             .bind(source)
             .bind(&receipt.event_id)
@@ -85,7 +85,7 @@ type Concerned = (i64, String, String, Option<i64>, Option<i64>);
 
 /// Takes back every unfinished assignment of an order; returns how many it concerned (already withdrawn ones too).
 pub(in crate::ledger) async fn withdraw(
-    tx: &mut SqliteConnection,
+    tx: &mut Conn,
     shared: &Shared,
     source: &str,
     external_id: &str,
@@ -94,7 +94,7 @@ pub(in crate::ledger) async fn withdraw(
     cause: &str,
 ) -> LedgerResult<usize> {
     let (from, to) = range_of(source, external_id);
-    let found: Vec<Concerned> = sqlx::query_as(
+    let found: Vec<Concerned> = query_as(
         "SELECT id, operation, state, ticket_id, withdrawn_at FROM assignment
          WHERE natural_key >= $1 AND natural_key < $2 AND external_id = $3 AND source = $4",
     )
@@ -123,7 +123,7 @@ pub(in crate::ledger) fn range_of(source: &str, external_id: &str) -> (String, S
 }
 
 async fn take_back(
-    tx: &mut SqliteConnection,
+    tx: &mut Conn,
     shared: &Shared,
     id: i64,
     state: &str,
@@ -136,7 +136,7 @@ async fn take_back(
         let late = format!("{cause}; it had already ended, which stands");
         return journal::apply(tx, &[Move::ours(id, None, "withdrawn_late", at).cause(late)], at).await;
     }
-    sqlx::query("UPDATE assignment SET withdrawn_at = $2 WHERE id = $1").bind(id).bind(at.0).execute(&mut *tx).await?;
+    query("UPDATE assignment SET withdrawn_at = $2 WHERE id = $1").bind(id).bind(at.0).execute(&mut *tx).await?;
     let unsent = match state {
         Some(State::Received | State::Planned) => true,
         Some(State::Due) => drop_unsent(tx, id).await?,

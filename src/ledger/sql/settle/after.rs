@@ -1,6 +1,6 @@
 //! What follows: comments and closings a ticket is owed, and the report an outcome is owed.
 
-use sqlx::SqliteConnection;
+use crate::ledger::engine::{Conn, query, query_as};
 
 use super::super::super::{LedgerError, LedgerResult};
 use super::super::{Shared, document, rows};
@@ -9,19 +9,15 @@ use crate::model::{Assignment, Outcome, Timestamp};
 use crate::plan::markup::escape;
 
 /// After filing: what happened to the order while its ticket was on its way is told now.
-pub(in crate::ledger) async fn follow(
-    tx: &mut SqliteConnection,
-    shared: &Shared,
-    filed: &[(i64, i64, Timestamp)],
-) -> LedgerResult<()> {
+pub(in crate::ledger) async fn follow(tx: &mut Conn, shared: &Shared, filed: &[(i64, i64, Timestamp)]) -> LedgerResult<()> {
     if filed.is_empty() {
         return Ok(());
     }
     let ids: Vec<i64> = filed.iter().map(|(_, assignment, _)| *assignment).collect();
-    let late: Vec<(i64, i64, Option<i64>)> = sqlx::query_as(
+    let late: Vec<(i64, i64, Option<i64>)> = query_as(
         "SELECT a.id, ti.ticket_id, a.withdrawn_at FROM assignment AS a
          JOIN ticket_item AS ti ON ti.assignment_id = a.id AND ti.ticket_id = a.ticket_id
-         WHERE a.id IN (SELECT value FROM json_each($1)) AND (a.withdrawn_at IS NOT NULL OR a.revision > ti.revision)",
+         WHERE a.id IN (SELECT CAST(value AS BIGINT) FROM json_each($1)) AND (a.withdrawn_at IS NOT NULL OR a.revision > ti.revision)",
     )
     .bind(rows(&ids)?)
     .fetch_all(&mut *tx)
@@ -39,13 +35,13 @@ pub(in crate::ledger) async fn follow(
 
 /// A comment that names what the order says now.
 pub(in crate::ledger) async fn tell_change(
-    tx: &mut SqliteConnection,
+    tx: &mut Conn,
     shared: &Shared,
     ticket: i64,
     assignment: i64,
     at: Timestamp,
 ) -> LedgerResult<()> {
-    let (revision, text): (i64, Option<String>) = sqlx::query_as(
+    let (revision, text): (i64, Option<String>) = query_as(
         "SELECT a.revision, i.document FROM assignment AS a LEFT JOIN inbox AS i ON i.id = a.document_id WHERE a.id = $1",
     )
     .bind(assignment)
@@ -64,7 +60,7 @@ pub(in crate::ledger) async fn tell_change(
         day(order.valid_until)
     );
     errand(tx, shared, "comment", ticket, assignment, &Change::Comment { mark, body }, at).await?;
-    sqlx::query("UPDATE ticket_item SET revision = $3 WHERE ticket_id = $1 AND assignment_id = $2")
+    query("UPDATE ticket_item SET revision = $3 WHERE ticket_id = $1 AND assignment_id = $2")
         .bind(ticket)
         .bind(assignment)
         .bind(revision)
@@ -75,13 +71,13 @@ pub(in crate::ledger) async fn tell_change(
 
 /// An untouched ticket is closed; one that somebody works on is told.
 pub(in crate::ledger) async fn tell_withdrawal(
-    tx: &mut SqliteConnection,
+    tx: &mut Conn,
     shared: &Shared,
     ticket: i64,
     assignment: i64,
     at: Timestamp,
 ) -> LedgerResult<()> {
-    let (assigned, first_work, withdrawn_at): (i64, Option<i64>, i64) = sqlx::query_as(
+    let (assigned, first_work, withdrawn_at): (i64, Option<i64>, i64) = query_as(
         "SELECT t.assigned, t.first_work_at, COALESCE(a.withdrawn_at, 0) FROM ticket AS t JOIN assignment AS a ON a.id = $2 WHERE t.id = $1",
     )
     .bind(ticket)
@@ -102,7 +98,7 @@ pub(in crate::ledger) async fn tell_withdrawal(
 /// The order stands again: what was going to stop it is not sent, and what was said is taken back. False where our own
 /// closing of the ticket is under way: how that ends must be known first.
 pub(in crate::ledger) async fn tell_reinstated(
-    tx: &mut SqliteConnection,
+    tx: &mut Conn,
     shared: &Shared,
     ticket: i64,
     assignment: i64,
@@ -110,7 +106,7 @@ pub(in crate::ledger) async fn tell_reinstated(
     at: Timestamp,
 ) -> LedgerResult<bool> {
     let mark = shared.comment_mark(ticket, "withdrawn", withdrawn_at.0);
-    let unsent = sqlx::query("DELETE FROM errand WHERE mark = $1 AND state IN ('ready', 'parked') AND attempts = 0")
+    let unsent = query("DELETE FROM errand WHERE mark = $1 AND state IN ('ready', 'parked') AND attempts = 0")
         .bind(&mark)
         .execute(&mut *tx)
         .await?;
@@ -118,7 +114,7 @@ pub(in crate::ledger) async fn tell_reinstated(
         return Ok(true);
     }
     let closing: Option<(i64,)> =
-        sqlx::query_as("SELECT 1 FROM errand WHERE kind = 'close' AND mark = $1").bind(mark).fetch_optional(&mut *tx).await?;
+        query_as("SELECT id FROM errand WHERE kind = 'close' AND mark = $1").bind(mark).fetch_optional(&mut *tx).await?;
     if closing.is_some() {
         return Ok(false);
     }
@@ -130,21 +126,20 @@ pub(in crate::ledger) async fn tell_reinstated(
 
 /// The desk does not let us close: the same words as a comment. The closing's own text says what it is about.
 pub(in crate::ledger) async fn say_instead(
-    tx: &mut SqliteConnection,
+    tx: &mut Conn,
     shared: &Shared,
     closing: i64,
     (ticket, assignment): (i64, i64),
     at: Timestamp,
 ) -> LedgerResult<()> {
-    let (text,): (Option<String>,) =
-        sqlx::query_as("SELECT body FROM errand WHERE id = $1").bind(closing).fetch_one(&mut *tx).await?;
+    let (text,): (Option<String>,) = query_as("SELECT body FROM errand WHERE id = $1").bind(closing).fetch_one(&mut *tx).await?;
     let Some(Change::Close { mark, body }) = text.as_deref().map(document::<Change>).transpose()? else { return Ok(()) };
     let body = format!("{body}\nWe may not close this ticket: please close it as cancelled.\n");
     errand(tx, shared, "comment", ticket, assignment, &Change::Comment { mark, body }, at).await
 }
 
 async fn errand(
-    tx: &mut SqliteConnection,
+    tx: &mut Conn,
     shared: &Shared,
     kind: &str,
     ticket: i64,
@@ -157,7 +152,7 @@ async fn errand(
         Change::Fields { .. } => shared.comment_mark(ticket, "fields", at.0),
     };
     let body = serde_json::to_string(change).map_err(|e| LedgerError::Corrupt(e.to_string()))?;
-    sqlx::query(
+    query(
         "INSERT INTO errand (id, kind, edge, ticket_id, assignment_id, state, rank, due_at, mark, body, made_at)
          SELECT $1, $2, 'desk/' || desk, id, $4, 'ready', $5, $5, $6, $7, $5 FROM ticket WHERE id = $3
          ON CONFLICT (kind, mark) DO NOTHING",
@@ -176,13 +171,13 @@ async fn errand(
 
 /// An order that ends without a ticket: its outcome is reported all the same.
 pub(in crate::ledger) async fn close_without_ticket(
-    tx: &mut SqliteConnection,
+    tx: &mut Conn,
     shared: &Shared,
     assignment: i64,
     outcome: Outcome,
     at: Timestamp,
 ) -> LedgerResult<()> {
-    sqlx::query(
+    query(
         "UPDATE assignment SET outcome = $2, closed_at = $3, parked_at = NULL, parked_code = NULL, parked_reason = NULL WHERE id = $1",
     )
     .bind(assignment)
@@ -194,18 +189,13 @@ pub(in crate::ledger) async fn close_without_ticket(
 }
 
 /// The report of the current closing; its id is the same however often it is sent.
-pub(in crate::ledger) async fn owe_report(
-    tx: &mut SqliteConnection,
-    shared: &Shared,
-    assignment: i64,
-    at: Timestamp,
-) -> LedgerResult<()> {
+pub(in crate::ledger) async fn owe_report(tx: &mut Conn, shared: &Shared, assignment: i64, at: Timestamp) -> LedgerResult<()> {
     let (natural_key, source, closings): (String, String, i64) =
-        sqlx::query_as("UPDATE assignment SET closings = closings + 1 WHERE id = $1 RETURNING natural_key, source, closings")
+        query_as("UPDATE assignment SET closings = closings + 1 WHERE id = $1 RETURNING natural_key, source, closings")
             .bind(assignment)
             .fetch_one(&mut *tx)
             .await?;
-    sqlx::query(
+    query(
         "INSERT INTO errand (id, kind, edge, assignment_id, state, rank, due_at, mark, made_at)
          VALUES ($1, 'report', $2, $3, 'ready', $4, $4, $5, $4) ON CONFLICT (kind, mark) DO NOTHING",
     )

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::{QueryBuilder, Row, Sqlite, SqlitePool};
+use crate::ledger::engine::{Pool, QueryBuilder, query_scalar};
 
 use super::{OWED, UNCLEAR, push_scope};
 use crate::ledger::LedgerResult;
@@ -20,7 +20,7 @@ const ALONE: &str = "e.state = 'parked'
       WHERE n.ticket_id = e.ticket_id AND p.parked_at IS NOT NULL)";
 
 /// What came in, what is open, what waits for whom.
-pub(in crate::ledger) async fn overview(pool: &SqlitePool, scope: &Scope, now: Timestamp) -> LedgerResult<Overview> {
+pub(in crate::ledger) async fn overview(pool: &Pool, scope: &Scope, now: Timestamp) -> LedgerResult<Overview> {
     let since = now.plus_ms(-DAY_MS);
     let (by_state, open_by_application) = by_state_and_application(pool, scope).await?;
     let everything = scope.is_none();
@@ -47,10 +47,9 @@ pub(in crate::ledger) async fn overview(pool: &SqlitePool, scope: &Scope, now: T
 }
 
 /// One scan of the index on state and application gives both groupings, and the oldest by the smallest id.
-async fn by_state_and_application(pool: &SqlitePool, scope: &Scope) -> LedgerResult<(Vec<Count>, Vec<Count>)> {
-    let mut query = QueryBuilder::<Sqlite>::new(
-        "SELECT a.state, a.application_id, COUNT(*) AS n, MIN(a.id) AS first FROM assignment AS a WHERE 1 = 1",
-    );
+async fn by_state_and_application(pool: &Pool, scope: &Scope) -> LedgerResult<(Vec<Count>, Vec<Count>)> {
+    let mut query =
+        QueryBuilder::new("SELECT a.state, a.application_id, COUNT(*) AS n, MIN(a.id) AS first FROM assignment AS a WHERE 1 = 1");
     push_scope(&mut query, "a.application_id", scope);
     query.push(" GROUP BY a.state, a.application_id");
     let (mut states, mut applications) = (BTreeMap::new(), BTreeMap::<String, (i64, i64)>::new());
@@ -78,7 +77,7 @@ async fn by_state_and_application(pool: &SqlitePool, scope: &Scope) -> LedgerRes
     let mut named = Vec::with_capacity(by_application.len());
     for (id, n, first) in by_application {
         let name: Option<String> =
-            sqlx::query_scalar("SELECT application_name FROM assignment WHERE id = $1").bind(first).fetch_optional(pool).await?;
+            query_scalar("SELECT application_name FROM assignment WHERE id = $1").bind(first).fetch_optional(pool).await?;
         named.push(counted(&id, name.as_deref().unwrap_or(&id), n, first));
     }
     Ok((by_state, named))
@@ -89,8 +88,8 @@ fn counted(id: &str, name: &str, count: i64, first: i64) -> Count {
     Count { id: id.to_owned(), name: name.to_owned(), count, oldest }
 }
 
-async fn by_group(pool: &SqlitePool, scope: &Scope) -> LedgerResult<Vec<Count>> {
-    let mut query = QueryBuilder::<Sqlite>::new(if scope.is_none() {
+async fn by_group(pool: &Pool, scope: &Scope) -> LedgerResult<Vec<Count>> {
+    let mut query = QueryBuilder::new(if scope.is_none() {
         "SELECT t.admin_group, COUNT(*), MIN(t.filed_at) FROM ticket AS t WHERE t.state = 'open'"
     } else {
         "SELECT t.admin_group, COUNT(DISTINCT t.id), MIN(t.filed_at) FROM assignment AS a JOIN ticket AS t ON t.id = a.ticket_id
@@ -105,7 +104,7 @@ async fn by_group(pool: &SqlitePool, scope: &Scope) -> LedgerResult<Vec<Count>> 
         .collect())
 }
 
-async fn by_edge(pool: &SqlitePool, condition: &'static str, bound: i64, scope: &Scope) -> LedgerResult<Vec<Count>> {
+async fn by_edge(pool: &Pool, condition: &'static str, bound: i64, scope: &Scope) -> LedgerResult<Vec<Count>> {
     let mut query = errand_query("SELECT e.edge, COUNT(*), MIN(e.made_at) FROM errand AS e", scope);
     query.push(condition).push_bind(bound);
     push_scope(&mut query, "a.application_id", scope);
@@ -117,7 +116,7 @@ async fn by_edge(pool: &SqlitePool, condition: &'static str, bound: i64, scope: 
         .collect())
 }
 
-async fn errands_where(pool: &SqlitePool, condition: &'static str, scope: &Scope) -> LedgerResult<i64> {
+async fn errands_where(pool: &Pool, condition: &'static str, scope: &Scope) -> LedgerResult<i64> {
     let mut query = errand_query("SELECT COUNT(*) FROM errand AS e", scope);
     query.push(condition);
     push_scope(&mut query, "a.application_id", scope);
@@ -125,7 +124,7 @@ async fn errands_where(pool: &SqlitePool, condition: &'static str, scope: &Scope
 }
 
 /// Only a scoped reader's counts need to know the application of an errand.
-fn errand_query(select: &'static str, scope: &Scope) -> QueryBuilder<Sqlite> {
+fn errand_query(select: &'static str, scope: &Scope) -> QueryBuilder {
     let mut query = QueryBuilder::new(select);
     if scope.is_some() {
         query.push(
@@ -138,8 +137,8 @@ fn errand_query(select: &'static str, scope: &Scope) -> QueryBuilder<Sqlite> {
 }
 
 /// Counts assignments; each `$` of the condition takes the next bound.
-async fn assignments_where(pool: &SqlitePool, condition: &'static str, bounds: Vec<i64>, scope: &Scope) -> LedgerResult<i64> {
-    let mut query = QueryBuilder::<Sqlite>::new("SELECT COUNT(*) FROM assignment AS a WHERE ");
+async fn assignments_where(pool: &Pool, condition: &'static str, bounds: Vec<i64>, scope: &Scope) -> LedgerResult<i64> {
+    let mut query = QueryBuilder::new("SELECT COUNT(*) FROM assignment AS a WHERE ");
     let mut bounds = bounds.into_iter();
     let mut parts = condition.split('$');
     query.push(parts.next().unwrap_or("1 = 1"));
@@ -150,6 +149,6 @@ async fn assignments_where(pool: &SqlitePool, condition: &'static str, bounds: V
     Ok(query.build_query_scalar().fetch_one(pool).await?)
 }
 
-async fn count(pool: &SqlitePool, query: &'static str) -> LedgerResult<i64> {
-    Ok(sqlx::query_scalar(query).fetch_one(pool).await?)
+async fn count(pool: &Pool, query: &'static str) -> LedgerResult<i64> {
+    Ok(query_scalar(query).fetch_one(pool).await?)
 }

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::ledger::engine::{Pool, QueryBuilder, Row, query, query_scalar};
 use serde::Deserialize;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Row, Sqlite, SqlitePool};
 
 use super::{ASSIGNMENT_COLUMNS, ERRAND_COLUMNS, assignment_row, errand_row, push_scope, text, time};
 use crate::ledger::views::{AssignmentDetail, AttemptRow, ErrandRow, JournalRow, Scope, TicketRow};
@@ -52,12 +51,12 @@ struct Words {
 
 /// One assignment, whole; `None` when it does not exist or is out of scope.
 pub(in crate::ledger) async fn assignment(
-    pool: &SqlitePool,
+    pool: &Pool,
     id: Id,
     scope: &Scope,
     names: bool,
 ) -> LedgerResult<Option<AssignmentDetail>> {
-    let mut query = QueryBuilder::<Sqlite>::new("SELECT a.persons, i.document, ");
+    let mut query = QueryBuilder::new("SELECT a.persons, i.document, ");
     query.push(ASSIGNMENT_COLUMNS).push(" LEFT JOIN inbox AS i ON i.id = a.document_id WHERE a.id = ").push_bind(id.0);
     push_scope(&mut query, "a.application_id", scope);
     let Some(found) = query.build().fetch_optional(pool).await? else { return Ok(None) };
@@ -78,7 +77,7 @@ pub(in crate::ledger) async fn assignment(
     Ok(Some(detail))
 }
 
-async fn add_persons(pool: &SqlitePool, found: &SqliteRow, detail: &mut AssignmentDetail) -> LedgerResult<()> {
+async fn add_persons(pool: &Pool, found: &Row, detail: &mut AssignmentDetail) -> LedgerResult<()> {
     let persons: Persons = read(&found.try_get::<String, _>("persons")?)?;
     if let Some(document) = text(found, "document")? {
         detail.reason = read::<Words>(&document)?.reason;
@@ -91,11 +90,11 @@ async fn add_persons(pool: &SqlitePool, found: &SqliteRow, detail: &mut Assignme
     Ok(())
 }
 
-async fn names_of(pool: &SqlitePool, hashes: &[&str]) -> LedgerResult<BTreeMap<String, String>> {
+async fn names_of(pool: &Pool, hashes: &[&str]) -> LedgerResult<BTreeMap<String, String>> {
     if hashes.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let mut query = QueryBuilder::<Sqlite>::new("SELECT hash, COALESCE(name, external_id) FROM person WHERE hash IN (");
+    let mut query = QueryBuilder::new("SELECT hash, COALESCE(name, external_id) FROM person WHERE hash IN (");
     let mut list = query.separated(", ");
     for hash in hashes {
         list.push_bind((*hash).to_owned());
@@ -105,8 +104,8 @@ async fn names_of(pool: &SqlitePool, hashes: &[&str]) -> LedgerResult<BTreeMap<S
     Ok(rows.into_iter().filter_map(|(hash, name)| Some((hash, name?))).collect())
 }
 
-async fn tickets(pool: &SqlitePool, id: Id, names: bool) -> LedgerResult<Vec<TicketRow>> {
-    let rows = sqlx::query(
+async fn tickets(pool: &Pool, id: Id, names: bool) -> LedgerResult<Vec<TicketRow>> {
+    let rows = query(
         "SELECT t.id, t.key, t.desk, t.admin_group, t.route, t.state, t.ref_number, t.url, t.status, t.resolution, t.desk_group,
             t.template, t.template_version, t.catalog_version, t.words, COALESCE(p.name, p.external_id) AS closer
          FROM ticket_item AS i JOIN ticket AS t ON t.id = i.ticket_id LEFT JOIN person AS p ON p.hash = t.closed_by
@@ -139,8 +138,8 @@ async fn tickets(pool: &SqlitePool, id: Id, names: bool) -> LedgerResult<Vec<Tic
         .collect()
 }
 
-async fn journal(pool: &SqlitePool, id: Id, names: bool) -> LedgerResult<Vec<JournalRow>> {
-    let rows = sqlx::query(
+async fn journal(pool: &Pool, id: Id, names: bool) -> LedgerResult<Vec<JournalRow>> {
+    let rows = query(
         "SELECT seq, happened_at, whose_clock, seen_at, event, state, actor, cause, detail, catalog_version, template_version
          FROM journal WHERE assignment_id = $1 ORDER BY seq",
     )
@@ -169,8 +168,8 @@ async fn journal(pool: &SqlitePool, id: Id, names: bool) -> LedgerResult<Vec<Jou
         .collect()
 }
 
-async fn errands(pool: &SqlitePool, id: Id, names: bool) -> LedgerResult<Vec<ErrandRow>> {
-    let mut query = QueryBuilder::<Sqlite>::new("SELECT ");
+async fn errands(pool: &Pool, id: Id, names: bool) -> LedgerResult<Vec<ErrandRow>> {
+    let mut query = QueryBuilder::new("SELECT ");
     query
         .push(ERRAND_COLUMNS)
         .push(" WHERE e.assignment_id = ")
@@ -182,10 +181,10 @@ async fn errands(pool: &SqlitePool, id: Id, names: bool) -> LedgerResult<Vec<Err
 }
 
 /// Calls of these errands: the newest of each, should one have failed for weeks.
-async fn attempts(pool: &SqlitePool, errands: &[ErrandRow]) -> LedgerResult<Vec<AttemptRow>> {
+async fn attempts(pool: &Pool, errands: &[ErrandRow]) -> LedgerResult<Vec<AttemptRow>> {
     let mut calls = Vec::new();
     for errand in errands {
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT lease_no, what, started_at, ended_at, verdict, code FROM attempt WHERE errand_id = $1
              ORDER BY lease_no DESC LIMIT $2",
         )
@@ -210,15 +209,15 @@ async fn attempts(pool: &SqlitePool, errands: &[ErrandRow]) -> LedgerResult<Vec<
 }
 
 /// Applications that an action would touch: all that share the errand's ticket.
-pub(in crate::ledger) async fn concerns(pool: &SqlitePool, action: &Action) -> LedgerResult<Vec<String>> {
+pub(in crate::ledger) async fn concerns(pool: &Pool, action: &Action) -> LedgerResult<Vec<String>> {
     let query = match action {
         Action::Unpark { assignment } | Action::Decide { assignment, .. } => {
-            sqlx::query_scalar("SELECT application_id FROM assignment WHERE id = $1").bind(assignment.0)
+            query_scalar("SELECT application_id FROM assignment WHERE id = $1").bind(assignment.0)
         }
         Action::RetryErrand { errand }
         | Action::TicketIs { errand, .. }
         | Action::NoTicket { errand }
-        | Action::Drop { errand } => sqlx::query_scalar(
+        | Action::Drop { errand } => query_scalar(
             "SELECT DISTINCT a.application_id FROM errand AS e
              LEFT JOIN ticket_item AS i ON i.ticket_id = e.ticket_id
              JOIN assignment AS a ON a.id IN (e.assignment_id, i.assignment_id) WHERE e.id = $1 ORDER BY 1",

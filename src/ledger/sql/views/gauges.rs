@@ -1,7 +1,7 @@
 //! Values for metrics. Each is the first row of an index, or a count of a partial index that holds only what waits for
 //! a person; nothing here grows with the number of assignments.
 
-use sqlx::SqlitePool;
+use crate::ledger::engine::{Pool, query_as, query_scalar};
 
 use crate::ledger::LedgerResult;
 use crate::ledger::views::{Gauge, Measured};
@@ -19,11 +19,11 @@ const OLDEST_OWED: &str = "WITH RECURSIVE owed(state) AS (VALUES ('due'), ('send
 
 /// The head of the queue of what wants a plan now.
 const UNPLANNED: &str = "SELECT MIN(id) FROM (
-    SELECT * FROM (SELECT id FROM assignment WHERE state IN ('received', 'planned') AND parked_at IS NULL AND revocation = 0
-      AND plan_at <= $1 ORDER BY plan_at, id LIMIT 1)
+    SELECT id FROM (SELECT id FROM assignment WHERE state IN ('received', 'planned') AND parked_at IS NULL AND revocation = 0
+      AND plan_at <= $1 ORDER BY plan_at, id LIMIT 1) AS orders
     UNION ALL
-    SELECT * FROM (SELECT id FROM assignment WHERE state IN ('received', 'planned') AND parked_at IS NULL AND revocation = 1
-      AND plan_at <= $1 ORDER BY plan_at, id LIMIT 1))";
+    SELECT id FROM (SELECT id FROM assignment WHERE state IN ('received', 'planned') AND parked_at IS NULL AND revocation = 1
+      AND plan_at <= $1 ORDER BY plan_at, id LIMIT 1) AS revocations) AS first_ones";
 
 /// The ready errand whose turn is next, edge by edge.
 const NEXT_READY: &str = "WITH RECURSIVE place(edge) AS (
@@ -40,16 +40,16 @@ const PARKED_ASSIGNMENTS: &str = "SELECT COUNT(*) FROM assignment WHERE parked_a
 const PARKED_ERRANDS: &str = "SELECT COUNT(*) FROM errand WHERE state = 'parked'";
 
 /// Values for metrics.
-pub(in crate::ledger) async fn gauges(pool: &SqlitePool, now: Timestamp) -> LedgerResult<Vec<Gauge>> {
+pub(in crate::ledger) async fn gauges(pool: &Pool, now: Timestamp) -> LedgerResult<Vec<Gauge>> {
     let mut found = Vec::new();
     let age = |since: i64| now.ms_since(Timestamp(since)).max(0);
-    let oldest: Option<i64> = sqlx::query_scalar(OLDEST_OWED).fetch_one(pool).await?;
+    let oldest: Option<i64> = query_scalar(OLDEST_OWED).fetch_one(pool).await?;
     push(&mut found, Measured::OldestUnfulfilled, oldest.map_or(0, |id| age(Id(id).made_at().0)));
-    let unplanned: Option<i64> = sqlx::query_scalar(UNPLANNED).bind(now.0).fetch_one(pool).await?;
+    let unplanned: Option<i64> = query_scalar(UNPLANNED).bind(now.0).fetch_one(pool).await?;
     push(&mut found, Measured::OldestUnplanned, unplanned.map_or(0, |id| age(Id(id).made_at().0)));
-    let ready: Vec<(String, i64)> = sqlx::query_as(NEXT_READY).fetch_all(pool).await?;
+    let ready: Vec<(String, i64)> = query_as(NEXT_READY).fetch_all(pool).await?;
     found.extend(ready.into_iter().map(|(edge, made)| of(Measured::NextErrand, edge, age(made))));
-    let unclear: Vec<(String, i64, i64)> = sqlx::query_as(UNCLEAR_BY_EDGE).fetch_all(pool).await?;
+    let unclear: Vec<(String, i64, i64)> = query_as(UNCLEAR_BY_EDGE).fetch_all(pool).await?;
     for (edge, count, made) in unclear {
         found.push(of(Measured::Unclear, edge.clone(), count));
         found.push(of(Measured::OldestUnclear, edge, age(made)));
@@ -59,14 +59,13 @@ pub(in crate::ledger) async fn gauges(pool: &SqlitePool, now: Timestamp) -> Ledg
         (Measured::ParkedErrands, PARKED_ERRANDS),
         (Measured::Quarantined, "SELECT COUNT(*) FROM quarantine WHERE state = 'held'"),
     ] {
-        push(&mut found, what, sqlx::query_scalar(query).fetch_one(pool).await?);
+        push(&mut found, what, query_scalar(query).fetch_one(pool).await?);
     }
     for kind in ["double", "orphan"] {
-        let count = sqlx::query_scalar("SELECT COUNT(*) FROM stray WHERE kind = $1").bind(kind).fetch_one(pool).await?;
+        let count = query_scalar("SELECT COUNT(*) FROM stray WHERE kind = $1").bind(kind).fetch_one(pool).await?;
         found.push(of(Measured::Strays, kind.to_owned(), count));
     }
-    let checkpoint: Option<i64> =
-        sqlx::query_scalar("SELECT at FROM checkpoint ORDER BY id DESC LIMIT 1").fetch_optional(pool).await?;
+    let checkpoint: Option<i64> = query_scalar("SELECT at FROM checkpoint ORDER BY id DESC LIMIT 1").fetch_optional(pool).await?;
     if let Some(at) = checkpoint {
         push(&mut found, Measured::Checkpoint, at);
     }
@@ -83,8 +82,9 @@ fn of(what: Measured, of: String, value: i64) -> Gauge {
 
 #[cfg(test)]
 mod tests {
+    use sqlx::Row as _;
+
     use super::*;
-    use sqlx::Row;
 
     /// Every step of a plan over the large tables goes through an index that holds what is asked for.
     #[tokio::test]

@@ -1,6 +1,6 @@
 //! Pages of assignments and the operations lists.
 
-use sqlx::{QueryBuilder, Row, Sqlite, SqlitePool};
+use crate::ledger::engine::{Pool, QueryBuilder, query, query_scalar};
 
 use super::{ASSIGNMENT_COLUMNS, ERRAND_COLUMNS, assignment_row, errand_row, limit_of, push_scope, text};
 use crate::ledger::LedgerResult;
@@ -32,13 +32,13 @@ pub(super) const BY_EXTERNAL_ID: &str = "WITH RECURSIVE place(source) AS (
     UNION
     SELECT (SELECT source FROM assignment WHERE natural_key > p.source || '0' ORDER BY natural_key LIMIT 1)
     FROM place AS p WHERE p.source IS NOT NULL)
-  SELECT a.id FROM place AS p CROSS JOIN assignment AS a ON a.natural_key > p.source || '/' || $1 || '/'
-    AND a.natural_key < p.source || '/' || $1 || '0'
-  WHERE p.source IS NOT NULL AND a.external_id = $1 LIMIT $2";
+  SELECT a.id FROM place AS p CROSS JOIN assignment AS a
+  WHERE a.natural_key > p.source || '/' || $1 || '/' AND a.natural_key < p.source || '/' || $1 || '0'
+    AND p.source IS NOT NULL AND a.external_id = $1 LIMIT $2";
 
 /// A page of assignments, newest first.
 pub(in crate::ledger) async fn assignments(
-    pool: &SqlitePool,
+    pool: &Pool,
     filter: &Filter,
     names: bool,
     limit: usize,
@@ -58,8 +58,8 @@ pub(in crate::ledger) async fn assignments(
 }
 
 /// Newest first, where a few rows are known, or the index of an admin group or of all ids gives the order.
-pub(super) fn list_query(filter: &Filter, found: Option<&[i64]>, limit: usize) -> QueryBuilder<Sqlite> {
-    let mut query = QueryBuilder::<Sqlite>::new("SELECT a.id FROM assignment AS a WHERE 1 = 1");
+pub(super) fn list_query(filter: &Filter, found: Option<&[i64]>, limit: usize) -> QueryBuilder {
+    let mut query = QueryBuilder::new("SELECT a.id FROM assignment AS a WHERE 1 = 1");
     if let Some(before) = filter.before {
         query.push(" AND a.id < ").push_bind(before.0);
     }
@@ -77,7 +77,7 @@ pub(super) fn list_query(filter: &Filter, found: Option<&[i64]>, limit: usize) -
 
 /// The index on state and application is in the order of ids within each pair: the newest of each are merged, so that
 /// a page costs as many steps as there are such pairs, not as many as there are assignments.
-async fn merged(pool: &SqlitePool, filter: &Filter, limit: usize) -> LedgerResult<Vec<i64>> {
+async fn merged(pool: &Pool, filter: &Filter, limit: usize) -> LedgerResult<Vec<i64>> {
     let mut ids: Vec<i64> = Vec::new();
     for state in State::ALL {
         let state = state.as_str();
@@ -87,7 +87,7 @@ async fn merged(pool: &SqlitePool, filter: &Filter, limit: usize) -> LedgerResul
         let mut applications: Vec<String> = match (&filter.application, &filter.scope) {
             (Some(one), _) => vec![one.clone()],
             (None, Some(scope)) => scope.clone(),
-            (None, None) => sqlx::query_scalar(APPLICATIONS_IN).bind(state).fetch_all(pool).await?,
+            (None, None) => query_scalar(APPLICATIONS_IN).bind(state).fetch_all(pool).await?,
         };
         applications.retain(|a| filter.scope.as_ref().is_none_or(|scope| scope.contains(a)));
         for application in applications {
@@ -101,8 +101,8 @@ async fn merged(pool: &SqlitePool, filter: &Filter, limit: usize) -> LedgerResul
 }
 
 /// The newest in one state of one application.
-pub(super) fn pair_query(filter: &Filter, state: &str, application: &str, limit: usize) -> QueryBuilder<Sqlite> {
-    let mut query = QueryBuilder::<Sqlite>::new("SELECT a.id FROM assignment AS a WHERE a.state = ");
+pub(super) fn pair_query(filter: &Filter, state: &str, application: &str, limit: usize) -> QueryBuilder {
+    let mut query = QueryBuilder::new("SELECT a.id FROM assignment AS a WHERE a.state = ");
     query.push_bind(state.to_owned()).push(" AND a.application_id = ").push_bind(application.to_owned());
     if let Some(before) = filter.before {
         query.push(" AND a.id < ").push_bind(before.0);
@@ -113,7 +113,7 @@ pub(super) fn pair_query(filter: &Filter, state: &str, application: &str, limit:
     query
 }
 
-fn push_conditions(query: &mut QueryBuilder<Sqlite>, filter: &Filter) {
+fn push_conditions(query: &mut QueryBuilder, filter: &Filter) {
     if !filter.states.is_empty() {
         query.push(" AND a.state IN (");
         let mut list = query.separated(", ");
@@ -137,7 +137,7 @@ fn push_conditions(query: &mut QueryBuilder<Sqlite>, filter: &Filter) {
     push_scope(query, "a.application_id", &filter.scope);
 }
 
-fn push_ids(query: &mut QueryBuilder<Sqlite>, ids: &[i64]) {
+fn push_ids(query: &mut QueryBuilder, ids: &[i64]) {
     query.push(" AND a.id IN (");
     let mut list = query.separated(", ");
     for id in ids {
@@ -150,21 +150,21 @@ fn push_ids(query: &mut QueryBuilder<Sqlite>, ids: &[i64]) {
 }
 
 /// Ids of the assignments that carry exactly these words as own id, external id, ticket number or key.
-async fn search(pool: &SqlitePool, words: &str) -> LedgerResult<Vec<i64>> {
+async fn search(pool: &Pool, words: &str) -> LedgerResult<Vec<i64>> {
     if let Ok(id) = words.parse::<Id>() {
         return Ok(vec![id.0]);
     }
-    let mut ids: Vec<i64> = sqlx::query_scalar(BY_EXTERNAL_ID).bind(words).bind(MAX_FOUND).fetch_all(pool).await?;
-    let by_ticket: Vec<i64> = sqlx::query_scalar(BY_TICKET).bind(words).bind(MAX_FOUND).fetch_all(pool).await?;
+    let mut ids: Vec<i64> = query_scalar(BY_EXTERNAL_ID).bind(words).bind(MAX_FOUND).fetch_all(pool).await?;
+    let by_ticket: Vec<i64> = query_scalar(BY_TICKET).bind(words).bind(MAX_FOUND).fetch_all(pool).await?;
     ids.extend(by_ticket);
     Ok(ids)
 }
 
-async fn decorate(pool: &SqlitePool, ids: &[i64], names: bool) -> LedgerResult<Vec<AssignmentRow>> {
+async fn decorate(pool: &Pool, ids: &[i64], names: bool) -> LedgerResult<Vec<AssignmentRow>> {
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    let mut query = QueryBuilder::<Sqlite>::new("SELECT ");
+    let mut query = QueryBuilder::new("SELECT ");
     query.push(ASSIGNMENT_COLUMNS).push(" WHERE 1 = 1");
     push_ids(&mut query, ids);
     query.push(" ORDER BY a.id DESC");
@@ -173,13 +173,8 @@ async fn decorate(pool: &SqlitePool, ids: &[i64], names: bool) -> LedgerResult<V
 
 /// The operations lists, each with at most `limit` rows. What belongs to no application (quarantine, strays) is not
 /// for scoped readers.
-pub(in crate::ledger) async fn operations(
-    pool: &SqlitePool,
-    scope: &Scope,
-    names: bool,
-    limit: usize,
-) -> LedgerResult<Operations> {
-    let mut parked = QueryBuilder::<Sqlite>::new("SELECT ");
+pub(in crate::ledger) async fn operations(pool: &Pool, scope: &Scope, names: bool, limit: usize) -> LedgerResult<Operations> {
+    let mut parked = QueryBuilder::new("SELECT ");
     parked.push(ASSIGNMENT_COLUMNS).push(" WHERE a.parked_at IS NOT NULL");
     push_scope(&mut parked, "a.application_id", scope);
     parked.push(" ORDER BY a.parked_at LIMIT ").push_bind(limit_of(limit));
@@ -198,7 +193,7 @@ pub(in crate::ledger) async fn operations(
 
 /// A page of errands, oldest first, from above `after`.
 pub(in crate::ledger) async fn errands(
-    pool: &SqlitePool,
+    pool: &Pool,
     which: Troubled,
     scope: &Scope,
     names: bool,
@@ -210,7 +205,7 @@ pub(in crate::ledger) async fn errands(
         Troubled::Unclear => super::UNCLEAR,
         Troubled::Failing => "e.state = 'ready' AND e.failures > 0",
     };
-    let mut query = QueryBuilder::<Sqlite>::new("SELECT ");
+    let mut query = QueryBuilder::new("SELECT ");
     query.push(ERRAND_COLUMNS).push(" WHERE ").push(condition);
     if let Some(after) = after {
         query.push(" AND e.id > ").push_bind(after.0);
@@ -223,7 +218,7 @@ pub(in crate::ledger) async fn errands(
 /// A page of held events, oldest first, from above `after`. They belong to no application: none for scoped readers. What
 /// is wrong with an event may quote it: only for readers who may see names.
 pub(in crate::ledger) async fn quarantined(
-    pool: &SqlitePool,
+    pool: &Pool,
     scope: &Scope,
     names: bool,
     after: Option<Id>,
@@ -232,8 +227,8 @@ pub(in crate::ledger) async fn quarantined(
     if scope.is_some() {
         return Ok(Vec::new());
     }
-    let rows = sqlx::query(
-        "SELECT id, source, event_id, received_at, problem, COALESCE(LENGTH(CAST(body AS BLOB)), 0) AS bytes
+    let rows = query(
+        "SELECT id, source, event_id, received_at, problem, CAST(COALESCE(OCTET_LENGTH(body), 0) AS BIGINT) AS bytes
          FROM quarantine WHERE state = 'held' AND id > $2 ORDER BY id LIMIT $1",
     )
     .bind(limit_of(limit))
@@ -255,8 +250,8 @@ pub(in crate::ledger) async fn quarantined(
 }
 
 /// Strays nobody has settled.
-async fn strays(pool: &SqlitePool, limit: usize) -> LedgerResult<Vec<StrayRow>> {
-    let rows = sqlx::query(
+async fn strays(pool: &Pool, limit: usize) -> LedgerResult<Vec<StrayRow>> {
+    let rows = query(
         "SELECT desk, ref_number, key, kind, found_at, action FROM stray WHERE settled_at IS NULL ORDER BY found_at, ref_id LIMIT $1",
     )
     .bind(limit_of(limit))
@@ -277,10 +272,8 @@ async fn strays(pool: &SqlitePool, limit: usize) -> LedgerResult<Vec<StrayRow>> 
 }
 
 /// A held event's body; `None` when it is not held, or its body was erased.
-pub(in crate::ledger) async fn quarantine_body(pool: &SqlitePool, id: Id) -> LedgerResult<Option<String>> {
-    let body: Option<Option<String>> = sqlx::query_scalar("SELECT body FROM quarantine WHERE id = $1 AND state = 'held'")
-        .bind(id.0)
-        .fetch_optional(pool)
-        .await?;
+pub(in crate::ledger) async fn quarantine_body(pool: &Pool, id: Id) -> LedgerResult<Option<String>> {
+    let body: Option<Option<String>> =
+        query_scalar("SELECT body FROM quarantine WHERE id = $1 AND state = 'held'").bind(id.0).fetch_optional(pool).await?;
     Ok(body.flatten())
 }

@@ -2,9 +2,8 @@
 
 use std::fmt::Write as _;
 
+use crate::ledger::engine::{Pool, QueryBuilder, Row, query_scalar};
 use futures_util::TryStreamExt as _;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Row, Sqlite, SqlitePool};
 
 use super::{OWED, push_scope, text, time};
 use crate::ledger::LedgerResult;
@@ -18,8 +17,8 @@ const TICKET: &str = "(SELECT t.ref_number FROM ticket_item AS i JOIN ticket AS 
     WHERE i.assignment_id = a.id AND t.shape <> 'double' ORDER BY t.id DESC LIMIT 1)";
 
 /// Times of assignments closed in a period, or of those owed now.
-pub(in crate::ledger) async fn facts(pool: &SqlitePool, filter: &FactFilter) -> LedgerResult<Vec<Fact>> {
-    let mut query = QueryBuilder::<Sqlite>::new(
+pub(in crate::ledger) async fn facts(pool: &Pool, filter: &FactFilter) -> LedgerResult<Vec<Fact>> {
+    let mut query = QueryBuilder::new(
         "SELECT a.id, a.external_id, a.application_id, a.application_name, COALESCE(a.admin_group, '') AS admin_group, a.operation, a.outcome,
             a.requested_at, a.approved_at, a.eligible_at, a.filed_at, a.first_work_at, a.closed_at, a.reported_at, ",
     );
@@ -39,7 +38,7 @@ pub(in crate::ledger) async fn facts(pool: &SqlitePool, filter: &FactFilter) -> 
     Ok(facts)
 }
 
-fn fact(row: &SqliteRow) -> LedgerResult<Fact> {
+fn fact(row: &Row) -> LedgerResult<Fact> {
     Ok(Fact {
         id: Id(row.try_get("id")?),
         external_id: row.try_get("external_id")?,
@@ -59,7 +58,7 @@ fn fact(row: &SqliteRow) -> LedgerResult<Fact> {
     })
 }
 
-fn push_filter(query: &mut QueryBuilder<Sqlite>, filter: &FactFilter) {
+fn push_filter(query: &mut QueryBuilder, filter: &FactFilter) {
     for (column, value) in [("a.application_id", &filter.application), ("a.admin_group", &filter.admin_group)] {
         if let Some(value) = value {
             query.push(" AND ").push(column).push(" = ").push_bind(value.clone());
@@ -69,8 +68,8 @@ fn push_filter(query: &mut QueryBuilder<Sqlite>, filter: &FactFilter) {
 }
 
 /// Ages of assignments whose ticket is open or owed now, counted by the database: a backlog may be a million rows.
-pub(in crate::ledger) async fn backlog(pool: &SqlitePool, filter: &FactFilter, now: Timestamp) -> LedgerResult<Vec<BacklogRow>> {
-    let mut query = QueryBuilder::<Sqlite>::new(
+pub(in crate::ledger) async fn backlog(pool: &Pool, filter: &FactFilter, now: Timestamp) -> LedgerResult<Vec<BacklogRow>> {
+    let mut query = QueryBuilder::new(
         "SELECT application_id, MAX(application_name) AS application_name, admin_group, MIN(since) AS oldest,
             SUM(CASE WHEN since > ",
     );
@@ -112,7 +111,7 @@ pub(in crate::ledger) async fn backlog(pool: &SqlitePool, filter: &FactFilter, n
 }
 
 /// The whole state as readable text, the same for the same state however its row ids fell. No person in it.
-pub(in crate::ledger) async fn dump(pool: &SqlitePool) -> LedgerResult<String> {
+pub(in crate::ledger) async fn dump(pool: &Pool) -> LedgerResult<String> {
     let mut out = String::new();
     section(
         pool,
@@ -157,8 +156,8 @@ pub(in crate::ledger) async fn dump(pool: &SqlitePool) -> LedgerResult<String> {
     Ok(out)
 }
 
-async fn section(pool: &SqlitePool, out: &mut String, title: &str, query: &'static str) -> LedgerResult<()> {
-    let lines: Vec<String> = sqlx::query_scalar(query).fetch_all(pool).await?;
+async fn section(pool: &Pool, out: &mut String, title: &str, query: &'static str) -> LedgerResult<()> {
+    let lines: Vec<String> = query_scalar(query).fetch_all(pool).await?;
     // writing to a String cannot fail
     let _ = writeln!(out, "{title}: {}", lines.len());
     for line in lines {

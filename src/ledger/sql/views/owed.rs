@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::SqlitePool;
+use crate::ledger::engine::{Pool, query_as};
 
 use crate::ledger::LedgerResult;
 use crate::ledger::views::Owed;
 use crate::model::Timestamp;
 
 /// Per edge; those with nothing are left out.
-pub(in crate::ledger) async fn owed(pool: &SqlitePool, now: Timestamp) -> LedgerResult<Vec<Owed>> {
-    let open: Vec<(String, i64)> = sqlx::query_as(
+pub(in crate::ledger) async fn owed(pool: &Pool, now: Timestamp) -> LedgerResult<Vec<Owed>> {
+    let open: Vec<(String, i64)> = query_as(
         "SELECT 'desk/' || desk, COUNT(*) FROM ticket WHERE state IN ('drafted', 'sending', 'unclear', 'open') GROUP BY desk
          UNION ALL
          SELECT 'source/' || source, COUNT(*) FROM assignment
@@ -18,7 +18,7 @@ pub(in crate::ledger) async fn owed(pool: &SqlitePool, now: Timestamp) -> Ledger
     )
     .fetch_all(pool)
     .await?;
-    let errands: Vec<(String, i64, Option<i64>)> = sqlx::query_as(
+    let errands: Vec<(String, i64, Option<i64>)> = query_as(
         "SELECT edge, COUNT(*), MIN(CASE WHEN state <> 'parked' AND due_at <= $1 THEN due_at END) FROM errand
          WHERE state IN ('ready', 'sending', 'unclear', 'parked') GROUP BY edge",
     )

@@ -1,18 +1,18 @@
-use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 
 use super::*;
+use crate::ledger::engine::{Pool, query, query_as};
 use crate::ledger::views::{FactFilter, Filter};
 use crate::model::id::IdMaker;
 
 const NOW: Timestamp = Timestamp(1_795_500_000_000);
 const DAY: i64 = 86_400_000;
 
-async fn ground(folder: &tempfile::TempDir) -> SqlitePool {
+async fn ground(folder: &tempfile::TempDir) -> Pool {
     let options = SqliteConnectOptions::new().filename(folder.path().join("views.db")).create_if_missing(true);
     let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.unwrap();
     sqlx::migrate!("migrations/sqlite").run(&pool).await.unwrap();
-    pool
+    Pool::Sqlite(pool)
 }
 
 struct Row<'a> {
@@ -24,17 +24,17 @@ struct Row<'a> {
     parked: bool,
 }
 
-async fn put(pool: &SqlitePool, ids: &IdMaker, row: Row<'_>) -> Id {
+async fn put(pool: &Pool, ids: &IdMaker, row: Row<'_>) -> Id {
     let id = ids.next(Timestamp(row.eligible));
     let document = r#"{"source":"idm","reason":"Because of Zoe Quill"}"#;
-    sqlx::query("INSERT INTO inbox VALUES ($1, 'idm', $2, 'd', 0, 'new', $1, $3)")
+    query("INSERT INTO inbox VALUES ($1, 'idm', $2, 'd', 0, 'new', $1, $3)")
         .bind(id.0)
         .bind(id.to_string())
         .bind(document)
         .execute(pool)
         .await
         .unwrap();
-    sqlx::query(
+    query(
         "INSERT INTO assignment (id, natural_key, source, external_id, generation, operation, revocation, application_id,
             application_name, entitlement_name, beneficiary, persons, lane, lane_at, priority, requested_at, approved_at, received_at,
             state, parked_at, parked_code, parked_reason, content_digest, document_id, eligible_at, admin_group, ticket_id,
@@ -55,7 +55,7 @@ async fn put(pool: &SqlitePool, ids: &IdMaker, row: Row<'_>) -> Id {
     .execute(pool)
     .await
     .unwrap();
-    sqlx::query(
+    query(
         "INSERT INTO ticket (id, key, desk, admin_group, route, state, ref_id, ref_number, url, template, template_version, catalog_version,
             words, closed_by, planned_at, filed_at)
          VALUES ($1, 'lm-' || $2, 'jira', $3, 'convention', $4, $2, 'IAM-' || $2, 'https://desk/' || $2, 'default', 'v', 'c', 'done by Zoe Quill',
@@ -69,18 +69,18 @@ async fn put(pool: &SqlitePool, ids: &IdMaker, row: Row<'_>) -> Id {
     .execute(pool)
     .await
     .unwrap();
-    sqlx::query("INSERT INTO ticket_item (ticket_id, assignment_id, revision) VALUES ($1, $1, 1)")
+    query("INSERT INTO ticket_item (ticket_id, assignment_id, revision) VALUES ($1, $1, 1)")
         .bind(id.0)
         .execute(pool)
         .await
         .unwrap();
-    sqlx::query("INSERT INTO journal VALUES ($1, 1, $2, 'jira', $2, 'closed', 'closed', 'op Zoe Quill', 'closed: Zoe Quill', '{}', NULL, NULL, NULL, 'h')")
+    query("INSERT INTO journal VALUES ($1, 1, $2, 'jira', $2, 'closed', 'closed', 'op Zoe Quill', 'closed: Zoe Quill', '{}', NULL, NULL, NULL, 'h')")
         .bind(id.0)
         .bind(row.eligible)
         .execute(pool)
         .await
         .unwrap();
-    sqlx::query(
+    query(
         "INSERT INTO errand (id, kind, edge, ticket_id, state, rank, due_at, mark, failures, code, reason, made_at)
          VALUES ($1, 'create', 'desk/jira', $1, $2, 0, 0, $3, $4, 'E-BUSY', 'Zoe Quill', $5)",
     )
@@ -101,11 +101,11 @@ async fn put(pool: &SqlitePool, ids: &IdMaker, row: Row<'_>) -> Id {
     id
 }
 
-async fn filled(folder: &tempfile::TempDir) -> (SqlitePool, Vec<Id>) {
+async fn filled(folder: &tempfile::TempDir) -> (Pool, Vec<Id>) {
     let pool = ground(folder).await;
     let ids = IdMaker::default();
     for (hash, name) in [("hb", "Bea Neff"), ("hr", "Rex Quest"), ("ha", "Ann Prove")] {
-        sqlx::query("INSERT INTO person (hash, source, name, seen_at) VALUES ($1, 'idm', $2, 0)")
+        query("INSERT INTO person (hash, source, name, seen_at) VALUES ($1, 'idm', $2, 0)")
             .bind(hash)
             .bind(name)
             .execute(&pool)
@@ -221,21 +221,14 @@ async fn lists_and_searches_read_indexes_and_never_sort_what_may_be_a_million() 
         ("an external id", lists::BY_EXTERNAL_ID.to_owned()),
         ("a ticket", lists::BY_TICKET.to_owned()),
         ("applications in a state", lists::APPLICATIONS_IN.to_owned()),
-        ("one state of one application", lists::pair_query(&grouped, "open", "sap", 50).sql().as_str().to_owned()),
-        ("an admin group", lists::list_query(&grouped, None, 50).sql().as_str().to_owned()),
-        ("parked ones", lists::list_query(&parked, None, 50).sql().as_str().to_owned()),
+        ("one state of one application", lists::pair_query(&grouped, "open", "sap", 50).sql().to_owned()),
+        ("an admin group", lists::list_query(&grouped, None, 50).sql().to_owned()),
+        ("parked ones", lists::list_query(&parked, None, 50).sql().to_owned()),
     ];
     for (what, query) in queries {
         let explained = format!("EXPLAIN QUERY PLAN {query}");
-        let steps: Vec<(i64, i64, i64, String)> = sqlx::query_as(sqlx::AssertSqlSafe(explained))
-            .bind("1")
-            .bind("1")
-            .bind("1")
-            .bind("1")
-            .bind("1")
-            .fetch_all(&pool)
-            .await
-            .unwrap();
+        let steps: Vec<(i64, i64, i64, String)> =
+            query_as(explained).bind("1").bind("1").bind("1").bind("1").bind("1").fetch_all(&pool).await.unwrap();
         for (.., step) in steps {
             let scans = step.starts_with("SCAN assignment") || step.starts_with("SCAN a") || step.starts_with("SCAN t");
             let by_order = step.contains("USING COVERING INDEX") || step.contains("USING INDEX");

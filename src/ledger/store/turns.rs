@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::SqliteLedger;
+use super::SqlLedger;
 use crate::ledger::LedgerResult;
 use crate::ledger::sql::upkeep::{self, Before};
 use crate::model::Timestamp;
 
-impl SqliteLedger {
+impl SqlLedger {
     /// Erases page by page; each page is a write of its own, and done again it does nothing.
     pub(super) async fn erase_in_turns(&self, before: Before) -> LedgerResult<u64> {
         let mut touched = 0;

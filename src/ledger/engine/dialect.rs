@@ -1,0 +1,270 @@
+//! What PostgreSQL names differently. Texts in the program are turned once and remembered.
+//!
+//! | in the text | on PostgreSQL |
+//! |---|---|
+//! | `json_each(x)` with its column `value` | `jsonb_array_elements(CAST(x AS JSONB))` |
+//! | `CAST(value AS TEXT)`, of such a column | `(value #>> '{}')` |
+//! | `json_group_array(…)`, `json_object(…)`, `json_array(…)` | an aggregate as text, `json_build_object(…)`, `json_build_array(…)` |
+//! | `MAX(a, b)`, `MIN(a, b)` | `GREATEST(a, b)`, `LEAST(a, b)` |
+//! | `/*postgres …*/` | what stands in the comment |
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, PoisonError, RwLock};
+
+use sqlx::{AssertSqlSafe, SqlSafeStr as _, SqlStr};
+
+/// A text as it was written.
+#[derive(Debug)]
+pub(in crate::ledger) enum Text {
+    /// In the program.
+    Fixed(&'static str),
+    /// Put together by [`super::QueryBuilder`], from such parts.
+    Made(String),
+}
+
+impl From<&'static str> for Text {
+    fn from(text: &'static str) -> Self {
+        Self::Fixed(text)
+    }
+}
+
+impl From<String> for Text {
+    fn from(text: String) -> Self {
+        Self::Made(text)
+    }
+}
+
+/// One statement, and which of the values of its text it takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Statement {
+    pub(super) text: Arc<str>,
+    pub(super) takes: Arc<[usize]>,
+}
+
+type Statements = Arc<[Statement]>;
+
+static TURNED: LazyLock<RwLock<HashMap<&'static str, Statements>>> = LazyLock::new(RwLock::default);
+
+impl Text {
+    pub(super) fn sqlite(self) -> SqlStr {
+        match self {
+            Self::Fixed(text) => text.into_sql_str(),
+            Self::Made(text) => AssertSqlSafe(text).into_sql_str(),
+        }
+    }
+
+    /// Its statements, one by one.
+    pub(super) fn postgres(&self) -> Statements {
+        let text = match self {
+            Self::Made(text) => return statements(text),
+            Self::Fixed(text) => *text,
+        };
+        if let Some(known) = TURNED.read().unwrap_or_else(PoisonError::into_inner).get(text) {
+            return Arc::clone(known);
+        }
+        let turned = statements(text);
+        TURNED.write().unwrap_or_else(PoisonError::into_inner).insert(text, Arc::clone(&turned));
+        turned
+    }
+}
+
+fn statements(text: &str) -> Statements {
+    parts(&turn(text), ';').into_iter().map(str::trim).filter(|s| !s.is_empty()).map(numbered).collect()
+}
+
+/// Numbers its values from 1 on: the driver keeps prepared statements by their text, whatever other values stood beside.
+fn numbered(text: &str) -> Statement {
+    let (mut out, mut takes, mut quoted) = (String::with_capacity(text.len()), Vec::new(), false);
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        quoted ^= c == '\'';
+        rest = &rest[c.len_utf8()..];
+        out.push(c);
+        if quoted || c != '$' {
+            continue;
+        }
+        let digits = rest.len() - rest.trim_start_matches(|d: char| d.is_ascii_digit()).len();
+        let Some(number) = rest[..digits].parse::<usize>().ok().and_then(|n| n.checked_sub(1)) else { continue };
+        let place = takes.iter().position(|n| *n == number).unwrap_or_else(|| {
+            takes.push(number);
+            takes.len() - 1
+        });
+        out.push_str(&(place + 1).to_string());
+        rest = &rest[digits..];
+    }
+    Statement { text: out.into(), takes: takes.into() }
+}
+
+/// Cuts at a character outside of quotes and parentheses.
+fn parts(text: &str, at: char) -> Vec<&str> {
+    let (mut out, mut from, mut depth, mut quoted) = (Vec::new(), 0, 0_i32, false);
+    for (n, c) in text.char_indices() {
+        match c {
+            '\'' => quoted = !quoted,
+            _ if quoted => {}
+            '(' => depth += 1,
+            ')' => depth -= 1,
+            _ if c == at && depth == 0 => {
+                out.push(&text[from..n]);
+                from = n + c.len_utf8();
+            }
+            _ => {}
+        }
+    }
+    out.push(&text[from..]);
+    out
+}
+
+const COMMENT: &str = "/*postgres ";
+
+fn turn(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 256);
+    let (mut rest, mut in_word, mut quoted) = (text, false, false);
+    while let Some(c) = rest.chars().next() {
+        if !quoted && let Some((words, after)) = rest.strip_prefix(COMMENT).and_then(|r| r.split_once("*/")) {
+            out.push_str(words);
+            rest = after;
+            continue;
+        }
+        if !quoted
+            && !in_word
+            && let Some((call, after)) = call(rest)
+        {
+            out.push_str(&call);
+            rest = after;
+            in_word = false;
+            continue;
+        }
+        quoted ^= c == '\'';
+        in_word = c.is_alphanumeric() || matches!(c, '_' | '.');
+        out.push(c);
+        rest = &rest[c.len_utf8()..];
+    }
+    out
+}
+
+/// A call at the beginning that is written differently, and what follows it.
+fn call(text: &str) -> Option<(String, &str)> {
+    const NAMES: [&str; 7] = ["json_each", "json_group_array", "json_object", "json_array", "MAX", "MIN", "CAST"];
+    let name = NAMES.into_iter().find(|n| text.strip_prefix(n).is_some_and(|r| r.starts_with('(')))?;
+    let inside = &text[name.len() + 1..];
+    let end = closing(inside)?;
+    let (inside, after) = (&inside[..end], &inside[end + 1..]);
+    let turned = turn(inside);
+    Some(match name {
+        "json_each" => (format!("jsonb_array_elements(CAST({turned} AS JSONB))"), after),
+        "json_object" => (format!("json_build_object({turned})"), after),
+        "json_array" => (format!("json_build_array({turned})"), after),
+        "json_group_array" => {
+            let (filter, after) = filter(after);
+            (format!("CAST(COALESCE(json_agg({turned}){filter}, '[]') AS TEXT)"), after)
+        }
+        "CAST" => {
+            let column = inside.strip_suffix(" AS TEXT")?;
+            (column == "value" || column.ends_with(".value")).then(|| (format!("({column} #>> '{{}}')"), after))?
+        }
+        _ if parts(inside, ',').len() < 2 => return None,
+        "MAX" => (format!("GREATEST({turned})"), after),
+        _ => (format!("LEAST({turned})"), after),
+    })
+}
+
+/// The place of the parenthesis that closes one already open.
+fn closing(text: &str) -> Option<usize> {
+    let (mut depth, mut quoted) = (0_i32, false);
+    for (n, c) in text.char_indices() {
+        match c {
+            '\'' => quoted = !quoted,
+            _ if quoted => {}
+            '(' => depth += 1,
+            ')' if depth == 0 => return Some(n),
+            ')' => depth -= 1,
+            _ => {}
+        }
+    }
+    None
+}
+
+/// The filter of an aggregate, if it has one, and what follows.
+fn filter(text: &str) -> (&str, &str) {
+    const FILTER: &str = " FILTER (";
+    match text.strip_prefix(FILTER).and_then(closing) {
+        Some(end) => text.split_at(FILTER.len() + end + 1),
+        None => ("", text),
+    }
+}
+
+/// PostgreSQL's texts hold no NUL, and its documents none written as `\u0000`: a replacement character stands for it.
+pub(super) fn without_nul(text: &str) -> Cow<'_, str> {
+    const ESCAPED: &str = "\\u0000";
+    if !text.contains('\0') && !text.contains(ESCAPED) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        let length = match c {
+            '\0' => {
+                out.push(char::REPLACEMENT_CHARACTER);
+                1
+            }
+            '\\' if rest.starts_with(ESCAPED) => {
+                out.push_str("\\ufffd");
+                ESCAPED.len()
+            }
+            // What is escaped is no escape itself.
+            '\\' => {
+                let length = 1 + rest[1..].chars().next().map_or(0, char::len_utf8);
+                out.push_str(&rest[..length]);
+                length
+            }
+            _ => {
+                out.push(c);
+                c.len_utf8()
+            }
+        };
+        rest = &rest[length..];
+    }
+    Cow::Owned(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_are_turned_wherever_they_stand() {
+        assert_eq!(
+            turn(
+                "UPDATE t SET n = MAX(n, CAST(j.value->>'n' AS BIGINT)) FROM json_each($1) AS j WHERE k = CAST(j.value AS TEXT)"
+            ),
+            "UPDATE t SET n = GREATEST(n, CAST(j.value->>'n' AS BIGINT)) FROM jsonb_array_elements(CAST($1 AS JSONB)) AS j WHERE k = (j.value #>> '{}')"
+        );
+        assert_eq!(
+            turn("SELECT MAX(a.id), json_group_array(json_array(id, MIN(x))) FILTER (WHERE a > (1)) FROM t"),
+            "SELECT MAX(a.id), CAST(COALESCE(json_agg(json_build_array(id, MIN(x))) FILTER (WHERE a > (1)), '[]') AS TEXT) FROM t"
+        );
+        assert_eq!(turn("SELECT 'MAX(a, b) json_each(x)' FROM t"), "SELECT 'MAX(a, b) json_each(x)' FROM t");
+        assert_eq!(turn("LIMIT $5 /*postgres FOR UPDATE SKIP LOCKED*/)"), "LIMIT $5 FOR UPDATE SKIP LOCKED)");
+    }
+
+    #[test]
+    fn statements_are_cut_outside_of_quotes() {
+        let cut = statements("UPDATE a SET x = '; no';\n INSERT INTO b VALUES ($1);  ");
+        assert_eq!(cut.iter().map(|s| &*s.text).collect::<Vec<_>>(), ["UPDATE a SET x = '; no'", "INSERT INTO b VALUES ($1)"]);
+    }
+
+    #[test]
+    fn each_statement_takes_its_own_values() {
+        let cut = statements("UPDATE a SET x = $3 WHERE y = $1 AND z > $3; DELETE FROM b WHERE n = $12");
+        assert_eq!((&*cut[0].text, &*cut[0].takes), ("UPDATE a SET x = $1 WHERE y = $2 AND z > $1", &[2, 0][..]));
+        assert_eq!((&*cut[1].text, &*cut[1].takes), ("DELETE FROM b WHERE n = $1", &[11][..]));
+    }
+
+    #[test]
+    fn a_nul_becomes_a_replacement_character_and_an_escaped_backslash_stays() {
+        assert_eq!(without_nul("a\0b"), "a\u{fffd}b");
+        assert_eq!(without_nul(r#"["\u0000","\\u0000","\\\u0000"]"#), r#"["\ufffd","\\u0000","\\\ufffd"]"#);
+    }
+}

@@ -1,0 +1,370 @@
+//! One SQL text on either engine, chosen at run time: the few types of the driver that transactions touch.
+//!
+//! Texts are written for SQLite, in the part of the language that PostgreSQL understands too; what PostgreSQL names
+//! differently, [`dialect`] turns. Several statements in one text are allowed: there they run one after the other.
+
+mod builder;
+mod dialect;
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use futures_util::stream::{BoxStream, StreamExt as _, TryStreamExt as _};
+use sqlx::postgres::{PgArguments, PgConnection, PgPool, PgRow};
+use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqlitePool, SqliteRow};
+use sqlx::{Arguments as _, AssertSqlSafe, ColumnIndex, Connection as _, Decode, FromRow, Postgres, Row as _, Sqlite, Type};
+
+pub(in crate::ledger) use builder::QueryBuilder;
+use dialect::{Statement, Text};
+
+type Result<T> = std::result::Result<T, sqlx::Error>;
+
+/// A connection that writes.
+#[derive(Debug)]
+pub(in crate::ledger) enum Conn {
+    Sqlite(SqliteConnection),
+    Postgres(PgConnection),
+}
+
+impl Conn {
+    /// Begins a transaction that sees one state of the ledger. On PostgreSQL, what another process changed meanwhile
+    /// makes it fail as a conflict, never overwrite.
+    pub(in crate::ledger) async fn begin(&mut self) -> Result<()> {
+        let text = match self {
+            Self::Sqlite(_) => "BEGIN IMMEDIATE",
+            Self::Postgres(_) => "BEGIN ISOLATION LEVEL REPEATABLE READ",
+        };
+        self.say(text).await
+    }
+
+    pub(in crate::ledger) async fn commit(&mut self) -> Result<()> {
+        self.say("COMMIT").await
+    }
+
+    pub(in crate::ledger) async fn rollback(&mut self) -> Result<()> {
+        self.say("ROLLBACK").await
+    }
+
+    async fn say(&mut self, text: &'static str) -> Result<()> {
+        match self {
+            Self::Sqlite(c) => sqlx::query(text).execute(c).await.map(drop),
+            Self::Postgres(c) => sqlx::query(text).execute(c).await.map(drop),
+        }
+    }
+
+    pub(in crate::ledger) async fn close(self) -> Result<()> {
+        match self {
+            Self::Sqlite(c) => c.close().await,
+            Self::Postgres(c) => c.close().await,
+        }
+    }
+}
+
+/// Connections that read.
+#[derive(Debug, Clone)]
+pub(in crate::ledger) enum Pool {
+    Sqlite(SqlitePool),
+    Postgres(PgPool),
+}
+
+impl Pool {
+    pub(in crate::ledger) async fn close(&self) {
+        match self {
+            Self::Sqlite(pool) => pool.close().await,
+            Self::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+/// Where a query runs.
+pub(in crate::ledger) enum Target<'e> {
+    SqliteConn(&'e mut SqliteConnection),
+    SqlitePool(&'e SqlitePool),
+    PostgresConn(&'e mut PgConnection),
+    PostgresPool(&'e PgPool),
+}
+
+impl<'e> From<&'e mut Conn> for Target<'e> {
+    fn from(conn: &'e mut Conn) -> Self {
+        match conn {
+            Conn::Sqlite(c) => Self::SqliteConn(c),
+            Conn::Postgres(c) => Self::PostgresConn(c),
+        }
+    }
+}
+
+impl<'e> From<&'e Pool> for Target<'e> {
+    fn from(pool: &'e Pool) -> Self {
+        match pool {
+            Pool::Sqlite(p) => Self::SqlitePool(p),
+            Pool::Postgres(p) => Self::PostgresPool(p),
+        }
+    }
+}
+
+/// A bound value: the ledger stores whole numbers and texts only.
+#[derive(Debug, Clone)]
+pub(in crate::ledger) enum Arg {
+    Int(Option<i64>),
+    Text(Option<String>),
+}
+
+macro_rules! args {
+    ($($from:ty => |$value:ident| $arg:expr;)*) => {
+        $(impl From<$from> for Arg {
+            fn from($value: $from) -> Self {
+                $arg
+            }
+        })*
+    };
+}
+
+args! {
+    i64 => |n| Self::Int(Some(n));
+    &i64 => |n| Self::Int(Some(*n));
+    i32 => |n| Self::Int(Some(i64::from(n)));
+    Option<i64> => |n| Self::Int(n);
+    &str => |t| Self::Text(Some(t.to_owned()));
+    &&str => |t| Self::Text(Some((*t).to_owned()));
+    String => |t| Self::Text(Some(t));
+    &String => |t| Self::Text(Some(t.clone()));
+    Option<String> => |t| Self::Text(t);
+    &Option<String> => |t| Self::Text(t.clone());
+    Option<&str> => |t| Self::Text(t.map(str::to_owned));
+    Option<&String> => |t| Self::Text(t.cloned());
+}
+
+fn sqlite_args(args: Vec<Arg>) -> Result<SqliteArguments> {
+    let mut out = SqliteArguments::default();
+    for arg in args {
+        match arg {
+            Arg::Int(n) => out.add(n),
+            Arg::Text(t) => out.add(t),
+        }
+        .map_err(sqlx::Error::Encode)?;
+    }
+    Ok(out)
+}
+
+/// A statement and the values it takes.
+fn postgres_query(statement: &Statement, args: &[Arg]) -> Result<(AssertSqlSafe<Arc<str>>, PgArguments)> {
+    let mut out = PgArguments::default();
+    for place in statement.takes.iter() {
+        match args.get(*place) {
+            Some(Arg::Int(n)) => out.add(*n),
+            Some(Arg::Text(t)) => out.add(t.as_deref().map(dialect::without_nul)),
+            None => return Err(sqlx::Error::Protocol(format!("value {} of a statement is missing", place + 1))),
+        }
+        .map_err(sqlx::Error::Encode)?;
+    }
+    Ok((AssertSqlSafe(Arc::clone(&statement.text)), out))
+}
+
+/// What a statement did.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::ledger) struct Done(u64);
+
+impl Done {
+    /// Of the last statement of the text.
+    pub(in crate::ledger) fn rows_affected(self) -> u64 {
+        self.0
+    }
+}
+
+/// A type that rows of both engines become.
+pub(in crate::ledger) trait Shape:
+    for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin
+{
+}
+impl<T> Shape for T where T: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin {}
+
+/// A value that columns of both engines hold.
+pub(in crate::ledger) trait Value<'r>:
+    Decode<'r, Sqlite> + Type<Sqlite> + Decode<'r, Postgres> + Type<Postgres>
+{
+}
+impl<'r, T> Value<'r> for T where T: Decode<'r, Sqlite> + Type<Sqlite> + Decode<'r, Postgres> + Type<Postgres> {}
+
+/// A row as the driver gives it.
+#[derive(Debug)]
+pub(in crate::ledger) enum Row {
+    Sqlite(SqliteRow),
+    Postgres(PgRow),
+}
+
+impl Row {
+    pub(in crate::ledger) fn try_get<'r, T, I>(&'r self, column: I) -> Result<T>
+    where
+        T: Value<'r>,
+        I: ColumnIndex<SqliteRow> + ColumnIndex<PgRow>,
+    {
+        match self {
+            Self::Sqlite(row) => row.try_get(column),
+            Self::Postgres(row) => row.try_get(column),
+        }
+    }
+}
+
+/// A statement with its values.
+#[derive(Debug)]
+pub(in crate::ledger) struct Query {
+    text: Text,
+    args: Vec<Arg>,
+}
+
+/// A statement whose rows become `T`.
+pub(in crate::ledger) struct QueryAs<T>(Query, PhantomData<fn() -> T>);
+
+/// A statement whose first column becomes `T`.
+pub(in crate::ledger) struct QueryScalar<T>(Query, PhantomData<fn() -> T>);
+
+/// A statement for its effect, or for rows as they are. Values are bound in the order of `$1`, `$2`.
+pub(in crate::ledger) fn query(text: impl Into<Text>) -> Query {
+    Query { text: text.into(), args: Vec::new() }
+}
+
+/// A statement whose rows become tuples or structs.
+pub(in crate::ledger) fn query_as<T>(text: impl Into<Text>) -> QueryAs<T> {
+    QueryAs(query(text), PhantomData)
+}
+
+/// A statement with one column.
+pub(in crate::ledger) fn query_scalar<T>(text: impl Into<Text>) -> QueryScalar<T> {
+    QueryScalar(query(text), PhantomData)
+}
+
+/// Statements of a text but the last are carried out at once; the last is handed back with its values.
+async fn all_but_last(conn: &mut PgConnection, query: Query) -> Result<(AssertSqlSafe<Arc<str>>, PgArguments)> {
+    let statements = query.text.postgres();
+    let Some((last, before)) = statements.split_last() else { return Err(empty()) };
+    for statement in before {
+        let (text, args) = postgres_query(statement, &query.args)?;
+        sqlx::query_with(text, args).execute(&mut *conn).await?;
+    }
+    postgres_query(last, &query.args)
+}
+
+/// A reader's text is one statement.
+fn only(query: Query) -> Result<(AssertSqlSafe<Arc<str>>, PgArguments)> {
+    let statements = query.text.postgres();
+    postgres_query(statements.last().ok_or_else(empty)?, &query.args)
+}
+
+fn empty() -> sqlx::Error {
+    sqlx::Error::Protocol("an empty statement".to_owned())
+}
+
+impl Query {
+    pub(in crate::ledger) fn bind(mut self, value: impl Into<Arg>) -> Self {
+        self.args.push(value.into());
+        self
+    }
+
+    pub(in crate::ledger) async fn execute<'e>(self, on: impl Into<Target<'e>>) -> Result<Done> {
+        Ok(Done(match on.into() {
+            Target::SqliteConn(c) => {
+                sqlx::query_with(self.text.sqlite(), sqlite_args(self.args)?).execute(c).await?.rows_affected()
+            }
+            Target::SqlitePool(p) => {
+                sqlx::query_with(self.text.sqlite(), sqlite_args(self.args)?).execute(p).await?.rows_affected()
+            }
+            Target::PostgresConn(c) => {
+                let (text, args) = all_but_last(c, self).await?;
+                sqlx::query_with(text, args).execute(c).await?.rows_affected()
+            }
+            Target::PostgresPool(p) => {
+                let (text, args) = only(self)?;
+                sqlx::query_with(text, args).execute(p).await?.rows_affected()
+            }
+        }))
+    }
+
+    /// Row by row, from readers.
+    pub(in crate::ledger) fn fetch(self, pool: &Pool) -> BoxStream<'_, Result<Row>> {
+        match pool {
+            Pool::Sqlite(p) => match sqlite_args(self.args) {
+                Ok(args) => sqlx::query_with(self.text.sqlite(), args).fetch(p).map_ok(Row::Sqlite).boxed(),
+                Err(error) => futures_util::stream::once(async { Err(error) }).boxed(),
+            },
+            Pool::Postgres(p) => match only(self) {
+                Ok((text, args)) => sqlx::query_with(text, args).fetch(p).map_ok(Row::Postgres).boxed(),
+                Err(error) => futures_util::stream::once(async { Err(error) }).boxed(),
+            },
+        }
+    }
+
+    pub(in crate::ledger) async fn fetch_all(self, pool: &Pool) -> Result<Vec<Row>> {
+        self.fetch(pool).try_collect().await
+    }
+
+    pub(in crate::ledger) async fn fetch_optional(self, pool: &Pool) -> Result<Option<Row>> {
+        self.fetch(pool).try_next().await
+    }
+}
+
+impl<T: Shape> QueryAs<T> {
+    pub(in crate::ledger) fn bind(self, value: impl Into<Arg>) -> Self {
+        Self(self.0.bind(value), PhantomData)
+    }
+
+    pub(in crate::ledger) async fn fetch_all<'e>(self, on: impl Into<Target<'e>>) -> Result<Vec<T>> {
+        let query = self.0;
+        match on.into() {
+            Target::SqliteConn(c) => sqlx::query_as_with(query.text.sqlite(), sqlite_args(query.args)?).fetch_all(c).await,
+            Target::SqlitePool(p) => sqlx::query_as_with(query.text.sqlite(), sqlite_args(query.args)?).fetch_all(p).await,
+            Target::PostgresConn(c) => {
+                let (text, args) = all_but_last(c, query).await?;
+                sqlx::query_as_with(text, args).fetch_all(c).await
+            }
+            Target::PostgresPool(p) => {
+                let (text, args) = only(query)?;
+                sqlx::query_as_with(text, args).fetch_all(p).await
+            }
+        }
+    }
+
+    pub(in crate::ledger) async fn fetch_optional<'e>(self, on: impl Into<Target<'e>>) -> Result<Option<T>> {
+        let query = self.0;
+        match on.into() {
+            Target::SqliteConn(c) => sqlx::query_as_with(query.text.sqlite(), sqlite_args(query.args)?).fetch_optional(c).await,
+            Target::SqlitePool(p) => sqlx::query_as_with(query.text.sqlite(), sqlite_args(query.args)?).fetch_optional(p).await,
+            Target::PostgresConn(c) => {
+                let (text, args) = all_but_last(c, query).await?;
+                sqlx::query_as_with(text, args).fetch_optional(c).await
+            }
+            Target::PostgresPool(p) => {
+                let (text, args) = only(query)?;
+                sqlx::query_as_with(text, args).fetch_optional(p).await
+            }
+        }
+    }
+
+    pub(in crate::ledger) async fn fetch_one<'e>(self, on: impl Into<Target<'e>>) -> Result<T> {
+        self.fetch_optional(on).await?.ok_or(sqlx::Error::RowNotFound)
+    }
+}
+
+impl<T: for<'r> Value<'r> + Send + Unpin> QueryScalar<T>
+where
+    (T,): Shape,
+{
+    pub(in crate::ledger) fn bind(self, value: impl Into<Arg>) -> Self {
+        Self(self.0.bind(value), PhantomData)
+    }
+
+    fn rows(self) -> QueryAs<(T,)> {
+        QueryAs(self.0, PhantomData)
+    }
+
+    pub(in crate::ledger) async fn fetch_all<'e>(self, on: impl Into<Target<'e>>) -> Result<Vec<T>> {
+        Ok(self.rows().fetch_all(on).await?.into_iter().map(|(value,)| value).collect())
+    }
+
+    pub(in crate::ledger) async fn fetch_optional<'e>(self, on: impl Into<Target<'e>>) -> Result<Option<T>> {
+        Ok(self.rows().fetch_optional(on).await?.map(|(value,)| value))
+    }
+
+    pub(in crate::ledger) async fn fetch_one<'e>(self, on: impl Into<Target<'e>>) -> Result<T> {
+        self.fetch_optional(on).await?.ok_or(sqlx::Error::RowNotFound)
+    }
+}

@@ -1,0 +1,460 @@
+//! The ledger on either engine: writes go to the writers through one queue, reads to the readers.
+
+mod turns;
+mod views;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures_util::future::BoxFuture;
+use secrecy::SecretString;
+use tokio::sync::{Mutex, mpsc, oneshot};
+
+use super::batch::{FnJob, Job, Writers};
+use super::engine::{Conn, Pool, query, query_as};
+use super::postgres::{Inspected, Postgres};
+use super::sql::{self, Shared, upkeep};
+use super::sqlite::{File, Inspection};
+use super::{
+    Acted, Action, Decision, Held, LeaseRequest, Leased, Ledger, LedgerError, LedgerResult, Observation, Past, Pull, Pulled,
+    QuietOf, Receipt, Recorded, Settlement, StandingRound, Stood, Stray, TakenUp, ToPlan, Trouble,
+};
+use crate::model::ticket::TicketRef;
+use crate::model::{Id, Key, Timestamp};
+
+/// How the ledger is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Serves: migrates and writes. On SQLite it takes the lock: there is one such process.
+    Serve,
+    /// As [`Mode::Serve`], but every write has its own commit: only to measure what sharing brings.
+    ServeSingly,
+    /// Reads beside serving processes.
+    Read,
+}
+
+/// Where the ledger is: an address of `[ledger] url`, and the password that is not in it.
+#[derive(Debug, Clone)]
+pub struct Address {
+    url: String,
+    password: Option<SecretString>,
+}
+
+impl Address {
+    /// An address, and the password for it.
+    #[must_use]
+    pub fn new(url: &str, password: Option<SecretString>) -> Self {
+        Self { url: url.to_owned(), password }
+    }
+
+    /// Whether a PostgreSQL server keeps it.
+    #[must_use]
+    pub fn is_postgres(&self) -> bool {
+        is_postgres(&self.url)
+    }
+}
+
+impl From<&str> for Address {
+    fn from(url: &str) -> Self {
+        Self::new(url, None)
+    }
+}
+
+impl From<&String> for Address {
+    fn from(url: &String) -> Self {
+        Self::new(url, None)
+    }
+}
+
+/// Whether an address of a ledger means a PostgreSQL server.
+#[must_use]
+pub fn is_postgres(url: &str) -> bool {
+    url.starts_with("postgres://") || url.starts_with("postgresql://")
+}
+
+/// A ledger in an SQLite file or on a PostgreSQL server.
+#[derive(Debug)]
+pub struct SqlLedger {
+    home: Home,
+    readers: Pool,
+    jobs: Mutex<Option<mpsc::Sender<Job>>>,
+    queue: Option<mpsc::WeakSender<Job>>,
+    writers: Mutex<Vec<tokio::task::JoinHandle<()>>>,
+    shared: Arc<Shared>,
+}
+
+/// What the engines have of their own.
+#[derive(Debug)]
+enum Home {
+    Sqlite(File),
+    Postgres(Postgres),
+}
+
+impl SqlLedger {
+    /// Opens `sqlite:PATH` (or a bare path), or `postgres://…`.
+    ///
+    /// # Errors
+    /// Another process serves it (SQLite), its schema is newer, or it cannot be opened.
+    pub async fn open(address: impl Into<Address>, instance: &str, mode: Mode) -> LedgerResult<Self> {
+        let address = address.into();
+        let may_write = mode != Mode::Read;
+        let (home, mut writers, readers) = if address.is_postgres() {
+            let (home, writers, readers) = Postgres::open(&address.url, address.password, may_write).await?;
+            (Home::Postgres(home), writers, readers)
+        } else {
+            let (home, writer, readers) = File::open(&address.url, may_write).await?;
+            (Home::Sqlite(home), vec![writer], readers)
+        };
+        let first = writers.first_mut().ok_or_else(|| LedgerError::Unavailable("it has no writer".to_owned()))?;
+        let shared = Arc::new(Shared::load(first, instance, may_write).await?);
+        let (jobs, writers) = if may_write {
+            let again = if let Home::Postgres(home) = &home { Some(home.door()) } else { None };
+            let (sender, handles) =
+                Writers { shared: Arc::clone(&shared), one_commit_per_job: mode == Mode::ServeSingly, again }.start(writers);
+            (Some(sender), handles)
+        } else {
+            for writer in writers {
+                drop(writer.close().await);
+            }
+            (None, Vec::new())
+        };
+        Ok(Self {
+            home,
+            readers,
+            queue: jobs.as_ref().map(mpsc::Sender::downgrade),
+            jobs: Mutex::new(jobs),
+            writers: Mutex::new(writers),
+            shared,
+        })
+    }
+
+    /// Whether no other process can serve this ledger at the same time.
+    fn is_alone(&self) -> bool {
+        matches!(self.home, Home::Sqlite(_))
+    }
+
+    /// Looks at the SQLite file; `None` on PostgreSQL. `thorough` also compares every index with its table, which reads
+    /// everything.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub async fn inspect(&self, thorough: bool) -> LedgerResult<Option<Inspection>> {
+        match (&self.home, &self.readers) {
+            (Home::Sqlite(file), Pool::Sqlite(readers)) => Ok(Some(file.inspect(readers, thorough).await?)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Asks the PostgreSQL server about itself; `None` on SQLite.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub async fn inspect_server(&self) -> LedgerResult<Option<Inspected>> {
+        match (&self.home, &self.readers) {
+            (Home::Postgres(home), Pool::Postgres(readers)) => Ok(Some(home.inspect(readers).await?)),
+            _ => Ok(None),
+        }
+    }
+
+    fn queue(&self) -> LedgerResult<mpsc::Sender<Job>> {
+        self.queue
+            .as_ref()
+            .and_then(mpsc::WeakSender::upgrade)
+            .ok_or_else(|| LedgerError::Unavailable("it is opened for reading, or closing".to_owned()))
+    }
+
+    async fn write<O, F>(&self, work: F) -> LedgerResult<O>
+    where
+        O: Send + 'static,
+        F: for<'c> Fn(&'c mut Conn) -> BoxFuture<'c, LedgerResult<O>> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        self.send(Job::Other(Box::new(FnJob { work, output: None, reply })), answer).await
+    }
+
+    async fn send<O>(&self, job: Job, answer: oneshot::Receiver<LedgerResult<O>>) -> LedgerResult<O> {
+        let gone = || LedgerError::Unavailable("the writer has stopped".to_owned());
+        self.queue()?.send(job).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
+    }
+}
+
+#[async_trait]
+impl Ledger for SqlLedger {
+    async fn record(&self, receipts: Vec<Receipt>) -> LedgerResult<Vec<Recorded>> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Job::Record(receipts, reply), answer).await
+    }
+
+    async fn record_pull(&self, pull: Pull) -> LedgerResult<Pulled> {
+        let shared = Arc::clone(&self.shared);
+        let pull = Arc::new(pull);
+        self.write(move |tx| {
+            let (shared, pull) = (Arc::clone(&shared), Arc::clone(&pull));
+            Box::pin(async move { sql::pull::record_pull(tx, &shared, &pull).await })
+        })
+        .await
+    }
+
+    async fn record_standing(&self, round: StandingRound) -> LedgerResult<Stood> {
+        let shared = Arc::clone(&self.shared);
+        let round = Arc::new(round);
+        self.write(move |tx| {
+            let (shared, round) = (Arc::clone(&shared), Arc::clone(&round));
+            Box::pin(async move { sql::standing::record_standing(tx, &shared, &round).await })
+        })
+        .await
+    }
+
+    async fn awaited(&self, source: &str) -> LedgerResult<Vec<String>> {
+        sql::standing::awaited(&self.readers, source).await
+    }
+
+    async fn cursor(&self, name: &str) -> LedgerResult<Option<String>> {
+        let row: Option<(String,)> =
+            query_as("SELECT value FROM cursor WHERE name = $1").bind(name).fetch_optional(&self.readers).await?;
+        Ok(row.map(|(value,)| value))
+    }
+
+    async fn move_cursor(&self, name: &str, from: Option<&str>, to: &str, now: Timestamp) -> LedgerResult<bool> {
+        let (name, from, to) = (name.to_owned(), from.map(str::to_owned), to.to_owned());
+        self.write(move |tx| {
+            let (name, from, to) = (name.clone(), from.clone(), to.clone());
+            Box::pin(async move { sql::pull::move_cursor(tx, &name, from.as_deref(), &to, now).await })
+        })
+        .await
+    }
+
+    async fn edge(&self, edge: &str, work: &str, trouble: Option<Trouble>, now: Timestamp) -> LedgerResult<bool> {
+        // An edge that answers, as before, is no reason to write.
+        if trouble.is_none() && !sql::edges::is_failing(&self.readers, edge, work).await? {
+            return Ok(false);
+        }
+        let (edge, work) = (edge.to_owned(), work.to_owned());
+        self.write(move |tx| {
+            let (edge, work, trouble) = (edge.clone(), work.clone(), trouble.clone());
+            Box::pin(async move { sql::edges::note(tx, &edge, &work, trouble.as_ref(), now).await })
+        })
+        .await
+    }
+
+    async fn to_plan(&self, now: Timestamp, limit: usize) -> LedgerResult<Vec<ToPlan>> {
+        let (orders, unreadable) = sql::planning::to_plan(&self.readers, now, limit).await?;
+        if !unreadable.is_empty() {
+            self.write(move |tx| {
+                let unreadable = unreadable.clone();
+                Box::pin(async move { sql::planning::set_aside(tx, &unreadable, now).await })
+            })
+            .await?;
+        }
+        Ok(orders)
+    }
+
+    async fn plan(&self, decisions: Vec<Decision>, now: Timestamp) -> LedgerResult<usize> {
+        let (shared, decisions) = (Arc::clone(&self.shared), Arc::new(decisions));
+        self.write(move |tx| {
+            let (shared, decisions) = (Arc::clone(&shared), Arc::clone(&decisions));
+            Box::pin(async move { sql::planning::plan(tx, &shared, &decisions, now).await })
+        })
+        .await
+    }
+
+    async fn take_up(&self, decisions: Vec<Decision>, request: LeaseRequest) -> LedgerResult<TakenUp> {
+        let (shared, work) = (Arc::clone(&self.shared), Arc::new((decisions, request)));
+        self.write(move |tx| {
+            let (shared, work) = (Arc::clone(&shared), Arc::clone(&work));
+            Box::pin(async move { sql::planning::take_up(tx, &shared, &work.0, &work.1).await })
+        })
+        .await
+    }
+
+    async fn lease(&self, request: LeaseRequest) -> LedgerResult<Vec<Leased>> {
+        // Most rounds find nothing: do not disturb the writer for them.
+        let due = sql::lease::due(&self.readers, &request).await?;
+        if !due.anything() {
+            return Ok(Vec::new());
+        }
+        let request = Arc::new(request);
+        self.write(move |tx| {
+            let request = Arc::clone(&request);
+            Box::pin(async move { sql::lease::lease(tx, &request, due).await })
+        })
+        .await
+    }
+
+    async fn settle(&self, settlements: Vec<Settlement>) -> LedgerResult<Vec<bool>> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Job::Settle(settlements, reply), answer).await
+    }
+
+    async fn told(&self, source: &str, external_id: &str, now: Timestamp) -> LedgerResult<usize> {
+        let shared = Arc::clone(&self.shared);
+        let order = Arc::new((source.to_owned(), external_id.to_owned()));
+        self.write(move |tx| {
+            let (shared, order) = (Arc::clone(&shared), Arc::clone(&order));
+            Box::pin(async move { sql::told::told(tx, &shared, &order.0, &order.1, now).await })
+        })
+        .await
+    }
+
+    async fn recover(&self, now: Timestamp, quiet_ms: &dyn QuietOf) -> LedgerResult<usize> {
+        let alone = self.is_alone();
+        let rows: Vec<(String,)> =
+            query_as("SELECT DISTINCT edge FROM errand WHERE state IN ('sending', 'unclear') AND state = 'sending'")
+                .fetch_all(&self.readers)
+                .await?;
+        let edges: Arc<Vec<(String, i64)>> =
+            Arc::new(rows.into_iter().map(|(edge,)| (edge.clone(), quiet_ms.quiet_ms(&edge))).collect());
+        self.write(move |tx| {
+            let edges = Arc::clone(&edges);
+            Box::pin(async move {
+                // Of others that serve too, only what they left behind is taken up.
+                let left_before = if alone { Timestamp(i64::MAX) } else { now };
+                if alone {
+                    // What fails is found out again.
+                    query("DELETE FROM edge_trouble").execute(&mut *tx).await?;
+                }
+                let mut recovered = 0;
+                for (edge, quiet) in edges.iter() {
+                    recovered += sql::lease::expire(tx, edge, now, *quiet, left_before).await?;
+                }
+                Ok(recovered)
+            })
+        })
+        .await
+    }
+
+    async fn distrust(&self, quiet_until: BTreeMap<String, Timestamp>, now: Timestamp) -> LedgerResult<usize> {
+        let shared = Arc::clone(&self.shared);
+        self.write(move |tx| {
+            let (shared, quiet_until) = (Arc::clone(&shared), quiet_until.clone());
+            Box::pin(async move { sql::recovery::distrust(tx, &shared, quiet_until, now).await })
+        })
+        .await
+    }
+
+    async fn tickets_to_check(&self, desk: &str, before: Timestamp, limit: usize) -> LedgerResult<Vec<Held>> {
+        sql::observe::tickets_to_check(&self.readers, desk, before, limit).await
+    }
+
+    async fn open_tickets(&self, desk: &str) -> LedgerResult<i64> {
+        sql::observe::open_tickets(&self.readers, desk).await
+    }
+
+    async fn held(&self, desk: &str, ref_ids: &[String]) -> LedgerResult<Vec<Held>> {
+        sql::observe::held(&self.readers, desk, ref_ids).await
+    }
+
+    async fn risky_tickets(&self, desk: &str, before: Timestamp, limit: usize) -> LedgerResult<Vec<Held>> {
+        sql::observe::risky_tickets(&self.readers, desk, before, limit).await
+    }
+
+    async fn swept(&self, ticket_ids: &[Id]) -> LedgerResult<()> {
+        let ids = sql::ids_json(ticket_ids);
+        self.write(move |tx| {
+            let ids = ids.clone();
+            Box::pin(async move {
+                query("UPDATE ticket SET risky = 0 WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each($1))")
+                    .bind(ids)
+                    .execute(tx)
+                    .await?;
+                Ok(())
+            })
+        })
+        .await
+    }
+
+    async fn observe(&self, observations: Vec<Observation>, now: Timestamp) -> LedgerResult<usize> {
+        let (shared, observations) = (Arc::clone(&self.shared), Arc::new(observations));
+        self.write(move |tx| {
+            let (shared, observations) = (Arc::clone(&shared), Arc::clone(&observations));
+            Box::pin(async move { sql::observe::observe(tx, &shared, &observations, now).await })
+        })
+        .await
+    }
+
+    async fn stray(&self, stray: Stray, now: Timestamp) -> LedgerResult<bool> {
+        let (shared, stray) = (Arc::clone(&self.shared), Arc::new(stray));
+        self.write(move |tx| {
+            let (shared, stray) = (Arc::clone(&shared), Arc::clone(&stray));
+            Box::pin(async move { sql::act::stray(tx, &shared, &stray, now).await })
+        })
+        .await
+    }
+
+    async fn witness(&self, desk: &str, key: &Key, ticket: &TicketRef, now: Timestamp) -> LedgerResult<bool> {
+        let (shared, desk, key, ticket) = (Arc::clone(&self.shared), desk.to_owned(), key.clone(), ticket.clone());
+        self.write(move |tx| {
+            let (shared, desk, key, ticket) = (Arc::clone(&shared), desk.clone(), key.clone(), ticket.clone());
+            Box::pin(async move { sql::act::witness(tx, &shared, &desk, &key, &ticket, now).await })
+        })
+        .await
+    }
+
+    async fn act(&self, action: Action, actor: &str, now: Timestamp) -> LedgerResult<Acted> {
+        let (shared, actor) = (Arc::clone(&self.shared), actor.to_owned());
+        self.write(move |tx| {
+            let (shared, actor, action) = (Arc::clone(&shared), actor.clone(), action.clone());
+            Box::pin(async move { sql::act::act(tx, &shared, &action, &actor, now).await })
+        })
+        .await
+    }
+
+    async fn quarantined(&self, id: Id) -> LedgerResult<Option<Receipt>> {
+        sql::act::quarantined(&self.readers, id).await
+    }
+
+    async fn release(&self, id: Id, receipt: Receipt, actor: &str, now: Timestamp) -> LedgerResult<Recorded> {
+        let (shared, receipt, actor) = (Arc::clone(&self.shared), Arc::new(receipt), actor.to_owned());
+        self.write(move |tx| {
+            let (shared, receipt, actor) = (Arc::clone(&shared), Arc::clone(&receipt), actor.clone());
+            Box::pin(async move { sql::act::release(tx, &shared, id, &receipt, &actor, now).await })
+        })
+        .await
+    }
+
+    async fn load_history(&self, past: Vec<Past>) -> LedgerResult<usize> {
+        let (shared, past) = (Arc::clone(&self.shared), Arc::new(past));
+        self.write(move |tx| {
+            let (shared, past) = (Arc::clone(&shared), Arc::clone(&past));
+            Box::pin(async move { sql::history::load(tx, &shared, &past).await })
+        })
+        .await
+    }
+
+    async fn erase(&self, bodies_before: Timestamp, persons_before: Timestamp) -> LedgerResult<u64> {
+        self.erase_in_turns(upkeep::Before { bodies: bodies_before, persons: persons_before }).await
+    }
+
+    async fn checkpoint(&self, now: Timestamp) -> LedgerResult<Option<String>> {
+        self.tie(now).await
+    }
+
+    async fn verify_chains(&self) -> LedgerResult<Vec<Id>> {
+        upkeep::verify_chains(&self.readers).await
+    }
+
+    async fn ready(&self) -> LedgerResult<()> {
+        self.write(|tx| {
+            Box::pin(async move {
+                query("UPDATE meta SET value = value WHERE name = 'salt'").execute(tx).await?;
+                Ok(())
+            })
+        })
+        .await
+    }
+
+    async fn close(&self) {
+        self.jobs.lock().await.take();
+        for writer in self.writers.lock().await.drain(..) {
+            if let Err(error) = writer.await {
+                tracing::error!(error = %error, "a writer of the ledger ended badly");
+            }
+        }
+        self.readers.close().await;
+        if let Home::Sqlite(file) = &self.home {
+            file.unlock().await;
+        }
+    }
+}
