@@ -94,7 +94,7 @@ pub async fn pump(
                     }
                 }
             };
-            let (taken, good_until) = match leased {
+            let (taken, good_until, more) = match leased {
                 Ok(taken) => taken,
                 Err(error) => {
                     failed = Some(error);
@@ -102,7 +102,6 @@ pub async fn pump(
                 }
             };
             count += taken.leased.len();
-            let more = taken.leased.len() == free || taken.planned >= plan::BATCH;
             if let Some(going) = going.as_ref().filter(|_| taken.left > 0) {
                 (going.pass_on)();
             }
@@ -141,9 +140,9 @@ struct Calls<'a> {
 }
 
 impl Calls<'_> {
-    /// Plans what waits, leases so many, and says until when by the boot-time clock a call may begin: later, the lease
-    /// could run out during it.
-    async fn lease(&self, limit: usize) -> LedgerResult<(TakenUp, i64)> {
+    /// Leases so many of what waits, else plans and leases what was received. Says until when by the boot-time clock a
+    /// call may begin (later, the lease could run out during it), and whether there may be more.
+    async fn lease(&self, limit: usize) -> LedgerResult<(TakenUp, i64, bool)> {
         let info = self.desk.info();
         if self.breakers.probe_due(self.edge, self.clock.now()) && self.desk.probe().await.is_ok() {
             self.breakers.close(self.edge);
@@ -159,18 +158,23 @@ impl Calls<'_> {
             witnesses_only: self.breakers.is_open(self.edge),
         };
         let good_until = || self.clock.boot_ms() + lease_ms - info.timeout_ms;
-        // A desk that is not sent anything leaves planning to others.
-        if !self.breakers.is_open(self.edge) {
-            let _turn = self.worker.planning.lock().await;
-            let decisions = plan::decisions(self.ledger, self.setup, self.clock).await?;
-            if !decisions.is_empty() {
-                let until = good_until();
-                return Ok((self.ledger.take_up(decisions, request()).await?, until));
-            }
-        }
         let until = good_until();
         let leased = self.ledger.lease(request()).await?;
-        Ok((TakenUp { leased, ..TakenUp::default() }, until))
+        // What waits already goes first, and a desk that is not sent anything leaves planning to others.
+        if !leased.is_empty() || self.breakers.is_open(self.edge) {
+            let more = !leased.is_empty();
+            return Ok((TakenUp { leased, ..TakenUp::default() }, until, more));
+        }
+        // No more than there is room for: what is behind is planned ahead by the planning stage, and goes by rank.
+        let _turn = self.worker.planning.lock().await;
+        let decisions = plan::decisions(self.ledger, self.setup, self.clock, limit).await?;
+        if decisions.is_empty() {
+            return Ok((TakenUp::default(), until, false));
+        }
+        let until = good_until();
+        let taken = self.ledger.take_up(decisions, request()).await?;
+        let more = taken.planned >= limit;
+        Ok((taken, until, more))
     }
 
     async fn carry_out(&self, errand: Leased, good_until: i64) -> LedgerResult<()> {

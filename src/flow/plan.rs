@@ -8,14 +8,14 @@ use crate::plan::{Moment, Planned, Planner};
 use super::Setup;
 
 /// Assignments planned in one step.
-pub const BATCH: usize = 256;
+pub(crate) const BATCH: usize = 256;
 
 /// Plans what wants a plan; returns how many decisions took effect. See [`super::Worker::planning`].
 ///
 /// # Errors
 /// The ledger is not available.
 pub async fn step(ledger: &dyn Ledger, setup: &Setup, clock: &dyn Clock) -> LedgerResult<usize> {
-    let decisions = decisions(ledger, setup, clock).await?;
+    let decisions = decisions(ledger, setup, clock, BATCH).await?;
     if decisions.is_empty() {
         return Ok(0);
     }
@@ -24,8 +24,13 @@ pub async fn step(ledger: &dyn Ledger, setup: &Setup, clock: &dyn Clock) -> Ledg
 
 /// What is to become of the orders that want a plan. The caller holds the turn ([`super::Worker::planning`]): two who decide on
 /// the same orders are one too many.
-pub(super) async fn decisions(ledger: &dyn Ledger, setup: &Setup, clock: &dyn Clock) -> LedgerResult<Vec<Decision>> {
-    let waiting = ledger.to_plan(clock.now(), BATCH).await?;
+pub(super) async fn decisions(
+    ledger: &dyn Ledger,
+    setup: &Setup,
+    clock: &dyn Clock,
+    limit: usize,
+) -> LedgerResult<Vec<Decision>> {
+    let waiting = ledger.to_plan(clock.now(), limit).await?;
     Ok(waiting.iter().map(|order| decide(&setup.planner, &setup.catalog.version, order, clock)).collect())
 }
 
