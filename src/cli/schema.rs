@@ -14,6 +14,7 @@ pub(super) fn run() -> anyhow::Result<ExitCode> {
         ("sources/*.toml (one_identity)", crate::source::one_identity::schema()),
         ("sources/*.toml (midpoint)", crate::source::midpoint::schema()),
         ("sources/*.toml (sailpoint)", crate::source::sailpoint::schema()),
+        ("sources/*.toml (entra)", crate::source::entra::schema()),
     ]);
     super::say(&format!("{}\n", serde_json::to_string_pretty(&document)?));
     Ok(ExitCode::SUCCESS)

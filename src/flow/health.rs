@@ -24,6 +24,8 @@ pub enum Work {
     Poll,
     /// Reporting outcomes.
     Reports,
+    /// Answering a platform before it stops waiting.
+    Answers,
 }
 
 impl Work {
@@ -35,6 +37,7 @@ impl Work {
             Self::Changes => "changes",
             Self::Poll => "poll",
             Self::Reports => "reports",
+            Self::Answers => "answers",
         }
     }
 }

@@ -79,7 +79,7 @@ fn count(source: &str, recorded: &[Recorded]) {
     }
 }
 
-fn receipt(source: &str, event: SourceEvent, received_at: Timestamp) -> Receipt {
+pub(super) fn receipt(source: &str, event: SourceEvent, received_at: Timestamp) -> Receipt {
     let content = match event.content {
         EventContent::Order(assignment) => ReceiptContent::Order(assignment),
         EventContent::Withdrawn { external_id, operation, .. } => ReceiptContent::Withdrawn { external_id, operation },
@@ -163,12 +163,12 @@ pub async fn poll(ledger: &dyn Ledger, source: &dyn Source, clock: &dyn Clock) -
     Ok(polled)
 }
 
-async fn polled_badly(ledger: &dyn Ledger, name: &str, error: &CallError, now: Timestamp) -> Result<(), LedgerError> {
+pub(super) async fn polled_badly(ledger: &dyn Ledger, name: &str, error: &CallError, now: Timestamp) -> Result<(), LedgerError> {
     metrics::counter!("lastmile_poll_failures_total", "source" => name.to_owned(), "code" => error.code()).increment(1);
     super::edge_fails(ledger, &format!("source/{name}"), Work::Poll, error, now).await
 }
 
-async fn polled_well(ledger: &dyn Ledger, name: &str, now: Timestamp) -> Result<(), LedgerError> {
+pub(super) async fn polled_well(ledger: &dyn Ledger, name: &str, now: Timestamp) -> Result<(), LedgerError> {
     #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 fit a float for long")]
     metrics::gauge!("lastmile_poll_last_success_timestamp_seconds", "source" => name.to_owned()).set(now.0 as f64 / 1000.0);
     super::edge_answers(ledger, &format!("source/{name}"), Work::Poll, now).await

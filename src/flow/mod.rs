@@ -3,6 +3,7 @@
 pub mod answer;
 pub mod breaker;
 pub mod complete;
+pub mod deadline;
 pub mod dispatch;
 pub mod health;
 pub mod intake;

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
@@ -178,6 +179,25 @@ impl Answer {
     }
 }
 
+/// How many equal processes share the rate of every edge.
+static SHARERS: AtomicU32 = AtomicU32::new(1);
+
+/// From now on this process takes one part in so many of every edge's rate.
+pub fn share_rates(processes: u32) {
+    SHARERS.store(processes.max(1), Ordering::Relaxed);
+}
+
+/// Waits until this process's share allows a call: each counts as often as there are sharers.
+async fn share_of(rate: &DefaultDirectRateLimiter, per_second: Option<NonZeroU32>) {
+    let most = per_second.map_or(1, NonZeroU32::get);
+    let mut left = SHARERS.load(Ordering::Relaxed);
+    while let Some(cells) = NonZeroU32::new(left.min(most)) {
+        // Never more than the rate itself holds, so that it cannot be refused.
+        let _ = rate.until_n_ready(cells).await;
+        left -= cells.get();
+    }
+}
+
 impl HttpClient {
     /// Builds the client of one edge.
     ///
@@ -223,7 +243,7 @@ impl HttpClient {
     /// `Retry` when no byte of the request left (refused, DNS, TLS); `Unclear` when it broke or timed out later.
     pub async fn send(&self, call: Call) -> Result<Answer, CallError> {
         if let Some(rate) = &self.rate {
-            rate.until_ready().await;
+            share_of(rate, self.settings.per_second).await;
         }
         let _slot = self.slots.acquire().await.map_err(|_| CallError::retry("E-STOPPING", "the client is closed"))?;
         let method =

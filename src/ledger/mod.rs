@@ -10,10 +10,12 @@ mod facts;
 mod intake;
 mod planning;
 mod postgres;
+mod replicas;
 mod sql;
 mod sqlite;
 mod store;
 pub mod views;
+mod waiting;
 
 use std::collections::BTreeMap;
 
@@ -28,9 +30,11 @@ pub use desk_news::{Held, Observation, Stray};
 pub use intake::{Pull, Pulled, Receipt, ReceiptContent, Recorded, Snapshot, StandingRound, Stood, Trouble};
 pub use planning::{Decision, Past, PlanAction, TicketPlan, ToPlan};
 pub use postgres::Inspected;
+pub use replicas::{Alive, Replicas, Turn};
 pub use sqlite::{Holder, Inspection, holder, path_of};
 pub use store::{Address, Mode, SqlLedger, is_postgres};
 pub use views::Views;
+pub use waiting::{TimeUp, Waiting};
 
 /// Why the ledger could not do it.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +49,7 @@ pub enum LedgerError {
     #[error("others write the same at the same time: {0}")]
     Conflict(String),
     /// The server is not set up as the ledger needs it.
-    #[error("the ledger cannot be kept there: {0}")]
+    #[error("{UNFIT}: the ledger cannot be kept there: {0}")]
     Unfit(String),
     /// Another serving process holds the ledger.
     #[error("another lastmile is serving this ledger (lock file {0})")]
@@ -83,7 +87,7 @@ pub type LedgerResult<T> = Result<T, LedgerError>;
 
 /// The durable record, write side.
 #[async_trait]
-pub trait Ledger: Views {
+pub trait Ledger: Views + Replicas {
     /// Records events; each result belongs to the event at its place. Durable when it returns. Many callers share
     /// one commit.
     async fn record(&self, receipts: Vec<Receipt>) -> LedgerResult<Vec<Recorded>>;
@@ -159,6 +163,12 @@ pub trait Ledger: Views {
     /// A desk's own hook carried our key: settles the create it belongs to, if that is still open.
     async fn witness(&self, desk: &str, key: &Key, ticket: &TicketRef, now: Timestamp) -> LedgerResult<bool>;
 
+    /// Orders of a source whose platform waits for an answer until `by` or earlier, and has none yet; the most urgent first.
+    async fn waiting(&self, source: &str, by: Timestamp, limit: usize) -> LedgerResult<Vec<Waiting>>;
+
+    /// The platform's wait is nearly over: each order is told no, or noted as overdue, once. Returns how many changed.
+    async fn time_is_up(&self, ends: Vec<(Id, TimeUp)>, now: Timestamp) -> LedgerResult<usize>;
+
     /// An operator's action.
     async fn act(&self, action: Action, actor: &str, now: Timestamp) -> LedgerResult<Acted>;
 
@@ -192,6 +202,9 @@ pub trait QuietOf: Send + Sync {
     /// Of `desk/NAME` or `source/NAME`.
     fn quiet_ms(&self, edge: &str) -> i64;
 }
+
+/// Code of a server, pooler or clock that the ledger cannot rely on.
+pub const UNFIT: &str = "E-UNFIT";
 
 /// Who acts when no person does.
 pub const BRIDGE: &str = "lastmile";

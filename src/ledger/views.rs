@@ -261,7 +261,7 @@ pub struct QuarantineRow {
 pub struct EdgeRow {
     /// `desk/NAME` or `source/NAME`.
     pub edge: String,
-    /// Which kind of work fails: `tickets`, `changes`, `poll`, `reports`.
+    /// Which kind of work fails: `tickets`, `changes`, `poll`, `reports`, `answers`.
     pub work: String,
     /// Since when.
     #[schema(value_type = i64)]

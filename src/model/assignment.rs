@@ -180,6 +180,9 @@ pub struct Assignment {
     /// Until when it shall hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid_until: Option<Timestamp>,
+    /// By when a platform that waits must hear something; none: it does not wait.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer_by: Option<Timestamp>,
     /// 0 (can wait) … 3 (urgent); 1 is normal.
     pub priority: i64,
     /// The requester's words: free text, untrusted.

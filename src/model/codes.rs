@@ -2,19 +2,21 @@
 //! ticket can be lost or doubled; a test compares this list with the pages and with what the code uses.
 
 /// All of them, in order.
-pub const CODES: [&str; 34] = [
+pub const CODES: [&str; 37] = [
     "E-ABANDONED",
     "E-AUTH",
     "E-BROKEN",
     "E-BUSY",
     "E-CONFIG",
     "E-CONNECT",
+    "E-DEADLINE",
     "E-DECIDED",
     "E-FILE",
     "E-GONE",
     "E-GROUP",
     "E-HELD",
     "E-KEY",
+    "E-LATE",
     "E-LEDGER",
     "E-NOT-JSON",
     "E-ORDER",
@@ -36,5 +38,6 @@ pub const CODES: [&str; 34] = [
     "E-TIMEOUT",
     "E-TOO-LARGE",
     "E-TRANSITION",
+    "E-UNFIT",
     "E-UNSEARCHABLE",
 ];

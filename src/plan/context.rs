@@ -89,6 +89,7 @@ fn facts(catalog: &Catalog, order: &Assignment) -> Map<String, Value> {
         ("approved_at", order.approved_at),
         ("valid_from", order.valid_from),
         ("valid_until", order.valid_until),
+        ("answer_by", order.answer_by),
     ];
     for (name, at) in dates {
         facts[name] = json!(at.map(Timestamp::human));

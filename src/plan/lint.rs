@@ -201,7 +201,7 @@ fn samples() -> Vec<(&'static str, Assignment)> {
     let mut all = vec![("with everything", sample::full()), ("with only what it must have", sample::bare())];
     /// Takes something away from an order.
     type Without = fn(&mut Assignment);
-    let missing: [(&str, Without); 8] = [
+    let missing: [(&str, Without); 9] = [
         ("without entitlement", |o| o.entitlement = None),
         ("without account", |o| o.account = None),
         ("without approvers", |o| o.approvals.clear()),
@@ -209,6 +209,7 @@ fn samples() -> Vec<(&'static str, Assignment)> {
         ("without `approved_at`", |o| o.approved_at = None),
         ("without `valid_from`", |o| o.valid_from = None),
         ("without `valid_until`", |o| o.valid_until = None),
+        ("without `answer_by`", |o| o.answer_by = None),
         ("without a reason", |o| o.reason = None),
     ];
     for (what, take) in missing {

@@ -21,6 +21,7 @@ pub fn full() -> Assignment {
         approved_at: Some(Timestamp(1_795_000_000_000)),
         valid_from: Some(Timestamp(1_796_000_000_000)),
         valid_until: Some(Timestamp(1_826_000_000_000)),
+        answer_by: Some(Timestamp(1_796_200_000_000)),
         reason: Some("Needs it for the project.\n\n- *soon*".to_owned()),
         beneficiary: person("beneficiary"),
         ..bare()
@@ -45,6 +46,7 @@ pub fn bare() -> Assignment {
         approved_at: None,
         valid_from: None,
         valid_until: None,
+        answer_by: None,
         priority: 1,
         reason: None,
         attributes: std::collections::BTreeMap::new(),

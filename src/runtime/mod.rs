@@ -1,6 +1,7 @@
 //! Loops that call the stages, reload, and a graceful stop.
 
 mod reload;
+mod replica;
 pub mod telemetry;
 mod workers;
 

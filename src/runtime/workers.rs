@@ -13,11 +13,14 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::replica::{self, Presence, Taken};
 use crate::desk::Desk;
-use crate::flow::{Breakers, Setup, Work, Worker, complete, dispatch, edge_answers, edge_fails, intake, plan, sync};
+use crate::flow::{Breakers, Setup, Work, Worker, complete, deadline, dispatch, edge_answers, edge_fails, intake, plan, sync};
 use crate::ledger::{Ledger, LedgerResult};
 use crate::model::{Clock, Timestamp};
 
+/// The duty of erasing and of tying the chains.
+const UPKEEP: &str = "upkeep";
 /// Longest sleep of a loop that was not woken.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// The same in milliseconds.
@@ -26,6 +29,8 @@ const LOOK_EVERY_MS: i64 = 500;
 const READ_BACKS: usize = 8;
 /// How often open tickets are counted to pace the full pass.
 const COUNT_EVERY_MS: i64 = 600_000;
+/// How often orders are looked for whose platform will soon stop waiting.
+const DEADLINES_EVERY_MS: i64 = 10_000;
 /// After a failure of the ledger.
 const AFTER_FAILURE: Duration = Duration::from_secs(2);
 /// How long a stop waits for calls under way.
@@ -106,6 +111,7 @@ pub struct Runtime {
     wake: Wake,
     stop: CancellationToken,
     tasks: TaskTracker,
+    presence: Arc<Presence>,
     /// Edges whose loops run, each with what ends them.
     edges: Mutex<BTreeMap<String, CancellationToken>>,
 }
@@ -119,6 +125,19 @@ struct Hands {
     worker: Worker,
     breakers: Arc<Breakers>,
     wake: Wake,
+    presence: Arc<Presence>,
+}
+
+impl Hands {
+    /// Whether this process has been heard of, and may call out.
+    fn joined(&self) -> bool {
+        self.presence.joined(&*self.ledger)
+    }
+
+    /// Whether a duty is this process's now.
+    async fn duty(&self, duty: &str, mine: &mut bool) -> LedgerResult<Option<Taken>> {
+        replica::duty(&*self.ledger, duty, &self.worker.owner, mine).await
+    }
 }
 
 impl Runtime {
@@ -134,6 +153,7 @@ impl Runtime {
             wake,
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
+            presence: Arc::default(),
             edges: Mutex::default(),
         }
     }
@@ -146,6 +166,7 @@ impl Runtime {
             worker: self.worker.clone(),
             breakers: Arc::clone(&self.breakers),
             wake: self.wake.clone(),
+            presence: Arc::clone(&self.presence),
         }
     }
 
@@ -171,6 +192,9 @@ impl Runtime {
             }
         });
         self.start_upkeep();
+        if self.ledger.is_shared() {
+            self.start_beats();
+        }
         self.follow();
     }
 
@@ -222,7 +246,7 @@ impl Runtime {
             let (hands, source) = (hands.clone(), source.clone());
             async move {
                 let setup = hands.setup.load_full();
-                let Some(source) = setup.sources.get(&source) else { return Ok(false) };
+                let Some(source) = setup.sources.get(&source).filter(|_| hands.joined()) else { return Ok(false) };
                 Ok(complete::step(&*hands.ledger, &setup, &**source, &hands.worker, &*hands.clock).await? > 0)
             }
         });
@@ -232,17 +256,43 @@ impl Runtime {
             let (hands, source, times) = (hands.clone(), source.clone(), Arc::clone(&times));
             async move { poll_round(&hands, &source, &mut *times.lock().await).await }
         });
+        let (hands, source) = (self.hands(), name.to_owned());
+        let times = Arc::new(tokio::sync::Mutex::new(AnswerTimes::default()));
+        self.run("answer", Listen::Time, stop.clone(), move || {
+            let (hands, source, times) = (hands.clone(), source.clone(), Arc::clone(&times));
+            async move { answer_round(&hands, &source, &mut *times.lock().await).await }
+        });
+    }
+
+    /// Says every few seconds that this process is there.
+    fn start_beats(&self) {
+        let (hands, stop) = (self.hands(), self.stop.clone());
+        self.tasks.spawn(async move {
+            while !stop.is_cancelled() {
+                if let Err(error) = hands.presence.beat(&*hands.ledger, &hands.worker.owner, &*hands.clock).await {
+                    tracing::warn!(error = %error, "the other replicas cannot be told that this one is there");
+                }
+                tokio::select! { () = stop.cancelled() => {}, () = tokio::time::sleep(replica::BEAT) => {} }
+            }
+        });
     }
 
     fn start_upkeep(&self) {
+        let hands = self.hands();
         let (ledger, setup, clock) = (Arc::clone(&self.ledger), Arc::clone(&self.setup), Arc::clone(&self.clock));
         // Not in the first minute: a start has better things to do.
-        let next = Arc::new(tokio::sync::Mutex::new(clock.now().plus_secs(60)));
+        let next = Arc::new(tokio::sync::Mutex::new((clock.now().plus_secs(60), false)));
         self.run("upkeep", Listen::Time, self.stop.clone(), move || {
             let (ledger, setup, clock, next) = (Arc::clone(&ledger), setup.load_full(), Arc::clone(&clock), Arc::clone(&next));
+            let hands = hands.clone();
             async move {
-                let mut next = next.lock().await;
+                let (next, mine) = &mut *next.lock().await;
                 let now = clock.now();
+                match hands.duty(UPKEEP, mine).await? {
+                    None => return Ok(false),
+                    Some(Taken::Fresh(Some(ran_at))) => *next = ran_at.plus_secs(3600).max(now),
+                    Some(_) => {}
+                }
                 if now < *next {
                     return Ok(false);
                 }
@@ -250,6 +300,7 @@ impl Runtime {
                 let kept = &setup.catalog.main.retention;
                 ledger.erase(now.plus_ms(-kept.inbox.ms()), now.plus_ms(-kept.persons.ms())).await?;
                 ledger.checkpoint(now).await?;
+                ledger.ran(UPKEEP, now).await?;
                 Ok(false)
             }
         });
@@ -299,14 +350,18 @@ impl Runtime {
     pub async fn stop(&self) -> bool {
         self.stop.cancel();
         self.tasks.close();
-        tokio::time::timeout(STOP_WITHIN, self.tasks.wait()).await.is_ok()
+        let ended = tokio::time::timeout(STOP_WITHIN, self.tasks.wait()).await.is_ok();
+        if ended && let Err(error) = self.ledger.leave(&self.worker.owner).await {
+            tracing::debug!(error = %error, "the other replicas take over by time");
+        }
+        ended
     }
 }
 
 /// Works through a desk's errands until none is left, the edge is stopped, or the setup is another.
 async fn dispatch_round(hands: &Hands, desk: &str, stopping: &CancellationToken) -> LedgerResult<bool> {
     let setup = hands.setup.load_full();
-    let Some(desk) = setup.desks.get(desk) else { return Ok(false) };
+    let Some(desk) = setup.desks.get(desk).filter(|_| hands.joined()) else { return Ok(false) };
     let more = || !stopping.is_cancelled() && Arc::ptr_eq(&setup, &hands.setup.load());
     let pass_on = || hands.wake.errands();
     let (errands, orders) = (hands.wake.errands.subscribe(), hands.wake.orders.subscribe());
@@ -322,6 +377,8 @@ struct PollTimes {
     schedule: Option<String>,
     next: Option<Timestamp>,
     failures: u32,
+    /// Whether it is this process's turn to poll.
+    mine: bool,
 }
 
 /// One poll when due. A source that is not polled is looked at again: a reload may change that.
@@ -333,12 +390,23 @@ async fn poll_round(hands: &Hands, source: &str, times: &mut PollTimes) -> Ledge
         return Ok(false);
     }
     let now = hands.clock.now();
+    let (hinted, duty) = (source.take_hint(), format!("poll/{}", info.name));
+    match hands.duty(&duty, &mut times.mine).await? {
+        // A hint came to this process alone.
+        None if !hinted => return Ok(false),
+        // Whoever polled before us kept the same schedule.
+        Some(Taken::Fresh(Some(ran_at))) => (times.next, times.failures) = (source.next_poll(ran_at), 0),
+        _ => {}
+    }
+    if !hands.joined() {
+        return Ok(false);
+    }
     if times.schedule.is_some() && times.schedule != info.schedule {
         times.next = source.next_poll(now);
     }
     times.schedule.clone_from(&info.schedule);
     // The first tick is one poll at the start: what came while we were away.
-    if !source.take_hint() && times.next.is_some_and(|at| now < at) {
+    if !hinted && times.next.is_some_and(|at| now < at) {
         return Ok(false);
     }
     let broken = match intake::poll(&*hands.ledger, &**source, &*hands.clock).await {
@@ -351,12 +419,43 @@ async fn poll_round(hands: &Hands, source: &str, times: &mut PollTimes) -> Ledge
         Err(intake::PollError::Ledger(error)) => return Err(error),
         Err(intake::PollError::Call(error)) => Some(error),
     };
+    hands.ledger.ran(&duty, now).await?;
     times.failures = if broken.is_some() { times.failures + 1 } else { 0 };
     let retry = setup.catalog.main.retry.schedule();
     let failed = broken.as_ref().map(|error| (error, times.failures));
     times.next = intake::next_round(source.next_poll(now), failed, &retry, now);
     // A source with more at hand says "now".
     Ok(times.failures == 0 && times.next.is_some_and(|at| at <= now))
+}
+
+/// When a platform that waits is looked after next.
+#[derive(Debug, Default)]
+struct AnswerTimes {
+    deadlines: Option<Timestamp>,
+    look: Option<Timestamp>,
+}
+
+/// Orders whose platform will soon stop waiting, and those it no longer wants.
+async fn answer_round(hands: &Hands, source: &str, times: &mut AnswerTimes) -> LedgerResult<bool> {
+    let setup = hands.setup.load_full();
+    let Some(source) = setup.sources.get(source) else { return Ok(false) };
+    let Some(waits) = source.waits() else { return Ok(false) };
+    let (ledger, now) = (&*hands.ledger, hands.clock.now());
+    if times.deadlines.is_none_or(|at| now >= at) {
+        times.deadlines = Some(now.plus_ms(DEADLINES_EVERY_MS));
+        if deadline::step(ledger, &**source, &*hands.clock).await? > 0 {
+            hands.wake.errands();
+        }
+    }
+    if times.look.is_none_or(|at| now >= at) {
+        times.look = Some(now.plus_ms(waits.look_every_ms));
+        match deadline::look(ledger, &**source, &*hands.clock).await {
+            Ok(0) | Err(intake::PollError::Call(_)) => {}
+            Ok(_) => hands.wake.all(),
+            Err(intake::PollError::Ledger(error)) => return Err(error),
+        }
+    }
+    Ok(false)
 }
 
 /// When a desk is asked next.
@@ -370,6 +469,8 @@ struct SyncTimes {
     sweep: Option<Timestamp>,
     /// Nothing is asked before: the desk did not answer.
     rest: Option<Timestamp>,
+    /// Whether it is this process's turn to ask.
+    mine: bool,
 }
 
 impl SyncTimes {
@@ -411,6 +512,11 @@ async fn sync_round(hands: &Hands, desk: &str, times: &mut SyncTimes) -> LedgerR
     let (ledger, clock) = (&*hands.ledger, &*hands.clock);
     let work = &setup.catalog.main.work;
     let now = clock.now();
+    match hands.duty(&format!("sync/{}", desk.info().name), &mut times.mine).await? {
+        Some(Taken::Fresh(_)) => *times = SyncTimes { mine: true, ..SyncTimes::default() },
+        Some(Taken::Kept) if hands.joined() => {}
+        _ => return Ok(false),
+    }
     if times.rest.is_some_and(|until| now < until) {
         return Ok(false);
     }

@@ -4,6 +4,7 @@ pub mod admins;
 pub mod company;
 pub mod config;
 pub mod desk_state;
+pub mod entra;
 pub mod fault_words;
 pub mod faults;
 pub mod history;
@@ -20,6 +21,7 @@ mod zammad;
 
 pub use admins::{Admins, Pace};
 pub use desk_state::{DeskState, Stage, Ticket};
+pub use entra::SandboxEntra;
 pub use faults::{Fault, Faults, Harm, Target, When};
 pub use midpoint::SandboxMidpoint;
 pub use one_identity::SandboxOneIdentity;

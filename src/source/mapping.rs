@@ -222,6 +222,7 @@ impl Mapping {
             approved_at: date("approved_at", &self.approved_at, DayEdge::StartOfDay)?.or(last_approval),
             valid_from: date("valid_from", &self.valid_from, DayEdge::StartOfDay)?,
             valid_until: date("valid_until", &self.valid_until, DayEdge::EndOfDay)?,
+            answer_by: None,
             priority: self.priority_in(document)?,
             reason: text("reason", self.reason.as_ref(), document)?,
             attributes: self.attributes_of(document)?,

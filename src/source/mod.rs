@@ -5,6 +5,7 @@ pub mod auth;
 pub mod cloud_events;
 pub mod date;
 pub mod declared;
+pub mod entra;
 pub mod field;
 pub mod folder;
 pub mod mapping;
@@ -33,6 +34,7 @@ use crate::model::Clock;
 
 use crate::http::signature::Refusal;
 use crate::http::{CallError, Inbound};
+use crate::ledger::TimeUp;
 use crate::ledger::views::AssignmentDetail;
 use crate::model::completion::Completion;
 use crate::model::{Assignment, Operation, Timestamp};
@@ -178,6 +180,13 @@ pub struct Standing {
     pub most_gone: usize,
 }
 
+/// A platform that waits for answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waits {
+    /// How often it is asked ([`Source::missing`]) whether it still wants what is under way, milliseconds.
+    pub look_every_ms: i64,
+}
+
 /// What a platform says of a pending order that is no longer in its list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Missing {
@@ -279,6 +288,16 @@ pub trait Source: Send + Sync + std::fmt::Debug {
         Err(CallError::reject("E-CONFIG", format!("source `{}` cannot be asked what it holds", self.info().name)))
     }
 
+    /// Whether its platform waits for an answer to each order, and only so long.
+    fn waits(&self) -> Option<Waits> {
+        None
+    }
+
+    /// What becomes of an order whose platform will soon stop waiting. Only asked where [`Source::waits`] says so.
+    fn time_is_up(&self, _external_id: &str, _operation: Operation) -> TimeUp {
+        TimeUp::Alarm
+    }
+
     /// Ends what it holds open at the platform (a session). It opens again when it is used again.
     async fn close(&self) {}
 
@@ -328,7 +347,7 @@ impl HookRefusal {
 }
 
 /// The kinds of sources there are.
-pub const KINDS: [&str; 6] = ["webhook", "poll", "file", "one_identity", "midpoint", "sailpoint"];
+pub const KINDS: [&str; 7] = ["webhook", "poll", "file", "one_identity", "midpoint", "sailpoint", "entra"];
 
 /// Makes the source that a file of `sources/` declares. Relative secret files start at `folder`.
 ///
@@ -340,6 +359,7 @@ pub fn build(name: &str, edge: &EdgeFile, folder: &Path, clock: Arc<dyn Clock>) 
         "one_identity" => return Ok(Arc::new(one_identity::OneIdentity::build(name, &edge.file, folder)?)),
         "sailpoint" => return Ok(Arc::new(sailpoint::SailPoint::build(name, &edge.file, folder)?)),
         "midpoint" => return Ok(Arc::new(midpoint::Midpoint::build(name, &edge.file, folder, clock)?)),
+        "entra" => return Ok(Arc::new(entra::Entra::build(name, &edge.file, folder, clock)?)),
         _ => {}
     }
     let help = match nearest(&edge.kind, KINDS) {

@@ -102,9 +102,9 @@ fn what_nobody_may_reach_unasked_is_refused() {
 
 #[test]
 fn values_that_would_break_the_promise_are_refused() {
-    let main = "[retention]\ninbox = \"3days\"\n[work]\nlease = \"1s\"\nfull_pass = \"1s\"\n[retry]\nfactor = 0.5\n[ledger]\nurl = \"postgres://u:secret@h/db\"\n";
+    let main = "[retention]\ninbox = \"3days\"\n[work]\nlease = \"1s\"\nfull_pass = \"1s\"\n[retry]\nfactor = 0.5\n[ledger]\nurl = \"postgres://u:hunter2@h/db\"\n";
     let said = complaints(&[("lastmile.toml", main)]);
-    assert!(!said.contains("secret"), "{said}");
+    assert!(!said.contains("hunter2"), "{said}");
     insta::assert_snapshot!(said, @r#"
     cfg/lastmile.toml:2: 3days is too short: platforms send an event again for days
         at least "7days"
@@ -114,8 +114,8 @@ fn values_that_would_break_the_promise_are_refused() {
         hours, as in "6h": it spreads one look at every open ticket over this span
     cfg/lastmile.toml:7: 0.5 is no factor to wait by
         between 1 and 10
-    cfg/lastmile.toml:9: `postgres:…` is not a ledger
-        write it like "sqlite:/var/lib/lastmile/lastmile.db"
+    cfg/lastmile.toml:9: `postgres:…` holds a password, or cannot be read
+        leave the password out and name where it is: password = { file = "/run/secrets/ledger" }
     "#);
 }
 

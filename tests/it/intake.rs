@@ -41,6 +41,7 @@ fn order(external_id: &str, operation: Operation) -> Assignment {
         approved_at: Some(NOW.plus_secs(-60)),
         valid_from: None,
         valid_until: None,
+        answer_by: None,
         priority: 1,
         reason: None,
         attributes: BTreeMap::new(),

@@ -347,7 +347,7 @@ async fn a_request_that_is_taken_back_is_dropped_or_closed_and_strangers_are_tol
 fn the_examples_of_platforms_are_understood() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("secrets")).unwrap();
-    for secret in ["midpoint", "sailpoint"] {
+    for secret in ["midpoint", "sailpoint", "entra", "entra-hook"] {
         std::fs::write(folder.path().join("secrets").join(secret), "secret").unwrap();
     }
     let problems = |kind: &str, text: &str| {
@@ -356,7 +356,7 @@ fn the_examples_of_platforms_are_understood() {
         let built = lastmile::source::build("x", &edge, folder.path(), platform_bed::clock() as Arc<dyn Clock>);
         built.err().unwrap_or_default().iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
     };
-    for kind in ["midpoint", "sailpoint"] {
+    for kind in ["midpoint", "sailpoint", "entra"] {
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("examples/sources/{kind}.toml"));
         assert_eq!(problems(kind, &std::fs::read_to_string(path).unwrap()), "");
     }

@@ -4,6 +4,8 @@
 mod promise;
 #[path = "ledger/taken_up.rs"]
 mod taken_up;
+#[path = "ledger/waiting.rs"]
+mod waiting;
 
 use lastmile::ledger::{
     Acted, Action, Decision, End, LeaseRequest, Leased, Ledger, LedgerError, Load, Mode, Observation, PlanAction, Pull, Pulled,
@@ -44,6 +46,7 @@ fn order(external_id: &str, operation: Operation) -> Assignment {
         approved_at: Some(NOW.plus_secs(-60)),
         valid_from: None,
         valid_until: None,
+        answer_by: None,
         priority: 1,
         reason: None,
         attributes: std::collections::BTreeMap::new(),

@@ -17,6 +17,7 @@ mod intake;
 #[path = "intake.rs"]
 mod intake_on_postgres;
 mod journey;
+mod journey_entra;
 #[expect(clippy::duplicate_mod, reason = "one contract, two engines")]
 #[path = "journey.rs"]
 mod journey_on_postgres;
@@ -31,4 +32,5 @@ mod plan;
 mod platform_bed;
 mod program;
 mod real;
+mod replicas;
 mod web;

@@ -12,6 +12,9 @@ use sqlx::migrate::Migrator;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Row, SqliteConnection};
 
+use crate::real::postgres::{Postgres, connect};
+use crate::real::skipped;
+
 const NOW: Timestamp = Timestamp(1_795_000_600_000);
 
 fn root() -> PathBuf {
@@ -71,6 +74,40 @@ fn every_migration_has_its_rows() {
     assert_eq!(names("migrations/sqlite"), names("tests/data/migrations/sqlite"));
 }
 
+#[test]
+fn both_engines_have_the_same_migrations() {
+    assert_eq!(names("migrations/sqlite"), names("migrations/postgres"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_every_step_survive_on_postgres_too() {
+    let server = match Postgres::shared().await {
+        Ok(server) => server,
+        Err(why) => return skipped(why),
+    };
+    server.make("old", "template1").await;
+    let mut connection = connect(&server.url("old")).await;
+    let folder = tempfile::tempdir().unwrap();
+    for name in names("migrations/postgres") {
+        std::fs::copy(root().join("migrations/postgres").join(&name), folder.path().join(&name)).unwrap();
+        Migrator::new(folder.path()).await.unwrap().run(&mut connection).await.unwrap_or_else(|e| panic!("{name}: {e}"));
+        // The rows are the same on both.
+        let rows = std::fs::read_to_string(root().join("tests/data/migrations/sqlite").join(&name)).unwrap();
+        sqlx::raw_sql(sqlx::AssertSqlSafe(rows)).execute(&mut connection).await.unwrap_or_else(|e| panic!("{name}: {e}"));
+    }
+    let ledger = SqlLedger::open(&server.url("old"), "test", Mode::Serve).await.unwrap();
+    assert_eq!(ledger.verify_chains().await.unwrap(), []);
+    assert_eq!(ledger.cursor("pull/idm").await.unwrap().as_deref(), Some("1795000000000"));
+    assert_eq!(ledger.assignments(&lastmile::ledger::views::Filter::default(), true, 10).await.unwrap().len(), 2);
+    ledger.close().await;
+    sqlx::query("INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (9999, 'later', true, '', 0)")
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    let error = SqlLedger::open(&server.url("old"), "test", Mode::Serve).await.unwrap_err();
+    assert!(matches!(error, LedgerError::NewerSchema { found: 9999, .. }), "{error}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_of_every_step_survive_and_todays_code_works_on_with_them() {
     let mut old = Old::new().await;
@@ -91,7 +128,7 @@ async fn rows_of_every_step_survive_and_todays_code_works_on_with_them() {
     assert_eq!(ledger.verify_chains().await.unwrap(), []);
     assert_eq!(ledger.cursor("pull/idm").await.unwrap().as_deref(), Some("1795000000000"));
     let todo = ledger.operations(&None, true, 10).await.unwrap();
-    assert_eq!((todo.quarantined.len(), todo.strays.len(), todo.edges.len()), (1, 1, 1));
+    assert_eq!((todo.quarantined.len(), todo.strays.len(), todo.edges.len()), (1, 1, 2));
 
     // An old event is still a repeat, an old early withdrawal still meets its order, an old open ticket still closes.
     let order = |id: &str, operation| -> ReceiptContent {

@@ -61,6 +61,7 @@ fn the_built_in_ticket_reads_well_with_everything() {
     Account: acc*1
     For: Person *beneficiary* (beneficiary)
     Until: 2027-11-12 06:13 UTC
+    Needed before: 2026-12-02 08:26 UTC
     Priority: normal
     Requested by: Person *requester*, 2026-11-17 07:20 UTC
     Approved by: Person *approver-1*, Person *approver-2*, 2026-11-18 11:06 UTC

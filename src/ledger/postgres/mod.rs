@@ -3,13 +3,14 @@
 
 mod inspect;
 mod pooler;
+mod replicas;
 
 use std::str::FromStr;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::migrate::Migrator;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions as _, Executor as _};
 
 use super::engine::{Conn, Pool};
@@ -32,6 +33,8 @@ const SETTINGS: &str = "SET statement_timeout = '60s'; SET idle_in_transaction_s
 #[derive(Debug)]
 pub(super) struct Postgres {
     door: Door,
+    /// What replicas say to each other.
+    notes: PgPool,
 }
 
 /// How connections are made.
@@ -113,7 +116,16 @@ impl Postgres {
                 })
             })
             .connect_lazy_with(door.options.clone());
-        Ok((Self { door }, writers, Pool::Postgres(readers)))
+        let notes = PgPoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(Duration::from_secs(10))
+            .after_connect(|connection, _| Box::pin(async move { connection.execute(SETTINGS).await.map(drop) }))
+            .connect_lazy_with(door.options.clone());
+        Ok((Self { door, notes }, writers, Pool::Postgres(readers)))
+    }
+
+    pub(super) async fn close(&self) {
+        self.notes.close().await;
     }
 
     pub(super) fn door(&self) -> Door {

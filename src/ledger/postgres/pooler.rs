@@ -19,21 +19,23 @@ pub(super) async fn refuse_transaction_pooling(door: &Door, first: &mut PgConnec
     for _ in 0..LOOKS {
         let mut other = door.connection().await?;
         // A transaction keeps what it got until it ends, in every mode.
-        other.execute("BEGIN").await?;
-        pooled = backend(&mut other).await? == own;
+        // A pooler in statement mode knows no transactions at all.
+        let begun = other.execute("BEGIN").await;
+        pooled = matches!(begun, Err(sqlx::Error::Database(_))) || (begun.is_ok() && backend(&mut other).await? == own);
         held.push(other);
+        begun.map(drop).or_else(|error| if pooled { Ok(()) } else { Err(error) })?;
         if pooled {
             break;
         }
     }
     pooled = pooled || backend(first).await? != own;
     for mut other in held {
-        other.execute("ROLLBACK").await?;
-        other.close().await?;
+        drop(other.execute("ROLLBACK").await);
+        drop(other.close().await);
     }
     if pooled {
         return Err(LedgerError::Unfit(format!(
-            "{} is a pooler in transaction mode, where answers get mixed up: set pool_mode = session for this database, or \
+            "{} is a pooler in transaction or statement mode, where answers get mixed up: set pool_mode = session for this database, or \
              name the server itself",
             door.shown()
         )));

@@ -18,6 +18,7 @@ pub(super) mod standing;
 pub(super) mod told;
 pub(super) mod upkeep;
 pub(super) mod views;
+pub(super) mod waiting;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};

@@ -409,6 +409,9 @@ impl Observed {
         let Some(outcome) = status.outcome.filter(|_| status.category == Category::Closed) else {
             return self.seen(tx, status, sights).await;
         };
+        if self.ticket.state != "closed" && self.order_has_ended() && self.trouble(status).is_none() {
+            return self.closed_too_late(tx, shared, reading, outcome).await;
+        }
         if self.ticket.state == "closed" && self.ticket.category.as_deref() != Some("closed") {
             return self.closed_at_last(tx, status, outcome).await;
         }
@@ -459,7 +462,63 @@ impl Observed {
         Ok(true)
     }
 
+    /// Its orders ended before their ticket did: the platform was told no when its wait ran out.
+    fn order_has_ended(&self) -> bool {
+        let ended = |item: &Item| matches!(item.state.as_str(), "closed" | "reported" | "proven");
+        !self.items.is_empty() && self.items.iter().all(ended)
+    }
+
+    /// The platform has been told no, which stands; what the admins did is kept, and shown where it differs.
+    async fn closed_too_late(
+        &mut self,
+        tx: &mut Conn,
+        shared: &Shared,
+        reading: &TicketReading,
+        outcome: Outcome,
+    ) -> LedgerResult<bool> {
+        let status = &reading.status;
+        let at = status.closed_at.or(status.updated_at).unwrap_or(self.now);
+        let detail = json!({"outcome": outcome, "ticket": self.ticket.ref_number});
+        if outcome == Outcome::Cancelled {
+            self.each(None, "closed_on_desk", "the desk closed it as cancelled, as the platform was told", at, &detail);
+        } else {
+            let cause = "the desk closed it after the platform had been told no: too late to be told";
+            self.each(None, "closed_too_late", cause, at, &detail);
+        }
+        if matches!(outcome, Outcome::Fulfilled | Outcome::AlreadyInPlace | Outcome::PartlyFulfilled) {
+            let reason = "the ticket was carried out after the platform had been told no: compare the two".to_owned();
+            self.marks(tx, Some(("E-LATE", reason))).await?;
+        } else {
+            self.marks(tx, None).await?;
+        }
+        self.store_ticket_closing(tx, shared, reading, outcome, at).await?;
+        journal::apply(tx, &self.moves, self.now).await?;
+        Ok(true)
+    }
+
     async fn store_closing(
+        &self,
+        tx: &mut Conn,
+        shared: &Shared,
+        reading: &TicketReading,
+        outcome: Outcome,
+        at: Timestamp,
+    ) -> LedgerResult<()> {
+        self.store_ticket_closing(tx, shared, reading, outcome, at).await?;
+        query(
+            "UPDATE assignment SET outcome = $2, closed_at = $3, first_work_at = COALESCE(first_work_at, $4)
+             WHERE ticket_id = $1 AND id IN (SELECT assignment_id FROM ticket_item WHERE ticket_id = $1)",
+        )
+        .bind(self.ticket.id)
+        .bind(outcome.as_str())
+        .bind(at.0)
+        .bind(reading.first_work_at.map(|t| t.0))
+        .execute(tx)
+        .await?;
+        Ok(())
+    }
+
+    async fn store_ticket_closing(
         &self,
         tx: &mut Conn,
         shared: &Shared,
@@ -490,18 +549,8 @@ impl Observed {
         query("UPDATE ticket_item SET outcome = $2 WHERE ticket_id = $1")
             .bind(self.ticket.id)
             .bind(outcome.as_str())
-            .execute(&mut *tx)
+            .execute(tx)
             .await?;
-        query(
-            "UPDATE assignment SET outcome = $2, closed_at = $3, first_work_at = COALESCE(first_work_at, $4)
-             WHERE ticket_id = $1 AND id IN (SELECT assignment_id FROM ticket_item WHERE ticket_id = $1)",
-        )
-        .bind(self.ticket.id)
-        .bind(outcome.as_str())
-        .bind(at.0)
-        .bind(reading.first_work_at.map(|t| t.0))
-        .execute(tx)
-        .await?;
         Ok(())
     }
 

@@ -82,6 +82,7 @@ struct NewAssignment {
     appr: Option<i64>,
     from: Option<i64>,
     until: Option<i64>,
+    answer: Option<i64>,
     recv: i64,
     digest: String,
     doc: i64,
@@ -313,6 +314,7 @@ fn new_assignment(
         appr: assignment.approved_at.map(|t| t.0),
         from: assignment.valid_from.map(|t| t.0),
         until: assignment.valid_until.map(|t| t.0),
+        answer: assignment.answer_by.map(|t| t.0),
         recv: receipt.received_at.0,
         digest: digest.to_owned(),
         doc: document_id,
@@ -357,11 +359,11 @@ async fn insert(tx: &mut Conn, plan: &Plan) -> LedgerResult<()> {
     query(concat!(
         "INSERT INTO assignment (id, natural_key, source, external_id, generation, operation, revocation, application_id,
             application_name, entitlement_id, entitlement_name, beneficiary, persons, lane, lane_at, priority, requested_at,
-            approved_at, valid_from, valid_until, received_at, state, content_digest, document_id, chain_seq, chain_head)
+            approved_at, valid_from, valid_until, answer_by, received_at, state, content_digest, document_id, chain_seq, chain_head)
          WITH j (v) AS MATERIALIZED (SELECT value FROM json_each($1))
          SELECT CAST(v->>'id' AS BIGINT), v->>'key', v->>'source', v->>'ext', CAST(v->>'gen_' AS BIGINT), v->>'op', CAST(v->>'rev' AS BIGINT), v->>'app',
             v->>'appn', v->>'ent', v->>'entn', v->>'ben', v->>'persons', v->>'lane', CAST(v->>'lane_at' AS BIGINT),
-            CAST(v->>'prio' AS BIGINT), CAST(v->>'req' AS BIGINT), CAST(v->>'appr' AS BIGINT), CAST(v->>'from' AS BIGINT), CAST(v->>'until' AS BIGINT), CAST(v->>'recv' AS BIGINT), 'received',
+            CAST(v->>'prio' AS BIGINT), CAST(v->>'req' AS BIGINT), CAST(v->>'appr' AS BIGINT), CAST(v->>'from' AS BIGINT), CAST(v->>'until' AS BIGINT), CAST(v->>'answer' AS BIGINT), CAST(v->>'recv' AS BIGINT), 'received',
             v->>'digest', CAST(v->>'doc' AS BIGINT), 1, v->>'head' FROM j;",
         journal::insert_lines!("$2"),
         "INSERT INTO inbox (id, source, event_id, digest, received_at, answer, assignment_id, document)

@@ -61,6 +61,11 @@ impl Row {
         self.kind == "report" && (self.outcome.is_none() || self.overtaken == 1)
     }
 
+    /// Its order has ended, whatever becomes of the ticket: the platform was told no in time.
+    fn has_ended(&self) -> bool {
+        self.withdrawn_at.is_some() && (self.lives(State::Closed) || self.lives(State::Reported))
+    }
+
     fn lives(&self, state: State) -> bool {
         self.life.as_deref() == Some(state.as_str())
     }
@@ -174,7 +179,8 @@ impl Writes {
         self.errands.push(json!({"id": row.id, "state": "done", "due": at, "done": at}));
         let Some(ticket) = row.ticket_id else { return };
         // A witness may have named the ticket, and the desk may even have closed it, before the answer to our call.
-        let moved_on = ![State::Due, State::Sending, State::Unclear].into_iter().any(|s| row.lives(s));
+        let under_way = [State::Due, State::Sending, State::Unclear].into_iter().any(|s| row.lives(s));
+        let moved_on = !under_way && !row.has_ended();
         // Two tickets for one key: the sweeper shall look.
         let another = row.ref_id.as_ref().is_some_and(|id| *id != created.ticket.id);
         self.filed
@@ -236,6 +242,11 @@ impl Writes {
             self.tickets.push(json!({"id": ticket, "state": "dropped"}));
         }
         let Some(assignment) = row.assignment_id else { return };
+        if row.has_ended() {
+            let cause = "the order had ended, and no ticket had been made";
+            self.moves.push(Move::ours(assignment, None, "dropped", at).cause(cause));
+            return;
+        }
         let cause = "it was taken back, and no ticket had been made";
         self.moves.push(Move::ours(assignment, Some(State::Closed), "closed", at).cause(cause));
         self.ended.push((assignment, at));

@@ -174,6 +174,7 @@ async fn take_away(tx: &mut Conn, shared: &Shared, round: &StandingRound, extern
         approved_at: Some(round.at),
         valid_from: None,
         valid_until: None,
+        answer_by: None,
         ..order
     };
     let receipt = receipt_of(round, "gone", fresh(tx, away, round.at).await?);

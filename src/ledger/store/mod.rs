@@ -1,10 +1,12 @@
 //! The ledger on either engine: writes go to the writers through one queue, reads to the readers.
 
+mod replicas;
 mod turns;
 mod views;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
@@ -18,7 +20,7 @@ use super::sql::{self, Shared, upkeep};
 use super::sqlite::{File, Inspection};
 use super::{
     Acted, Action, Decision, Held, LeaseRequest, Leased, Ledger, LedgerError, LedgerResult, Observation, Past, Pull, Pulled,
-    QuietOf, Receipt, Recorded, Settlement, StandingRound, Stood, Stray, TakenUp, ToPlan, Trouble,
+    QuietOf, Receipt, Recorded, Settlement, StandingRound, Stood, Stray, TakenUp, TimeUp, ToPlan, Trouble, Waiting,
 };
 use crate::model::ticket::TicketRef;
 use crate::model::{Id, Key, Timestamp};
@@ -82,13 +84,15 @@ pub struct SqlLedger {
     queue: Option<mpsc::WeakSender<Job>>,
     writers: Mutex<Vec<tokio::task::JoinHandle<()>>>,
     shared: Arc<Shared>,
+    /// How far our clock is ahead of the database's, as last heard.
+    ahead_ms: AtomicI64,
 }
 
 /// What the engines have of their own.
 #[derive(Debug)]
 enum Home {
     Sqlite(File),
-    Postgres(Postgres),
+    Postgres(Box<Postgres>),
 }
 
 impl SqlLedger {
@@ -101,7 +105,7 @@ impl SqlLedger {
         let may_write = mode != Mode::Read;
         let (home, mut writers, readers) = if address.is_postgres() {
             let (home, writers, readers) = Postgres::open(&address.url, address.password, may_write).await?;
-            (Home::Postgres(home), writers, readers)
+            (Home::Postgres(Box::new(home)), writers, readers)
         } else {
             let (home, writer, readers) = File::open(&address.url, may_write).await?;
             (Home::Sqlite(home), vec![writer], readers)
@@ -126,6 +130,7 @@ impl SqlLedger {
             jobs: Mutex::new(jobs),
             writers: Mutex::new(writers),
             shared,
+            ahead_ms: AtomicI64::new(0),
         })
     }
 
@@ -261,6 +266,7 @@ impl Ledger for SqlLedger {
     }
 
     async fn take_up(&self, decisions: Vec<Decision>, request: LeaseRequest) -> LedgerResult<TakenUp> {
+        self.refuse_astray()?;
         let (shared, work) = (Arc::clone(&self.shared), Arc::new((decisions, request)));
         self.write(move |tx| {
             let (shared, work) = (Arc::clone(&shared), Arc::clone(&work));
@@ -270,6 +276,7 @@ impl Ledger for SqlLedger {
     }
 
     async fn lease(&self, request: LeaseRequest) -> LedgerResult<Vec<Leased>> {
+        self.refuse_astray()?;
         // Most rounds find nothing: do not disturb the writer for them.
         let due = sql::lease::due(&self.readers, &request).await?;
         if !due.anything() {
@@ -392,6 +399,19 @@ impl Ledger for SqlLedger {
         .await
     }
 
+    async fn waiting(&self, source: &str, by: Timestamp, limit: usize) -> LedgerResult<Vec<Waiting>> {
+        sql::waiting::waiting(&self.readers, source, by, limit).await
+    }
+
+    async fn time_is_up(&self, ends: Vec<(Id, TimeUp)>, now: Timestamp) -> LedgerResult<usize> {
+        let (shared, ends) = (Arc::clone(&self.shared), Arc::new(ends));
+        self.write(move |tx| {
+            let (shared, ends) = (Arc::clone(&shared), Arc::clone(&ends));
+            Box::pin(async move { sql::waiting::time_is_up(tx, &shared, &ends, now).await })
+        })
+        .await
+    }
+
     async fn act(&self, action: Action, actor: &str, now: Timestamp) -> LedgerResult<Acted> {
         let (shared, actor) = (Arc::clone(&self.shared), actor.to_owned());
         self.write(move |tx| {
@@ -453,8 +473,9 @@ impl Ledger for SqlLedger {
             }
         }
         self.readers.close().await;
-        if let Home::Sqlite(file) = &self.home {
-            file.unlock().await;
+        match &self.home {
+            Home::Sqlite(file) => file.unlock().await,
+            Home::Postgres(home) => home.close().await,
         }
     }
 }

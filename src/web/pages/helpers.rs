@@ -84,6 +84,7 @@ fn work_words(h: &Helper<'_>, _: &Handlebars<'_>, _: &Context, _: &mut RenderCon
         "changes" => "Tickets cannot be read",
         "poll" => "Its list cannot be read",
         "reports" => "Outcomes cannot be reported",
+        "answers" => "It will soon stop waiting for an answer",
         _ => "It fails",
     };
     Ok(out.write(words)?)

@@ -10,4 +10,5 @@ mod source;
 mod source_asks;
 mod source_bench;
 mod source_promises;
+pub(crate) mod source_waits;
 mod source_ways;

@@ -14,6 +14,7 @@ use lastmile::model::clock::FakeClock;
 use lastmile::model::completion::Completion;
 use lastmile::model::{Clock, Operation, Outcome, Timestamp};
 use lastmile::sandbox::config::{MAPPING, files};
+use lastmile::sandbox::entra::{self, SandboxEntra};
 use lastmile::sandbox::midpoint::{self, SandboxMidpoint, state::membership};
 use lastmile::sandbox::one_identity::{PASSWORD, SandboxOneIdentity, USER};
 use lastmile::sandbox::platform::CLIENT_ID;
@@ -47,9 +48,11 @@ pub(super) enum Kind {
     Midpoint,
     /// We are its desk.
     SailPoint,
+    /// A custom extension that waits.
+    Entra,
 }
 
-pub(super) const ALL: [Kind; 13] = [
+pub(super) const ALL: [Kind; 14] = [
     Kind::Webhook,
     Kind::Cursor,
     Kind::Snapshot,
@@ -63,6 +66,7 @@ pub(super) const ALL: [Kind; 13] = [
     Kind::Assignments,
     Kind::Midpoint,
     Kind::SailPoint,
+    Kind::Entra,
 ];
 
 impl Kind {
@@ -77,7 +81,7 @@ impl Kind {
 
     /// Whether the platform sends by itself.
     pub(super) fn is_pushed(self) -> bool {
-        matches!(self, Self::Webhook | Self::CloudEvents | Self::Upload)
+        matches!(self, Self::Webhook | Self::CloudEvents | Self::Upload | Self::Entra)
     }
 
     /// The word of its file.
@@ -88,6 +92,7 @@ impl Kind {
             Self::Cursor | Self::Snapshot | Self::Pages => "poll",
             Self::Midpoint => "midpoint",
             Self::SailPoint => "sailpoint",
+            Self::Entra => "entra",
             Self::ByMethod | Self::ByEvent | Self::Queue | Self::Assignments => "one_identity",
         }
     }
@@ -98,6 +103,7 @@ enum Platform {
     OneIdentity(SandboxOneIdentity),
     Midpoint(SandboxMidpoint),
     SailPoint(super::source_asks::Asking),
+    Entra(SandboxEntra),
 }
 
 /// One source in its world.
@@ -135,6 +141,12 @@ impl Bench {
             std::fs::write(folder.path().join("secrets/sailpoint"), sailpoint::PASSWORD).unwrap();
             let fake = super::source_asks::Asking::new(clock.clone());
             (Platform::SailPoint(fake), "sailpoint", super::source_asks::FILE.to_owned())
+        } else if kind == Kind::Entra {
+            std::fs::write(folder.path().join("secrets/entra"), entra::CLIENT_SECRET).unwrap();
+            std::fs::write(folder.path().join("secrets/hook"), entra::HOOK_TOKEN).unwrap();
+            let fake = SandboxEntra::start(clock.clone(), listen).await.unwrap();
+            let text = super::source_waits::file(fake.url(), "alarm");
+            (Platform::Entra(fake), "entra", text)
         } else {
             let faults = Arc::new(PlatformFaults::default());
             let fake = SandboxPlatform::start(clock.clone(), None, listen, faults, 11).await.unwrap();
@@ -194,6 +206,14 @@ impl Bench {
         }
     }
 
+    /// The fake, where it is Entra's.
+    pub(super) fn entra(&self) -> Option<&SandboxEntra> {
+        match &self.platform {
+            Platform::Entra(fake) => Some(fake),
+            _ => None,
+        }
+    }
+
     fn platform(&self) -> &SandboxPlatform {
         match &self.platform {
             Platform::Declared(fake) => fake,
@@ -206,6 +226,9 @@ impl Bench {
         self.clock.advance_ms(60_000);
         if let Some(asking) = self.asking() {
             return asking.round(self).await;
+        }
+        if let Some(fake) = self.entra() {
+            return super::source_waits::round(self, fake).await;
         }
         if self.kind == Kind::Folder {
             return self.round_of_files().await;
@@ -315,6 +338,9 @@ impl Bench {
         if let Some(asking) = self.asking() {
             return asking.fake.request(n + 1, "Add", &format!("R{n}"));
         }
+        if let Some(fake) = self.entra() {
+            return fake.state().ask(n + 1, &format!("Package {n}"), "assignmentRequestApproved");
+        }
         let Some(fake) = self.oim() else {
             let mut document = company::order(11, n + 1, self.now());
             document["operation"] = json!("add");
@@ -353,6 +379,14 @@ impl Bench {
             for (operation, word) in [(Grant, "Add"), (Revoke, "Remove"), (Grant, "Add")] {
                 self.clock.advance_ms(1_000);
                 ids.push((operation, asking.fake.request(1, word, "R")));
+            }
+            return ids;
+        }
+        if let Some(fake) = self.entra() {
+            let mut ids = Vec::new();
+            for (operation, stage) in [(Grant, "Approved"), (Revoke, "Removed"), (Grant, "Granted")] {
+                self.clock.advance_ms(1_000);
+                ids.push((operation, fake.state().ask(1, "Package", &format!("assignmentRequest{stage}"))));
             }
             return ids;
         }
@@ -437,6 +471,9 @@ impl Bench {
         if let Some(asking) = self.asking() {
             return asking.fake.cancel(id);
         }
+        if let Some(fake) = self.entra() {
+            return fake.state().cancel(id);
+        }
         let Some(fake) = self.oim() else {
             assert!(self.platform().state().withdraw(id, self.now()));
             return;
@@ -458,6 +495,7 @@ impl Bench {
             Platform::OneIdentity(fake) => fake.faults().away.store(away, Ordering::SeqCst),
             Platform::Midpoint(fake) => fake.faults().away.store(away, Ordering::SeqCst),
             Platform::SailPoint(asking) => asking.away.store(away, Ordering::SeqCst),
+            Platform::Entra(fake) => fake.faults().away.store(away, Ordering::SeqCst),
             Platform::Declared(fake) => {
                 let (here, there) = (self.folder.path().join("inbox"), self.folder.path().join("unmounted"));
                 let (from, to) = if away { (here, there) } else { (there, here) };
@@ -475,7 +513,7 @@ impl Bench {
         match &self.platform {
             Platform::OneIdentity(fake) => fake.faults().cut(page),
             Platform::Midpoint(fake) => fake.faults().cut(page),
-            Platform::SailPoint(_) => panic!("it has no list"),
+            Platform::SailPoint(_) | Platform::Entra(_) => panic!("it has no list"),
             Platform::Declared(fake) => {
                 self.torn.store(page > 0, Ordering::SeqCst);
                 fake.faults().cut_page.store(page, Ordering::SeqCst);
@@ -489,6 +527,7 @@ impl Bench {
             Platform::OneIdentity(fake) => fake.faults().refuse.store(1, Ordering::SeqCst),
             Platform::Midpoint(fake) => fake.faults().refuse.store(1, Ordering::SeqCst),
             Platform::SailPoint(_) => panic!("it asks, and refuses nothing"),
+            Platform::Entra(fake) => fake.faults().refuse.store(1, Ordering::SeqCst),
             Platform::Declared(fake) => fake.faults().gone.store(true, Ordering::SeqCst),
         }
     }
@@ -499,6 +538,7 @@ impl Bench {
             Platform::OneIdentity(fake) => fake.faults().forget_answers.store(1, Ordering::SeqCst),
             Platform::Midpoint(fake) => fake.faults().forget_answers.store(1, Ordering::SeqCst),
             Platform::SailPoint(asking) => asking.forget.store(1, Ordering::SeqCst),
+            Platform::Entra(fake) => fake.faults().forget_answers.store(1, Ordering::SeqCst),
             Platform::Declared(fake) => fake.faults().forget_answers.store(1, Ordering::SeqCst),
         }
     }
@@ -582,6 +622,9 @@ impl Bench {
         if let Some(fake) = self.midpoint() {
             let of_it = fake.state().completions().into_iter().filter(|(case, ..)| case == id);
             return of_it.map(|(_, output, _)| output["outcome"] == json!("success")).collect();
+        }
+        if let Some(fake) = self.entra() {
+            return fake.state().answers(id).into_iter().map(|(denied, _)| !denied).collect();
         }
         let Some(fake) = self.oim() else {
             let told = self.platform().state().completions_of(id);

@@ -148,14 +148,15 @@ async fn sessions_that_end_are_opened_again() {
 
 #[tokio::test]
 async fn what_the_platform_purges_is_still_owed() {
-    for kind in [Kind::ByMethod, Kind::ByEvent, Kind::Queue, Kind::Midpoint] {
+    for kind in [Kind::ByMethod, Kind::ByEvent, Kind::Queue, Kind::Midpoint, Kind::Entra] {
         let bench = Bench::new(kind).await;
         let ids = bench.place(3);
         bench.round().await.unwrap();
         bench.clock.advance_ms(61 * 86_400_000);
-        match (bench.oim(), bench.midpoint()) {
-            (Some(fake), _) => fake.state().purge(bench.now()),
-            (_, Some(fake)) => ids.iter().for_each(|id| fake.state().forget(id)),
+        match (bench.oim(), bench.midpoint(), bench.entra()) {
+            (Some(fake), ..) => fake.state().purge(bench.now()),
+            (_, Some(fake), _) => ids.iter().for_each(|id| fake.state().forget(id)),
+            (.., Some(fake)) => ids.iter().for_each(|id| fake.state().forget(id)),
             _ => unreachable!("a declared list purges nothing"),
         }
         for _ in 0..2 {
@@ -260,7 +261,7 @@ async fn a_platform_that_is_away_for_a_day_loses_nothing() {
             bench.clock.advance_ms(8 * 3_600_000);
             let round = bench.round().await;
             assert!(matches!(round, Err(CallError::Retry { .. })), "{kind:?}: {round:?}");
-            if kind.is_asked() {
+            if kind.is_asked() || kind == Kind::Entra {
                 let told = bench.source.report(&completion).await;
                 assert!(matches!(told, Err(CallError::Retry { .. })), "{kind:?}: {told:?}");
             }
@@ -300,7 +301,7 @@ async fn a_source_says_what_it_can_and_what_it_needs() {
         assert!(info.capabilities.report, "{kind:?}");
         assert_eq!(info.capabilities.polls, !kind.is_pushed() && kind != Kind::SailPoint, "{kind:?}");
         let list = match kind {
-            Kind::Webhook | Kind::CloudEvents | Kind::Upload | Kind::SailPoint => None,
+            Kind::Webhook | Kind::CloudEvents | Kind::Upload | Kind::SailPoint | Kind::Entra => None,
             Kind::Cursor | Kind::Folder => Some(ListKind::Cursor),
             Kind::Assignments => Some(ListKind::Standing),
             _ => Some(ListKind::Snapshot),

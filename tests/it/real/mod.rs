@@ -3,7 +3,9 @@
 
 mod browser;
 mod chromium;
+pub mod pgbouncer;
 pub mod postgres;
+mod replicas;
 pub mod rt;
 mod rt_desk;
 mod rt_journey;

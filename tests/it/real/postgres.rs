@@ -30,7 +30,7 @@ until "$bin/pg_isready" -q -h "$dir"; do
   if [ $n -gt 300 ] || ! kill -0 $server 2>/dev/null; then tail -3 "$dir/log"; rm -rf "$dir"; exit 1; fi
   sleep 0.1
 done
-echo "ready $dir $server"
+echo "ready $dir"
 cat >/dev/null
 kill -INT $server
 wait $server || true
@@ -41,8 +41,6 @@ rm -rf "$dir"
 pub struct Postgres {
     /// Folder of its socket and its data.
     pub folder: PathBuf,
-    /// Its process.
-    pub process: u32,
     _life_line: Child,
 }
 
@@ -82,9 +80,8 @@ impl Postgres {
         let mut lines = BufReader::new(child.stdout.take().ok_or("no output")?);
         while lines.read_line(&mut said).map_err(|e| e.to_string())? > 0 {
             let last = said.lines().last().unwrap_or_default();
-            if let ["ready", folder, process] = last.split(' ').collect::<Vec<_>>()[..] {
-                let process = process.parse().map_err(|_| said.clone())?;
-                return Ok(Self { folder: folder.into(), process, _life_line: child });
+            if let Some(folder) = last.strip_prefix("ready ") {
+                return Ok(Self { folder: folder.into(), _life_line: child });
             }
         }
         Err(format!("PostgreSQL does not start: {said}"))
@@ -113,7 +110,7 @@ impl Postgres {
 /// A connection beside the ledger's own.
 pub async fn connect(url: &str) -> PgConnection {
     let options: sqlx::postgres::PgConnectOptions = url.parse().unwrap();
-    options.disable_statement_logging().connect().await.unwrap()
+    options.extra_float_digits(None).disable_statement_logging().connect().await.unwrap()
 }
 
 fn newest_bin() -> Option<PathBuf> {

@@ -1,0 +1,90 @@
+//! Who serves, and who has which duty. Times are the database's: it is the one clock that all replicas share.
+
+use sqlx::Row as _;
+
+use super::{LedgerResult, Postgres};
+use crate::ledger::Turn;
+use crate::model::Timestamp;
+
+/// Milliseconds by the database's clock.
+macro_rules! clock {
+    () => {
+        "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)"
+    };
+}
+
+impl Postgres {
+    /// How many serve, and what time it is there.
+    pub(in crate::ledger) async fn alive(&self, owner: &str, hold_ms: i64) -> LedgerResult<(u32, i64)> {
+        sqlx::query(concat!(
+            "INSERT INTO replica (owner, since, until) VALUES ($1, ",
+            clock!(),
+            ", ",
+            clock!(),
+            " + $2)
+             ON CONFLICT (owner) DO UPDATE SET until = excluded.until"
+        ))
+        .bind(owner)
+        .bind(hold_ms)
+        .execute(&self.notes)
+        .await?;
+        // What takes long stays ours.
+        sqlx::query(concat!("UPDATE turn SET until = ", clock!(), " + $2 WHERE owner = $1 AND until >= ", clock!()))
+            .bind(owner)
+            .bind(hold_ms)
+            .execute(&self.notes)
+            .await?;
+        let (alive, at): (i64, i64) =
+            sqlx::query_as(concat!("SELECT COUNT(*) FILTER (WHERE until >= ", clock!(), "), ", clock!(), " FROM replica"))
+                .fetch_one(&self.notes)
+                .await?;
+        Ok((u32::try_from(alive).unwrap_or(u32::MAX).max(1), at))
+    }
+
+    pub(in crate::ledger) async fn turn(&self, duty: &str, owner: &str, hold_ms: i64) -> LedgerResult<Turn> {
+        let ours = |ran_at: i64| Turn::Ours { ran_at: (ran_at > 0).then_some(Timestamp(ran_at)) };
+        // Most looks change nothing: they write nothing.
+        let known = sqlx::query(concat!("SELECT owner, until - ", clock!(), " AS left, ran_at FROM turn WHERE duty = $1"))
+            .bind(duty)
+            .fetch_optional(&self.notes)
+            .await?;
+        if let Some(row) = known {
+            let (holder, left, ran_at): (String, i64, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+            if holder == owner && left > hold_ms / 2 {
+                return Ok(ours(ran_at));
+            }
+            if holder != owner && left >= 0 {
+                return Ok(Turn::Others);
+            }
+        }
+        let taken: Option<(i64,)> = sqlx::query_as(concat!(
+            "INSERT INTO turn (duty, owner, until, ran_at) VALUES ($1, $2, ",
+            clock!(),
+            " + $3, 0)
+             ON CONFLICT (duty) DO UPDATE SET owner = excluded.owner, until = excluded.until
+             WHERE turn.owner = excluded.owner OR turn.until < ",
+            clock!(),
+            " RETURNING ran_at"
+        ))
+        .bind(duty)
+        .bind(owner)
+        .bind(hold_ms)
+        .fetch_optional(&self.notes)
+        .await?;
+        Ok(taken.map_or(Turn::Others, |(ran_at,)| ours(ran_at)))
+    }
+
+    pub(in crate::ledger) async fn ran(&self, duty: &str, now: Timestamp) -> LedgerResult<()> {
+        sqlx::query("UPDATE turn SET ran_at = $2 WHERE duty = $1").bind(duty).bind(now.0).execute(&self.notes).await?;
+        Ok(())
+    }
+
+    pub(in crate::ledger) async fn leave(&self, owner: &str) -> LedgerResult<()> {
+        sqlx::query("UPDATE turn SET until = 0 WHERE owner = $1").bind(owner).execute(&self.notes).await?;
+        sqlx::query(concat!("DELETE FROM replica WHERE owner = $1 OR until < ", clock!(), " - 86400000"))
+            .bind(owner)
+            .execute(&self.notes)
+            .await?;
+        Ok(())
+    }
+}

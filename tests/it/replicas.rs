@@ -1,0 +1,310 @@
+//! Several equal processes on one PostgreSQL, and a server that goes wrong under them.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use lastmile::ledger::{
+    Decision, LeaseRequest, Ledger, LedgerError, PlanAction, Receipt, ReceiptContent, Recorded, Replicas, SqlLedger, Step,
+    TicketPlan, Turn, Views,
+};
+use lastmile::model::assignment::Named;
+use lastmile::model::ticket::Draft;
+use lastmile::model::{Assignment, Id, Key, Operation, Person, Timestamp};
+use sqlx::{AssertSqlSafe, Executor as _};
+
+use crate::engines::Place;
+use crate::real::postgres::connect;
+
+const NOW: Timestamp = Timestamp(1_795_000_000_000);
+const ORDERS: usize = 60;
+
+/// A database, or nothing to do where there is no server: that was said.
+async fn place() -> Option<Place> {
+    let place = Place::of("here_on_postgres").await;
+    place.is_postgres().then_some(place)
+}
+
+fn receipt(n: usize) -> Receipt {
+    let order = Assignment {
+        source: "idm".to_owned(),
+        external_id: n.to_string(),
+        generation: 1,
+        operation: Operation::Grant,
+        application: Named { id: "sap".to_owned(), name: "SAP".to_owned() },
+        entitlement: Some(Named { id: format!("role-{n}"), name: "Role".to_owned() }),
+        account: None,
+        beneficiary: Person { id: "p1".to_owned(), name: Some("Pat Example".to_owned()), email: None },
+        requester: None,
+        approvals: Vec::new(),
+        requested_at: None,
+        approved_at: Some(NOW),
+        valid_from: None,
+        valid_until: None,
+        priority: 1,
+        reason: Some("with a NUL \0 in it".to_owned()),
+        attributes: std::collections::BTreeMap::new(),
+    };
+    Receipt {
+        source: "idm".to_owned(),
+        event_id: format!("e{n}"),
+        digest: format!("d{n}"),
+        received_at: NOW,
+        content: ReceiptContent::Order(Box::new(order)),
+    }
+}
+
+fn file(order: &lastmile::ledger::ToPlan) -> Decision {
+    let key = Key::of("test", &[&order.assignment.natural_key()], 1);
+    let draft = Draft {
+        key,
+        summary: "s".to_owned(),
+        body: "b".to_owned(),
+        admin_group: "g".to_owned(),
+        priority: 1,
+        due_at: None,
+        fields: std::collections::BTreeMap::new(),
+    };
+    let plan = TicketPlan {
+        desk: "desk".to_owned(),
+        admin_group: "g".to_owned(),
+        route: "by convention".to_owned(),
+        template: "default".to_owned(),
+        template_version: "v".to_owned(),
+        cycle: 1,
+        rank: order.id.0,
+        draft,
+    };
+    Decision {
+        id: order.id,
+        revision: order.revision,
+        catalog_version: "c".to_owned(),
+        eligible_at: NOW,
+        persons: vec![order.assignment.beneficiary.clone()],
+        action: PlanAction::File(Box::new(plan)),
+    }
+}
+
+fn request(owner: &str, now: Timestamp) -> LeaseRequest {
+    LeaseRequest {
+        edge: "desk/desk".to_owned(),
+        owner: owner.to_owned(),
+        now,
+        lease_ms: 30_000,
+        quiet_ms: 60_000,
+        limit: 7,
+        witnesses_only: false,
+    }
+}
+
+/// What one replica does: takes events in, plans, leases, until nothing is left.
+async fn replica(ledger: Arc<SqlLedger>, owner: &'static str) -> (usize, Vec<(Id, i64)>) {
+    let mut new = 0;
+    for n in 0..ORDERS {
+        let recorded = ledger.record(vec![receipt(n)]).await.unwrap();
+        new += usize::from(matches!(recorded[0], Recorded::New { .. }));
+    }
+    let mut leased = Vec::new();
+    loop {
+        let waiting = ledger.to_plan(NOW, 20).await.unwrap();
+        ledger.plan(waiting.iter().map(file).collect(), NOW).await.unwrap();
+        let claims = ledger.lease(request(owner, NOW)).await.unwrap();
+        if claims.is_empty() && waiting.is_empty() {
+            return (new, leased);
+        }
+        leased.extend(claims.into_iter().map(|l| (l.id, l.lease_no)));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_three_replicas_hear_at_once_is_one_order_each_leased_once() {
+    let Some(place) = place().await else { return };
+    let ledgers = [Arc::new(place.open().await), Arc::new(place.open().await), Arc::new(place.open().await)];
+    let works = ["a", "b", "c"].into_iter().zip(&ledgers).map(|(owner, l)| tokio::spawn(replica(Arc::clone(l), owner)));
+    let (mut new, mut leased) = (0, Vec::new());
+    for work in works.collect::<Vec<_>>() {
+        let (n, mut claims) = work.await.unwrap();
+        new += n;
+        leased.append(&mut claims);
+    }
+    assert_eq!(new, ORDERS, "of three equal messages one is new");
+    assert_eq!(leased.iter().map(|(id, _)| *id).collect::<BTreeSet<_>>().len(), ORDERS);
+    assert!(leased.iter().all(|(_, lease)| *lease == 1) && leased.len() == ORDERS, "each was leased once: {leased:?}");
+    assert_eq!(ledgers[0].verify_chains().await.unwrap(), []);
+    for ledger in ledgers {
+        ledger.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_replicas_calls_go_to_their_witnesses_once_its_lease_is_over() {
+    let Some(place) = place().await else { return };
+    let (dead, other) = (place.open().await, place.open().await);
+    dead.record(vec![receipt(1)]).await.unwrap();
+    let waiting = dead.to_plan(NOW, 20).await.unwrap();
+    dead.plan(waiting.iter().map(file).collect(), NOW).await.unwrap();
+    let sent = dead.lease(request("dead", NOW)).await.unwrap().remove(0);
+    assert_eq!(sent.step, Step::Send);
+    assert!(other.lease(request("other", NOW.plus_secs(29))).await.unwrap().is_empty(), "its lease still holds");
+    let asked = other.lease(request("other", NOW.plus_secs(31))).await.unwrap().remove(0);
+    assert_eq!((asked.step, asked.quiet_until), (Step::Witness, Some(NOW.plus_secs(91))), "its quiet period starts now");
+    // It was only asleep: what it has to say comes too late.
+    let late = lastmile::ledger::Settlement {
+        id: sent.id,
+        lease_no: sent.lease_no,
+        at: NOW.plus_secs(32),
+        end: lastmile::ledger::End::Clear,
+    };
+    assert_eq!(dead.settle(vec![late]).await.unwrap(), [false]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_duty_has_one_holder_until_it_leaves_or_is_not_heard_of() {
+    let Some(place) = place().await else { return };
+    let (a, b) = (place.open().await, place.open().await);
+    let held = |ran_at| Turn::Ours { ran_at };
+    assert_eq!(a.turn("poll/idm", "a", 60_000).await.unwrap(), held(None));
+    assert_eq!(b.turn("poll/idm", "b", 60_000).await.unwrap(), Turn::Others);
+    a.ran("poll/idm", NOW).await.unwrap();
+    assert_eq!(a.turn("poll/idm", "a", 60_000).await.unwrap(), held(Some(NOW)));
+    a.leave("a").await.unwrap();
+    assert_eq!(b.turn("poll/idm", "b", -1).await.unwrap(), held(Some(NOW)), "and knows when it was done last");
+    assert_eq!(a.turn("poll/idm", "a", 60_000).await.unwrap(), held(Some(NOW)), "b was not heard of any more");
+    let database = Timestamp(place.text("SELECT CAST(EXTRACT(EPOCH FROM now()) * 1000 AS BIGINT)").await.parse().unwrap());
+    assert_eq!(a.alive("a", database, 60_000).await.unwrap().replicas, 1);
+    assert_eq!(b.alive("b", database, 60_000).await.unwrap().replicas, 2);
+    b.leave("b").await.unwrap();
+    assert_eq!(a.alive("a", database, 60_000).await.unwrap().replicas, 1);
+}
+
+/// The same life on both engines reads the same, in every view there is.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_view_shows_the_same_on_both_engines() {
+    let Some(server) = place().await else { return };
+    let file_place = Place::of("here").await;
+    let mut seen = Vec::new();
+    for place in [&file_place, &server] {
+        let ledger = place.open().await;
+        let withdrawn = ReceiptContent::Withdrawn { external_id: "77".to_owned(), operation: None };
+        let held = ReceiptContent::Unmappable { problem: "no such field".to_owned(), body: "grüße".to_owned() };
+        let mut receipts: Vec<Receipt> = (0..5).map(receipt).collect();
+        receipts.push(Receipt { event_id: "w".to_owned(), content: withdrawn, ..receipt(0) });
+        receipts.push(Receipt { event_id: "q".to_owned(), digest: "q".to_owned(), content: held, ..receipt(0) });
+        ledger.record(receipts).await.unwrap();
+        let waiting = ledger.to_plan(NOW, 3).await.unwrap();
+        ledger.plan(waiting.iter().map(file).collect(), NOW).await.unwrap();
+        ledger.lease(LeaseRequest { limit: 2, ..request("a", NOW) }).await.unwrap();
+        seen.push(views(&ledger).await);
+        assert!(ledger.checkpoint(NOW).await.unwrap().is_some());
+        let later = NOW.plus_secs(86_400_000);
+        ledger.erase(later, later).await.unwrap();
+        assert_eq!(ledger.verify_chains().await.unwrap(), []);
+        ledger.ready().await.unwrap();
+        ledger.close().await;
+    }
+    assert_eq!(seen[0], seen[1], "left: SQLite; right: PostgreSQL");
+}
+
+/// What every view says, without row ids.
+async fn views(ledger: &SqlLedger) -> Vec<String> {
+    use lastmile::ledger::views::{Filter, Scope, Troubled};
+    let mut said = vec![ledger.dump().await.unwrap()];
+    for scope in [None, Some(vec!["sap".to_owned()]), Some(Vec::new())] as [Scope; 3] {
+        let mut overview = ledger.overview(&scope, NOW).await.unwrap();
+        for count in overview.by_state.iter_mut().chain(&mut overview.open_by_application) {
+            count.oldest = None;
+        }
+        said.push(serde_json::to_string(&overview).unwrap());
+        let todo = ledger.operations(&scope, true, 10).await.unwrap();
+        said.push(format!(
+            "{} {} {:?}",
+            todo.parked.len(),
+            todo.failing.len(),
+            todo.quarantined.iter().map(|q| q.bytes).collect::<Vec<_>>()
+        ));
+        for which in [Troubled::Parked, Troubled::Failing] {
+            said.push(ledger.errands(which, &scope, true, None, 10).await.unwrap().len().to_string());
+        }
+        let filters = [
+            Filter::default(),
+            Filter { search: Some("3".to_owned()), ..Filter::default() },
+            Filter { states: vec!["received".to_owned()], application: Some("sap".to_owned()), ..Filter::default() },
+            Filter { parked: Some(true), ..Filter::default() },
+            Filter { admin_group: Some("g".to_owned()), source: Some("idm".to_owned()), ..Filter::default() },
+        ];
+        for filter in filters {
+            let found = ledger.assignments(&Filter { scope: scope.clone(), ..filter }, true, 10).await.unwrap();
+            said.push(format!("{:?}", found.iter().map(|r| (&r.external_id, &r.beneficiary, &r.state)).collect::<Vec<_>>()));
+        }
+    }
+    let one = ledger.assignments(&Filter::default(), true, 10).await.unwrap().pop().unwrap();
+    let shown = ledger.assignment(one.id, &None, true).await.unwrap().unwrap();
+    said.push(format!("{:?} {:?}", shown.reason, shown.journal.iter().map(|j| (&j.event, &j.cause)).collect::<Vec<_>>()));
+    said.push(format!("{:?}", ledger.owed(NOW).await.unwrap().iter().map(|o| (&o.edge, o.open, o.errands)).collect::<Vec<_>>()));
+    said.push(ledger.gauges(NOW).await.unwrap().len().to_string());
+    said
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_astray_takes_no_lease() {
+    let Some(place) = place().await else { return };
+    let ledger = place.open().await;
+    let database = Timestamp(place.text("SELECT CAST(EXTRACT(EPOCH FROM now()) * 1000 AS BIGINT)").await.parse().unwrap());
+    ledger.alive("a", database.plus_secs(600), 60_000).await.unwrap();
+    let refused = ledger.lease(request("a", NOW)).await.unwrap_err().to_string();
+    assert!(refused.contains("ahead of that of the database"), "{refused}");
+    ledger.alive("a", database, 60_000).await.unwrap();
+    ledger.lease(request("a", NOW)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cut_connections_are_made_again_and_nothing_is_lost() {
+    let Some(place) = place().await else { return };
+    let ledger = place.open().await;
+    for round in 0..3 {
+        let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
+        connect(&place.url).await.execute(cut).await.unwrap();
+        let mut recorded = ledger.record(vec![receipt(round)]).await;
+        // A sender that hears an error sends again.
+        for _ in 0..5 {
+            if recorded.is_err() {
+                recorded = ledger.record(vec![receipt(round)]).await;
+            }
+        }
+        let recorded = recorded.unwrap();
+        assert!(matches!(recorded[0], Recorded::New { .. } | Recorded::Repeat { .. }), "{recorded:?}");
+    }
+    assert_eq!(place.text("SELECT COUNT(*) FROM assignment").await, "3");
+    assert_eq!(ledger.verify_chains().await.unwrap(), []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_refuses_intake_and_is_over_when_there_is_room() {
+    let Some(place) = place().await else { return };
+    let ledger = place.open().await;
+    let full = "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100'; END $$;
+        CREATE TRIGGER full_disk BEFORE INSERT ON inbox EXECUTE FUNCTION full_disk()";
+    place.run(full).await;
+    let refused = ledger.record(vec![receipt(1)]).await.unwrap_err();
+    assert!(matches!(refused, LedgerError::Full(_)), "{refused}");
+    place.run("DROP TRIGGER full_disk ON inbox").await;
+    assert!(matches!(ledger.record(vec![receipt(1)]).await.unwrap()[0], Recorded::New { .. }));
+    let order = ledger.assignments(&lastmile::ledger::views::Filter::default(), true, 10).await.unwrap().remove(0);
+    let shown = ledger.assignment(order.id, &None, true).await.unwrap().unwrap();
+    assert_eq!(shown.reason.as_deref(), Some("with a NUL \0 in it"), "a document keeps what a column could not");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commits_wait_for_the_disk_whatever_the_database_says() {
+    let Some(place) = place().await else { return };
+    let name = place.text("SELECT current_database()").await;
+    let set = AssertSqlSafe(format!("ALTER DATABASE {name} SET synchronous_commit = off"));
+    connect(&place.url).await.execute(set).await.unwrap();
+    let look = "CREATE TABLE seen (level TEXT);
+        CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN INSERT INTO seen VALUES (current_setting('synchronous_commit')); RETURN NULL; END $$;
+        CREATE TRIGGER look AFTER INSERT ON inbox EXECUTE FUNCTION look()";
+    place.run(look).await;
+    place.open().await.record(vec![receipt(1)]).await.unwrap();
+    assert_eq!(place.text("SELECT level FROM seen").await, "on");
+}
