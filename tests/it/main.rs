@@ -32,8 +32,10 @@ mod ledger;
 #[path = "ledger.rs"]
 mod ledger_on_postgres;
 mod licences;
+mod mailing;
 mod migrations;
 mod model;
+mod monitoring;
 mod plan;
 mod platform_bed;
 mod program;
