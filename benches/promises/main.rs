@@ -16,10 +16,6 @@ mod report;
 mod ticket;
 mod wire;
 
-// As the binary: floor and product share it.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// How long to measure.
 #[derive(Debug, Clone, Copy)]
 pub struct Effort {

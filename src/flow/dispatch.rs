@@ -76,7 +76,8 @@ pub async fn pump(
     // Twice as many as are sent at once: the commits of some overlap the calls of others.
     let width = desk.info().max_in_flight.max(1) * 2;
     let mut running = FuturesUnordered::new();
-    let at_rest: usize = std::env::var("LM_T").ok().and_then(|t| t.parse().ok()).unwrap_or((width / 4).max(1));
+    // A busy desk leaves planning to the stage beside it: both work at the same time, and rank decides who goes next.
+    let at_rest = (width / 4).max(1);
     let (mut count, mut look, mut failed, mut rests) = (0, true, None, None);
     loop {
         // A commit for a few is a commit wasted: wait until a quarter is free.
@@ -113,7 +114,7 @@ pub async fn pump(
                 rests = Some(resting);
             }
             // One that became busy does not plan what is left.
-            if let Some(going) = going.as_ref().filter(|_| taken.left > 0 || rested == Some(true) && !resting) {
+            if let Some(going) = going.as_ref().filter(|_| taken.left > 0 || (rested != Some(false) && !resting)) {
                 (going.pass_on)();
             }
         }
