@@ -1,4 +1,5 @@
-//! Dispatch: leases errands of a desk, makes the calls, settles how they ended.
+//! Dispatch: leases errands of a desk, makes the calls, settles how they ended. Orders that were just received are planned
+//! and leased in one commit: one wait for the disk less before the call.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -9,18 +10,18 @@ use tokio::sync::watch;
 
 use crate::desk::{Desk, Level, StatusAnswer, WhenUnclear};
 use crate::http::{CallError, gate};
-use crate::ledger::{End, LeaseRequest, Leased, Ledger, LedgerResult, Load, Settlement, Step};
+use crate::ledger::{End, LeaseRequest, Leased, Ledger, LedgerResult, Load, Settlement, Step, TakenUp};
 use crate::model::errand::ErrandKind;
 use crate::model::failpoint::{Point, reach};
 use crate::model::ticket::{Amended, Category, Change, Created, TicketRef};
 use crate::model::{Clock, Timestamp, random};
 
-use super::{Breakers, Setup, Work, Worker, sync};
+use super::{Breakers, Setup, Work, Worker, plan, sync};
 
 /// Misses in a row before a quiet period may end: one look is not enough.
 const MISSES: u32 = 2;
 
-/// One round for one desk: lease, call, settle. Returns how many errands it worked on.
+/// One round for one desk: plan, lease, call, settle. Returns how many errands it worked on.
 ///
 /// # Errors
 /// The ledger is not available; what was sent stays `sending` and is cleared up by its witnesses.
@@ -38,7 +39,11 @@ pub async fn step(
 /// What keeps a [`pump`] going.
 pub struct Going<'a> {
     /// Errands may be due.
-    pub bell: watch::Receiver<()>,
+    pub errands: watch::Receiver<()>,
+    /// Orders may have arrived.
+    pub orders: watch::Receiver<()>,
+    /// Called when there is something for others: errands of other edges, or orders that a busy desk leaves to be planned.
+    pub pass_on: &'a (dyn Fn() + Sync),
     /// Whether to lease further errands.
     pub more: &'a (dyn Fn() -> bool + Sync),
     /// Longest time without looking: a retry falls due without a bell.
@@ -66,20 +71,24 @@ pub async fn pump(
     mut going: Option<Going<'_>>,
 ) -> LedgerResult<usize> {
     let edge = format!("desk/{}", desk.info().name);
-    let call = Calls { ledger, setup, desk, breakers, worker, clock, edge: &edge };
+    let still = going.as_ref().map_or(&(|| true) as &(dyn Fn() -> bool + Sync), |g| g.more);
+    let call = Calls { ledger, setup, desk, breakers, worker, clock, edge: &edge, still };
     // Twice as many as are sent at once: the commits of some overlap the calls of others.
     let width = desk.info().max_in_flight.max(1) * 2;
     let mut running = FuturesUnordered::new();
-    let (mut count, mut look, mut failed) = (0, true, None);
+    // A busy desk leaves planning to the stage beside it: both work at the same time, and rank decides who goes next.
+    let at_rest = (width / 4).max(1);
+    let (mut count, mut look, mut failed, mut rests) = (0, true, None, None);
     loop {
         // A commit for a few is a commit wasted: wait until a quarter is free.
         if look && failed.is_none() && running.len() <= width - width.div_ceil(4) {
             if let Some(going) = &mut going {
-                going.bell.mark_unchanged();
+                going.errands.mark_unchanged();
+                going.orders.mark_unchanged();
             }
             let free = width - running.len();
             // A slow probe or a busy ledger keeps no answer waiting that is there: its time-out would strike it.
-            let mut leasing = pin!(call.lease(free));
+            let mut leasing = pin!(call.lease(free, running.len() < at_rest));
             let leased = loop {
                 tokio::select! {
                     leased = &mut leasing => break leased,
@@ -89,16 +98,25 @@ pub async fn pump(
                     }
                 }
             };
-            let (leased, good_until) = match leased {
-                Ok(leased) => leased,
+            let (taken, good_until, more) = match leased {
+                Ok(taken) => taken,
                 Err(error) => {
                     failed = Some(error);
                     continue;
                 }
             };
-            count += leased.len();
-            look = leased.len() == free && going.as_ref().is_some_and(|g| (g.more)());
-            running.extend(leased.into_iter().map(|errand| call.carry_out(errand, good_until)));
+            count += taken.leased.len();
+            look = more && going.is_some() && still();
+            running.extend(taken.leased.into_iter().map(|errand| call.carry_out(errand, good_until)));
+            let (resting, rested) = (running.len() < at_rest && !call.held_back(), rests);
+            if rested != Some(resting) {
+                worker.planning.rests(&edge, resting);
+                rests = Some(resting);
+            }
+            // One that became busy does not plan what is left.
+            if let Some(going) = going.as_ref().filter(|_| taken.left > 0 || (rested != Some(false) && !resting)) {
+                (going.pass_on)();
+            }
         }
         if running.is_empty() {
             return failed.map_or(Ok(count), Err);
@@ -106,16 +124,18 @@ pub async fn pump(
         tokio::select! {
             // One that could not be settled cuts off no call of the others.
             Some(result) = running.next() => failed = failed.or(result.err()),
-            () = rung(going.as_mut()), if !look => look = going.as_ref().is_some_and(|g| (g.more)()),
+            () = rung(going.as_mut()), if !look => look = still(),
         }
     }
 }
 
 async fn rung(going: Option<&mut Going<'_>>) {
-    match going {
-        // Rung or not: it looks again.
-        Some(going) => drop(tokio::time::timeout(going.look_every, going.bell.changed()).await),
-        None => std::future::pending().await,
+    let Some(going) = going else { return std::future::pending().await };
+    // Rung or not: it looks again.
+    tokio::select! {
+        _ = going.errands.changed() => {}
+        _ = going.orders.changed() => {}
+        () = tokio::time::sleep(going.look_every) => {}
     }
 }
 
@@ -127,20 +147,23 @@ struct Calls<'a> {
     worker: &'a Worker,
     clock: &'a dyn Clock,
     edge: &'a str,
+    /// Whether the setup is still the one in force, and the desk worked for.
+    still: &'a (dyn Fn() -> bool + Sync),
 }
 
 impl Calls<'_> {
-    /// Leases so many, and says until when by the boot-time clock a call may begin: later, the lease could run out during it.
-    async fn lease(&self, limit: usize) -> LedgerResult<(Vec<Leased>, i64)> {
+    /// Leases so many of what waits; where nothing does, and if wanted, plans and leases what was received. Says until when by
+    /// the boot-time clock a call may begin (later, the lease could run out during it), and whether there may be more.
+    async fn lease(&self, limit: usize, take_up: bool) -> LedgerResult<(TakenUp, i64, bool)> {
         let info = self.desk.info();
         if self.worker.pauses.left_ms(self.edge, self.clock).is_some() {
-            return Ok((Vec::new(), 0));
+            return Ok((TakenUp::default(), 0, false));
         }
         if self.breakers.probe_due(self.edge, self.clock.now()) && self.desk.probe().await.is_ok() {
             self.breakers.close(self.edge);
         }
         let lease_ms = self.setup.catalog.main.work.lease.ms().max(info.timeout_ms + 15_000);
-        let request = LeaseRequest {
+        let request = || LeaseRequest {
             edge: self.edge.to_owned(),
             owner: self.worker.owner.clone(),
             now: self.clock.now(),
@@ -149,13 +172,39 @@ impl Calls<'_> {
             limit,
             witnesses_only: self.breakers.is_open(self.edge),
         };
-        let leased_boot_ms = self.clock.boot_ms();
+        let good_until = || self.clock.boot_ms() + lease_ms - info.timeout_ms;
+        let until = good_until();
         reach(Point::DispatchStarts).await;
-        let leased = self.ledger.lease(request).await?;
+        let leased = self.ledger.lease(request()).await?;
         if !leased.is_empty() {
             reach(Point::DispatchLeased).await;
+            return Ok((TakenUp { leased, ..TakenUp::default() }, until, true));
         }
-        Ok((leased, leased_boot_ms + lease_ms - info.timeout_ms))
+        if !take_up || self.held_back() {
+            return Ok((TakenUp::default(), until, false));
+        }
+        let _turn = self.worker.planning.turn().await;
+        if !(self.still)() {
+            return Ok((TakenUp::default(), until, false));
+        }
+        let decisions = plan::decisions(self.ledger, self.setup, self.clock, limit).await?;
+        if decisions.is_empty() {
+            return Ok((TakenUp::default(), until, false));
+        }
+        reach(Point::PlanMade).await;
+        let until = good_until();
+        let taken = self.ledger.take_up(decisions, request()).await?;
+        reach(Point::PlanRecorded).await;
+        if !taken.leased.is_empty() {
+            reach(Point::DispatchLeased).await;
+        }
+        let more = taken.planned >= limit;
+        Ok((taken, until, more))
+    }
+
+    /// The desk is not sent anything now.
+    fn held_back(&self) -> bool {
+        self.breakers.is_open(self.edge) || self.worker.pauses.left_ms(self.edge, self.clock).is_some()
     }
 
     async fn carry_out(&self, errand: Leased, good_until: i64) -> LedgerResult<()> {

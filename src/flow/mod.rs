@@ -12,6 +12,7 @@ pub mod plan;
 pub mod quiet;
 pub mod reconcile;
 pub mod sync;
+pub mod turn;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ pub use breaker::Breakers;
 pub use health::{Health, Work, edge_answers, edge_fails};
 pub use pause::Pauses;
 pub use quiet::Quiets;
+pub use turn::Planning;
 
 /// Everything one checked catalog makes: swapped whole when the configuration changes.
 #[derive(Debug)]
@@ -61,6 +63,8 @@ pub struct Worker {
     pub pauses: Arc<Pauses>,
     /// Quiet periods that run.
     pub quiets: Arc<Quiets>,
+    /// Whose turn it is to plan.
+    pub planning: Arc<Planning>,
 }
 
 impl Worker {
@@ -69,7 +73,7 @@ impl Worker {
     pub fn new() -> Self {
         let token = crate::model::random::token();
         let owner = format!("worker-{}", &token[..12]);
-        Self { owner, health: Arc::default(), pauses: Arc::default(), quiets: Arc::default() }
+        Self { owner, health: Arc::default(), pauses: Arc::default(), quiets: Arc::default(), planning: Arc::default() }
     }
 }
 

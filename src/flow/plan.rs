@@ -1,4 +1,5 @@
-//! Planning stage: pure rules decide, the ledger carries out.
+//! Planning: pure rules decide, the ledger carries out. A desk at rest plans what arrives and leases it in the same commit
+//! (`dispatch`); while all are busy, the planning stage plans ahead, so that rank decides who goes next.
 
 use crate::ledger::{Decision, Ledger, LedgerResult, PlanAction, TicketPlan, ToPlan};
 use crate::model::failpoint::{Point, reach};
@@ -8,23 +9,32 @@ use crate::plan::{Moment, Planned, Planner};
 use super::Setup;
 
 /// Assignments planned in one step.
-const BATCH: usize = 256;
+pub(crate) const BATCH: usize = 256;
 
-/// Plans what wants a plan; returns how many decisions took effect.
+/// Plans what wants a plan; returns how many decisions took effect. The caller has the [`super::turn::Turn`].
 ///
 /// # Errors
 /// The ledger is not available.
 pub async fn step(ledger: &dyn Ledger, setup: &Setup, clock: &dyn Clock) -> LedgerResult<usize> {
-    let now = clock.now();
-    let waiting = ledger.to_plan(now, BATCH).await?;
-    if waiting.is_empty() {
+    let decisions = decisions(ledger, setup, clock, BATCH).await?;
+    if decisions.is_empty() {
         return Ok(0);
     }
-    let decisions = waiting.iter().map(|order| decide(&setup.planner, &setup.catalog.version, order, clock)).collect();
     reach(Point::PlanMade).await;
-    let planned = ledger.plan(decisions, now).await?;
+    let planned = ledger.plan(decisions, clock.now()).await?;
     reach(Point::PlanRecorded).await;
     Ok(planned)
+}
+
+/// What is to become of the orders that want a plan. The caller has the [`super::turn::Turn`].
+pub(super) async fn decisions(
+    ledger: &dyn Ledger,
+    setup: &Setup,
+    clock: &dyn Clock,
+    limit: usize,
+) -> LedgerResult<Vec<Decision>> {
+    let waiting = ledger.to_plan(clock.now(), limit).await?;
+    Ok(waiting.iter().map(|order| decide(&setup.planner, &setup.catalog.version, order, clock)).collect())
 }
 
 fn decide(planner: &Planner, catalog_version: &str, order: &ToPlan, clock: &dyn Clock) -> Decision {

@@ -55,6 +55,17 @@ pub struct Leased {
     pub load: Load,
 }
 
+/// What planning and leasing in one commit did.
+#[derive(Debug, Clone, Default)]
+pub struct TakenUp {
+    /// Decisions that took effect.
+    pub planned: usize,
+    /// Errands made and not leased: of other edges, beyond the limit, or behind what waits already.
+    pub left: usize,
+    /// Errands of the edge, leased; their attempts are on disk.
+    pub leased: Vec<Leased>,
+}
+
 /// What an errand carries.
 #[derive(Debug, Clone)]
 pub enum Load {

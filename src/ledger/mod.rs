@@ -29,7 +29,7 @@ use crate::model::ticket::TicketRef;
 use crate::model::{Id, Key, Timestamp};
 
 pub use actions::{Acted, Action};
-pub use calls::{End, LeaseRequest, Leased, Load, Settlement, Step};
+pub use calls::{End, LeaseRequest, Leased, Load, Settlement, Step, TakenUp};
 pub use compare::Comparing;
 pub use desk_news::{Held, Observation, Stray};
 pub use exports::Exports;
@@ -123,6 +123,10 @@ pub trait Ledger: Views + Rollups + Replicas + Comparing + Exports {
 
     /// Carries out decisions; void ones are skipped. Returns how many took effect.
     async fn plan(&self, decisions: Vec<Decision>, now: Timestamp) -> LedgerResult<usize>;
+
+    /// Carries out decisions as [`Ledger::plan`], and leases errands of one edge as [`Ledger::lease`], both in one commit:
+    /// where nothing of the edge waits, tickets are filed and leased at once, by rank.
+    async fn take_up(&self, decisions: Vec<Decision>, request: LeaseRequest) -> LedgerResult<TakenUp>;
 
     /// Leases due errands and writes their attempts, in one commit.
     async fn lease(&self, request: LeaseRequest) -> LedgerResult<Vec<Leased>>;

@@ -1,7 +1,7 @@
 //! Fills templates, strictly: a name that does not exist is an error, never an empty string.
 //! JSON is built by code: templates fill its leaves and never splice its source.
 
-use handlebars::{Handlebars, no_escape};
+use handlebars::{Context, Handlebars, no_escape};
 use serde_json::Value;
 
 /// A template could not be filled.
@@ -33,6 +33,25 @@ impl Fill {
             return Ok(template.to_owned());
         }
         self.0.render_template(template, context).map_err(|e| FillError(e.to_string()))
+    }
+
+    /// Compiles a template that is filled often; one that is broken is left to [`Fill::text_of`].
+    pub(super) fn keep(&mut self, template: &str) {
+        drop(self.0.register_template_string(template, template));
+    }
+
+    /// As [`Fill::text`], without compiling a template that was kept.
+    pub(super) fn text_of(&self, template: &str, context: Value) -> Result<String, FillError> {
+        if !template.contains("{{") {
+            return Ok(template.to_owned());
+        }
+        let context = Context::from(context);
+        let filled = if self.0.has_template(template) {
+            self.0.render_with_context(template, &context)
+        } else {
+            self.0.render_template_with_context(template, &context)
+        };
+        filled.map_err(|e| FillError(e.to_string()))
     }
 
     /// Fills every string leaf. A leaf that is exactly one `{{path}}` takes the value with its JSON type; a null

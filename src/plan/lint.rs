@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use handlebars::Context;
 use serde_json::{Value, json};
 
 use super::context::{Order, routing_context, ticket_context};
@@ -84,7 +85,7 @@ impl Lint<'_> {
 
     /// Fills the template with a sample and looks at the result as an admin would.
     fn try_one(&self, name: &str, context: &Value, what: &str) -> Result<(), String> {
-        let text = self.templates.fill(name, context).map_err(|e| format!("{e} (an order {what})"))?;
+        let text = self.templates.fill(name, &Context::from(context.clone())).map_err(|e| format!("{e} (an order {what})"))?;
         if text.summary.is_empty() {
             return Err(format!("the summary is empty (an order {what})"));
         }

@@ -15,6 +15,8 @@ mod walk;
 
 use std::sync::Arc;
 
+use handlebars::Context;
+
 use crate::catalog::{Catalog, Filing, Problem, Problems};
 use crate::model::ticket::Draft;
 use crate::model::{Assignment, Key, Timestamp};
@@ -176,11 +178,12 @@ impl Planner {
         eligible_at: Timestamp,
     ) -> Result<PlannedTicket, FillError> {
         let key = Key::of(&self.catalog.main.instance.name, &[&order.natural_key()], at.cycle);
-        let context = ticket_context(&self.catalog, &Order { order, priority: terms.priority, key: &key, at });
+        // Made once for both parts of the text: an engine that is given values copies them each time.
+        let context = Context::from(ticket_context(&self.catalog, &Order { order, priority: terms.priority, key: &key, at }));
         let text = self.templates.fill(&routed.template, &context)?;
         let mut fields = std::collections::BTreeMap::new();
         for (name, value) in &routed.fields {
-            let filled = self.fill.json(value, &context).map_err(|e| FillError(format!("desk field `{name}`: {e}")))?;
+            let filled = self.fill.json(value, context.data()).map_err(|e| FillError(format!("desk field `{name}`: {e}")))?;
             if !filled.is_null() {
                 fields.insert(name.clone(), filled);
             }

@@ -48,7 +48,14 @@ struct Layer<'a> {
 
 impl Router {
     pub(super) fn new(catalog: &Arc<Catalog>) -> Self {
-        Self { catalog: Arc::clone(catalog), fill: Fill::default() }
+        let mut fill = Fill::default();
+        fill.keep(&catalog.main.defaults.admin_group);
+        for application in catalog.applications.values() {
+            let rules = application.rules.iter().map(|rule| &rule.route);
+            let routes = [&application.route].into_iter().chain(rules).chain(application.entitlements.values());
+            routes.filter_map(|route| route.admin_group.as_deref()).for_each(|pattern| fill.keep(pattern));
+        }
+        Self { catalog: Arc::clone(catalog), fill }
     }
 
     /// When and how urgently (known even when nobody can be found), and to whom.
@@ -116,7 +123,7 @@ impl Router {
     }
 
     fn place(&self, pattern: &str, words: &str, desk: Option<&str>, order: &Assignment) -> Result<Place, NoRoute> {
-        let filled = self.fill.text(pattern, &routing_context(&self.catalog, order)).map(|name| clean_line(&name));
+        let filled = self.fill.text_of(pattern, routing_context(&self.catalog, order)).map(|name| clean_line(&name));
         let why_not = match filled {
             Ok(name) if !name.is_empty() => {
                 return self.on_desk(&name, desk, format!("admin group `{name}` {words}"));

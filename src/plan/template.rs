@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 use handlebars::{
     Context, Handlebars, Helper, HelperDef, HelperResult, Output, RenderContext, RenderErrorReason, Template, no_escape,
 };
-use serde_json::Value;
 
 use super::fill::FillError;
 use super::markup::{clip_line, escape, quote};
@@ -95,7 +94,7 @@ impl Templates {
     ///
     /// # Errors
     /// Words for people: a missing name, an unknown template.
-    pub fn fill(&self, name: &str, context: &Value) -> Result<Text, FillError> {
+    pub fn fill(&self, name: &str, context: &Context) -> Result<Text, FillError> {
         if !self.parsed.contains_key(name) {
             return Err(FillError(format!("there is no ticket template `{name}`")));
         }
@@ -103,8 +102,8 @@ impl Templates {
             let line = e.line_no.map_or(String::new(), |line| format!(" (line {line} of its part)"));
             FillError(format!("ticket template `{name}`{line}: {}", e.reason()))
         };
-        let summary = self.summaries.render(name, context).map_err(trouble)?;
-        let body = self.bodies.render(&body_name(name), context).map_err(trouble)?;
+        let summary = self.summaries.render_with_context(name, context).map_err(trouble)?;
+        let body = self.bodies.render_with_context(&body_name(name), context).map_err(trouble)?;
         Ok(Text { summary: clip_line(&summary, MAX_SUMMARY), body: without_gaps(&body) })
     }
 

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use futures_util::FutureExt as _;
-use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock, watch};
+use futures_util::future::select_all;
+use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -67,11 +69,12 @@ impl Wake {
         self.errands();
     }
 
-    fn listen(&self, to: Listen) -> Option<watch::Receiver<()>> {
+    fn listen(&self, to: Listen) -> Bells {
         match to {
-            Listen::Orders => Some(self.orders.subscribe()),
-            Listen::Errands => Some(self.errands.subscribe()),
-            Listen::Time => None,
+            Listen::Orders => Bells(vec![self.orders.subscribe()]),
+            Listen::Both => Bells(vec![self.orders.subscribe(), self.errands.subscribe()]),
+            Listen::Errands => Bells(vec![self.errands.subscribe()]),
+            Listen::Time => Bells(Vec::new()),
         }
     }
 }
@@ -81,18 +84,31 @@ impl Wake {
 enum Listen {
     Orders,
     Errands,
+    /// Orders and errands.
+    Both,
     /// Nothing but the time: what it asks of the outside is paced.
     Time,
 }
 
-async fn woken(bell: Option<&mut watch::Receiver<()>>) {
-    if let Some(bell) = bell
-        && bell.changed().await.is_ok()
-    {
-        return;
+struct Bells(Vec<watch::Receiver<()>>);
+
+impl Bells {
+    /// What rings from here on makes the next nap short.
+    fn hush(&mut self) {
+        self.0.iter_mut().for_each(watch::Receiver::mark_unchanged);
     }
-    // No bell, or a closed one: it never rings.
-    std::future::pending().await
+
+    /// Until one of them rings.
+    async fn rung(&mut self) {
+        if self.0.is_empty() {
+            return std::future::pending().await;
+        }
+        let ringing = self.0.iter_mut().map(|bell| Box::pin(bell.changed()));
+        // A bell that is gone never rings.
+        if select_all(ringing).await.0.is_err() {
+            std::future::pending().await
+        }
+    }
 }
 
 /// The running loops.
@@ -107,8 +123,6 @@ pub struct Runtime {
     stop: CancellationToken,
     tasks: TaskTracker,
     presence: Arc<Presence>,
-    /// Held for reading while orders are planned, for writing while another configuration comes into force.
-    planning: Arc<RwLock<()>>,
     /// Edges whose loops run, each with what ends them.
     edges: Mutex<BTreeMap<String, CancellationToken>>,
 }
@@ -126,6 +140,18 @@ struct Hands {
 }
 
 impl Hands {
+    /// A desk at rest plans what arrives, and leases it in the same commit (`dispatch`): then the planning stage only looks,
+    /// by time, for what was left.
+    fn leaves_planning_to_a_desk(&self, looked: &Mutex<Option<Instant>>) -> bool {
+        let (mut looked, setup) = (looked.lock().unwrap_or_else(PoisonError::into_inner), self.setup.load());
+        let lately = looked.is_some_and(|at| at.elapsed() < LOOK_EVERY);
+        let leaves = lately && self.worker.planning.is_left_to(|desk| setup.desks.contains_key(desk));
+        if !leaves {
+            *looked = Some(Instant::now());
+        }
+        leaves
+    }
+
     /// Whether this process has been heard of, and may call out.
     fn joined(&self) -> bool {
         self.presence.joined(&*self.ledger)
@@ -151,7 +177,6 @@ impl Runtime {
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
             presence: Arc::default(),
-            planning: Arc::default(),
             edges: Mutex::default(),
         }
     }
@@ -159,12 +184,12 @@ impl Runtime {
     /// While it is held, no other configuration comes into force: taken before the setup is read, kept until what was
     /// planned with it is in the ledger.
     pub async fn planning(&self) -> OwnedRwLockReadGuard<()> {
-        Arc::clone(&self.planning).read_owned().await
+        self.worker.planning.under_way().await
     }
 
     /// Waits for the planning under way; none begins while it is held.
     pub async fn between_plans(&self) -> OwnedRwLockWriteGuard<()> {
-        Arc::clone(&self.planning).write_owned().await
+        self.worker.planning.between().await
     }
 
     /// Which edges asked for patience, for people to see.
@@ -193,16 +218,19 @@ impl Runtime {
 
     /// Starts a loop for planning, and those of every desk and source of the setup.
     pub fn start(&self) {
-        let (hands, planning) = (self.hands(), Arc::clone(&self.planning));
+        let (hands, looked) = (self.hands(), Arc::new(Mutex::new(None)));
         self.run("plan", Listen::Orders, self.stop.clone(), move || {
-            let (hands, planning) = (hands.clone(), Arc::clone(&planning));
+            let (hands, looked) = (hands.clone(), Arc::clone(&looked));
             async move {
-                let _planning = planning.read().await;
+                if hands.leaves_planning_to_a_desk(&looked) {
+                    return Ok(false);
+                }
+                let _turn = hands.worker.planning.turn().await;
                 let planned = plan::step(&*hands.ledger, &hands.setup.load_full(), &*hands.clock).await?;
                 if planned > 0 {
                     hands.wake.errands();
                 }
-                Ok(planned > 0)
+                Ok(planned >= plan::BATCH)
             }
         });
         self.start_upkeep();
@@ -245,7 +273,7 @@ impl Runtime {
 
     fn start_desk(&self, name: &str, stop: &CancellationToken) {
         let (hands, desk, stopping) = (self.hands(), name.to_owned(), stop.clone());
-        self.run("dispatch", Listen::Errands, stop.clone(), move || {
+        self.run("dispatch", Listen::Both, stop.clone(), move || {
             let (hands, desk, stopping) = (hands.clone(), desk.clone(), stopping.clone());
             async move { dispatch_round(&hands, &desk, &stopping).await }
         });
@@ -372,14 +400,11 @@ impl Runtime {
         F: Fn() -> Fut + Send + 'static,
         Fut: Future<Output = LedgerResult<bool>> + Send,
     {
-        let mut bell = self.wake.listen(listen);
+        let mut bells = self.wake.listen(listen);
         self.tasks.spawn(async move {
             let mut failing = false;
             while !stop.is_cancelled() {
-                // What rings from here on makes the next nap short.
-                if let Some(bell) = &mut bell {
-                    bell.mark_unchanged();
-                }
+                bells.hush();
                 // A defect in one step must not end the loop unseen: what it held is leased again by time.
                 let nap = match AssertUnwindSafe(step()).catch_unwind().await {
                     Ok(Ok(worked)) => {
@@ -403,8 +428,7 @@ impl Runtime {
                 if !nap.is_zero() {
                     let until = tokio::time::sleep(nap);
                     // While the ledger refuses, no bell shortens the wait.
-                    let bell = if failing { None } else { bell.as_mut() };
-                    tokio::select! { () = stop.cancelled() => {}, () = until => {}, () = woken(bell) => {} }
+                    tokio::select! { () = stop.cancelled() => {}, () = until => {}, () = bells.rung(), if !failing => {} }
                 }
             }
         });
@@ -427,7 +451,9 @@ async fn dispatch_round(hands: &Hands, desk: &str, stopping: &CancellationToken)
     let setup = hands.setup.load_full();
     let Some(desk) = setup.desks.get(desk).filter(|_| hands.joined()) else { return Ok(false) };
     let more = || !stopping.is_cancelled() && Arc::ptr_eq(&setup, &hands.setup.load());
-    let going = dispatch::Going { bell: hands.wake.errands.subscribe(), more: &more, look_every: LOOK_EVERY };
+    let pass_on = || hands.wake.all();
+    let (errands, orders) = (hands.wake.errands.subscribe(), hands.wake.orders.subscribe());
+    let going = dispatch::Going { errands, orders, pass_on: &pass_on, more: &more, look_every: LOOK_EVERY };
     let worked =
         dispatch::pump(&*hands.ledger, &setup, &**desk, &hands.worker, &hands.breakers, &*hands.clock, Some(going)).await?;
     Ok(worked > 0)

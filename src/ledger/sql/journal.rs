@@ -195,6 +195,14 @@ pub(in crate::ledger) type Head = (i64, String, i64, String);
 #[derive(Default)]
 pub(in crate::ledger) struct Heads(HashMap<i64, (State, i64, String)>);
 
+#[derive(Serialize)]
+struct End<'a> {
+    id: i64,
+    s: &'static str,
+    n: i64,
+    h: &'a str,
+}
+
 /// New lines and ends of chains, as JSON for [`write_moves`].
 pub(in crate::ledger) struct Chained {
     pub(in crate::ledger) lines: String,
@@ -213,6 +221,23 @@ impl Heads {
 
     /// The lines of the moves, in order. A move that the life cycle does not allow is an error: the caller checks first.
     pub(in crate::ledger) fn chain(mut self, moves: &[Move], seen_at: Timestamp) -> LedgerResult<Chained> {
+        let (lines, moved) = self.lines(moves, seen_at)?;
+        let ends = self.0.iter().filter(|(id, _)| moved.contains(id));
+        let ends: Vec<End> = ends.map(|(id, (state, seq, head))| End { id: *id, s: state.as_str(), n: *seq, h: head }).collect();
+        Ok(Chained { lines: rows(&lines)?, ends: rows(&ends)? })
+    }
+
+    /// Where the chain of an assignment ends now.
+    pub(in crate::ledger) fn end(&self, assignment: i64) -> Option<(State, i64, &str)> {
+        self.0.get(&assignment).map(|(state, seq, head)| (*state, *seq, head.as_str()))
+    }
+
+    /// As [`Heads::chain`], for callers that write the ends themselves; says whose chains have grown.
+    pub(in crate::ledger) fn lines(
+        &mut self,
+        moves: &[Move],
+        seen_at: Timestamp,
+    ) -> LedgerResult<(Vec<JournalLine>, HashSet<i64>)> {
         let mut lines = Vec::with_capacity(moves.len());
         let mut moved = HashSet::with_capacity(moves.len());
         for step in moves {
@@ -234,10 +259,7 @@ impl Heads {
             lines.push(line);
             moved.insert(step.assignment);
         }
-        let ends = self.0.iter().filter(|(id, _)| moved.contains(id));
-        let ends: Vec<Value> =
-            ends.map(|(id, (state, seq, head))| json!({"id": id, "s": state.as_str(), "n": seq, "h": head})).collect();
-        Ok(Chained { lines: rows(&lines)?, ends: rows(&ends)? })
+        Ok((lines, moved))
     }
 }
 

@@ -17,6 +17,7 @@ use crate::model::{Assignment, Id, Operation, Outcome, Person, State, Timestamp}
 /// What a round would find.
 #[derive(Debug, Clone, Copy, sqlx::FromRow)]
 pub(in crate::ledger) struct Due {
+    /// Calls are to be made.
     ready: bool,
     /// Witnesses are to be asked.
     unclear: bool,
@@ -31,7 +32,7 @@ impl Due {
 }
 
 /// What a round would find: asked of a reader, so that idle rounds leave the writer alone.
-pub(in crate::ledger) async fn due(pool: &Pool, request: &LeaseRequest) -> LedgerResult<Due> {
+pub(in crate::ledger) async fn due<'e>(on: impl Into<Target<'e>>, request: &LeaseRequest) -> LedgerResult<Due> {
     let due = query_as(
         "SELECT EXISTS (SELECT 1 FROM errand WHERE edge = $1 AND state = 'ready' AND due_at <= $2 AND $3 = 0) AS ready,
                 EXISTS (SELECT 1 FROM errand WHERE edge = $1 AND state IN ('sending', 'unclear') AND state = 'unclear' AND due_at <= $2) AS unclear,
@@ -40,7 +41,7 @@ pub(in crate::ledger) async fn due(pool: &Pool, request: &LeaseRequest) -> Ledge
     .bind(&request.edge)
     .bind(request.now.0)
     .bind(i64::from(request.witnesses_only))
-    .fetch_one(pool)
+    .fetch_one(on)
     .await?;
     Ok(due)
 }
@@ -184,6 +185,11 @@ async fn claim(tx: &mut Conn, request: &LeaseRequest, query: &'static str, limit
     Ok(claims)
 }
 
+/// The step of a create that is sent.
+pub(super) fn starts(assignment: i64, now: Timestamp) -> Move {
+    Move::ours(assignment, Some(State::Sending), "sending", now).cause("the create call starts").if_it_may()
+}
+
 async fn write_attempts(
     tx: &mut Conn,
     request: &LeaseRequest,
@@ -199,8 +205,7 @@ async fn write_attempts(
         .collect();
     let creates = || sending.iter().filter(|c| c.kind == "create");
     let tickets: Vec<i64> = creates().filter_map(|c| c.ticket_id).collect();
-    let starts = |a| Move::ours(a, Some(State::Sending), "sending", request.now).cause("the create call starts").if_it_may();
-    let moves: Vec<Move> = creates().filter_map(|c| c.assignment).map(starts).collect();
+    let moves: Vec<Move> = creates().filter_map(|c| c.assignment).map(|a| starts(a, request.now)).collect();
     let chained = heads.chain(&moves, request.now)?;
     query(concat!(
         "INSERT INTO attempt (errand_id, lease_no, what, owner, started_at, deadline)

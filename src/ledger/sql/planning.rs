@@ -1,35 +1,49 @@
 //! Planning: which assignments want a decision, and carrying decisions out.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{HashMap, HashSet};
 
 use crate::ledger::engine::{Conn, Pool, query, query_as};
+use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::super::{Decision, LedgerError, LedgerResult, PlanAction, TicketPlan, ToPlan};
-use super::journal::{self, Heads, Move, write_moves};
-use super::lease::E_LEDGER;
+use super::super::{
+    Decision, LeaseRequest, Leased, LedgerError, LedgerResult, Load, PlanAction, Step, TakenUp, TicketPlan, ToPlan,
+};
+use super::journal::{self, Heads, Move};
+use super::lease::{self, E_LEDGER};
 use super::record::drop_unsent;
 use super::settle::{after, park};
-use super::{Shared, document, gathered, recovery, rows};
+use super::{Shared, document, recovery, rows};
+use crate::model::errand::ErrandKind;
+use crate::model::ticket::Draft;
 use crate::model::{Assignment, Id, Outcome, Person, State, Timestamp};
 
 /// First of their lanes; revocations before all else, and past unsent or open predecessors.
-const CANDIDATES: &str = "
-    SELECT a.id, a.state, a.revision, a.received_at, i.document,
-           1 + (SELECT COUNT(*) FROM ticket_item AS ti WHERE ti.assignment_id = a.id),
-           (SELECT t.ref_number FROM assignment AS p JOIN ticket AS t ON t.id = p.ticket_id
-             WHERE p.lane = a.lane AND p.state IN ('received', 'planned', 'due', 'sending', 'unclear', 'open', 'rework')
-               AND p.state IN ('open', 'rework') AND (p.lane_at, p.id) < (a.lane_at, a.id) LIMIT 1),
-           EXISTS (SELECT 1 FROM leaver AS l WHERE l.person = a.beneficiary)
-    FROM assignment AS a JOIN inbox AS i ON i.id = a.document_id
-    WHERE a.state IN ('received', 'planned') AND a.parked_at IS NULL AND a.revocation = $1 AND a.plan_at <= $2
-      AND NOT EXISTS (SELECT 1 FROM assignment AS p
-            WHERE p.lane = a.lane AND p.state IN ('received', 'planned', 'due', 'sending', 'unclear', 'open', 'rework')
-              AND p.parked_at IS NULL AND (p.lane_at, p.id) < (a.lane_at, a.id)
-              AND (a.revocation = 0 OR p.revocation = 1 OR p.state IN ('sending', 'unclear')))
-    ORDER BY a.plan_at, a.id LIMIT $3 OFFSET $4";
+macro_rules! candidates {
+    ($revocation:literal, $skipped:literal) => {
+        concat!(
+            "SELECT * FROM (SELECT a.id, a.state, a.revision, a.received_at, i.document,
+                1 + (SELECT COUNT(*) FROM ticket_item AS ti WHERE ti.assignment_id = a.id) AS cycle,
+                (SELECT t.ref_number FROM assignment AS p JOIN ticket AS t ON t.id = p.ticket_id
+                  WHERE p.lane = a.lane AND p.state IN ('received', 'planned', 'due', 'sending', 'unclear', 'open', 'rework')
+                    AND p.state IN ('open', 'rework') AND (p.lane_at, p.id) < (a.lane_at, a.id) LIMIT 1) AS lane_ticket,
+                EXISTS (SELECT 1 FROM leaver AS l WHERE l.person = a.beneficiary) AS leaver, a.revocation
+             FROM assignment AS a JOIN inbox AS i ON i.id = a.document_id
+             WHERE a.state IN ('received', 'planned') AND a.parked_at IS NULL AND a.revocation = ",
+            $revocation,
+            " AND a.plan_at <= $1
+               AND NOT EXISTS (SELECT 1 FROM assignment AS p
+                     WHERE p.lane = a.lane AND p.state IN ('received', 'planned', 'due', 'sending', 'unclear', 'open', 'rework')
+                       AND p.parked_at IS NULL AND (p.lane_at, p.id) < (a.lane_at, a.id)
+                       AND (a.revocation = 0 OR p.revocation = 1 OR p.state IN ('sending', 'unclear')))
+             ORDER BY a.plan_at, a.id LIMIT $2",
+            $skipped,
+            ") AS c"
+        )
+    };
+}
 
-type Candidate = (i64, String, i64, i64, Option<String>, i64, Option<String>, bool);
+type Candidate = (i64, String, i64, i64, Option<String>, i64, Option<String>, bool, i64);
 
 /// Assignments that want a plan now, and those whose order cannot be read. So many at the front are left to others, but no
 /// revocation.
@@ -39,36 +53,34 @@ pub(in crate::ledger) async fn to_plan(
     limit: usize,
     skipped: usize,
 ) -> LedgerResult<(Vec<ToPlan>, Vec<i64>)> {
-    let mut out: Vec<ToPlan> = Vec::new();
+    let mut found: Vec<Candidate> = query_as(concat!(candidates!("1", ""), " UNION ALL ", candidates!("0", " OFFSET $3")))
+        .bind(now.0)
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .bind(i64::try_from(skipped).unwrap_or(0))
+        .fetch_all(pool)
+        .await?;
+    // A union has no order of its own; within its halves the order stays.
+    found.sort_by_key(|(.., revocation)| -revocation);
+    let mut out: Vec<ToPlan> = Vec::with_capacity(found.len().min(limit));
     let mut unreadable = Vec::new();
-    for revocation in [1, 0] {
-        let left = limit.saturating_sub(out.len());
-        if left == 0 {
+    for (id, state, revision, received_at, text, cycle, lane_ticket, leaver, _) in found {
+        if out.len() == limit {
             break;
         }
-        let found: Vec<Candidate> = query_as(CANDIDATES)
-            .bind(revocation)
-            .bind(now.0)
-            .bind(i64::try_from(left).unwrap_or(i64::MAX))
-            .bind(if revocation == 1 { 0 } else { i64::try_from(skipped).unwrap_or(0) })
-            .fetch_all(pool)
-            .await?;
-        for (id, state, revision, received_at, text, cycle, lane_ticket, leaver) in found {
-            let Some(Ok(assignment)) = text.as_deref().map(document::<Assignment>) else {
-                unreadable.push(id);
-                continue;
-            };
-            out.push(ToPlan {
-                id: Id(id),
-                state: State::parse(&state).ok_or_else(|| LedgerError::Corrupt(format!("state `{state}`")))?,
-                assignment,
-                revision,
-                received_at: Timestamp(received_at),
-                cycle,
-                lane_ticket,
-                leaver,
-            });
-        }
+        let Some(Ok(assignment)) = text.as_deref().map(document::<Assignment>) else {
+            unreadable.push(id);
+            continue;
+        };
+        out.push(ToPlan {
+            id: Id(id),
+            state: State::parse(&state).ok_or_else(|| LedgerError::Corrupt(format!("state `{state}`")))?,
+            assignment,
+            revision,
+            received_at: Timestamp(received_at),
+            cycle,
+            lane_ticket,
+            leaver,
+        });
     }
     Ok((out, unreadable))
 }
@@ -92,22 +104,57 @@ pub(in crate::ledger) async fn plan(
     decisions: &[Decision],
     now: Timestamp,
 ) -> LedgerResult<usize> {
-    let (mut valid, mut heads) = still_valid(tx, decisions).await?;
-    if valid.values().any(|v| v.revocation) {
-        supersede(tx, shared, decisions, now).await?;
-        (valid, heads) = still_valid(tx, decisions).await?;
-    }
+    let standing = standing(tx, shared, decisions, None, now).await?;
     let mut writes = Writes::default();
-    for decision in decisions {
-        let Some(order) = valid.get(&decision.id.0) else { continue };
-        let in_turn = !order.blocked || !matches!(decision.action, PlanAction::File(_));
-        if order.revision == decision.revision && in_turn {
-            writes.add(shared, decision, &order.source, now);
-        }
-    }
+    writes.decide(shared, decisions, &standing, now);
     let count = writes.updates.len();
-    writes.write(tx, heads, now).await?;
+    writes.write(tx, standing.heads, now).await?;
     Ok(count)
+}
+
+/// As [`plan`], and leases in the same commit. What is filed is leased as it is made where nothing of the edge waits;
+/// else by rank with what waits.
+pub(in crate::ledger) async fn take_up(
+    tx: &mut Conn,
+    shared: &Shared,
+    decisions: &[Decision],
+    request: &LeaseRequest,
+) -> LedgerResult<TakenUp> {
+    let now = request.now;
+    let standing = standing(tx, shared, decisions, Some(request), now).await?;
+    let at_once = !standing.waits && !request.witnesses_only;
+    let mut writes = Writes::default();
+    if at_once {
+        writes.at_once = first_by_rank(shared, decisions, &standing, request);
+        writes.lease = Some((request.owner.clone(), now.plus_ms(request.lease_ms)));
+    }
+    writes.decide(shared, decisions, &standing, now);
+    let (planned, made): (usize, HashSet<i64>) = (writes.updates.len(), writes.errands.iter().map(|e| e.id).collect());
+    let mut at_once_leased = std::mem::take(&mut writes.leased);
+    writes.write(tx, standing.heads, now).await?;
+    let leased: Vec<Leased> = if at_once {
+        at_once_leased.sort_by_key(|(rank, _)| *rank);
+        at_once_leased.into_iter().map(|(_, errand)| errand).collect()
+    } else {
+        let due = lease::due(&mut *tx, request).await?;
+        lease::lease(tx, request, due).await?
+    };
+    let left = made.len() - leased.iter().filter(|errand| made.contains(&errand.id.0)).count();
+    Ok(TakenUp { planned, left, leased })
+}
+
+/// Who goes first among what can be leased as it is made.
+fn first_by_rank(shared: &Shared, decisions: &[Decision], standing: &Standing, request: &LeaseRequest) -> HashSet<i64> {
+    // After a restore every create asks its witnesses first.
+    if shared.distrusted.get().is_some() {
+        return HashSet::new();
+    }
+    let desk = request.edge.strip_prefix("desk/").unwrap_or_default();
+    let of_edge = |d: &&Decision| matches!(&d.action, PlanAction::File(plan) if plan.desk == desk) && standing.takes(d).is_some();
+    let rank = |d: &Decision| if let PlanAction::File(plan) = &d.action { plan.rank } else { i64::MAX };
+    let mut filing: Vec<(i64, i64)> = decisions.iter().filter(of_edge).map(|d| (rank(d), d.id.0)).collect();
+    filing.sort_unstable();
+    filing.into_iter().take(request.limit).map(|(_, id)| id).collect()
 }
 
 /// An order that still wants a plan.
@@ -119,26 +166,63 @@ struct Valid {
     revocation: bool,
 }
 
+/// How things stand with the orders that were decided on.
+struct Standing {
+    valid: HashMap<i64, Valid>,
+    heads: Heads,
+    /// Something else of the edge waits to be leased.
+    waits: bool,
+}
+
+impl Standing {
+    /// The order of a decision that holds: since the question, it may have changed, or an earlier one may have come.
+    fn takes(&self, decision: &Decision) -> Option<&Valid> {
+        let in_turn = |order: &&Valid| !order.blocked || !matches!(decision.action, PlanAction::File(_));
+        self.valid.get(&decision.id.0).filter(|order| order.revision == decision.revision).filter(in_turn)
+    }
+}
+
+/// How things stand, after revocations have overtaken what they overtake.
+async fn standing(
+    tx: &mut Conn,
+    shared: &Shared,
+    decisions: &[Decision],
+    request: Option<&LeaseRequest>,
+    now: Timestamp,
+) -> LedgerResult<Standing> {
+    let standing = look(tx, decisions, request, now).await?;
+    if !standing.valid.values().any(|v| v.revocation) {
+        return Ok(standing);
+    }
+    supersede(tx, shared, decisions, now).await?;
+    look(tx, decisions, request, now).await
+}
+
 /// The lane is looked at again: since the question, an earlier order may have arrived, been sent or been reopened.
-async fn still_valid(tx: &mut Conn, decisions: &[Decision]) -> LedgerResult<(HashMap<i64, Valid>, Heads)> {
+async fn look(tx: &mut Conn, decisions: &[Decision], request: Option<&LeaseRequest>, now: Timestamp) -> LedgerResult<Standing> {
     let ids: Vec<i64> = decisions.iter().map(|d| d.id.0).collect();
-    let row = query_as(
-        "SELECT json_group_array(json_array(a.id, a.source, a.revision, CASE WHEN EXISTS (SELECT 1 FROM assignment AS p
+    let (orders, waits): (String, bool) = query_as(
+        "SELECT (SELECT json_group_array(json_array(a.id, a.source, a.revision, CASE WHEN EXISTS (SELECT 1 FROM assignment AS p
             WHERE p.lane = a.lane AND p.state IN ('received', 'planned', 'due', 'sending', 'unclear', 'open', 'rework')
               AND p.parked_at IS NULL AND (p.lane_at, p.id) < (a.lane_at, a.id)
               AND (a.revocation = 0 OR p.revocation = 1 OR p.state IN ('sending', 'unclear'))) THEN 1 ELSE 0 END, a.revocation,
             a.state, a.chain_seq, a.chain_head))
-         FROM json_each($1) AS j CROSS JOIN assignment AS a WHERE a.id = CAST(j.value AS BIGINT) AND a.state IN ('received', 'planned') AND a.parked_at IS NULL",
+         FROM json_each($1) AS j CROSS JOIN assignment AS a WHERE a.id = CAST(j.value AS BIGINT) AND a.state IN ('received', 'planned') AND a.parked_at IS NULL),
+         EXISTS (SELECT 1 FROM errand WHERE edge = $2 AND state = 'ready' AND due_at <= $3)
+           OR EXISTS (SELECT 1 FROM errand WHERE edge = $2 AND state IN ('sending', 'unclear') AND state = 'unclear' AND due_at <= $3)
+           OR EXISTS (SELECT 1 FROM errand WHERE edge = $2 AND state IN ('sending', 'unclear') AND state = 'sending' AND lease_until < $3)",
     )
     .bind(rows(&ids)?)
+    .bind(request.map_or("", |r| r.edge.as_str()))
+    .bind(now.0)
     .fetch_one(tx)
     .await?;
-    let found: Vec<ValidRow> = gathered(&row)?;
+    let found: Vec<ValidRow> = document(&orders)?;
     let heads = Heads::of(found.iter().map(|(id, .., state, seq, head)| (*id, state.clone(), *seq, head.clone())))?;
     let valid = |(id, source, revision, blocked, revocation, ..): ValidRow| {
         (id, Valid { source, revision, blocked: blocked == 1, revocation: revocation == 1 })
     };
-    Ok((found.into_iter().map(valid).collect(), heads))
+    Ok(Standing { valid: found.into_iter().map(valid).collect(), heads, waits })
 }
 
 /// Assignment, source, revision, blocked, revocation; state, number and hash of its last journal line.
@@ -159,34 +243,107 @@ macro_rules! insert_persons_of {
 }
 
 #[derive(Default)]
-struct Writes {
+struct Writes<'a> {
     moves: Vec<Move>,
-    updates: Vec<Value>,
-    tickets: Vec<Value>,
-    errands: Vec<Value>,
-    /// By hash: one statement touches a row once.
-    persons: BTreeMap<String, Value>,
+    updates: Vec<Update>,
+    tickets: Vec<Ticket<'a>>,
+    errands: Vec<Errand<'a>>,
+    attempts: Vec<Attempt>,
+    persons: Vec<Value>,
+    /// Orders whose errands are leased as they are made; owner and end of those leases; the errands by rank.
+    at_once: HashSet<i64>,
+    lease: Option<(String, Timestamp)>,
+    leased: Vec<(i64, Leased)>,
 }
 
-impl Writes {
-    fn add(&mut self, shared: &Shared, decision: &Decision, source: &str, now: Timestamp) {
-        let id = decision.id.0;
-        for person in &decision.persons {
-            self.persons.insert(shared.person(source, &person.id), person_row(shared, source, person, now));
+#[derive(Serialize)]
+struct Ticket<'a> {
+    id: i64,
+    key: &'a str,
+    cycle: i64,
+    desk: &'a str,
+    group: &'a str,
+    route: &'a str,
+    draft: String,
+    template: &'a str,
+    tv: &'a str,
+    cv: &'a str,
+    at: i64,
+    state: &'static str,
+    risky: i64,
+}
+
+#[derive(Serialize)]
+struct Errand<'a> {
+    id: i64,
+    edge: String,
+    ticket: i64,
+    a: i64,
+    rev: i64,
+    rank: i64,
+    due: i64,
+    mark: &'a str,
+    state: &'static str,
+    quiet: Option<i64>,
+    /// Number of its lease, 0 where it has none.
+    no: i64,
+    owner: Option<String>,
+    until: Option<i64>,
+}
+
+#[derive(Serialize)]
+struct Attempt {
+    e: i64,
+    owner: String,
+    at: i64,
+    until: i64,
+}
+
+/// What becomes of an assignment's row, with the end of its chain.
+#[derive(Serialize, Default)]
+struct Update {
+    id: i64,
+    s: &'static str,
+    n: i64,
+    h: String,
+    eligible: i64,
+    plan: i64,
+    due: i64,
+    parked: Option<i64>,
+    code: Option<&'static str>,
+    reason: Option<String>,
+    desk: Option<String>,
+    group: Option<String>,
+    ticket: Option<i64>,
+}
+
+impl<'a> Writes<'a> {
+    fn decide(&mut self, shared: &Shared, decisions: &'a [Decision], standing: &Standing, now: Timestamp) {
+        // One person of many orders is written once; the last name counts.
+        let mut persons: HashMap<(&str, &str), &Person> = HashMap::new();
+        for decision in decisions {
+            let Some(order) = standing.takes(decision) else { continue };
+            persons.extend(decision.persons.iter().map(|p| ((order.source.as_str(), p.id.as_str()), p)));
+            self.add(shared, decision, now);
         }
-        let mut update = json!({"id": id, "eligible": decision.eligible_at, "plan": now, "due": now});
+        self.persons = persons.into_iter().map(|((source, _), person)| person_row(shared, source, person, now)).collect();
+    }
+
+    fn add(&mut self, shared: &Shared, decision: &'a Decision, now: Timestamp) {
+        let id = decision.id.0;
+        let mut update = Update { id, eligible: decision.eligible_at.0, plan: now.0, due: now.0, ..Update::default() };
         let step = match &decision.action {
             PlanAction::Wait { until } => {
-                update["plan"] = json!(until);
-                update["due"] = json!(until);
+                update.plan = until.0;
+                update.due = until.0;
                 Move::ours(id, Some(State::Planned), "planned", now)
                     .cause("its ticket is for later")
                     .detail(json!({"due_at": until}))
             }
             PlanAction::Park { code, reason } => {
-                update["parked"] = json!(now);
-                update["code"] = json!(code);
-                update["reason"] = json!(reason);
+                update.parked = Some(now.0);
+                update.code = Some(code);
+                update.reason = Some(reason.clone());
                 Move::ours(id, None, "parked", now).cause(format!("{code}: {reason}"))
             }
             PlanAction::File(plan) => self.file(shared, decision, plan, &mut update, now),
@@ -196,25 +353,65 @@ impl Writes {
         self.moves.push(Move { catalog_version: Some(decision.catalog_version.clone()), ..step });
         if files && shared.distrusted.get().is_some() {
             self.moves.push(recovery::doubted(id, now));
+        } else if files && self.at_once.contains(&id) {
+            self.moves.push(lease::starts(id, now));
         }
     }
 
-    fn file(&mut self, shared: &Shared, decision: &Decision, plan: &TicketPlan, update: &mut Value, now: Timestamp) -> Move {
-        let ticket = shared.ids.next(now).0;
+    fn file(
+        &mut self,
+        shared: &Shared,
+        decision: &'a Decision,
+        plan: &'a TicketPlan,
+        update: &mut Update,
+        now: Timestamp,
+    ) -> Move {
+        let (ticket, errand) = (shared.ids.next(now), shared.ids.next(now));
         let edge = format!("desk/{}", plan.desk);
         let doubt = shared.distrusted.get().map(|edges| edges.get(&edge).copied().unwrap_or(now));
-        update["desk"] = json!(plan.desk);
-        update["group"] = json!(plan.admin_group);
-        update["ticket"] = json!(ticket);
-        self.tickets.push(
-            json!({"id": ticket, "key": plan.draft.key, "cycle": plan.cycle, "desk": plan.desk, "group": plan.admin_group,
-            "route": plan.route, "draft": serde_json::to_string(&plan.draft).unwrap_or_default(), "template": plan.template,
-            "tv": plan.template_version, "cv": decision.catalog_version, "at": now, "a": decision.id.0, "rev": decision.revision,
-            "state": if doubt.is_some() { "unclear" } else { "drafted" }, "risky": i64::from(doubt.is_some())}),
-        );
-        self.errands.push(json!({"id": shared.ids.next(now).0, "edge": edge, "ticket": ticket,
-            "a": decision.id.0, "rank": plan.rank, "due": now, "mark": plan.draft.key,
-            "state": if doubt.is_some() { "unclear" } else { "ready" }, "quiet": doubt}));
+        let lease = self.lease.as_ref().filter(|_| self.at_once.contains(&decision.id.0));
+        let (of_ticket, of_errand) = match (&doubt, &lease) {
+            (Some(_), _) => ("unclear", "unclear"),
+            (None, Some(_)) => ("sending", "sending"),
+            (None, None) => ("drafted", "ready"),
+        };
+        update.desk = Some(plan.desk.clone());
+        update.group = Some(plan.admin_group.clone());
+        update.ticket = Some(ticket.0);
+        self.tickets.push(Ticket {
+            id: ticket.0,
+            key: plan.draft.key.as_str(),
+            cycle: plan.cycle,
+            desk: &plan.desk,
+            group: &plan.admin_group,
+            route: &plan.route,
+            draft: serde_json::to_string(&plan.draft).unwrap_or_default(),
+            template: &plan.template,
+            tv: &plan.template_version,
+            cv: &decision.catalog_version,
+            at: now.0,
+            state: of_ticket,
+            risky: i64::from(doubt.is_some()),
+        });
+        self.errands.push(Errand {
+            id: errand.0,
+            edge,
+            ticket: ticket.0,
+            a: decision.id.0,
+            rev: decision.revision,
+            rank: plan.rank,
+            due: now.0,
+            mark: plan.draft.key.as_str(),
+            state: of_errand,
+            quiet: doubt.map(|until| until.0),
+            no: i64::from(lease.is_some()),
+            owner: lease.map(|(owner, _)| owner.clone()),
+            until: lease.map(|(_, until)| until.0),
+        });
+        if let Some((owner, until)) = lease {
+            self.attempts.push(Attempt { e: errand.0, owner: owner.clone(), at: now.0, until: until.0 });
+            self.leased.push((plan.rank, leased(errand, ticket, &plan.draft)));
+        }
         let mut step = Move::ours(decision.id.0, Some(State::Due), "due", now)
             .cause(plan.route.clone())
             .detail(json!({"desk": plan.desk, "admin_group": plan.admin_group, "key": plan.draft.key}));
@@ -222,14 +419,20 @@ impl Writes {
         step
     }
 
-    async fn write(self, tx: &mut Conn, heads: Heads, now: Timestamp) -> LedgerResult<()> {
+    async fn write(mut self, tx: &mut Conn, mut heads: Heads, now: Timestamp) -> LedgerResult<()> {
         if self.moves.is_empty() {
             return Ok(());
         }
-        let chained = heads.chain(&self.moves, now)?;
+        let (lines, _) = heads.lines(&self.moves, now)?;
+        for update in &mut self.updates {
+            if let Some((state, seq, head)) = heads.end(update.id) {
+                (update.s, update.n, update.h) = (state.as_str(), seq, head.to_owned());
+            }
+        }
         query(concat!(
-            write_moves!("$5", "$6"),
-            "UPDATE assignment SET eligible_at = CAST(j.value->>'eligible' AS BIGINT), plan_at = CAST(j.value->>'plan' AS BIGINT), due_at = CAST(j.value->>'due' AS BIGINT),
+            journal::insert_lines!("$5"),
+            "UPDATE assignment SET state = j.value->>'s', chain_seq = CAST(j.value->>'n' AS BIGINT), chain_head = j.value->>'h',
+                eligible_at = CAST(j.value->>'eligible' AS BIGINT), plan_at = CAST(j.value->>'plan' AS BIGINT), due_at = CAST(j.value->>'due' AS BIGINT),
                 parked_at = CAST(j.value->>'parked' AS BIGINT), parked_code = j.value->>'code', parked_reason = j.value->>'reason',
                 desk = j.value->>'desk', admin_group = j.value->>'group', ticket_id = CAST(j.value->>'ticket' AS BIGINT)
              FROM json_each($1) AS j WHERE assignment.id = CAST(j.value->>'id' AS BIGINT);",
@@ -240,21 +443,39 @@ impl Writes {
              SELECT CAST(v->>'id' AS BIGINT), v->>'key', CAST(v->>'cycle' AS BIGINT), v->>'desk', v->>'group', v->>'route', v->>'state', v->>'draft',
                     v->>'template', v->>'tv', v->>'cv', CAST(v->>'at' AS BIGINT), CAST(v->>'risky' AS BIGINT) FROM j;
              INSERT INTO ticket_item (ticket_id, assignment_id, revision)
-             SELECT CAST(value->>'id' AS BIGINT), CAST(value->>'a' AS BIGINT), CAST(value->>'rev' AS BIGINT) FROM json_each($3) WHERE true;
-             INSERT INTO errand (id, kind, edge, ticket_id, assignment_id, state, rank, due_at, mark, made_at, quiet_until)
+             SELECT CAST(value->>'ticket' AS BIGINT), CAST(value->>'a' AS BIGINT), CAST(value->>'rev' AS BIGINT) FROM json_each($4) WHERE true;
+             INSERT INTO errand (id, kind, edge, ticket_id, assignment_id, state, rank, due_at, mark, made_at, quiet_until,
+                                 lease_no, attempts, lease_owner, lease_until)
              WITH j (v) AS MATERIALIZED (SELECT value FROM json_each($4))
              SELECT CAST(v->>'id' AS BIGINT), 'create', v->>'edge', CAST(v->>'ticket' AS BIGINT), CAST(v->>'a' AS BIGINT), v->>'state', CAST(v->>'rank' AS BIGINT), CAST(v->>'due' AS BIGINT),
-                    v->>'mark', CAST(v->>'due' AS BIGINT), CAST(v->>'quiet' AS BIGINT) FROM j",
+                    v->>'mark', CAST(v->>'due' AS BIGINT), CAST(v->>'quiet' AS BIGINT), CAST(v->>'no' AS BIGINT), CAST(v->>'no' AS BIGINT), v->>'owner', CAST(v->>'until' AS BIGINT) FROM j;
+             INSERT INTO attempt (errand_id, lease_no, what, owner, started_at, deadline)
+             SELECT CAST(value->>'e' AS BIGINT), 1, 'create', value->>'owner', CAST(value->>'at' AS BIGINT), CAST(value->>'until' AS BIGINT) FROM json_each($6) WHERE true",
         ))
         .bind(rows(&self.updates)?)
-        .bind(rows(&self.persons.into_values().collect::<Vec<_>>())?)
+        .bind(rows(&self.persons)?)
         .bind(rows(&self.tickets)?)
         .bind(rows(&self.errands)?)
-        .bind(chained.lines)
-        .bind(chained.ends)
+        .bind(rows(&lines)?)
+        .bind(rows(&self.attempts)?)
         .execute(tx)
         .await?;
         Ok(())
+    }
+}
+
+/// A create that is leased as it is made.
+fn leased(errand: Id, ticket: Id, draft: &Draft) -> Leased {
+    Leased {
+        id: errand,
+        lease_no: 1,
+        step: Step::Send,
+        kind: ErrandKind::Create,
+        mark: draft.key.to_string(),
+        failures: 0,
+        misses: 0,
+        quiet_until: None,
+        load: Load::Create { ticket_id: ticket, draft: Box::new(draft.clone()) },
     }
 }
 

@@ -66,6 +66,8 @@ impl File {
             .pragma("cache_size", "-16384")
             .pragma("wal_autocheckpoint", "4000")
             .statement_cache_capacity(200)
+            // A batch is handed over whole: a worker that waits for its reader costs two switches.
+            .row_buffer_size(512)
             .disable_statement_logging();
         let mut connection = options.connect().await?;
         refuse_newer(&mut connection).await?;
@@ -75,10 +77,11 @@ impl File {
                 .await
                 .map_err(|e| LedgerError::Unavailable(format!("migrating {}: {e}", path.display())))?;
         }
+        // No test before use: a file does not hang up, and the question would cost as much as most queries.
         // What pages sort may be a million rows: that goes to a file, not into memory.
         let door = FileDoor(options.clone());
         let reading = options.read_only(true).pragma("cache_size", "-8192").pragma("temp_store", "file");
-        let readers = SqlitePoolOptions::new().max_connections(4).connect_lazy_with(reading);
+        let readers = SqlitePoolOptions::new().max_connections(4).test_before_acquire(false).connect_lazy_with(reading);
         Ok((Self { path, lock: Mutex::new(lock), door }, Conn::Sqlite(connection), Pool::Sqlite(readers)))
     }
 

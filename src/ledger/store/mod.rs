@@ -24,7 +24,7 @@ use super::sql::{self, Shared, upkeep};
 use super::sqlite::{File, Inspection};
 use super::{
     Acted, Action, Decision, Held, LeaseRequest, Leased, Ledger, LedgerError, LedgerResult, Observation, Past, Pull, Pulled,
-    QuietOf, Receipt, Recorded, Settlement, StandingRound, Stood, Stray, TimeUp, ToPlan, Trouble, Waiting,
+    QuietOf, Receipt, Recorded, Settlement, StandingRound, Stood, Stray, TakenUp, TimeUp, ToPlan, Trouble, Waiting,
 };
 use crate::model::ticket::TicketRef;
 use crate::model::{Id, Key, Timestamp};
@@ -285,6 +285,16 @@ impl Ledger for SqlLedger {
         self.write(move |tx| {
             let (shared, decisions) = (Arc::clone(&shared), Arc::clone(&decisions));
             Box::pin(async move { sql::planning::plan(tx, &shared, &decisions, now).await })
+        })
+        .await
+    }
+
+    async fn take_up(&self, decisions: Vec<Decision>, request: LeaseRequest) -> LedgerResult<TakenUp> {
+        self.refuse_astray()?;
+        let (shared, work) = (Arc::clone(&self.shared), Arc::new((decisions, request)));
+        self.write(move |tx| {
+            let (shared, work) = (Arc::clone(&shared), Arc::clone(&work));
+            Box::pin(async move { sql::planning::take_up(tx, &shared, &work.0, &work.1).await })
         })
         .await
     }

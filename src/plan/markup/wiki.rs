@@ -6,7 +6,8 @@ use super::{Block, Inline};
 /// Renders; at most `max` characters.
 #[must_use]
 pub fn to_wiki(blocks: &[Block], max: usize) -> String {
-    render(&fit(blocks, |b| render(b).chars().count() <= max))
+    let whole = render(blocks);
+    if whole.chars().count() <= max { whole } else { render(&fit(blocks, |b| render(b).chars().count() <= max)) }
 }
 
 fn render(blocks: &[Block]) -> String {
@@ -71,6 +72,10 @@ fn inlines(text: &[Inline]) -> String {
 /// Text in which nothing has a meaning. Hyphens and underscores between letters or digits have none and stay
 /// readable (a key can be searched for); a backslash would double into a line break, so it is written by its number.
 fn escape(text: &str) -> String {
+    // Most text is letters, digits and spaces alone.
+    if text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b' ' | b',' | b':' | b';' | b'/' | b'@' | b'=' | b'\'')) {
+        return text.to_owned();
+    }
     let chars: Vec<char> = text.chars().collect();
     let mut out = String::with_capacity(text.len() + 8);
     for (n, c) in chars.iter().copied().enumerate() {
