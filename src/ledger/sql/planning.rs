@@ -20,7 +20,7 @@ use crate::model::{Assignment, Id, Outcome, Person, State, Timestamp};
 
 /// First of their lanes; revocations before all else, and past unsent or open predecessors.
 macro_rules! candidates {
-    ($revocation:literal) => {
+    ($revocation:literal, $skipped:literal) => {
         concat!(
             "SELECT * FROM (SELECT a.id, a.state, a.revision, a.received_at, i.document,
                 1 + (SELECT COUNT(*) FROM ticket_item AS ti WHERE ti.assignment_id = a.id) AS cycle,
@@ -36,18 +36,27 @@ macro_rules! candidates {
                      WHERE p.lane = a.lane AND p.state IN ('received', 'planned', 'due', 'sending', 'unclear', 'open', 'rework')
                        AND p.parked_at IS NULL AND (p.lane_at, p.id) < (a.lane_at, a.id)
                        AND (a.revocation = 0 OR p.revocation = 1 OR p.state IN ('sending', 'unclear')))
-             ORDER BY a.plan_at, a.id LIMIT $2) AS c"
+             ORDER BY a.plan_at, a.id LIMIT $2",
+            $skipped,
+            ") AS c"
         )
     };
 }
 
 type Candidate = (i64, String, i64, i64, Option<String>, i64, Option<String>, bool, i64);
 
-/// Assignments that want a plan now, and those whose order cannot be read.
-pub(in crate::ledger) async fn to_plan(pool: &Pool, now: Timestamp, limit: usize) -> LedgerResult<(Vec<ToPlan>, Vec<i64>)> {
-    let mut found: Vec<Candidate> = query_as(concat!(candidates!("1"), " UNION ALL ", candidates!("0")))
+/// Assignments that want a plan now, and those whose order cannot be read. So many at the front are left to others, but no
+/// revocation.
+pub(in crate::ledger) async fn to_plan(
+    pool: &Pool,
+    now: Timestamp,
+    limit: usize,
+    skipped: usize,
+) -> LedgerResult<(Vec<ToPlan>, Vec<i64>)> {
+    let mut found: Vec<Candidate> = query_as(concat!(candidates!("1", ""), " UNION ALL ", candidates!("0", " OFFSET $3")))
         .bind(now.0)
         .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .bind(i64::try_from(skipped).unwrap_or(0))
         .fetch_all(pool)
         .await?;
     // A union has no order of its own; within its halves the order stays.
