@@ -291,12 +291,14 @@ impl Ledger for SqlLedger {
 
     async fn take_up(&self, decisions: Vec<Decision>, request: LeaseRequest) -> LedgerResult<TakenUp> {
         self.refuse_astray()?;
-        let (shared, work) = (Arc::clone(&self.shared), Arc::new((decisions, request)));
-        self.write(move |tx| {
+        let (shared, work) = (Arc::clone(&self.shared), Arc::new((decisions, self.asked_by_database(request))));
+        let taken = self.write(move |tx| {
             let (shared, work) = (Arc::clone(&shared), Arc::clone(&work));
             Box::pin(async move { sql::planning::take_up(tx, &shared, &work.0, &work.1).await })
-        })
-        .await
+        });
+        let mut taken = taken.await?;
+        taken.leased = self.leased_by_own_clock(taken.leased);
+        Ok(taken)
     }
 
     async fn lease(&self, request: LeaseRequest) -> LedgerResult<Vec<Leased>> {
