@@ -175,6 +175,8 @@ impl Calls<'_> {
                     Err(error) => self.ended_plain(&errand, Err(error)).await?,
                 }
             }
+            // No mark shows whether a text was replaced; doing it again is harmless.
+            (Step::Witness, Load::Amend { change: Change::Text { .. }, .. }) => End::Clear,
             (Step::Witness, Load::Amend { ticket, .. }) => match self.desk.has_mark(ticket, &errand.mark).await {
                 Ok(true) => End::Done,
                 Ok(false) => self.missed(&errand, quiet_left_ms),
@@ -263,6 +265,10 @@ impl Calls<'_> {
                     Amended::Done => End::Done,
                     Amended::WasClosed => End::WasClosed,
                 })
+            }
+            // A text that the desk keeps is no trouble: the comment says what changed.
+            Err(CallError::Reject { code, reason }) if errand.kind == ErrandKind::Amend => {
+                Ok(End::Park { code: code.to_owned(), reason })
             }
             Err(error) => self.fails(errand, &error).await,
         }

@@ -373,6 +373,13 @@ impl Writes {
             self.refused_closings.push((row.id, ticket, assignment, at));
             return;
         }
+        if row.kind == "amend" {
+            self.errands.push(json!({"id": row.id, "state": "dropped", "due": at, "done": at, "code": code, "reason": reason}));
+            let Some(assignment) = row.assignment_id else { return };
+            let cause = "the desk keeps the ticket's first text; the comment says what changed";
+            self.moves.push(Move::ours(assignment, None, "text_kept", at).cause(cause).detail(json!({"code": code})));
+            return;
+        }
         self.errands.push(json!({"id": row.id, "state": "parked", "due": at, "fail": 1, "code": code, "reason": reason}));
         let Some(assignment) = row.assignment_id else { return };
         let back = (row.kind == "create" && row.state == "sending").then_some(State::Due);

@@ -158,6 +158,7 @@ fn event(row: &JournalRow) -> Value {
         "progress_dropped" => "Platform is not told a step any more",
         "progress_refused" => "Platform does not take how far it is",
         "hurried" => "Goes ahead of everything",
+        "text_kept" => "Desk keeps the ticket's first text",
         "was_closed" => "Ticket was closed already",
         "double_kept" => "Double was taken by somebody: not closed",
         "close_refused" => "Desk does not let us close the ticket",

@@ -92,7 +92,7 @@ pub(super) fn with_quiet(site: &Site, [timeout, processing, lag]: [&str; 3]) {
 }
 
 /// Orders come, and admins close what is older than a moment, until it is stopped.
-fn busy(site: &Site, pace: Duration, stop: &Arc<AtomicBool>) -> tokio::task::JoinHandle<()> {
+pub(super) fn busy(site: &Site, pace: Duration, stop: &Arc<AtomicBool>) -> tokio::task::JoinHandle<()> {
     let (orders, desks) = (Arc::clone(site.platform.state()), [&site.jira, &site.servicenow].map(|d| Arc::clone(d.state())));
     site.platform.deliver_to(&site.address("/hooks/iga"), Duration::from_millis(20));
     let stop = Arc::clone(stop);
