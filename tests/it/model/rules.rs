@@ -10,6 +10,12 @@ use super::{
 const MISSES: u8 = 2;
 
 pub(super) fn possible(model: &Bridge, state: &State, actions: &mut Vec<Action>) {
+    let overdue = state.calls.iter().any(|c| state.now >= c.sent_at + TIMEOUT + PROCESSING);
+    if overdue {
+        // A desk keeps its declared time: the effect is there (or lost) before anybody looks again.
+        of_the_desk(state, actions);
+        return;
+    }
     let mut busy = false;
     for (n, replica) in state.replicas.iter().enumerate().filter(|(_, r)| r.paused.is_none()) {
         let before = actions.len();
@@ -18,9 +24,8 @@ pub(super) fn possible(model: &Bridge, state: &State, actions: &mut Vec<Action>)
     }
     of_the_desk(state, actions);
     of_the_world(state, actions);
-    let overdue = state.calls.iter().any(|c| state.now >= c.sent_at + TIMEOUT + PROCESSING);
     let to_wake = state.replicas.iter().any(|r| r.paused.is_some_and(|until| state.now >= until));
-    if !busy && !overdue && !to_wake && !state.is_finished() && state.now < HORIZON {
+    if !busy && !to_wake && !state.is_finished() && state.now < HORIZON {
         actions.push(Action::Tick);
     }
 }
