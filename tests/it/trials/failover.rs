@@ -140,7 +140,7 @@ async fn many_blows_lose_and_double_nothing() {
         pair.tell("standby");
         let away = Duration::from_millis(u64::from(n % 10) * 300);
         let blows = [Blow::Cut, Blow::Restart, Blow::Cut, Blow::Failover(away)];
-        let came = carry_out(&mut pair, &blows, Duration::from_millis(700), Duration::from_millis(25)).await;
+        let came = carry_out(&mut pair, &blows, Duration::from_millis(700), PACE).await;
         all.orders += came.orders;
         all.tickets += came.tickets;
         all.superseded += came.superseded;
