@@ -69,7 +69,7 @@ async fn carry_out(pair: &mut Pair, blows: &[Blow], apart: Duration, pace: Durat
     })
     .await;
     stop.store(true, Ordering::SeqCst);
-    until_within(Duration::from_secs(120), "everything is reported", async || {
+    until_within(PATIENCE, "everything is reported", async || {
         let counts = site.platform.state().counts();
         (counts.undelivered == 0 && counts.completed == counts.orders).then_some(())
     })
@@ -110,6 +110,8 @@ fn server() -> Option<Pair> {
     Pair::start().map_err(|why| skipped(&why)).ok()
 }
 
+/// A busy machine carries out a few orders a second.
+const PATIENCE: Duration = Duration::from_secs(300);
 const PACE: Duration = Duration::from_millis(60);
 const APART: Duration = Duration::from_millis(1_300);
 
