@@ -160,6 +160,7 @@ fn event(row: &JournalRow) -> Value {
         "hurried" => "Goes ahead of everything",
         "text_kept" => "Desk keeps the ticket's first text",
         "was_closed" => "Ticket was closed already",
+        "double_kept" => "Double was taken by somebody: not closed",
         "close_refused" => "Desk does not let us close the ticket",
         "moved" => "Ticket moved to another group",
         "closed" => "Closed",

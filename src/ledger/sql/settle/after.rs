@@ -243,3 +243,30 @@ pub(in crate::ledger) async fn owe_report(tx: &mut Conn, shared: &Shared, assign
     .await?;
     Ok(())
 }
+
+/// A double is closed on its desk: nothing is left to do about it.
+pub(super) async fn undouble(tx: &mut Conn, ticket: i64, at: Timestamp) -> LedgerResult<()> {
+    query(
+        "UPDATE stray SET settled_at = $2 FROM ticket AS t WHERE t.id = $1 AND stray.desk = t.desk AND stray.ref_id = t.ref_id",
+    )
+    .bind(ticket)
+    .bind(at.0)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Why a double that was to be closed stays.
+pub(super) const TOUCHED: &str = "somebody touched the double after it was found: it is left to them";
+
+/// A double that somebody has taken is theirs to close; it stays on the list of strays.
+pub(super) async fn keep_double(tx: &mut Conn, ticket: i64) -> LedgerResult<()> {
+    query(
+        "UPDATE stray SET ours = 0, action = $2 FROM ticket AS t WHERE t.id = $1 AND stray.desk = t.desk AND stray.ref_id = t.ref_id",
+    )
+    .bind(ticket)
+    .bind("reported: somebody touched it after it was found")
+    .execute(tx)
+    .await?;
+    Ok(())
+}

@@ -34,6 +34,7 @@ const OWN_WORDS: [&str; 21] = [
     "progress_refused",
     "hurried",
     "was_closed",
+    "double_kept",
     "close_refused",
     "text_kept",
 ];
