@@ -129,11 +129,14 @@ async fn plan_first(tx: &mut Conn, id: i64) -> LedgerResult<()> {
     Ok(())
 }
 
+/// Id, revocation, state, arrival, approval or request, when they left, person.
+type Met = (i64, i64, String, i64, Option<i64>, i64, String);
+
 /// New orders for somebody who has left. What takes something from them is planned first. What gives them something and
 /// was approved before they left only came late: it is taken back. What was approved afterwards shows that they are back.
 pub(super) async fn met(tx: &mut Conn, shared: &Shared, new: &[NewAssignment]) -> LedgerResult<()> {
     let ids: Vec<i64> = new.iter().map(|a| a.id).collect();
-    let found: Vec<(i64, i64, String, i64, Option<i64>, i64, String)> = query_as(
+    let found: Vec<Met> = query_as(
         "SELECT a.id, a.revocation, a.state, a.received_at, COALESCE(a.approved_at, a.requested_at), l.left_at, l.person
          FROM assignment AS a JOIN leaver AS l ON l.person = a.beneficiary
          WHERE a.id IN (SELECT CAST(value AS BIGINT) FROM json_each($1)) AND a.withdrawn_at IS NULL ORDER BY a.id",
