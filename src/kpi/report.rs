@@ -207,7 +207,13 @@ impl Which {
 
     fn takes(self, case: &Case, now: Timestamp) -> bool {
         match self {
-            Self::Closed | Self::Open | Self::Arrived | Self::Leavers | Self::TroubledOpen | Self::DateOverdue | Self::Expired => true,
+            Self::Closed
+            | Self::Open
+            | Self::Arrived
+            | Self::Leavers
+            | Self::TroubledOpen
+            | Self::DateOverdue
+            | Self::Expired => true,
             Self::Late => case.verdict(now) == Some(Verdict::Late),
             Self::Overdue => case.verdict(now) == Some(Verdict::Overdue),
             Self::Reopened => case.is(sign::REOPENED),

@@ -249,43 +249,41 @@ impl Rollup {
 
     /// Some persons whose revocations changed; returns how many were looked at.
     async fn leavers(&mut self, ledger: &dyn Ledger) -> LedgerResult<usize> {
-            let persons: Vec<i64> = self.persons.iter().take(CASES).copied().collect();
-            if persons.is_empty() {
-                return Ok(0);
+        let persons: Vec<i64> = self.persons.iter().take(CASES).copied().collect();
+        if persons.is_empty() {
+            return Ok(0);
+        }
+        let dims: HashMap<i64, Dim> = ledger.dims(&CellFilter::default()).await?.into_iter().map(|dim| (dim.id, dim)).collect();
+        let before: HashMap<i64, LeaverRow> = ledger.leavers(&persons).await?.into_iter().map(|row| (row.person, row)).collect();
+        let marks = ledger.marks(Kind::Person, &persons).await?;
+        let dim_of: HashMap<Id, i64> = marks.iter().map(|m| (m.id, m.place.dim)).collect();
+        let (mut kept, mut gone, mut dirty) = (Vec::new(), Vec::new(), Vec::new());
+        for person in &persons {
+            let members = ledger.members(Kind::Person, *person, None, Id(i64::MIN), MEMBERS).await?;
+            let revocations: Vec<Revocation> = members
+                .into_iter()
+                .filter_map(|m| {
+                    let dim = *dim_of.get(&m.id)?;
+                    let operation = dims.get(&dim).and_then(|d| Operation::parse(&d.operation));
+                    Some(Revocation { id: m.id, dim, operation, case: Case::read(&m.body)? })
+                })
+                .collect();
+            let now = leaving(*person, &revocations);
+            let was = before.get(person).copied();
+            if now == was {
+                continue;
             }
-            let dims: HashMap<i64, Dim> =
-                ledger.dims(&CellFilter::default()).await?.into_iter().map(|dim| (dim.id, dim)).collect();
-            let before: HashMap<i64, LeaverRow> =
-                ledger.leavers(&persons).await?.into_iter().map(|row| (row.person, row)).collect();
-            let marks = ledger.marks(Kind::Person, &persons).await?;
-            let dim_of: HashMap<Id, i64> = marks.iter().map(|m| (m.id, m.place.dim)).collect();
-            let (mut kept, mut gone, mut dirty) = (Vec::new(), Vec::new(), Vec::new());
-            for person in &persons {
-                let members = ledger.members(Kind::Person, *person, None, Id(i64::MIN), MEMBERS).await?;
-                let revocations: Vec<Revocation> = members
-                    .into_iter()
-                    .filter_map(|m| {
-                        let dim = *dim_of.get(&m.id)?;
-                        let operation = dims.get(&dim).and_then(|d| Operation::parse(&d.operation));
-                        Some(Revocation { id: m.id, dim, operation, case: Case::read(&m.body)? })
-                    })
-                    .collect();
-                let now = leaving(*person, &revocations);
-                let was = before.get(person).copied();
-                if now == was {
-                    continue;
-                }
-                dirty.extend(now.iter().chain(&was).flat_map(places));
-                match now {
-                    Some(row) => kept.push(row),
-                    None => gone.push(*person),
-                }
+            dirty.extend(now.iter().chain(&was).flat_map(places));
+            match now {
+                Some(row) => kept.push(row),
+                None => gone.push(*person),
             }
-            if !kept.is_empty() || !gone.is_empty() {
-                ledger.keep_leavers(kept, gone, dirty).await?;
-            }
-            persons.iter().for_each(|person| drop(self.persons.remove(person)));
-            Ok(persons.len())
+        }
+        if !kept.is_empty() || !gone.is_empty() {
+            ledger.keep_leavers(kept, gone, dirty).await?;
+        }
+        self.persons.retain(|person| !persons.contains(person));
+        Ok(persons.len())
     }
 }
 
@@ -413,12 +411,7 @@ async fn sums(ledger: &dyn Ledger, clock: &dyn Clock) -> LedgerResult<usize> {
 }
 
 /// What is open, of some cuts or of all; returns how many sums were written.
-async fn look_at_now(
-    ledger: &dyn Ledger,
-    now: Timestamp,
-    dims: Option<BTreeSet<i64>>,
-    done: Vec<Dirty>,
-) -> LedgerResult<usize> {
+async fn look_at_now(ledger: &dyn Ledger, now: Timestamp, dims: Option<BTreeSet<i64>>, done: Vec<Dirty>) -> LedgerResult<usize> {
     let all = open_now(ledger, now).await?;
     let before = ledger.cells(Kind::Now, Timestamp(0), Timestamp(1), &CellFilter::default(), false).await?;
     let before: BTreeMap<i64, CellRow> = before.into_iter().map(|row| (row.place.dim, row)).collect();

@@ -9,8 +9,8 @@ use super::cell::Cell;
 use super::clocks::config_digest;
 use super::leavers::{LEAVER_HOURS, Revocation, add, leaving, places};
 use super::rollup::{clocks_over, decoded, kept_calendars, repeats};
-use super::window::{WINDOWS, made_of};
 use super::sketch::{ACCURACY, Sketch};
+use super::window::{WINDOWS, made_of};
 use crate::catalog::Catalog;
 use crate::ledger::LedgerResult;
 use crate::ledger::rollups::{CellFilter, CellRow, Dim, Kind, LeaverRow, LifeRow, Place, Rollups};
@@ -326,7 +326,12 @@ fn difference_now(truth: Option<&Now>, kept: Option<&CellRow>) -> Option<String>
     let words = |now: &Now| {
         format!(
             "{} open, {} overdue, {} past their day, {} to end, {} in trouble, {} leavers",
-            now.open.n(), now.overdue, now.dated_overdue, now.expired, now.troubled, now.leavers_overdue
+            now.open.n(),
+            now.overdue,
+            now.dated_overdue,
+            now.expired,
+            now.troubled,
+            now.leavers_overdue
         )
     };
     (told != truth).then(|| format!("{} by the journal, {} kept", words(&truth), words(&told)))

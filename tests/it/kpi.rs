@@ -332,7 +332,10 @@ fn check(line: &Line, of: &[&Truth], catalog: &Catalog) {
         i64::try_from(of.iter().map(|t| t.trouble.iter().filter(same).count()).sum::<usize>()).unwrap()
     };
     let health = line.health;
-    assert_eq!((health.retries, health.unclear, health.parked), (trouble("retry", ""), trouble("unclear", ""), trouble("parked", "")));
+    assert_eq!(
+        (health.retries, health.unclear, health.parked),
+        (trouble("retry", ""), trouble("unclear", ""), trouble("parked", ""))
+    );
     assert_eq!((health.refused, health.unknown_states), (trouble("parked", "E-REFUSED"), trouble("parked", "E-STATUS")));
     assert_eq!((health.doubles_prevented, health.doubles), (trouble("filed", ""), trouble("double_found", "")));
     near(&line.sync_back.elapsed, spread(&|t| Some(t.past.reported_at.ms_since(t.past.closed_at))), "telling the platform");
@@ -614,7 +617,8 @@ async fn a_new_ticket_is_told_once_by_when_it_is_expected() {
         updated_at: None,
         closed_at: Some(closed),
     };
-    let reading = TicketReading { status, closer: None, words: None, first_work_at: None, closed_by_us: None, evidence: Vec::new() };
+    let reading =
+        TicketReading { status, closer: None, words: None, first_work_at: None, closed_by_us: None, evidence: Vec::new() };
     let seen = Observation::Closed { ticket_id: held.id, reading: Box::new(reading) };
     assert_eq!(bed.ledger.observe(vec![seen], bed.clock.now()).await.unwrap(), 1);
     bed.count().await;
@@ -665,7 +669,11 @@ async fn figures_are_never_of_a_later_time_than_what_they_count() {
     loop {
         // Whatever is half done: a figure without the new order is of the time before it.
         let told = bed.report(&asked).await;
-        assert!(told.all.flow.open == 1 || (told.as_of == NOW && (told.behind || bed.place.is_postgres())), "{steps}: {}", told.as_of.iso());
+        assert!(
+            told.all.flow.open == 1 || (told.as_of == NOW && (told.behind || bed.place.is_postgres())),
+            "{steps}: {}",
+            told.as_of.iso()
+        );
         if !bed.figures.step(&bed.ledger, &bed.catalog, &bed.clock).await.unwrap().any() {
             break;
         }

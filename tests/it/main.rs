@@ -27,6 +27,7 @@ mod kpi;
 #[expect(clippy::duplicate_mod, reason = "one contract, two engines")]
 #[path = "kpi.rs"]
 mod kpi_on_postgres;
+mod kpi_commands;
 mod ledger;
 #[expect(clippy::duplicate_mod, reason = "one contract, two engines")]
 #[path = "ledger.rs"]

@@ -9,11 +9,11 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{document, ids_json, rows};
-use crate::ledger::{BRIDGE, LedgerResult};
 use crate::ledger::rollups::{
     CaseWrite, CellRow, Dim, Dirty, Forecast, KeptCalendar, KeptCase, Kind, LeaverRow, LifeRow, LifeStep, Mark, Place, Swept,
     Told,
 };
+use crate::ledger::{BRIDGE, LedgerResult};
 use crate::model::key::stable_number;
 use crate::model::{Id, Operation, Timestamp};
 
@@ -318,12 +318,7 @@ pub(in crate::ledger) async fn dirty(pool: &Pool, limit: i64) -> LedgerResult<Ve
 }
 
 /// Keeps sums, removes those of nothing.
-pub(in crate::ledger) async fn keep_cells(
-    tx: &mut Conn,
-    cells: &[CellRow],
-    done: &[Dirty],
-    asked: &[Place],
-) -> LedgerResult<()> {
+pub(in crate::ledger) async fn keep_cells(tx: &mut Conn, cells: &[CellRow], done: &[Dirty], asked: &[Place]) -> LedgerResult<()> {
     let value = |c: &CellRow| json!({"k": c.place.kind, "t": c.place.at, "d": c.place.dim, "n": c.n, "o": c.oldest, "m": c.main, "r": c.rest});
     let kept: Vec<_> = cells.iter().filter(|c| c.n > 0).map(value).collect();
     let gone: Vec<_> = cells.iter().filter(|c| c.n <= 0).map(|c| c.place).collect();
