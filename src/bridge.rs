@@ -33,6 +33,7 @@ fn make(catalog: Catalog, mut problems: Vec<Problem>, clock: &Arc<dyn Clock>) ->
     {
         problems.push(file.problem(&["server", "tls"], words, None));
     }
+    problems.extend(crate::mailing::check(&catalog));
     for (name, edge) in &catalog.desks {
         match crate::desk::build(name, edge, &catalog.folder) {
             Ok(desk) => drop(desks.insert(name.clone(), desk)),

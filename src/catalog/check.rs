@@ -18,6 +18,8 @@ pub(super) fn cross_check(catalog: &Catalog, files: &Files) -> Vec<Problem> {
         check.access(main);
         check.work(main);
         check.defaults(main);
+        check.kpi(main);
+        super::scheduled::check(catalog, main, &mut check.problems);
     } else if !files.main_is_broken {
         check.several_desks(&ConfigFile::from_text(&catalog.folder.join(super::load::MAIN), ""));
     }
@@ -186,6 +188,14 @@ impl Check<'_> {
         }
         self.targets(&defaults.targets, file, &["defaults", "targets"]);
         self.several_desks(file);
+    }
+
+    fn kpi(&mut self, file: &ConfigFile) {
+        let least = self.catalog.main.kpi.smallest_group;
+        if !(1..=1000).contains(&least) {
+            let help = "1 shows every admin group by itself; 5 hides what fewer than five people did";
+            self.say(file, &["kpi", "smallest_group"], format!("{least} people are no smallest group"), help);
+        }
     }
 
     fn several_desks(&mut self, file: &ConfigFile) {

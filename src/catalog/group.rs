@@ -13,4 +13,6 @@ pub struct AdminGroup {
     pub name: Option<String>,
     /// The calendar it works by, a file in `calendars/`; that of `[defaults]` where it is not given.
     pub calendar: Option<String>,
+    /// How many people it has, for `[kpi] smallest_group`; counted only while its desk does not say who closed a ticket.
+    pub people: Option<i64>,
 }

@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::access::Access;
 use super::application::Filing;
+use super::mail::MailSettings;
 use super::schedule::Schedule;
+use super::scheduled::ScheduledReport;
 use super::secret::SecretRef;
 use super::span::Span;
 use super::target::Targets;
@@ -33,6 +35,28 @@ pub struct MainFile {
     pub access: Access,
     /// What is kept how long.
     pub retention: Retention,
+    /// What figures may show.
+    pub kpi: Kpi,
+    /// How reports are sent by e-mail.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mail: Option<MailSettings>,
+    /// Reports sent by a schedule.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reports: Vec<ScheduledReport>,
+}
+
+/// What figures may show.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Kpi {
+    /// Admin groups of which fewer people closed tickets in a period appear in its figures only together with others.
+    pub smallest_group: i64,
+}
+
+impl Default for Kpi {
+    fn default() -> Self {
+        Self { smallest_group: 1 }
+    }
 }
 
 /// This installation.

@@ -10,6 +10,7 @@ mod kpi;
 mod plan;
 mod reconcile;
 mod replay;
+mod report;
 mod schema;
 mod serve;
 mod signals;
@@ -68,6 +69,8 @@ enum Command {
     Reconcile(reconcile::Arguments),
     /// Prove the KPIs against the journal, or make them afresh.
     Kpi(kpi::Arguments),
+    /// Show a scheduled report as it would be sent, or send it now.
+    Report(report::Arguments),
     /// Print the JSON Schema of every kind of configuration file.
     Schema,
     /// Make an access token; shown once, with the lines for lastmile.toml.
@@ -103,6 +106,7 @@ pub fn run() -> ExitCode {
             Command::Act(what) => act::run(&arguments.config, &what).await,
             Command::Reconcile(what) => reconcile::run(&arguments.config, &what).await,
             Command::Kpi(what) => kpi::run(&arguments.config, &what).await,
+            Command::Report(what) => report::run(&arguments.config, &what).await,
             Command::Schema => schema::run(),
             Command::Token { name } => token::run(&name),
         }

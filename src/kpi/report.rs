@@ -1,7 +1,8 @@
 //! What KPI pages, API and exports show: figures of a period, from the sums that `rollup` keeps.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -10,11 +11,12 @@ use super::cell::{Cell, Count};
 use super::clocks::CalendarStamp;
 use super::measure::{Attainment, Line, Spread, Sums, percent};
 use super::rollup::{decoded, month, month_after};
+use super::small::Small;
 use super::window;
 use crate::catalog::{Catalog, ClockKind};
-use crate::ledger::LedgerResult;
 use crate::ledger::rollups::{Behind, CellFilter, CellRow, Dim, Kind, Rollups, Sought};
 use crate::ledger::views::{BacklogRow, Scope};
+use crate::ledger::{Exports, LedgerResult};
 use crate::model::{Id, Operation, Outcome, Timestamp};
 
 /// Rows behind a figure, at most.
@@ -33,10 +35,22 @@ pub struct Asked {
     /// Closed in the last days, today included (days of UTC): 1 to 366, else 30.
     #[param(minimum = 1, maximum = 366)]
     pub days: Option<i64>,
+    /// Instead of the last days: from this day of UTC on, like `2026-11-01`.
+    #[serde(default, deserialize_with = "a_day")]
+    #[param(value_type = Option<String>)]
+    pub from: Option<NaiveDate>,
+    /// Up to and with this day of UTC; left out with `from` given: today. At most 366 days.
+    #[serde(default, deserialize_with = "a_day")]
+    #[param(value_type = Option<String>)]
+    pub to: Option<NaiveDate>,
     /// Only of this application, by id.
     pub application: Option<String>,
     /// Only of this admin group.
     pub admin_group: Option<String>,
+    /// Only of these admin groups: scheduled reports name several.
+    #[serde(skip)]
+    #[param(ignore)]
+    pub admin_groups: Vec<String>,
     /// Only of this operation, like `grant`.
     pub operation: Option<String>,
     /// Only of this desk.
@@ -49,8 +63,20 @@ pub struct Asked {
     pub which: Option<Which>,
 }
 
+/// A day like `2026-11-01`; an empty field of a form is none.
+///
+/// # Errors
+/// Words that say how a day is written.
+pub fn a_day<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<NaiveDate>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?.unwrap_or_default();
+    if text.trim().is_empty() {
+        return Ok(None);
+    }
+    text.trim().parse().map(Some).map_err(|_| serde::de::Error::custom("a day is written like 2026-11-01"))
+}
+
 impl Asked {
-    /// The period, days.
+    /// The period, days, where it is one of the last days.
     #[must_use]
     pub fn days(&self) -> i64 {
         self.days.unwrap_or(30).clamp(1, 366)
@@ -59,8 +85,11 @@ impl Asked {
     /// The period: from the start of its first day up to the end of today.
     #[must_use]
     pub fn period(&self, now: Timestamp) -> (Timestamp, Timestamp) {
-        let end = day(now) + DAY_MS;
-        (Timestamp(end - self.days() * DAY_MS), Timestamp(end))
+        let tomorrow = day(now) + DAY_MS;
+        let start = |date: NaiveDate| date.and_time(chrono::NaiveTime::MIN).and_utc().timestamp_millis();
+        let end = self.to.map_or(tomorrow, |last| (start(last) + DAY_MS).min(tomorrow));
+        let from = self.from.map_or(end - self.days() * DAY_MS, start);
+        (Timestamp(from.clamp(end - 366 * DAY_MS, end - DAY_MS)), Timestamp(end))
     }
 
     /// What it narrows to, within the reader's scope.
@@ -285,6 +314,10 @@ pub struct Report {
     pub trend: Vec<Point>,
     /// What is owed, by age.
     pub backlog: Vec<BacklogRow>,
+    /// Admin groups of fewer people than this are told only together with others; 1: each by itself.
+    pub smallest_group: usize,
+    /// Nothing is told of the times of so few people: only what is open, came and went.
+    pub withheld: bool,
     /// The calendars that count working time now; a closed case names the version that counted for it.
     pub calendars: Vec<CalendarStamp>,
 }
@@ -295,7 +328,7 @@ impl Report {
     ///
     /// # Errors
     /// The ledger does not answer.
-    pub async fn of<R: Rollups + ?Sized>(
+    pub async fn of<R: Rollups + Exports + ?Sized>(
         ledger: &R,
         catalog: &Catalog,
         scope: &Scope,
@@ -305,26 +338,30 @@ impl Report {
         let (from, to) = asked.period(now);
         let filter = asked.filter(scope);
         let rolled = ledger.rolled().await?;
-        let gathered = Gathered::read(ledger, &filter, from, to).await?;
+        let gathered = Gathered::read(ledger, &filter, &asked.admin_groups, from, to).await?;
+        let small = Small::over(ledger, catalog, from, to).await?;
+        let withheld = small.withholds(&gathered.groups());
         let mut all = Sums::default();
         gathered.sums.values().for_each(|sums| all.merge(sums));
         let groups: Vec<&str> = gathered.sums.keys().filter_map(|d| Some(gathered.dims.get(d)?.admin_group.as_str())).collect();
         let calendars: BTreeMap<&str, CalendarStamp> =
             groups.iter().filter_map(|group| catalog.calendar_of(group)).map(|c| (c.name.as_str(), c.into())).collect();
         Ok(Self {
-            days: asked.days(),
+            days: to.ms_since(from) / DAY_MS,
             from,
             to,
             as_of: rolled.as_of(now),
             behind: rolled.behind,
             accuracy_percent: 1,
-            all: all.line("", "All together"),
-            applications: gathered.lines(|d| (&d.application_id, &d.application_name)),
-            groups: gathered.lines(|d| (&d.admin_group, &d.admin_group)),
-            operations: gathered.lines(|d| (&d.operation, operation_name(&d.operation))),
-            desks: gathered.lines(|d| (&d.desk, &d.desk)),
-            trend: gathered.trend(from, to),
+            all: if withheld { bare(all.line("", "All together")) } else { all.line("", "All together") },
+            applications: gathered.lines(&small, "applications", |d| (&d.application_id, &d.application_name)),
+            groups: gathered.lines(&small, "admin groups", |d| (&d.admin_group, &d.admin_group)),
+            operations: gathered.lines(&small, "operations", |d| (&d.operation, operation_name(&d.operation))),
+            desks: gathered.lines(&small, "desks", |d| (&d.desk, &d.desk)),
+            trend: if withheld { Vec::new() } else { gathered.trend(from, to) },
             backlog: gathered.backlog(),
+            smallest_group: small.least(),
+            withheld,
             calendars: calendars.into_values().collect(),
         })
     }
@@ -355,17 +392,24 @@ struct Gathered {
 }
 
 impl Gathered {
-    async fn read<R: Rollups + ?Sized>(ledger: &R, filter: &CellFilter, from: Timestamp, to: Timestamp) -> LedgerResult<Self> {
+    async fn read<R: Rollups + ?Sized>(
+        ledger: &R,
+        filter: &CellFilter,
+        groups: &[String],
+        from: Timestamp,
+        to: Timestamp,
+    ) -> LedgerResult<Self> {
         // The latest name of an application comes last.
         let found = ledger.dims(filter).await?;
         let mut names: HashMap<String, String> = HashMap::new();
         found.iter().for_each(|d| drop(names.insert(d.application_id.clone(), d.application_name.clone())));
         let named = |d: Dim| (d.id, Dim { application_name: names[&d.application_id].clone(), ..d });
-        let dims: HashMap<i64, Dim> = found.into_iter().map(named).collect();
+        let wanted = |(_, d): &(i64, Dim)| groups.is_empty() || groups.contains(&d.admin_group);
+        let dims: HashMap<i64, Dim> = found.into_iter().map(named).filter(wanted).collect();
         let by_day = to.ms_since(from) <= BY_DAY * DAY_MS;
         let mut gathered = Self { dims, sums: BTreeMap::new(), closed: BTreeMap::new(), arrived: BTreeMap::new(), by_day };
         let ahead = window::kept(ledger, filter, from, to).await?;
-        let everything = ahead.is_some() && is_everything(filter);
+        let everything = ahead.is_some() && is_everything(filter) && groups.is_empty();
         gathered.read_trend(ledger, filter, (from, to), everything, ahead.is_none()).await?;
         if let Some(ahead) = ahead {
             for (dim, ahead) in ahead {
@@ -382,6 +426,8 @@ impl Gathered {
                 gathered.sum(row.place.dim).now = now;
             }
         }
+        let dims = &gathered.dims;
+        gathered.sums.retain(|dim, _| dims.contains_key(dim));
         Ok(gathered)
     }
 
@@ -404,6 +450,9 @@ impl Gathered {
             return Ok(());
         }
         for row in periods(ledger, [Kind::Closed, Kind::ClosedMonth], filter, period, figures).await? {
+            if !self.dims.contains_key(&row.place.dim) {
+                continue;
+            }
             let cell = decoded(&row);
             self.closed.entry(self.bucket(row.place.at)).or_default().merge(&cell);
             if figures {
@@ -411,6 +460,9 @@ impl Gathered {
             }
         }
         for row in ledger.cells(Kind::Arrived, period.0, period.1, filter, false).await? {
+            if !self.dims.contains_key(&row.place.dim) {
+                continue;
+            }
             *self.arrived.entry(self.bucket(row.place.at)).or_default() += row.n;
             if figures {
                 self.sum(row.place.dim).arrived += row.n;
@@ -427,16 +479,35 @@ impl Gathered {
         if self.by_day { at } else { month(Timestamp(at)) }
     }
 
-    /// One line per id, by name.
-    fn lines(&self, id_and_name: fn(&Dim) -> (&str, &str)) -> Vec<Line> {
+    /// Groups with figures.
+    fn groups(&self) -> BTreeSet<&str> {
+        self.sums.keys().filter_map(|dim| Some(self.dims.get(dim)?.admin_group.as_str())).collect()
+    }
+
+    /// One line per id, by name; small ones together in a last line.
+    fn lines(&self, small: &Small, what: &str, id_and_name: fn(&Dim) -> (&str, &str)) -> Vec<Line> {
         let mut merged: BTreeMap<&str, (&str, Sums)> = BTreeMap::new();
+        let mut groups: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
         for (dim, sums) in &self.sums {
             let Some(dim) = self.dims.get(dim) else { continue };
             let (id, name) = id_and_name(dim);
             let entry = merged.entry(id).or_insert_with(|| (name, Sums::default()));
             entry.1.merge(sums);
+            groups.entry(id).or_default().insert(&dim.admin_group);
         }
+        let (fold, mut others) = (small.to_fold(&groups), Sums::default());
+        merged.retain(|id, (_, sums)| {
+            let folded = fold.contains(id);
+            if folded {
+                others.merge(sums);
+            }
+            !folded
+        });
         let mut lines: Vec<Line> = merged.into_iter().map(|(id, (name, sums))| sums.line(id, name)).collect();
+        if !fold.is_empty() {
+            let others = others.line("", &format!("{} {what} together", fold.len()));
+            lines.push(if small.withholds(&self.groups()) { bare(others) } else { others });
+        }
         lines.sort_by(|a, b| (a.name.to_lowercase(), &a.id).cmp(&(b.name.to_lowercase(), &b.id)));
         lines
     }
@@ -473,6 +544,11 @@ impl Gathered {
     }
 }
 
+/// Without anything that tells how fast or how well somebody worked.
+fn bare(line: Line) -> Line {
+    Line { id: line.id, name: line.name, flow: line.flow, ..Line::default() }
+}
+
 /// Sums over a period: whole months where there are such, days around them; with or without what only figures need.
 pub(super) async fn periods<R: Rollups + ?Sized>(
     ledger: &R,
@@ -503,11 +579,13 @@ pub struct Shown {
 }
 
 /// The assignments behind a figure: latest first, open ones longest waiting first; at most [`MOST_BEHIND`] are looked at.
+/// Those of small admin groups are left out: see [`Small`].
 ///
 /// # Errors
 /// The ledger does not answer.
-pub async fn behind<R: Rollups + ?Sized>(
+pub async fn behind<R: Rollups + Exports + ?Sized>(
     ledger: &R,
+    catalog: &Catalog,
     scope: &Scope,
     asked: &Asked,
     now: Timestamp,
@@ -516,6 +594,10 @@ pub async fn behind<R: Rollups + ?Sized>(
     let which = asked.which.unwrap_or_default();
     let (from, to) = asked.period(now);
     let filter = asked.filter(scope);
+    let small = Small::over(ledger, catalog, from, to).await?;
+    let takes = |dim: &Dim| {
+        small.lists(&dim.admin_group) && (asked.admin_groups.is_empty() || asked.admin_groups.contains(&dim.admin_group))
+    };
     let (always, this_hour) = (Timestamp(i64::MIN), Timestamp(hour(now)));
     let (kind, from, to) = match which {
         Which::Overdue => (Kind::Due, always, this_hour),
@@ -524,7 +606,11 @@ pub async fn behind<R: Rollups + ?Sized>(
         Which::Expired => (Kind::Expired, always, this_hour),
         Which::TroubledOpen => (Kind::Troubled, always, Timestamp(i64::MAX)),
         Which::Arrived => (Kind::Arrived, from, to),
-        Which::Leavers => return leavers(ledger, &filter, from, to, limit).await,
+        Which::Leavers => {
+            let mut shown = leavers(ledger, &filter, from, to, limit).await?;
+            shown.retain(|shown| takes(&shown.row.dim));
+            return Ok(shown);
+        }
         _ => (Kind::Closed, from, to),
     };
     let mut sought = Sought { kind, from, to, filter, latest_first: !which.is_open(), after: None, limit: 0 };
@@ -539,7 +625,7 @@ pub async fn behind<R: Rollups + ?Sized>(
         looked += n;
         sought.after = rows.last().map(|row| (row.exact, row.id));
         let read = rows.into_iter().filter_map(|row| Some(Shown { case: Case::read(&row.body)?, row }));
-        shown.extend(read.filter(|shown| which.takes(&shown.case, now)));
+        shown.extend(read.filter(|shown| which.takes(&shown.case, now) && takes(&shown.row.dim)));
         if n < sought.limit {
             break;
         }

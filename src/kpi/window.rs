@@ -112,5 +112,6 @@ pub(super) async fn kept<R: Rollups + ?Sized>(
             }
         }
     }
-    Ok(Some(found))
+    // Nothing says that nothing is a sum: it may be a period of the past.
+    Ok((!found.is_empty()).then_some(found))
 }

@@ -7,6 +7,7 @@ mod calls;
 pub mod compare;
 mod desk_news;
 mod engine;
+pub mod exports;
 mod facts;
 mod intake;
 mod planning;
@@ -31,6 +32,7 @@ pub use actions::{Acted, Action};
 pub use calls::{End, LeaseRequest, Leased, Load, Settlement, Step};
 pub use compare::Comparing;
 pub use desk_news::{Held, Observation, Stray};
+pub use exports::Exports;
 pub use intake::{Pull, Pulled, Receipt, ReceiptContent, Recorded, Snapshot, StandingRound, Stood, Trouble};
 pub use planning::{Decision, Past, PlanAction, TicketPlan, ToPlan};
 pub use postgres::Inspected;
@@ -92,7 +94,7 @@ pub type LedgerResult<T> = Result<T, LedgerError>;
 
 /// The durable record, write side.
 #[async_trait]
-pub trait Ledger: Views + Rollups + Replicas + Comparing {
+pub trait Ledger: Views + Rollups + Replicas + Comparing + Exports {
     /// Records events; each result belongs to the event at its place. Durable when it returns. Many callers share
     /// one commit.
     async fn record(&self, receipts: Vec<Receipt>) -> LedgerResult<Vec<Recorded>>;

@@ -1,6 +1,7 @@
 //! Loops that call the stages, reload, and a graceful stop.
 
 mod compare;
+mod mailing;
 mod reload;
 mod replica;
 mod rollup;

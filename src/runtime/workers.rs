@@ -206,6 +206,7 @@ impl Runtime {
         });
         self.start_upkeep();
         self.start_figures();
+        self.start_mailing();
         if self.ledger.is_shared() {
             self.start_beats();
         }
@@ -323,6 +324,15 @@ impl Runtime {
                 tokio::select! { () = stop.cancelled() => {}, () = tokio::time::sleep(rest) => {} }
                 Ok(true)
             }
+        });
+    }
+
+    fn start_mailing(&self) {
+        let (ledger, setup, clock) = (Arc::clone(&self.ledger), Arc::clone(&self.setup), Arc::clone(&self.clock));
+        let next = Arc::new(tokio::sync::Mutex::new(Timestamp(0)));
+        self.run("mailing", Listen::Time, self.stop.clone(), move || {
+            let (ledger, setup, clock, next) = (Arc::clone(&ledger), Arc::clone(&setup), Arc::clone(&clock), Arc::clone(&next));
+            async move { super::mailing::round(&ledger, &setup, &clock, &mut *next.lock().await).await }
         });
     }
 

@@ -18,6 +18,7 @@ pub mod platform_state;
 pub mod sailpoint;
 pub mod server;
 mod servicenow;
+pub mod smtp;
 mod zammad;
 
 pub use admins::{Admins, Pace};
@@ -30,3 +31,4 @@ pub use platform::{PlatformFaults, SandboxPlatform};
 pub use platform_state::{Counts, PlatformState};
 pub use sailpoint::SandboxSailPoint;
 pub use server::{DeskKind, SandboxDesk};
+pub use smtp::{Mail, MailFault, MailServer, SandboxMail};

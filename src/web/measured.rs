@@ -9,6 +9,8 @@ use super::WebState;
 use super::access::Reader;
 use super::answer::typed;
 use super::problem::{Code, Refused};
+use crate::kpi::report::{Asked, Report};
+use crate::kpi::series::{self, Series};
 use crate::ledger::views::{Gauge, Measured};
 use crate::model::Timestamp;
 
@@ -17,7 +19,8 @@ pub(super) async fn metrics(State(state): State<WebState>, reader: Reader) -> Re
     if reader.scope.is_some() {
         return Err(Refused::new(Code::Scope, "metrics are about every application; your token is for some"));
     }
-    let mut gauges = state.ledger.gauges(state.clock.now()).await?;
+    let now = state.clock.now();
+    let mut gauges = state.ledger.gauges(now).await?;
     let setup = state.setup.load();
     let waits = |edge: &str| edge.strip_prefix("source/").is_some_and(|name| setup.sources.get(name).is_some_and(asks));
     for gauge in &mut gauges {
@@ -28,6 +31,7 @@ pub(super) async fn metrics(State(state): State<WebState>, reader: Reader) -> Re
     }
     let mut text = state.metrics.render();
     text.push_str(&of_ledger(&gauges));
+    text.push_str(&figures(&state, now).await?);
     text.push_str(&of_process(&state.setup.load().catalog.version, state.started));
     Ok(typed("text/plain; version=0.0.4; charset=utf-8", text))
 }
@@ -36,8 +40,43 @@ fn asks(source: &std::sync::Arc<dyn crate::source::Source>) -> bool {
     source.info().capabilities.asks
 }
 
+/// How long figures are shown again before they are read afresh: they are read for people and exports at once.
+const FIGURES_FOR_MS: i64 = 60_000;
+
+/// The figures as they were last rendered, and when.
+#[derive(Debug, Default)]
+pub(super) struct LastFigures(tokio::sync::Mutex<Option<(Timestamp, String)>>);
+
+/// Figures of the last days, at most a minute old.
+async fn figures(state: &WebState, now: Timestamp) -> Result<String, Refused> {
+    let mut last = state.gate.figures.0.lock().await;
+    if let Some((_, text)) = last.as_ref().filter(|(at, _)| (0..FIGURES_FOR_MS).contains(&now.ms_since(*at))) {
+        return Ok(text.clone());
+    }
+    let asked = Asked { days: Some(series::DAYS), ..Asked::default() };
+    let report = Report::of(&*state.ledger, &state.setup.load().catalog, &None, &asked, now).await?;
+    let text = of_figures(&series::series(&report));
+    *last = Some((now, text.clone()));
+    Ok(text)
+}
+
+fn of_figures(all: &[Series]) -> String {
+    let mut out = String::new();
+    for one in all.iter().filter(|series| !series.samples.is_empty()) {
+        // writing to a String cannot fail
+        let _ = write!(out, "# HELP {} {}\n# TYPE {} gauge\n", one.name, one.help, one.name);
+        for (labels, value) in &one.samples {
+            let labels: Vec<String> = labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escaped(value))).collect();
+            let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
+            let value = if one.name.ends_with("_seconds") { seconds(*value) } else { value.to_string() };
+            let _ = writeln!(out, "{}{labels} {value}", one.name);
+        }
+    }
+    out
+}
+
 /// Name, label, help; milliseconds become seconds where the name says so.
-const fn series(what: Measured) -> (&'static str, &'static str, &'static str) {
+const fn named(what: Measured) -> (&'static str, &'static str, &'static str) {
     match what {
         Measured::OldestUnfulfilled => (
             "lastmile_oldest_unfulfilled_age_seconds",
@@ -77,7 +116,7 @@ fn of_ledger(gauges: &[Gauge]) -> String {
     sorted.sort_by(|a, b| (a.what, &a.of).cmp(&(b.what, &b.of)));
     let (mut out, mut last) = (String::new(), None);
     for gauge in sorted {
-        let (name, label, help) = series(gauge.what);
+        let (name, label, help) = named(gauge.what);
         if last.replace(gauge.what) != Some(gauge.what) {
             // writing to a String cannot fail
             let _ = write!(out, "# HELP {name} {help}\n# TYPE {name} gauge\n");

@@ -103,6 +103,7 @@ pub struct Gate {
     attempts: attempts::Attempts,
     readers: Semaphore,
     limits: Limits,
+    figures: measured::LastFigures,
 }
 
 impl Gate {
@@ -110,7 +111,13 @@ impl Gate {
     #[must_use]
     pub fn new(limits: Limits) -> Self {
         let readers = Semaphore::new(limits.readers);
-        Self { sessions: session::Sessions::default(), attempts: attempts::Attempts::default(), readers, limits }
+        Self {
+            sessions: session::Sessions::default(),
+            attempts: attempts::Attempts::default(),
+            readers,
+            limits,
+            figures: measured::LastFigures::default(),
+        }
     }
 }
 
@@ -131,9 +138,15 @@ pub fn router(state: WebState) -> Router {
         .route("/assignments/{id}", get(pages::assignment))
         .route("/operations", get(pages::operations).post(actions::act))
         .route("/kpi", get(pages::kpi))
-        .route("/kpi.csv", get(pages::behind::kpi_csv))
+        .route("/kpi.csv", get(pages::exports::figures))
+        .route("/kpi.xlsx", get(pages::exports::figures))
         .route("/kpi/assignments", get(pages::behind::assignments))
-        .route("/kpi/assignments.csv", get(pages::behind::assignments_csv))
+        .route("/kpi/assignments.csv", get(pages::exports::assignments))
+        .route("/kpi/assignments.xlsx", get(pages::exports::assignments))
+        .route("/evidence", get(pages::evidence::evidence))
+        .route("/evidence.csv", get(pages::exports::evidence))
+        .route("/evidence.xlsx", get(pages::exports::evidence))
+        .route("/evidence.html", get(pages::exports::evidence))
         .route("/metrics", get(measured::metrics))
         .merge(api::routes())
         .route_layer(from_fn_with_state(state.clone(), in_turn));

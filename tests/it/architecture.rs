@@ -120,7 +120,14 @@ fn the_order_names_every_module_once() {
 
 #[test]
 fn what_has_one_door_goes_through_it() {
-    let doors = [("sqlx::", "ledger"), ("reqwest::", "http"), ("axum::", "web sandbox cli"), ("handlebars::", "plan web")];
+    let doors = [
+        ("sqlx::", "ledger"),
+        ("reqwest::", "http"),
+        ("axum::", "web sandbox cli"),
+        ("handlebars::", "plan web"),
+        ("lettre::", "mailing"),
+        ("rust_xlsxwriter::", "sheet"),
+    ];
     let mut wrong = Vec::new();
     for (file, text) in files() {
         let code = code(&text);

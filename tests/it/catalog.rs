@@ -246,6 +246,19 @@ fn a_folder_is_read_as_its_files_and_a_wrong_one_is_refused() {
 }
 
 #[test]
+fn mail_and_reports_are_checked() {
+    let main = "[kpi]\nsmallest_group = 0\n\n[mail]\nserver = \"smtp.example.org:25\"\nsecurity = \"none\"\nuser = \"lastmile\"\nfrom = \"nobody\"\n\n\
+        [[reports]]\nname = \"Weekly\"\nschedule = \"0 7 * * MON\"\nzone = \"Europe/Berlni\"\nto = [\"a@b, c@d\"]\n\n\
+        [[reports]]\nname = \"empty\"\nschedule = \"0 7 1 * *\"\ncontents = []\nadmin_groups = [\"sap-admin\"]\n\n\
+        [[reports]]\nname = \"empty\"\nschedule = \"0 7 1 * *\"\nwebhook = { url = \"http://hooks.example.org\", secret = { env = \"X\" } }\n";
+    insta::assert_snapshot!("mail_and_reports", complaints(&[("lastmile.toml", main), ("admin-groups.toml", "[sap-admins]\n")]));
+    let wrong = "[[reports]]\nname = \"x\"\nschedule = \"0 7 * * 1\"\n";
+    insta::assert_snapshot!("a_wrong_schedule", complaints(&[("lastmile.toml", wrong)]));
+    let no_server = "[[reports]]\nname = \"x\"\nschedule = \"0 7 * * *\"\nto = [\"a@b.example\"]\n";
+    insta::assert_snapshot!("no_mail_server", complaints(&[("lastmile.toml", no_server)]));
+}
+
+#[test]
 fn calendars_and_targets_are_checked_against_each_other() {
     let main = "[defaults.targets]\ngrant = { within = \"16h\", clock = \"business\" }\nrevoke = { within = \"1s\", clock = \"elapsed\" }\n";
     let files = [

@@ -24,6 +24,7 @@ fn every_key_stands_in_the_shipped_main_file() {
     let text = shipped("config/lastmile.toml");
     let written: toml::Table = toml::from_str(&text).unwrap();
     let defaults = serde_json::to_value(MainFile::default()).unwrap();
+    assert!(text.contains("# [mail]") && text.contains("# [[reports]]"));
     for (section, keys) in defaults.as_object().unwrap() {
         for (key, value) in keys.as_object().unwrap() {
             if value.is_null() || value.as_object().is_some_and(serde_json::Map::is_empty) {

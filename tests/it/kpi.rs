@@ -438,7 +438,7 @@ async fn a_history_of_known_truth_gives_every_figure() {
         (Which::Arrived, report.all.flow.arrived),
     ] {
         let asked = Asked { which: Some(which), ..month.clone() };
-        let rows = behind(&bed.ledger, &None, &asked, NOW, 10_000).await.unwrap();
+        let rows = behind(&bed.ledger, &bed.catalog, &None, &asked, NOW, 10_000).await.unwrap();
         assert_eq!(i64::try_from(rows.len()).unwrap(), n, "{which:?}");
     }
     let found = bed.verified().await;
@@ -464,7 +464,7 @@ async fn what_is_open_is_counted_by_age_target_and_day() {
     );
     let overdue = report.all.target.overdue_open;
     let asked = Asked { which: Some(Which::Overdue), ..Asked::default() };
-    let rows = behind(&bed.ledger, &None, &asked, NOW, 100).await.unwrap();
+    let rows = behind(&bed.ledger, &bed.catalog, &None, &asked, NOW, 100).await.unwrap();
     assert!(overdue >= 1 && i64::try_from(rows.len()).unwrap() == overdue && rows[0].row.id == old);
     // Time alone moves it, and nothing is written for that.
     bed.clock.advance_ms(40 * DAY);
@@ -541,7 +541,7 @@ async fn a_changed_calendar_changes_what_is_open_and_nothing_that_is_closed() {
     let before = bed.report(&asked).await;
     let due = async |bed: &Bed| {
         let asked = Asked { which: Some(Which::Open), ..Asked::default() };
-        behind(&bed.ledger, &None, &asked, NOW, 10).await.unwrap()[0].case.clone()
+        behind(&bed.ledger, &bed.catalog, &None, &asked, NOW, 10).await.unwrap()[0].case.clone()
     };
     let due_before = due(&bed).await;
 
@@ -559,7 +559,7 @@ async fn a_changed_calendar_changes_what_is_open_and_nothing_that_is_closed() {
     bed.sql("UPDATE kpi_case SET seq = seq - 1 WHERE open = 0").await;
     assert_eq!(bed.count_anew().await, 600);
     assert_eq!(bed.report(&asked).await.all.provisioning_business, before.all.provisioning_business);
-    let rows = behind(&bed.ledger, &None, &asked, NOW, 10_000).await.unwrap();
+    let rows = behind(&bed.ledger, &bed.catalog, &None, &asked, NOW, 10_000).await.unwrap();
     let by_office = rows.iter().filter(|r| r.case.calendar.as_ref().is_some_and(|c| c.version == old_version)).count();
     assert!(by_office > 300, "{by_office}");
     assert!(bed.verified().await.agrees());
@@ -728,7 +728,7 @@ async fn who_left_when_the_platform_says_so() {
     let leavers = bed.report(&Asked::default()).await.all.leavers;
     assert_eq!((leavers.n, leavers.overdue_open), (1, 1));
     let asked = Asked { which: Some(Which::Leavers), ..Asked::default() };
-    let rows = behind(&bed.ledger, &None, &asked, NOW, 10).await.unwrap();
+    let rows = behind(&bed.ledger, &bed.catalog, &None, &asked, NOW, 10).await.unwrap();
     assert_eq!((rows[0].row.id, rows[0].row.exact), (id, left));
     assert!(bed.verified().await.agrees());
 }

@@ -24,17 +24,19 @@ mod journey_on_postgres;
 mod journey_one_identity;
 mod journey_platforms;
 mod kpi;
+mod kpi_commands;
 #[expect(clippy::duplicate_mod, reason = "one contract, two engines")]
 #[path = "kpi.rs"]
 mod kpi_on_postgres;
-mod kpi_commands;
 mod ledger;
 #[expect(clippy::duplicate_mod, reason = "one contract, two engines")]
 #[path = "ledger.rs"]
 mod ledger_on_postgres;
 mod licences;
+mod mailing;
 mod migrations;
 mod model;
+mod monitoring;
 mod plan;
 mod platform_bed;
 mod program;

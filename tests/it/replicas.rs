@@ -26,6 +26,7 @@ async fn place() -> Option<Place> {
 
 fn receipt(n: usize) -> Receipt {
     let order = Assignment {
+        answer_by: None,
         source: "idm".to_owned(),
         external_id: n.to_string(),
         generation: 1,
@@ -40,7 +41,6 @@ fn receipt(n: usize) -> Receipt {
         approved_at: Some(NOW),
         valid_from: None,
         valid_until: None,
-        answer_by: None,
         priority: 1,
         reason: Some("with a NUL \0 in it".to_owned()),
         attributes: std::collections::BTreeMap::new(),

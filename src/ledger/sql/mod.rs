@@ -6,6 +6,7 @@
 pub(super) mod act;
 pub(super) mod compare;
 pub(super) mod edges;
+pub(super) mod exports;
 pub(super) mod history;
 pub(super) mod journal;
 pub(super) mod lease;

@@ -200,10 +200,11 @@ pub(in crate::ledger) async fn checkpoint(tx: &mut Conn, tied: &Tied) -> LedgerR
     Ok(tied.head.clone())
 }
 
+/// A row of the journal, to walk its chain.
 #[derive(sqlx::FromRow)]
-struct Line {
-    assignment_id: i64,
-    seq: i64,
+pub(in crate::ledger) struct Line {
+    pub(in crate::ledger) assignment_id: i64,
+    pub(in crate::ledger) seq: i64,
     happened_at: i64,
     whose_clock: String,
     seen_at: i64,
@@ -214,7 +215,28 @@ struct Line {
     detail: String,
     catalog_version: Option<String>,
     template_version: Option<String>,
-    hash: String,
+    pub(in crate::ledger) hash: String,
+}
+
+impl Line {
+    /// Whether it is the very row after that one.
+    pub(in crate::ledger) fn follows(&self, seq: i64, before: &str) -> bool {
+        let expected = link(
+            before,
+            self.assignment_id,
+            self.seq,
+            self.happened_at,
+            &self.whose_clock,
+            self.seen_at,
+            &self.event,
+            &self.state,
+            &self.actor,
+            &self.cause,
+            &self.detail,
+            (self.catalog_version.as_deref(), self.template_version.as_deref()),
+        );
+        self.seq == seq + 1 && expected == self.hash
+    }
 }
 
 /// Assignments whose chain does not hold: a row was changed, removed, or put in.
@@ -237,22 +259,7 @@ pub(in crate::ledger) async fn verify_chains(pool: &Pool) -> LedgerResult<Vec<Id
             if l.assignment_id != at {
                 (at, seq, before) = (l.assignment_id, 0, String::new());
             }
-            let versions = (l.catalog_version.as_deref(), l.template_version.as_deref());
-            let expected = link(
-                &before,
-                l.assignment_id,
-                l.seq,
-                l.happened_at,
-                &l.whose_clock,
-                l.seen_at,
-                &l.event,
-                &l.state,
-                &l.actor,
-                &l.cause,
-                &l.detail,
-                versions,
-            );
-            if l.seq != seq + 1 || expected != l.hash {
+            if !l.follows(seq, &before) {
                 broken.push(Id(at));
             }
             (seq, before) = (l.seq, l.hash);

@@ -6,6 +6,7 @@
 mod counts;
 mod detail;
 mod dump;
+mod evidence;
 mod gauges;
 mod lists;
 mod owed;
@@ -13,6 +14,7 @@ mod owed;
 pub(in crate::ledger) use counts::overview;
 pub(in crate::ledger) use detail::{assignment, concerns};
 pub(in crate::ledger) use dump::dump;
+pub(in crate::ledger) use evidence::evidence;
 pub(in crate::ledger) use gauges::gauges;
 pub(in crate::ledger) use lists::{assignments, errands, operations, quarantine_body, quarantined};
 pub(in crate::ledger) use owed::owed;

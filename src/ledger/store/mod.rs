@@ -1,6 +1,7 @@
 //! The ledger on either engine: writes go to the writers through one queue, reads to the readers.
 
 mod compare;
+mod exports;
 mod replicas;
 mod rollups;
 mod turns;

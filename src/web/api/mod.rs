@@ -2,6 +2,7 @@
 
 mod act;
 mod cursor;
+mod exports;
 mod read;
 
 use axum::Router;
@@ -30,6 +31,9 @@ pub(super) fn routes() -> Router<WebState> {
         .route(&act::__path_begin_reconcile::path(), post(act::begin_reconcile))
         .route(&act::__path_repair::path(), post(act::repair))
         .route(&act::__path_dismiss::path(), post(act::dismiss))
+        .route(&exports::__path_evidence::path(), get(exports::evidence))
+        .route(&exports::__path_exports::path(), get(exports::exports))
+        .route(&exports::__path_reports::path(), get(exports::reports))
         .route(&act::__path_unpark::path(), post(act::unpark))
         .route(&act::__path_decide::path(), post(act::decide))
         .route(&act::__path_retry::path(), post(act::retry))
@@ -61,6 +65,9 @@ pub(super) fn routes() -> Router<WebState> {
         act::begin_reconcile,
         act::repair,
         act::dismiss,
+        exports::evidence,
+        exports::exports,
+        exports::reports,
         act::unpark,
         act::decide,
         act::retry,

@@ -23,7 +23,7 @@ const PAGE: usize = 100;
 /// Most rows of a page.
 const MOST: usize = 500;
 
-type Answer<T> = Result<Json<T>, Refused>;
+pub(super) type Answer<T> = Result<Json<T>, Refused>;
 
 /// What came in, what is open, what waits for whom.
 #[utoipa::path(get, path = "/api/v1/overview", tag = "read", responses((status = 200, description = "Counts", body = Overview)))]

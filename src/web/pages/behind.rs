@@ -1,18 +1,16 @@
-//! The assignments behind a figure, and the exports of both.
+//! The assignments behind a figure.
 
 use axum::extract::State;
-use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::kpi::Links;
 use super::{render, to_value};
 use crate::catalog::ClockKind;
-use crate::kpi::export::{CaseRow, cases_csv, report_csv};
-use crate::kpi::report::{Asked as KpiAsked, MOST_BEHIND, Report, Which, behind};
+use crate::kpi::export::CaseRow;
+use crate::kpi::report::{Asked as KpiAsked, Which, behind};
 use crate::web::WebState;
 use crate::web::access::Reader;
-use crate::web::answer::typed;
 use crate::web::extract::Asked;
 use crate::web::problem::Refused;
 
@@ -32,7 +30,8 @@ pub(in crate::web) async fn rows(
     most: i64,
 ) -> Result<Vec<CaseRow>, Refused> {
     let now = state.clock.now();
-    let shown = behind(&*state.ledger, &reader.scope, asked, now, most).await?;
+    let setup = state.setup.load_full();
+    let shown = behind(&*state.ledger, &setup.catalog, &reader.scope, asked, now, most).await?;
     Ok(shown.into_iter().map(|shown| CaseRow::of(shown, now)).collect())
 }
 
@@ -60,36 +59,8 @@ pub(in crate::web) async fn assignments(
     let choices = Which::ALL.map(|one| json!({"words": one.human(), "here": one == which, "link": links.behind(one, None)}));
     let data = json!({
         "rows": shown, "n": shown_n(rows.len()), "more": rows.len() > MOST, "most": MOST, "days": asked.days(), "business": business,
-        "application": asked.application, "admin_group": asked.admin_group, "choices": choices, "csv": links.behind_csv(which),
+        "application": asked.application, "admin_group": asked.admin_group, "choices": choices, "csv": links.behind_file(which, "csv"), "xlsx": links.behind_file(which, "xlsx"),
         "kpi": links.kpi(asked.clock.unwrap_or(ClockKind::Elapsed)), "overdue": which.is_open(),
     });
     Ok(render(&state, &reader, "behind", "Assignments behind a figure", data))
-}
-
-/// The list as CSV.
-pub(in crate::web) async fn assignments_csv(
-    State(state): State<WebState>,
-    reader: Reader,
-    Asked(asked): Asked<KpiAsked>,
-) -> Result<Response, Refused> {
-    Ok(download("lastmile-assignments.csv", cases_csv(&rows(&state, &reader, &asked, MOST_BEHIND).await?)))
-}
-
-/// The figures as CSV.
-pub(in crate::web) async fn kpi_csv(
-    State(state): State<WebState>,
-    reader: Reader,
-    Asked(asked): Asked<KpiAsked>,
-) -> Result<Response, Refused> {
-    let setup = state.setup.load_full();
-    let report = Report::of(&*state.ledger, &setup.catalog, &reader.scope, &asked, state.clock.now()).await?;
-    Ok(download("lastmile-kpi.csv", report_csv(&report)))
-}
-
-fn download(name: &str, text: String) -> Response {
-    let mut response = typed("text/csv; charset=utf-8", text);
-    if let Ok(value) = HeaderValue::from_str(&format!("attachment; filename=\"{name}\"")) {
-        response.headers_mut().insert(header::CONTENT_DISPOSITION, value);
-    }
-    response
 }

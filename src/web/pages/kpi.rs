@@ -50,9 +50,9 @@ impl Links {
         self.at("/kpi", if clock == ClockKind::Business { "business" } else { "" }, "", None)
     }
 
-    /// The figures as CSV, by both clocks.
-    fn csv(&self) -> String {
-        self.at("/kpi.csv", "", "", None)
+    /// The figures as a file, by both clocks.
+    fn file(&self, ending: &str) -> String {
+        self.at(&format!("/kpi.{ending}"), "", "", None)
     }
 
     /// The assignments behind a figure; `only` narrows to one application or group.
@@ -60,9 +60,9 @@ impl Links {
         self.at("/kpi/assignments", self.clock, which.as_str(), only)
     }
 
-    /// The same as CSV.
-    pub(super) fn behind_csv(&self, which: Which) -> String {
-        self.at("/kpi/assignments.csv", "", which.as_str(), None)
+    /// The same as a file.
+    pub(super) fn behind_file(&self, which: Which, ending: &str) -> String {
+        self.at(&format!("/kpi/assignments.{ending}"), "", which.as_str(), None)
     }
 }
 
@@ -139,7 +139,7 @@ fn shown(report: &Report, asked: &Asked, calendars: bool) -> Value {
         "bands": bands, "not_yet": not_yet, "owed": bands.iter().sum::<i64>() + not_yet, "late": bands[3] + bands[4],
         "oldest": report.backlog.iter().filter_map(|b| b.oldest).min(), "min_n": MIN_FOR_PERCENTILE,
         "business": business, "has_calendars": calendars, "calendars": report.calendars, "clock": links.clock,
-        "to_elapsed": links.kpi(ClockKind::Elapsed), "to_business": links.kpi(ClockKind::Business), "csv": links.csv(),
+        "to_elapsed": links.kpi(ClockKind::Elapsed), "to_business": links.kpi(ClockKind::Business), "csv": links.file("csv"), "xlsx": links.file("xlsx"), "smallest": report.smallest_group, "together": report.smallest_group > 1, "withheld": report.withheld,
         "behind": links.behind(Which::Closed, None), "behind_late": links.behind(Which::Late, None), "behind_overdue": links.behind(Which::Overdue, None),
         "everything": Links { application: String::new(), group: String::new(), ..Links::of(asked) }.at("/kpi", links.clock, "", None),
     })

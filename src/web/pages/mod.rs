@@ -3,6 +3,8 @@
 mod assignment;
 mod assignments;
 pub(super) mod behind;
+pub(super) mod evidence;
+pub(super) mod exports;
 mod helpers;
 mod kpi;
 mod operations;

@@ -10,7 +10,8 @@ use super::{PAGE, render, to_value};
 use crate::flow::reconcile::{self, Summary};
 use crate::ledger::LedgerResult;
 use crate::ledger::views::Overview;
-use crate::model::Outcome;
+use crate::mailing;
+use crate::model::{Outcome, Timestamp};
 use crate::web::WebState;
 use crate::web::access::Reader;
 use crate::web::problem::unavailable;
@@ -41,6 +42,10 @@ pub(in crate::web) async fn operations(State(state): State<WebState>, reader: Re
             data["platforms"] = to_value(platforms);
             data["compared"] = to_value(compared);
             data["said"] = json!(said.q);
+            data["reports"] = match reports(&state, &reader, now).await {
+                Ok(reports) => reports,
+                Err(error) => return unavailable(error),
+            };
             data["outcomes"] = json!(Outcome::ALL.map(|o| json!({"id": o.as_str(), "words": o.human()})));
             render(&state, &reader, "operations", "Operations", data)
         }
@@ -55,6 +60,27 @@ pub(in crate::web) async fn comparisons(state: &WebState) -> LedgerResult<Vec<Su
         all.push(reconcile::summary(&*state.ledger, &edge).await?);
     }
     Ok(all)
+}
+
+/// Scheduled reports and what became of the latest of each; they belong to no application.
+async fn reports(state: &WebState, reader: &Reader, now: Timestamp) -> LedgerResult<Value> {
+    let mut shown = Vec::new();
+    if reader.scope.is_some() {
+        return Ok(json!(shown));
+    }
+    let setup = state.setup.load_full();
+    for report in &setup.catalog.main.reports {
+        for standing in mailing::standing(&*state.ledger, report, now).await? {
+            let row = standing.row.as_ref();
+            let failing = row.filter(|r| r.failures > 0 && r.state != "sent");
+            shown.push(json!({
+                "name": report.name, "way": standing.way.as_str(), "schedule": report.schedule.as_str(), "zone": report.zone().name(),
+                "next": standing.next, "sent": row.and_then(|r| r.last_sent_at), "due": row.map(|r| r.due_at),
+                "failing": failing.map(|r| json!({"since": r.failed_at, "times": r.failures, "code": r.code, "reason": r.reason, "next": r.next_at})),
+            }));
+        }
+    }
+    Ok(json!(shown))
 }
 
 /// How many there are in all: a list shows the first of them only.

@@ -206,6 +206,12 @@ impl Bed {
         Answer { status: parts.status, headers: parts.headers, body: String::from_utf8_lossy(&body).into_owned() }
     }
 
+    /// The body of an answer, as bytes.
+    pub async fn raw(&self, Ask(request): Ask) -> Vec<u8> {
+        let answer = self.router.clone().oneshot(request).await.unwrap();
+        to_bytes(answer.into_body(), 16 << 20).await.unwrap().to_vec()
+    }
+
     /// A signed webhook.
     pub fn hook(&self, event: &str, body: &str) -> Ask {
         let secret = SecretString::from(lastmile::sandbox::platform::HOOK_SECRET);
@@ -247,7 +253,7 @@ impl Bed {
     }
 
     /// An order, taken in, planned, sent, and this is what came of the call.
-    async fn sent(&self, n: u32, application: &str, end: End) -> Sent {
+    pub async fn sent(&self, n: u32, application: &str, end: End) -> Sent {
         let assignment = self.order(n, application).await;
         let leased = self.lease().await;
         let settlement = Settlement { id: leased.id, lease_no: leased.lease_no, at: self.clock.now(), end };

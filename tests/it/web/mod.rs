@@ -2,8 +2,9 @@
 
 mod access;
 mod api;
-mod bed;
+pub mod bed;
 mod codes;
+mod exports;
 mod forms;
 mod hooks;
 mod kpi;

@@ -150,7 +150,7 @@ fn push_ids(query: &mut QueryBuilder, ids: &[i64]) {
 }
 
 /// Ids of the assignments that carry exactly these words as own id, external id, ticket number or key.
-async fn search(pool: &Pool, words: &str) -> LedgerResult<Vec<i64>> {
+pub(super) async fn search(pool: &Pool, words: &str) -> LedgerResult<Vec<i64>> {
     if let Ok(id) = words.parse::<Id>() {
         return Ok(vec![id.0]);
     }
