@@ -591,6 +591,30 @@ pub async fn behind<R: Rollups + Exports + ?Sized>(
     now: Timestamp,
     limit: i64,
 ) -> LedgerResult<Vec<Shown>> {
+    Ok(found(ledger, catalog, scope, asked, now, limit).await?.rows)
+}
+
+/// Assignments behind a figure.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// As far as they are asked for.
+    pub rows: Vec<Shown>,
+    /// There may be others: [`MOST_BEHIND`] were looked at.
+    pub cut: bool,
+}
+
+/// As [`behind`], and whether there may be others.
+///
+/// # Errors
+/// The ledger does not answer.
+pub async fn found<R: Rollups + Exports + ?Sized>(
+    ledger: &R,
+    catalog: &Catalog,
+    scope: &Scope,
+    asked: &Asked,
+    now: Timestamp,
+    limit: i64,
+) -> LedgerResult<Found> {
     let which = asked.which.unwrap_or_default();
     let (from, to) = asked.period(now);
     let filter = asked.filter(scope);
@@ -609,12 +633,12 @@ pub async fn behind<R: Rollups + Exports + ?Sized>(
         Which::Leavers => {
             let mut shown = leavers(ledger, &filter, from, to, limit).await?;
             shown.retain(|shown| takes(&shown.row.dim));
-            return Ok(shown);
+            return Ok(Found { rows: shown, cut: false });
         }
         _ => (Kind::Closed, from, to),
     };
     let mut sought = Sought { kind, from, to, filter, latest_first: !which.is_open(), after: None, limit: 0 };
-    let (mut shown, mut looked) = (Vec::new(), 0);
+    let (mut shown, mut looked, mut end) = (Vec::new(), 0, false);
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     // A list that takes only some looks at more, a part at a time.
     while shown.len() < limit && looked < MOST_BEHIND {
@@ -626,12 +650,14 @@ pub async fn behind<R: Rollups + Exports + ?Sized>(
         sought.after = rows.last().map(|row| (row.exact, row.id));
         let read = rows.into_iter().filter_map(|row| Some(Shown { case: Case::read(&row.body)?, row }));
         shown.extend(read.filter(|shown| which.takes(&shown.case, now) && takes(&shown.row.dim)));
-        if n < sought.limit {
+        end = n < sought.limit;
+        if end {
             break;
         }
     }
+    let cut = !end && looked >= MOST_BEHIND;
     shown.truncate(limit);
-    Ok(shown)
+    Ok(Found { rows: shown, cut })
 }
 
 /// The last order of every person who left in the period.
