@@ -1,8 +1,8 @@
 //! What performance is promised for: floor and product in one run, turn by turn, medians, and the ratio.
 //!
-//! `cargo bench` runs everything; `cargo bench -- intake ticket idle million kpi` chooses; `kpi-ten-millions` runs only where
-//! it is named. `--short` takes fewer and smaller rounds. It prints PASS or FAIL per figure and never fails a run: the machine
-//! decides about figures.
+//! `cargo bench` runs everything; `cargo bench -- intake ticket idle million kpi postgres` chooses; `postgres` has parts of its
+//! own (`postgres/claims`), and `kpi-ten-millions` runs only where it is named. `--short` takes fewer and smaller rounds. It
+//! prints PASS or FAIL per figure and never fails a run: the machine decides about figures.
 #![expect(clippy::print_stdout, reason = "what it measures is printed")]
 
 mod bed;
@@ -13,6 +13,7 @@ mod intake;
 mod kpi;
 mod loopback_desk;
 mod million;
+mod postgres;
 mod report;
 mod ticket;
 mod wire;
@@ -62,6 +63,9 @@ fn main() -> anyhow::Result<()> {
         // An hour, 40 GB: only where it is asked for by name.
         if chosen.contains(&"kpi-ten-millions") {
             kpi::ten_millions(effort).await?;
+        }
+        if wanted("postgres") || chosen.iter().any(|c| c.starts_with("postgres/")) {
+            postgres::run(effort, &chosen).await?;
         }
         Ok(())
     })

@@ -238,10 +238,13 @@ impl Case {
     pub fn of(row: &LifeRow, with: Yardstick<'_>, again_at: Option<Timestamp>) -> Self {
         let life = Life::of(row);
         let kept = row.kept.as_ref().and_then(|kept| Self::read(&kept.body));
+        let known_left = kept.as_ref().and_then(|kept| kept.left);
         // A closed result stays what it was measured by, whatever became of the calendar or the target.
         let stamped = kept.filter(|kept| kept.closed.is_some() && kept.closed == life.closed);
         let todays = with.catalog.calendar_of(&row.dim.admin_group).map(CalendarStamp::from);
         let stamped_due = stamped.as_ref().and_then(|kept| kept.due_by);
+        // A leaving stays known when the person comes back; it changes nothing that was closed before it was said.
+        let left = if stamped.is_some() { known_left } else { row.left_at.or(known_left) };
         let (calendar, target) = match stamped {
             Some(kept) => (kept.calendar, kept.target),
             None => (todays, target_of(with.catalog, &row.dim.application_id, &row.dim.operation)),
@@ -261,7 +264,7 @@ impl Case {
             outcome: life.closed.and_then(|_| Outcome::ALL.into_iter().find(|o| Some(o.as_str()) == row.outcome.as_deref())),
             lane: stable_number(&["lane", &row.lane, &row.dim.operation]),
             person: row.revocation.then(|| stable_number(&["person", &row.beneficiary])),
-            left: row.left_at,
+            left,
             trouble: Trouble {
                 retries: life.retries,
                 unclear: life.unclear,

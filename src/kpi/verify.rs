@@ -235,6 +235,8 @@ pub async fn verify<R: Rollups + ?Sized>(ledger: &R, catalog: &Catalog, now: Tim
                 truth.doubt(life, &case);
                 continue;
             };
+            // That a person left stands in no journal: it is what was known when the case was measured.
+            let case = Case { left: Case::read(&current.body).and_then(|kept| kept.left), ..case };
             if current.body != case.body() || current.dim != life.dim.id {
                 found.cases += 1;
                 found.differs(format!("assignment {}: it is kept otherwise than its journal says", life.id));
