@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use lastmile::bridge::{self, Bridge};
 use lastmile::catalog::Catalog;
 use lastmile::kpi::case::{Case, Yardstick};
@@ -47,11 +48,22 @@ struct Side {
 
 /// Measures and prints.
 pub async fn run(effort: Effort) -> anyhow::Result<()> {
-    println!("\n# Figures over {SMALL} and {} assignments", effort.open);
+    pages(effort.open, true).await?;
+    intake(effort).await
+}
+
+/// The same pages over ten times as many, once: making the figures takes long.
+pub async fn ten_millions(effort: Effort) -> anyhow::Result<()> {
+    pages(effort.open * 10, false).await
+}
+
+async fn pages(open: u64, proven: bool) -> anyhow::Result<()> {
+    println!("\n# Figures over {SMALL} and {open} assignments");
     let small = side(SMALL).await?;
-    let large = side(effort.open).await?;
+    let large = side(open).await?;
+    println!("  resident after the figures were made: {} MiB", resident_mib()?);
     let scan = scan(&large).await?;
-    println!("  scan of the journal, {} assignments: {:.0} ms", effort.open, scan * 1000.0);
+    println!("  scan of the journal, {open} assignments: {:.0} ms", scan * 1000.0);
     for page in PAGES {
         let (mut of_small, mut of_large) = (Vec::new(), Vec::new());
         let (mut to_small, mut to_large) =
@@ -61,17 +73,30 @@ pub async fn run(effort: Effort) -> anyhow::Result<()> {
             of_large.push(look(&mut to_large, page).await?);
         }
         let (few, many) = (report::median(&of_small), report::median(&of_large));
-        println!("  GET {page}: {:.1} ms over {SMALL}, {:.1} ms over {}", few * 1000.0, many * 1000.0, effort.open);
+        println!("  GET {page}: {:.1} ms over {SMALL}, {:.1} ms over {open}", few * 1000.0, many * 1000.0);
         report::verdict("many / few", many / few, false, 1.5);
         report::verdict("scan / page", scan / many, true, 100.0);
     }
-    let begun = Instant::now();
-    let catalog = Arc::clone(&small.bridge.setup.load().catalog);
-    let found = verify(&*small.bridge.ledger, &catalog, SystemClock.now()).await?;
-    println!("  verify over {SMALL}: {:.1} s, agrees: {}", begun.elapsed().as_secs_f64(), found.agrees());
+    println!("  resident after the pages: {} MiB", resident_mib()?);
+    if proven {
+        let begun = Instant::now();
+        let catalog = Arc::clone(&small.bridge.setup.load().catalog);
+        let found = verify(&*small.bridge.ledger, &catalog, SystemClock.now()).await?;
+        println!("  verify over {SMALL}: {:.1} s, agrees: {}", begun.elapsed().as_secs_f64(), found.agrees());
+        for words in found.differences.iter().take(5) {
+            println!("    {words}");
+        }
+    }
     small.end().await;
     large.end().await;
-    intake(effort).await
+    Ok(())
+}
+
+/// Memory of this process: product and load generator.
+fn resident_mib() -> anyhow::Result<u64> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+    Ok(line.trim().trim_end_matches("kB").trim().parse::<u64>()? / 1024)
 }
 
 impl Side {
@@ -98,11 +123,21 @@ async fn side(n: u64) -> anyhow::Result<Side> {
     let bridge = Bridge::open(bridge::load(folder.path(), &clock)?, Arc::clone(&clock), false).await?;
     let catalog = Arc::clone(&bridge.setup.load().catalog);
     let begun = Instant::now();
-    let cases = Rollup::new().catch_up(&*bridge.ledger, &catalog, &*clock).await?;
+    let (mut rollup, mut cases, mut longest) = (Rollup::new(), 0, Duration::ZERO);
+    loop {
+        let step = Instant::now();
+        let progress = rollup.step(&*bridge.ledger, &catalog, &*clock).await?;
+        cases += progress.cases;
+        longest = longest.max(step.elapsed());
+        if !progress.any() {
+            break;
+        }
+    }
     let took = begun.elapsed().as_secs_f64();
     #[expect(clippy::cast_precision_loss, reason = "a count")]
     let each = took * 1e6 / cases.max(1) as f64;
-    println!("  figures of {cases} assignments made in {took:.1} s, {each:.0} µs each");
+    let longest = longest.as_secs_f64() * 1000.0;
+    println!("  figures of {cases} assignments made in {took:.1} s, {each:.0} µs each; longest step {longest:.0} ms");
     let served = Served::start(web::router(bridge.web(telemetry::metrics_handle(), true, None))).await?;
     Ok(Side { folder, bridge, served })
 }

@@ -10,11 +10,18 @@ use clap::Subcommand;
 use super::door::ledger_path;
 use super::say;
 use crate::bridge;
+use crate::catalog::Catalog;
 use crate::kpi::rollup::Rollup;
 use crate::kpi::verify::{Verified, verify};
-use crate::ledger::{Ledger as _, LedgerError, Mode, Rollups as _, SqlLedger};
+use crate::ledger::{Ledger as _, LedgerError, Mode, Replicas as _, Rollups as _, SqlLedger};
 use crate::model::Clock;
 use crate::model::clock::SystemClock;
+
+/// Why figures are not thrown away.
+const SERVED: &str = "the server runs: stop it first (every one of them, on PostgreSQL), or let it keep the figures, which it does by \
+    itself; nothing was changed";
+/// Who asks whether somebody else is there.
+const OWNER: &str = "kpi rebuild";
 
 /// What to do with the figures.
 #[derive(Debug, clap::Args)]
@@ -52,18 +59,26 @@ pub(super) async fn run(folder: &Path, arguments: &Arguments) -> anyhow::Result<
         }
         What::Rebuild { todays_calendars } => {
             let ledger = match SqlLedger::open(bridge::address(&setup.catalog)?, &main.instance.name, Mode::Serve).await {
-                Err(LedgerError::Busy(_)) => {
-                    anyhow::bail!("the server runs: stop it, or let it keep the figures, which it does by itself")
-                }
+                Err(LedgerError::Busy(_)) => anyhow::bail!("{SERVED}"),
                 opened => opened?,
             };
-            ledger.forget_figures(todays_calendars).await?;
-            let cases = Rollup::new().catch_up(&ledger, &setup.catalog, &*clock).await;
+            let cases = rebuild(&ledger, &setup.catalog, todays_calendars, &*clock).await;
             ledger.close().await;
             say(&format!("The figures of {} assignments were made afresh.\n", cases?));
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+/// Where a server keeps the figures, it would go on with what it remembers of those that are gone.
+async fn rebuild(ledger: &SqlLedger, catalog: &Catalog, todays_calendars: bool, clock: &dyn Clock) -> anyhow::Result<usize> {
+    if ledger.is_shared() {
+        let served = ledger.alive(OWNER, clock.now(), 1_000).await?.replicas > 1;
+        ledger.leave(OWNER).await?;
+        anyhow::ensure!(!served, "{SERVED}");
+    }
+    ledger.forget_figures(todays_calendars).await?;
+    Ok(Rollup::new().catch_up(ledger, catalog, clock).await?)
 }
 
 fn told(found: &Verified) -> String {
@@ -73,6 +88,9 @@ fn told(found: &Verified) -> String {
     );
     if found.waiting > 0 {
         let _ = writeln!(out, "{} changed since they were counted, and wait: what they belong to is not judged.", found.waiting);
+    }
+    if found.aged > 0 {
+        let _ = writeln!(out, "{} sums are of an earlier hour or day and not judged: no server counted since.", found.aged);
     }
     for words in &found.differences {
         let _ = writeln!(out, "  DIFFERS {words}");

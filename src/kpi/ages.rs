@@ -18,6 +18,9 @@ pub struct Now {
     pub dated_overdue: i64,
     /// The access was to end.
     pub expired: i64,
+    /// With trouble between the systems.
+    #[serde(default)]
+    pub troubled: i64,
     /// Leavers with something open for more than 24 hours.
     pub leavers_overdue: i64,
 }
@@ -29,6 +32,7 @@ impl Now {
         self.overdue += other.overdue;
         self.dated_overdue += other.dated_overdue;
         self.expired += other.expired;
+        self.troubled += other.troubled;
         self.leavers_overdue += other.leavers_overdue;
     }
 }
@@ -47,6 +51,18 @@ pub struct Ages {
 }
 
 impl Ages {
+    /// Adds those of a sum by hours, as the ledger adds them up.
+    pub fn add_hour(&mut self, at: i64, this_hour: i64, n: i64, oldest: Timestamp) {
+        let hours = (this_hour - at) / HOUR_MS;
+        let hours = match hours {
+            _ if at > this_hour => -1,
+            ..48 => hours,
+            48..720 => hours / 24 * 24,
+            _ => hours / 168 * 168,
+        };
+        self.add(hours, n, oldest);
+    }
+
     /// Adds what has waited for so many hours; below 0: its clock starts later.
     pub fn add(&mut self, hours: i64, n: i64, oldest: Timestamp) {
         if hours < 0 {

@@ -57,11 +57,13 @@ pub enum Stage {
     Paused,
     /// Eligible to the last closing, pauses included: what pauses are a share of.
     Whole,
+    /// Closing on the desk until lastmile learned of it.
+    Noticed,
 }
 
 impl Stage {
     /// Every stage, in the order of rows.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Approval,
         Self::Provisioning,
         Self::EndToEnd,
@@ -72,6 +74,7 @@ impl Stage {
         Self::Verification,
         Self::Paused,
         Self::Whole,
+        Self::Noticed,
     ];
 }
 
@@ -123,6 +126,9 @@ pub struct Trouble {
     /// Set aside for a person.
     #[serde(rename = "p", default)]
     pub parked: u32,
+    /// Of those: the desk took no ticket.
+    #[serde(rename = "c", default)]
+    pub refused: u32,
     /// Of those: a status or resolution that no rule knew.
     #[serde(rename = "k", default)]
     pub unknown: u32,
@@ -186,12 +192,15 @@ pub struct Case {
     /// Digest of its beneficiary, for revocations.
     #[serde(rename = "pe", skip_serializing_if = "Option::is_none")]
     pub person: Option<i64>,
+    /// When the platform said that the person left.
+    #[serde(rename = "le", skip_serializing_if = "Option::is_none")]
+    pub left: Option<Timestamp>,
     /// Durations of all time, by [`Stage`].
     #[serde(rename = "e")]
-    pub elapsed: [Option<i64>; 10],
+    pub elapsed: [Option<i64>; 11],
     /// Durations of working time.
     #[serde(rename = "b", skip_serializing_if = "none_at_all")]
-    pub business: [Option<i64>; 10],
+    pub business: [Option<i64>; 11],
     /// The target it was (is) measured by.
     #[serde(rename = "tg", skip_serializing_if = "Option::is_none")]
     pub target: Option<Target>,
@@ -206,7 +215,7 @@ pub struct Case {
     pub pauses: Vec<(Timestamp, Option<Timestamp>)>,
 }
 
-fn none_at_all(durations: &[Option<i64>; 10]) -> bool {
+fn none_at_all(durations: &[Option<i64>; 11]) -> bool {
     durations.iter().all(Option::is_none)
 }
 
@@ -229,10 +238,13 @@ impl Case {
     pub fn of(row: &LifeRow, with: Yardstick<'_>, again_at: Option<Timestamp>) -> Self {
         let life = Life::of(row);
         let kept = row.kept.as_ref().and_then(|kept| Self::read(&kept.body));
+        let known_left = kept.as_ref().and_then(|kept| kept.left);
         // A closed result stays what it was measured by, whatever became of the calendar or the target.
         let stamped = kept.filter(|kept| kept.closed.is_some() && kept.closed == life.closed);
         let todays = with.catalog.calendar_of(&row.dim.admin_group).map(CalendarStamp::from);
         let stamped_due = stamped.as_ref().and_then(|kept| kept.due_by);
+        // A leaving stays known when the person comes back; it changes nothing that was closed before it was said.
+        let left = if stamped.is_some() { known_left } else { row.left_at.or(known_left) };
         let (calendar, target) = match stamped {
             Some(kept) => (kept.calendar, kept.target),
             None => (todays, target_of(with.catalog, &row.dim.application_id, &row.dim.operation)),
@@ -252,10 +264,12 @@ impl Case {
             outcome: life.closed.and_then(|_| Outcome::ALL.into_iter().find(|o| Some(o.as_str()) == row.outcome.as_deref())),
             lane: stable_number(&["lane", &row.lane, &row.dim.operation]),
             person: row.revocation.then(|| stable_number(&["person", &row.beneficiary])),
+            left,
             trouble: Trouble {
                 retries: life.retries,
                 unclear: life.unclear,
                 parked: life.parked,
+                refused: life.refused,
                 unknown: life.unknown,
                 found: life.found,
                 doubles: life.doubles,
@@ -367,6 +381,7 @@ impl Case {
             self.set(Stage::Queue, span(self.filed, self.first_work));
             self.set(Stage::Filing, span(self.eligible, self.filed));
             self.set(Stage::SyncBack, span(self.closed, self.reported));
+            self.set(Stage::Noticed, span(self.closed, life.learned));
             self.set(Stage::Verification, span(self.closed, self.proven));
             self.set(Stage::EndToEnd, span(self.requested.or(Some(self.received)), self.reported));
         }
@@ -422,6 +437,9 @@ impl Case {
         let arrived = self.since().max(self.received);
         if self.eligible.is_some() {
             push(Kind::Arrived, day(arrived), arrived);
+        }
+        if self.closed.is_none() && self.trouble != Trouble::default() {
+            push(Kind::Troubled, hour(self.since()), self.since());
         }
         if !self.is(sign::OWED) {
             return marks;

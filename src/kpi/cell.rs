@@ -58,6 +58,8 @@ pub enum Count {
     Found,
     /// Tickets too many.
     Doubles,
+    /// Tickets that the desk refused, so that a person was needed.
+    Refused,
     /// It was said by when they are expected.
     Forecast,
     /// Of those: closed by the time that half was expected by.
@@ -129,6 +131,7 @@ impl Cell {
             (C::Retries, trouble.retries),
             (C::Unclear, trouble.unclear),
             (C::Parked, trouble.parked),
+            (C::Refused, trouble.refused),
             (C::Unknown, trouble.unknown),
             (C::Found, trouble.found),
             (C::Doubles, trouble.doubles),
@@ -174,6 +177,13 @@ impl Cell {
         for (mine, theirs) in self.took.iter_mut().flatten().zip(other.took.iter().flatten()) {
             mine.merge(theirs);
         }
+    }
+
+    /// Without what only figures need, and pages over a time do not.
+    #[must_use]
+    pub fn into_main(mut self) -> Self {
+        self.took[MAIN..].fill_with(Default::default);
+        self
     }
 
     /// As two columns: counts and the main sketches, and the other sketches.

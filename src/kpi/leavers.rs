@@ -7,6 +7,8 @@ use crate::model::{Id, Operation, Timestamp};
 
 /// Revocations this close to each other belong to one leaving.
 const TOGETHER_MS: i64 = 7 * DAY_MS;
+/// How late a revocation may come and still belong to a leaving that the platform told.
+const LATE_MS: i64 = 30 * DAY_MS;
 /// Hours within which all access should be gone; the second is what stricter rules ask.
 pub const LEAVER_HOURS: [i64; 2] = [24, 4];
 
@@ -23,15 +25,21 @@ pub struct Revocation {
     pub case: Case,
 }
 
-/// A person leaves when an account of theirs is ordered to be disabled or deleted: with it count all revocations that end
-/// within the same week. The last such week counts, if there were several.
+/// A person leaves when their platform says so; else when an account of theirs is ordered to be disabled or deleted. With it
+/// count all revocations that end within a week of it, and where the platform said it, those that come up to a month late.
+/// The last leaving counts, if there were several. Access should be gone from the leaving on, or from the day that an order
+/// names, where that is later.
 #[must_use]
 pub fn leaving(person: i64, revocations: &[Revocation]) -> Option<LeaverRow> {
     let ends_account = |r: &&Revocation| matches!(r.operation, Some(Operation::DisableAccount | Operation::DeleteAccount));
-    let anchor = revocations.iter().filter(ends_account).map(|r| r.case.ends()).max()?;
-    let near = |r: &&Revocation| (r.case.ends().ms_since(anchor)).abs() <= TOGETHER_MS;
+    let said = revocations.iter().filter_map(|r| r.case.left).max();
+    let ordered = || revocations.iter().filter(ends_account).map(|r| r.case.ends()).max();
+    let anchor = said.or_else(ordered)?;
+    let late_ms = if said.is_some() { LATE_MS } else { TOGETHER_MS };
+    let near = |r: &&Revocation| (-TOGETHER_MS..=late_ms).contains(&r.case.ends().ms_since(anchor));
     let together: Vec<&Revocation> = revocations.iter().filter(near).collect();
-    let left_at = together.iter().map(|r| r.case.ends()).min()?;
+    let gone_by = |r: &&Revocation| said.map_or(r.case.ends(), |said| r.case.valid_from.map_or(said, |from| from.max(said)));
+    let left_at = together.iter().map(gone_by).min()?;
     let open: Vec<&&Revocation> = together.iter().filter(|r| r.case.closed.is_none()).collect();
     let last = together.iter().max_by_key(|r| (r.case.closed, r.id))?;
     let deciding = open.iter().min_by_key(|r| r.id).map_or(*last, |r| **r);
@@ -110,6 +118,14 @@ mod tests {
         all[1].case.closed = None;
         let row = leaving(9, &all).unwrap();
         assert_eq!((row.ended_at, row.waiting, row.dim, places(&row).len()), (None, 1, 2, 2));
+        // The platform said when: that counts, also for what comes late; a later day that an order names is waited for.
+        all[0].case.left = Some(Timestamp(start - HOUR_MS));
+        all.remove(2);
+        let row = leaving(9, &all).unwrap();
+        assert_eq!((row.left_at, row.orders, row.waiting), (Timestamp(start - HOUR_MS), 1, 1), "no account ends, and they left");
+        all[1].case.valid_from = Some(Timestamp(start + DAY_MS));
+        assert_eq!(leaving(9, &all).unwrap().left_at, Timestamp(start + DAY_MS));
+        all[1].case.valid_from = None;
         assert!(overdue(&row, 24, Timestamp(start + 25 * HOUR_MS)) && !overdue(&row, 24, Timestamp(start + 23 * HOUR_MS)));
     }
 }

@@ -14,6 +14,8 @@ pub struct Life {
     pub first_closed: Option<Timestamp>,
     /// The last closing; none while it is open (again).
     pub closed: Option<Timestamp>,
+    /// When lastmile learned of the last closing, where the desk's clock says when it was.
+    pub learned: Option<Timestamp>,
     /// Openings after a closing.
     pub reopenings: u32,
     /// The first of them.
@@ -32,6 +34,8 @@ pub struct Life {
     pub unclear: u32,
     /// Set aside for a person.
     pub parked: u32,
+    /// Of those: the desk took no ticket.
+    pub refused: u32,
     /// Of those: a status or resolution that no rule knew.
     pub unknown: u32,
     /// A ticket was found by its key instead of made twice.
@@ -88,6 +92,7 @@ impl Life {
             "double_found" => self.doubles += 1,
             "parked" => {
                 self.parked += 1;
+                self.refused += u32::from(step.detail["errand"] == "create");
                 self.unknown += u32::from(["E-STATUS", "E-OUTCOME"].iter().any(|code| step.cause.starts_with(code)));
             }
             _ => {}
@@ -96,13 +101,13 @@ impl Life {
         let ended = is_ended(state);
         if ended && !was_ended {
             self.resume(at);
-            self.closed = Some(at);
+            (self.closed, self.learned) = (Some(at), step.learned_at);
             self.first_closed = self.first_closed.or(Some(at));
         }
         if !ended && was_ended {
             self.reopenings += 1;
             self.reopened = self.reopened.or(Some(at));
-            (self.closed, self.reported, self.proven) = (None, None, None);
+            (self.closed, self.learned, self.reported, self.proven) = (None, None, None, None);
         }
         if matches!(state, State::Reported) && self.reported.is_none() {
             self.reported = Some(at);
@@ -147,6 +152,7 @@ pub(super) mod tests {
     pub(in crate::kpi) fn step(at: i64, event: &str, state: &str) -> LifeStep {
         LifeStep {
             happened_at: Timestamp(at),
+            learned_at: None,
             event: event.to_owned(),
             state: state.to_owned(),
             cause: String::new(),
@@ -182,6 +188,7 @@ pub(super) mod tests {
             steps,
             kept: None,
             forecast: None,
+            left_at: None,
         }
     }
 

@@ -81,6 +81,8 @@ pub struct Line {
     pub touch: Timed,
     /// Closed until the platform had the outcome.
     pub sync_back: Timed,
+    /// Closed until lastmile learned of it, where the desk says when it was: part of the time above.
+    pub noticed: Timed,
     /// Closed until the application's own evidence agreed.
     pub verification: Timed,
     /// Pauses.
@@ -226,7 +228,7 @@ pub struct Pauses {
     pub permille: Option<i64>,
 }
 
-/// What went wrong between the systems, with what was closed in the period.
+/// What went wrong between the systems, with what was closed in the period; and how much of what is open is concerned.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Health {
     /// Calls for tickets that failed and were tried again.
@@ -235,12 +237,16 @@ pub struct Health {
     pub unclear: i64,
     /// Times a person was needed.
     pub parked: i64,
+    /// Of those: the desk refused the ticket.
+    pub refused: i64,
     /// Of those: a status or resolution that no rule knew.
     pub unknown_states: i64,
     /// Doubles prevented: tickets found by their key.
     pub doubles_prevented: i64,
     /// Tickets too many.
     pub doubles: i64,
+    /// Not closed now, and any of these happened to it.
+    pub open: i64,
 }
 
 /// A share in whole percent, rounded down, so that 100 means all; none of few.
@@ -296,6 +302,7 @@ impl Sums {
             queue: Timed::of(closed, Stage::Queue),
             touch: Timed::of(closed, Stage::Touch),
             sync_back: Timed::of(closed, Stage::SyncBack),
+            noticed: Timed::of(closed, Stage::Noticed),
             verification: Timed::of(closed, Stage::Verification),
             pauses: pauses(closed),
             dates: self.dates(),
@@ -306,9 +313,11 @@ impl Sums {
                 retries: closed.count(Count::Retries),
                 unclear: closed.count(Count::Unclear),
                 parked: closed.count(Count::Parked),
+                refused: closed.count(Count::Refused),
                 unknown_states: closed.count(Count::Unknown),
                 doubles_prevented: closed.count(Count::Found),
                 doubles: closed.count(Count::Doubles),
+                open: self.now.troubled,
             },
             expired_open: self.now.expired,
             forecast: HitRate::of(closed),

@@ -17,6 +17,7 @@ pub mod segments;
 pub mod series;
 pub mod sketch;
 pub mod small;
+mod sums;
 pub mod timing;
 pub mod verify;
 pub mod window;

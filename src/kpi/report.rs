@@ -14,13 +14,17 @@ use super::rollup::{decoded, month, month_after};
 use super::small::Small;
 use super::window;
 use crate::catalog::{Catalog, ClockKind};
-use crate::ledger::rollups::{Behind, CellFilter, CellRow, Dim, Kind, Rollups};
+use crate::ledger::rollups::{Behind, CellFilter, CellRow, Dim, Kind, Rollups, Sought};
 use crate::ledger::views::{BacklogRow, Scope};
 use crate::ledger::{Exports, LedgerResult};
 use crate::model::{Id, Operation, Outcome, Timestamp};
 
 /// Rows behind a figure, at most.
 pub const MOST_BEHIND: i64 = 50_000;
+/// Rows looked at in one part: never all of a long list at once.
+const PART_BEHIND: i64 = 5_000;
+/// And no fewer than this where a list takes only some.
+const LEAST_BEHIND: i64 = 100;
 /// A period longer than so many days is told by months.
 const BY_DAY: i64 = 31;
 
@@ -140,6 +144,8 @@ pub enum Which {
     Paused,
     /// Closed in the period, with trouble between the systems.
     Troubled,
+    /// Not closed now, with trouble between the systems.
+    TroubledOpen,
     /// Open now, although the access was to end.
     Expired,
     /// The order that was last when a person left in the period.
@@ -148,7 +154,7 @@ pub enum Which {
 
 impl Which {
     /// Every list.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Closed,
         Self::Late,
         Self::Overdue,
@@ -165,6 +171,7 @@ impl Which {
         Self::Unapproved,
         Self::Paused,
         Self::Troubled,
+        Self::TroubledOpen,
         Self::Expired,
         Self::Leavers,
     ];
@@ -189,6 +196,7 @@ impl Which {
             Self::Unapproved => "unapproved",
             Self::Paused => "paused",
             Self::Troubled => "troubled",
+            Self::TroubledOpen => "troubled_open",
             Self::Expired => "expired",
             Self::Leavers => "leavers",
         }
@@ -213,7 +221,8 @@ impl Which {
             Self::DateOverdue => "Open past their day",
             Self::Unapproved => "Worked on before approval",
             Self::Paused => "Paused on the way",
-            Self::Troubled => "With trouble between the systems",
+            Self::Troubled => "Closed with trouble between the systems",
+            Self::TroubledOpen => "Open with trouble between the systems",
             Self::Expired => "Open although access was to end",
             Self::Leavers => "Last order of persons who left",
         }
@@ -222,12 +231,18 @@ impl Which {
     /// Whether it lists what is open, longest waiting first.
     #[must_use]
     pub fn is_open(self) -> bool {
-        matches!(self, Self::Overdue | Self::Open | Self::DateOverdue | Self::Expired)
+        matches!(self, Self::Overdue | Self::Open | Self::TroubledOpen | Self::DateOverdue | Self::Expired)
     }
 
     fn takes(self, case: &Case, now: Timestamp) -> bool {
         match self {
-            Self::Closed | Self::Open | Self::Arrived | Self::Leavers | Self::DateOverdue | Self::Expired => true,
+            Self::Closed
+            | Self::Open
+            | Self::Arrived
+            | Self::Leavers
+            | Self::TroubledOpen
+            | Self::DateOverdue
+            | Self::Expired => true,
             Self::Late => case.verdict(now) == Some(Verdict::Late),
             Self::Overdue => case.verdict(now) == Some(Verdict::Overdue),
             Self::Reopened => case.is(sign::REOPENED),
@@ -335,7 +350,7 @@ impl Report {
             days: to.ms_since(from) / DAY_MS,
             from,
             to,
-            as_of: if rolled.behind { rolled.until } else { now },
+            as_of: rolled.as_of(now),
             behind: rolled.behind,
             accuracy_percent: 1,
             all: if withheld { bare(all.line("", "All together")) } else { all.line("", "All together") },
@@ -357,6 +372,12 @@ fn operation_name(operation: &str) -> &str {
         Some(known) => known.human(),
         None => operation,
     }
+}
+
+/// Whether nothing is left out.
+fn is_everything(filter: &CellFilter) -> bool {
+    let CellFilter { scope, application, admin_group, operation, desk, dim } = filter;
+    scope.is_none() && dim.is_none() && [application, admin_group, operation, desk].iter().all(|one| one.is_none())
 }
 
 /// Sums read for a report.
@@ -388,32 +409,17 @@ impl Gathered {
         let by_day = to.ms_since(from) <= BY_DAY * DAY_MS;
         let mut gathered = Self { dims, sums: BTreeMap::new(), closed: BTreeMap::new(), arrived: BTreeMap::new(), by_day };
         let ahead = window::kept(ledger, filter, from, to).await?;
-        // What was added up ahead is read for the figures; the trend needs the main sketches of its parts alone.
-        for row in periods(ledger, [Kind::Closed, Kind::ClosedMonth], filter, (from, to), ahead.is_none()).await? {
-            let cell = decoded(&row);
-            if !gathered.dims.contains_key(&row.place.dim) {
-                continue;
-            }
-            gathered.closed.entry(gathered.bucket(row.place.at)).or_default().merge(&cell);
-            if ahead.is_none() {
-                gathered.sum(row.place.dim).closed.merge(&cell);
-            }
-        }
+        let everything = ahead.is_some() && is_everything(filter) && groups.is_empty();
+        gathered.read_trend(ledger, filter, (from, to), everything, ahead.is_none()).await?;
         if let Some(ahead) = ahead {
-            for (dim, [closed, leavers]) in ahead {
-                (gathered.sum(dim).closed, gathered.sum(dim).leavers) = (closed, leavers);
+            for (dim, ahead) in ahead {
+                let sums = gathered.sum(dim);
+                (sums.closed, sums.leavers, sums.arrived) = (ahead.closed, ahead.leavers, ahead.arrived);
             }
         } else {
             for row in periods(ledger, [Kind::Leaver, Kind::LeaverMonth], filter, (from, to), true).await? {
                 gathered.sum(row.place.dim).leavers.merge(&decoded(&row));
             }
-        }
-        for row in ledger.cells(Kind::Arrived, from, to, filter, false).await? {
-            if !gathered.dims.contains_key(&row.place.dim) {
-                continue;
-            }
-            *gathered.arrived.entry(gathered.bucket(row.place.at)).or_default() += row.n;
-            gathered.sum(row.place.dim).arrived += row.n;
         }
         for row in ledger.cells(Kind::Now, Timestamp(0), Timestamp(1), filter, false).await? {
             if let Some(now) = row.main.as_deref().and_then(|main| serde_json::from_str(main).ok()) {
@@ -423,6 +429,46 @@ impl Gathered {
         let dims = &gathered.dims;
         gathered.sums.retain(|dim, _| dims.contains_key(dim));
         Ok(gathered)
+    }
+
+    /// The parts of the period. Of everything, there is one sum a day; else, sums of each cut. What was added up ahead is read
+    /// for the figures, and the trend needs the main sketches of its parts alone: else both are made of the same rows.
+    async fn read_trend<R: Rollups + ?Sized>(
+        &mut self,
+        ledger: &R,
+        filter: &CellFilter,
+        period: (Timestamp, Timestamp),
+        everything: bool,
+        figures: bool,
+    ) -> LedgerResult<()> {
+        if everything {
+            for row in periods(ledger, [Kind::Trend, Kind::TrendMonth], filter, period, false).await? {
+                let (cell, bucket) = (decoded(&row), self.bucket(row.place.at));
+                *self.arrived.entry(bucket).or_default() += row.n - cell.count(Count::Closed);
+                self.closed.entry(bucket).or_default().merge(&cell);
+            }
+            return Ok(());
+        }
+        for row in periods(ledger, [Kind::Closed, Kind::ClosedMonth], filter, period, figures).await? {
+            if !self.dims.contains_key(&row.place.dim) {
+                continue;
+            }
+            let cell = decoded(&row);
+            self.closed.entry(self.bucket(row.place.at)).or_default().merge(&cell);
+            if figures {
+                self.sum(row.place.dim).closed.merge(&cell);
+            }
+        }
+        for row in ledger.cells(Kind::Arrived, period.0, period.1, filter, false).await? {
+            if !self.dims.contains_key(&row.place.dim) {
+                continue;
+            }
+            *self.arrived.entry(self.bucket(row.place.at)).or_default() += row.n;
+            if figures {
+                self.sum(row.place.dim).arrived += row.n;
+            }
+        }
+        Ok(())
     }
 
     fn sum(&mut self, dim: i64) -> &mut Sums {
@@ -545,6 +591,30 @@ pub async fn behind<R: Rollups + Exports + ?Sized>(
     now: Timestamp,
     limit: i64,
 ) -> LedgerResult<Vec<Shown>> {
+    Ok(found(ledger, catalog, scope, asked, now, limit).await?.rows)
+}
+
+/// Assignments behind a figure.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// As far as they are asked for.
+    pub rows: Vec<Shown>,
+    /// There may be others: [`MOST_BEHIND`] were looked at.
+    pub cut: bool,
+}
+
+/// As [`behind`], and whether there may be others.
+///
+/// # Errors
+/// The ledger does not answer.
+pub async fn found<R: Rollups + Exports + ?Sized>(
+    ledger: &R,
+    catalog: &Catalog,
+    scope: &Scope,
+    asked: &Asked,
+    now: Timestamp,
+    limit: i64,
+) -> LedgerResult<Found> {
     let which = asked.which.unwrap_or_default();
     let (from, to) = asked.period(now);
     let filter = asked.filter(scope);
@@ -558,23 +628,36 @@ pub async fn behind<R: Rollups + Exports + ?Sized>(
         Which::Open => (Kind::Open, always, Timestamp(i64::MAX)),
         Which::DateOverdue => (Kind::Dated, always, this_hour),
         Which::Expired => (Kind::Expired, always, this_hour),
+        Which::TroubledOpen => (Kind::Troubled, always, Timestamp(i64::MAX)),
         Which::Arrived => (Kind::Arrived, from, to),
         Which::Leavers => {
             let mut shown = leavers(ledger, &filter, from, to, limit).await?;
             shown.retain(|shown| takes(&shown.row.dim));
-            return Ok(shown);
+            return Ok(Found { rows: shown, cut: false });
         }
         _ => (Kind::Closed, from, to),
     };
-    // A list that takes only some must look at more.
-    let some = small.is_on()
-        || !asked.admin_groups.is_empty()
-        || !matches!(which, Which::Closed | Which::Open | Which::Arrived | Which::DateOverdue | Which::Expired);
-    let looked = if some { MOST_BEHIND } else { limit.min(MOST_BEHIND) };
-    let rows = ledger.behind(kind, from, to, &filter, looked, !which.is_open()).await?;
-    let shown = rows.into_iter().filter_map(|row| Some(Shown { case: Case::read(&row.body)?, row }));
+    let mut sought = Sought { kind, from, to, filter, latest_first: !which.is_open(), after: None, limit: 0 };
+    let (mut shown, mut looked, mut end) = (Vec::new(), 0, false);
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    Ok(shown.filter(|shown| which.takes(&shown.case, now) && takes(&shown.row.dim)).take(limit).collect())
+    // A list that takes only some looks at more, a part at a time.
+    while shown.len() < limit && looked < MOST_BEHIND {
+        let rest = i64::try_from(limit - shown.len()).unwrap_or(i64::MAX);
+        sought.limit = rest.max(LEAST_BEHIND).min(MOST_BEHIND - looked).min(PART_BEHIND);
+        let rows = ledger.behind(&sought).await?;
+        let n = i64::try_from(rows.len()).unwrap_or(i64::MAX);
+        looked += n;
+        sought.after = rows.last().map(|row| (row.exact, row.id));
+        let read = rows.into_iter().filter_map(|row| Some(Shown { case: Case::read(&row.body)?, row }));
+        shown.extend(read.filter(|shown| which.takes(&shown.case, now) && takes(&shown.row.dim)));
+        end = n < sought.limit;
+        if end {
+            break;
+        }
+    }
+    let cut = !end && looked >= MOST_BEHIND;
+    shown.truncate(limit);
+    Ok(Found { rows: shown, cut })
 }
 
 /// The last order of every person who left in the period.

@@ -3,28 +3,27 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use super::ages::Now;
-use super::case::{Case, DAY_MS, HOUR_MS, Yardstick, day, hour};
+use super::case::{Case, DAY_MS, Yardstick, day, hour};
 use super::cell::{Cell, Count};
 use super::clocks::{Clocks, config_digest};
 use super::forecast::{LOOKED_BACK_DAYS, Pace};
-use super::leavers::{LEAVER_HOURS, Revocation, add, leaving, places};
-use super::window::Windows;
+use super::leavers::{Revocation, leaving, places};
+use super::sums::{MEMBERS, look_at_now, sums};
+pub(super) use super::sums::{decoded, month, month_after};
 use crate::catalog::{Calendar, Catalog};
-use crate::ledger::rollups::{
-    CaseWrite, CellFilter, CellRow, Dim, Dirty, KeptCalendar, Kind, LeaverRow, LifeRow, Mark, Place, Rollups,
-};
+use crate::ledger::rollups::{CaseWrite, CellFilter, Dim, KeptCalendar, Kind, LeaverRow, LifeRow, Mark, Place, Rollups};
 use crate::ledger::{Ledger, LedgerResult};
 use crate::model::{Clock, Id, Operation, Timestamp};
 
 /// Assignments measured in one step: their writes hold the ledger for some milliseconds.
 const CASES: usize = 128;
+/// After so long everything is looked through again: on PostgreSQL a commit may come later than anybody waits for it, and a
+/// fault of the figures shall not last.
+const SWEEP_MS: i64 = DAY_MS;
+/// A process whose figures are read by others says now and then that nothing waits, milliseconds.
+const NOTE_MS: i64 = 60_000;
 /// Assignments looked at in one step of a sweep.
 const SWEPT: i64 = 2_000;
-/// Sums made in one step.
-const CELLS: i64 = 64;
-/// Cases read at a time for one sum.
-const MEMBERS: i64 = 2_000;
 /// How long a group's pace is believed.
 const PACE_MS: i64 = 600_000;
 
@@ -35,7 +34,9 @@ pub struct Progress {
     pub cases: usize,
     /// Sums made.
     pub cells: usize,
-    /// Assignments looked at by the sweep, as far as it looked at all.
+    /// Persons who leave looked at.
+    pub persons: usize,
+    /// The sweep looked at some assignments.
     pub swept: bool,
 }
 
@@ -43,7 +44,7 @@ impl Progress {
     /// Whether there was anything to do.
     #[must_use]
     pub fn any(self) -> bool {
-        self.cases > 0 || self.cells > 0 || self.swept
+        self.cases > 0 || self.cells > 0 || self.persons > 0 || self.swept
     }
 }
 
@@ -58,12 +59,14 @@ pub struct Rollup {
     calendars: Option<BTreeMap<String, Calendar>>,
     pace: HashMap<String, Pace>,
     pace_at: Option<Timestamp>,
-    /// What is open was looked at in this hour, and changed since.
+    /// What is open was looked at in this hour.
     hour: Option<i64>,
-    stale_now: bool,
-    windows: Windows,
+    /// Periods end with this day.
+    day: Option<i64>,
     /// Nothing was done since that was noted.
-    noted: bool,
+    noted: Option<Timestamp>,
+    /// When everything was looked through.
+    swept_at: Option<Timestamp>,
     /// Everything was counted once: forecasts have something to stand on.
     settled: bool,
 }
@@ -84,7 +87,7 @@ impl Rollup {
         let config = config_digest(catalog);
         if self.config.as_ref() != Some(&config) {
             (self.config, self.sweep, self.calendars) = (Some(config.clone()), Some(Id(i64::MIN)), None);
-            (self.settled, self.noted) = (false, false);
+            (self.settled, self.noted) = (false, None);
             ledger.note_rolled(now, true).await?;
         }
         match ledger.touched(now).await? {
@@ -103,43 +106,65 @@ impl Rollup {
         progress.cases = self.measure(ledger, catalog, &config, now).await?;
         // Sums last: a case that comes with many others makes them once.
         if self.queue.is_empty() && self.sweep.is_none() {
-            self.leavers(ledger).await?;
-            let made = sums(ledger).await?;
-            self.stale_now |= !made.is_empty();
-            made.iter().for_each(|place| self.windows.changed(*place));
-            progress.cells = made.len();
-            if progress.cells == 0 {
-                progress.cells = self.look_at_now(ledger, now).await? + self.windows.step(ledger, now).await?;
+            self.swept_at.get_or_insert(now);
+            progress.persons = self.leavers(ledger).await?;
+            if progress.persons == 0 {
+                progress.cells = sums(ledger, clock).await?;
+            }
+            if progress.persons + progress.cells == 0 {
+                progress.cells = self.time_passes(ledger, now).await?;
             }
         }
         if progress.any() {
-            self.noted = false;
-        } else if !self.noted {
-            ledger.note_rolled(now, false).await?;
-            self.noted = true;
-            if !self.settled {
-                (self.settled, self.pace_at) = (true, None);
-            }
+            self.noted = None;
+        } else {
+            self.at_rest(ledger, now).await?;
         }
         Ok(progress)
     }
 
-    /// What is open, when it changed or an hour has begun; returns how many sums were written.
-    async fn look_at_now(&mut self, ledger: &dyn Ledger, now: Timestamp) -> LedgerResult<usize> {
-        if !self.stale_now && self.hour == Some(hour(now)) {
+    /// Nothing is left to do: says so, and looks through everything once a day.
+    async fn at_rest(&mut self, ledger: &dyn Ledger, now: Timestamp) -> LedgerResult<()> {
+        // Other processes believe what is noted; this one knows.
+        let old = |noted: Timestamp| ledger.is_shared() && now.ms_since(noted) >= NOTE_MS;
+        if self.noted.is_none_or(old) {
+            ledger.note_rolled(now, false).await?;
+            self.noted = Some(now);
+        }
+        if !self.settled {
+            (self.settled, self.pace_at) = (true, None);
+        }
+        if self.swept_at.is_some_and(|at| now.ms_since(at) >= SWEEP_MS) {
+            (self.sweep, self.swept_at) = (Some(Id(i64::MIN)), None);
+        }
+        Ok(())
+    }
+
+    /// With an hour, what is open grows older; with a day, periods end later. Returns how many sums were written or asked for.
+    async fn time_passes(&mut self, ledger: &dyn Ledger, now: Timestamp) -> LedgerResult<usize> {
+        if self.hour != Some(hour(now)) {
+            let n = look_at_now(ledger, now, None, Vec::new()).await?;
+            self.hour = Some(hour(now));
+            if n > 0 {
+                return Ok(n);
+            }
+        }
+        if self.day == Some(day(now)) {
             return Ok(0);
         }
-        let all = open_now(ledger, now).await?;
-        let before = ledger.cells(Kind::Now, Timestamp(0), Timestamp(1), &CellFilter::default(), false).await?;
-        let before: BTreeMap<i64, CellRow> = before.into_iter().map(|row| (row.place.dim, row)).collect();
-        let gone = before.keys().filter(|dim| !all.contains_key(dim)).map(|dim| now_row(*dim, &Now::default()));
-        let rows = all.iter().map(|(dim, now)| now_row(*dim, now)).filter(|row| before.get(&row.place.dim) != Some(row));
-        let rows: Vec<CellRow> = rows.chain(gone).collect();
-        let n = rows.len();
+        // A process that begins does not know whether another has done it: a period says by itself when it ends.
+        let ends = Timestamp(day(now) + DAY_MS);
+        let periods = ledger.cells(Kind::Window, Timestamp(7), Timestamp(366), &CellFilter::default(), false).await?;
+        let dims = ledger.dims(&CellFilter::default()).await?.into_iter().map(|dim| dim.id);
+        let old: BTreeSet<i64> = periods.iter().filter(|row| row.oldest != ends).map(|row| row.place.dim).collect();
+        let known: BTreeSet<i64> = periods.iter().map(|row| row.place.dim).collect();
+        let asked = dims.filter(|dim| old.contains(dim) || !known.contains(dim));
+        let asked: Vec<Place> = asked.map(|dim| Place { kind: Kind::Window, at: 0, dim }).collect();
+        let n = asked.len();
         if n > 0 {
-            ledger.keep_cells(rows, Vec::new(), Vec::new()).await?;
+            ledger.keep_cells(Vec::new(), Vec::new(), asked).await?;
         }
-        (self.stale_now, self.hour) = (false, Some(hour(now)));
+        self.day = Some(day(now));
         Ok(n)
     }
 
@@ -212,46 +237,43 @@ impl Rollup {
         Ok(())
     }
 
-    /// Persons whose revocations changed.
-    async fn leavers(&mut self, ledger: &dyn Ledger) -> LedgerResult<()> {
-        while !self.persons.is_empty() {
-            let persons: Vec<i64> = self.persons.iter().take(CASES).copied().collect();
-            let dims: HashMap<i64, Dim> =
-                ledger.dims(&CellFilter::default()).await?.into_iter().map(|dim| (dim.id, dim)).collect();
-            let before: HashMap<i64, LeaverRow> =
-                ledger.leavers(&persons).await?.into_iter().map(|row| (row.person, row)).collect();
-            let marks = ledger.marks(Kind::Person, &persons).await?;
-            let dim_of: HashMap<Id, i64> = marks.iter().map(|m| (m.id, m.place.dim)).collect();
-            let (mut kept, mut gone, mut dirty) = (Vec::new(), Vec::new(), Vec::new());
-            for person in &persons {
-                let members = ledger.members(Kind::Person, *person, None, Id(i64::MIN), MEMBERS).await?;
-                let revocations: Vec<Revocation> = members
-                    .into_iter()
-                    .filter_map(|m| {
-                        let dim = *dim_of.get(&m.id)?;
-                        let operation = dims.get(&dim).and_then(|d| Operation::parse(&d.operation));
-                        Some(Revocation { id: m.id, dim, operation, case: Case::read(&m.body)? })
-                    })
-                    .collect();
-                let now = leaving(*person, &revocations);
-                let was = before.get(person).copied();
-                if now == was {
-                    continue;
-                }
-                dirty.extend(now.iter().chain(&was).flat_map(places));
-                match now {
-                    Some(row) => kept.push(row),
-                    None => gone.push(*person),
-                }
+    /// Some persons whose revocations changed; returns how many were looked at.
+    async fn leavers(&mut self, ledger: &dyn Ledger) -> LedgerResult<usize> {
+        let persons: Vec<i64> = self.persons.iter().take(CASES).copied().collect();
+        if persons.is_empty() {
+            return Ok(0);
+        }
+        let dims: HashMap<i64, Dim> = ledger.dims(&CellFilter::default()).await?.into_iter().map(|dim| (dim.id, dim)).collect();
+        let before: HashMap<i64, LeaverRow> = ledger.leavers(&persons).await?.into_iter().map(|row| (row.person, row)).collect();
+        let marks = ledger.marks(Kind::Person, &persons).await?;
+        let dim_of: HashMap<Id, i64> = marks.iter().map(|m| (m.id, m.place.dim)).collect();
+        let (mut kept, mut gone, mut dirty) = (Vec::new(), Vec::new(), Vec::new());
+        for person in &persons {
+            let members = ledger.members(Kind::Person, *person, None, Id(i64::MIN), MEMBERS).await?;
+            let revocations: Vec<Revocation> = members
+                .into_iter()
+                .filter_map(|m| {
+                    let dim = *dim_of.get(&m.id)?;
+                    let operation = dims.get(&dim).and_then(|d| Operation::parse(&d.operation));
+                    Some(Revocation { id: m.id, dim, operation, case: Case::read(&m.body)? })
+                })
+                .collect();
+            let now = leaving(*person, &revocations);
+            let was = before.get(person).copied();
+            if now == was {
+                continue;
             }
-            if !kept.is_empty() || !gone.is_empty() {
-                ledger.keep_leavers(kept, gone, dirty).await?;
-            }
-            for person in persons {
-                self.persons.remove(&person);
+            dirty.extend(now.iter().chain(&was).flat_map(places));
+            match now {
+                Some(row) => kept.push(row),
+                None => gone.push(*person),
             }
         }
-        Ok(())
+        if !kept.is_empty() || !gone.is_empty() {
+            ledger.keep_leavers(kept, gone, dirty).await?;
+        }
+        self.persons.retain(|person| !persons.contains(person));
+        Ok(persons.len())
     }
 }
 
@@ -343,133 +365,6 @@ fn write(life: &LifeRow, case: &Case, config: &str) -> CaseWrite {
         dirty: both.into_iter().filter(|p| p.kind.counts() && differs(p)).collect(),
         forecast: None,
     }
-}
-
-/// Makes sums again that are no longer true; returns which.
-async fn sums(ledger: &dyn Ledger) -> LedgerResult<Vec<Place>> {
-    let dirty = ledger.dirty(CELLS).await?;
-    if dirty.is_empty() {
-        return Ok(Vec::new());
-    }
-    let (mut cells, mut months, mut done) = (Vec::with_capacity(dirty.len()), Vec::new(), Vec::<Dirty>::new());
-    for one in dirty {
-        // A month waits until its days are kept.
-        if matches!(one.place.kind, Kind::ClosedMonth | Kind::LeaverMonth) && !months.is_empty() {
-            break;
-        }
-        let place = one.place;
-        cells.push(sum(ledger, place).await?);
-        months.extend(month_of(place));
-        done.push(one);
-    }
-    let made = done.iter().map(|one| one.place).collect();
-    ledger.keep_cells(cells, done, months).await?;
-    Ok(made)
-}
-
-/// The sum of months that a sum of days belongs to.
-fn month_of(place: Place) -> Option<Place> {
-    let kind = match place.kind {
-        Kind::Closed => Kind::ClosedMonth,
-        Kind::Leaver => Kind::LeaverMonth,
-        _ => return None,
-    };
-    Some(Place { kind, at: month(Timestamp(place.at)), ..place })
-}
-
-/// Start of the month, UTC.
-#[must_use]
-pub fn month(at: Timestamp) -> i64 {
-    use chrono::Datelike;
-    day(at) - i64::from(at.to_utc().day0()) * DAY_MS
-}
-
-/// Start of the month after.
-#[must_use]
-pub fn month_after(start: i64) -> i64 {
-    month(Timestamp(start + 32 * DAY_MS))
-}
-
-async fn sum(ledger: &dyn Ledger, place: Place) -> LedgerResult<CellRow> {
-    let (from, to) = (Timestamp(place.at), Timestamp(place.at + DAY_MS));
-    let mut cell = Cell::default();
-    let (mut n, mut oldest) = (0, Timestamp(i64::MAX));
-    match place.kind {
-        Kind::Closed => {
-            let mut after = Id(i64::MIN);
-            loop {
-                let members = ledger.members(place.kind, place.at, Some(place.dim), after, MEMBERS).await?;
-                for member in &members {
-                    let Some(case) = Case::read(&member.body) else { continue };
-                    cell.add(&case);
-                    (n, oldest, after) = (n + 1, oldest.min(member.exact), member.id);
-                }
-                if i64::try_from(members.len()).unwrap_or(0) < MEMBERS {
-                    break;
-                }
-            }
-        }
-        Kind::Leaver => {
-            for row in ledger.leavers_between(from, to, Some(place.dim)).await? {
-                add(&mut cell, &row);
-                (n, oldest) = (n + 1, oldest.min(row.left_at));
-            }
-        }
-        Kind::ClosedMonth | Kind::LeaverMonth => {
-            let kind = if place.kind == Kind::ClosedMonth { Kind::Closed } else { Kind::Leaver };
-            let own = CellFilter { dim: Some(place.dim), ..CellFilter::default() };
-            for row in ledger.cells(kind, from, Timestamp(month_after(place.at)), &own, true).await? {
-                cell.merge(&decoded(&row));
-                (n, oldest) = (n + row.n, oldest.min(row.oldest));
-            }
-        }
-        _ => {
-            let (n, oldest) = ledger.count_marks(place).await?;
-            return Ok(CellRow { place, n, oldest, main: None, rest: None });
-        }
-    }
-    let (main, rest) = cell.write();
-    Ok(CellRow { place, n, oldest: if n > 0 { oldest } else { Timestamp(0) }, main: Some(main), rest: Some(rest) })
-}
-
-/// What a row holds. One that cannot be read is nothing, and `kpi verify` tells of it.
-pub(super) fn decoded(row: &CellRow) -> Cell {
-    let mut cell = Cell::default();
-    match row.main.as_deref().map(|main| cell.read_into(main, row.rest.as_deref())) {
-        Some(Some(())) => cell,
-        _ => Cell::default(),
-    }
-}
-
-/// What is open now, by what it is cut by.
-pub(super) async fn open_now<R: Rollups + ?Sized>(ledger: &R, now: Timestamp) -> LedgerResult<BTreeMap<i64, Now>> {
-    let this_hour = Timestamp(hour(now));
-    let mut all: BTreeMap<i64, Now> = BTreeMap::new();
-    for row in ledger.ages(this_hour).await? {
-        all.entry(row.dim).or_default().open.add(row.hours, row.n, row.oldest);
-    }
-    for (dim, n) in ledger.passed(Kind::Due, this_hour).await? {
-        all.entry(dim).or_default().overdue = n;
-    }
-    for (dim, n) in ledger.passed(Kind::Dated, this_hour).await? {
-        all.entry(dim).or_default().dated_overdue = n;
-    }
-    for (dim, n) in ledger.passed(Kind::Expired, this_hour).await? {
-        all.entry(dim).or_default().expired = n;
-    }
-    for (dim, n) in ledger.passed(Kind::LeaverOpen, this_hour.plus_ms(-LEAVER_HOURS[0] * HOUR_MS)).await? {
-        all.entry(dim).or_default().leavers_overdue = n;
-    }
-    Ok(all)
-}
-
-/// As it is kept.
-fn now_row(dim: i64, now: &Now) -> CellRow {
-    let place = Place { kind: Kind::Now, at: 0, dim };
-    // numbers and instants cannot fail to be written
-    let main = serde_json::to_string(now).unwrap_or_default();
-    let n = i64::from(*now != Now::default());
-    CellRow { place, n, oldest: Timestamp(0), main: Some(main), rest: None }
 }
 
 /// How groups worked of late, by group.

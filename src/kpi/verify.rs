@@ -3,12 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::case::{Case, Stage, Yardstick};
+use super::ages::Now;
+use super::case::{Case, DAY_MS, HOUR_MS, Stage, Yardstick, day, hour};
 use super::cell::Cell;
 use super::clocks::config_digest;
-use super::leavers::{Revocation, add, leaving, places};
-use super::rollup::{clocks_over, decoded, kept_calendars, month, repeats};
+use super::leavers::{LEAVER_HOURS, Revocation, add, leaving, places};
+use super::rollup::{clocks_over, decoded, kept_calendars, repeats};
 use super::sketch::{ACCURACY, Sketch};
+use super::window::{WINDOWS, made_of};
 use crate::catalog::Catalog;
 use crate::ledger::LedgerResult;
 use crate::ledger::rollups::{CellFilter, CellRow, Dim, Kind, LeaverRow, LifeRow, Place, Rollups};
@@ -18,8 +20,8 @@ use crate::model::{Id, Operation, Timestamp};
 const PAGE: i64 = 1_000;
 /// Differences named one by one.
 const NAMED: usize = 50;
-/// Sums of cases: what `rollup` writes text for.
-const KINDS: [Kind; 10] = [
+/// Sums that stand by themselves, and those that are made of them.
+const KINDS: [Kind; 16] = [
     Kind::Closed,
     Kind::ClosedMonth,
     Kind::Arrived,
@@ -27,9 +29,15 @@ const KINDS: [Kind; 10] = [
     Kind::Due,
     Kind::Dated,
     Kind::Expired,
+    Kind::Troubled,
     Kind::Leaver,
     Kind::LeaverMonth,
     Kind::LeaverOpen,
+    Kind::Trend,
+    Kind::TrendMonth,
+    Kind::Window,
+    Kind::LeaverWindow,
+    Kind::Now,
 ];
 /// Spreads whose percentiles are compared with exact ones.
 const EXACT: [(Stage, bool); 4] =
@@ -46,6 +54,8 @@ pub struct Verified {
     pub cases: usize,
     /// Sums compared.
     pub cells: usize,
+    /// Sums of another hour or day, true at their time: nobody counted since.
+    pub aged: usize,
     /// Sums that differ.
     pub wrong: usize,
     /// Percentiles compared with exact ones.
@@ -71,13 +81,17 @@ impl Verified {
 /// What the journal gives.
 #[derive(Default)]
 struct Truth {
-    cells: BTreeMap<Place, (i64, Timestamp, Cell)>,
+    cells: BTreeMap<Place, Sum>,
     dims: HashMap<i64, Dim>,
     persons: BTreeMap<i64, Vec<Revocation>>,
     exact: HashMap<(i64, usize), Vec<i64>>,
     /// Places that a waiting assignment has to do with: neither is right or wrong yet.
     unsure: BTreeSet<Place>,
+    /// What is open, by what it is cut by.
+    open: BTreeMap<i64, Now>,
 }
+
+type Sum = (i64, Timestamp, Cell);
 
 impl Truth {
     fn take(&mut self, life: &LifeRow, case: &Case) {
@@ -113,11 +127,11 @@ impl Truth {
     fn doubt(&mut self, life: &LifeRow, case: &Case) {
         let was = life.kept.as_ref().and_then(|k| Some(Case::read(&k.body)?.marks(life.id, k.dim))).unwrap_or_default();
         let marks = case.marks(life.id, life.dim.id).into_iter().chain(was).map(|m| m.place);
-        self.unsure.extend(marks.flat_map(|p| [Some(p), month_of(p)]).flatten());
+        self.unsure.extend(marks.flat_map(with_made_of));
     }
 
-    /// Persons and months, made of what was taken.
-    fn finish(&mut self) {
+    /// Persons, and the sums of sums, made of what was taken.
+    fn finish(&mut self, now: Timestamp) {
         let left: Vec<LeaverRow> = self.persons.iter().filter_map(|(person, all)| leaving(*person, all)).collect();
         for row in left {
             for place in places(&row) {
@@ -128,24 +142,72 @@ impl Truth {
                 });
             }
         }
-        let days: Vec<(Place, (i64, Timestamp, Cell))> =
-            self.cells.iter().filter_map(|(place, sum)| Some((month_of(*place)?, sum.clone()))).collect();
-        for (place, (n, oldest, cell)) in days {
+        let (this_hour, ends) = (hour(now), Timestamp(day(now) + DAY_MS));
+        let sums: Vec<(Place, Sum)> = self.cells.iter().map(|(place, sum)| (*place, sum.clone())).collect();
+        for (place, sum) in &sums {
+            self.open_at(*place, sum, this_hour);
+            self.add_up(*place, sum, ends);
+        }
+    }
+
+    /// Adds a sum to months, days of everything, and periods.
+    fn add_up(&mut self, place: Place, (n, oldest, cell): &Sum, ends: Timestamp) {
+        let mut more = |place: Place, oldest: Timestamp, cell: Cell| {
             let entry = self.cells.entry(place).or_insert_with(|| (0, oldest, Cell::default()));
             entry.0 += n;
             entry.1 = entry.1.min(oldest);
             entry.2.merge(&cell);
+        };
+        for of in made_of(place) {
+            match of.kind {
+                Kind::ClosedMonth | Kind::LeaverMonth => more(of, *oldest, cell.clone()),
+                Kind::Trend => {
+                    more(of, Timestamp(of.at), cell.clone().into_main());
+                    for month in made_of(of) {
+                        more(month, Timestamp(month.at), cell.clone().into_main());
+                    }
+                }
+                Kind::Window => {
+                    let kind = if place.kind == Kind::Leaver { Kind::LeaverWindow } else { Kind::Window };
+                    let within = |days: &i64| (ends.0 - days * DAY_MS..ends.0).contains(&place.at);
+                    for days in WINDOWS.into_iter().filter(within) {
+                        more(Place { kind, at: days, dim: of.dim }, ends, cell.clone());
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn open_at(&mut self, place: Place, (n, oldest, _): &Sum, this_hour: i64) {
+        let passed = place.at < this_hour;
+        let left_long = place.at < this_hour - LEAVER_HOURS[0] * HOUR_MS;
+        let of = |truth: &mut Self, holds: bool, add: fn(&mut Now, i64)| {
+            if holds {
+                add(truth.open.entry(place.dim).or_default(), *n);
+            }
+        };
+        match place.kind {
+            Kind::Open => self.open.entry(place.dim).or_default().open.add_hour(place.at, this_hour, *n, *oldest),
+            Kind::Due => of(self, passed, |now, n| now.overdue += n),
+            Kind::Dated => of(self, passed, |now, n| now.dated_overdue += n),
+            Kind::Expired => of(self, passed, |now, n| now.expired += n),
+            Kind::Troubled => of(self, true, |now, n| now.troubled += n),
+            Kind::LeaverOpen => of(self, left_long, |now, n| now.leavers_overdue += n),
+            _ => {}
         }
     }
 }
 
-fn month_of(place: Place) -> Option<Place> {
-    let kind = match place.kind {
-        Kind::Closed => Kind::ClosedMonth,
-        Kind::Leaver => Kind::LeaverMonth,
-        _ => return None,
-    };
-    Some(Place { kind, at: month(Timestamp(place.at)), ..place })
+/// A sum, and all that is made of it.
+fn with_made_of(place: Place) -> Vec<Place> {
+    let mut all = vec![place];
+    let mut next = 0;
+    while let Some(of) = all.get(next).copied() {
+        all.extend(made_of(of));
+        next += 1;
+    }
+    all
 }
 
 /// Computes everything again and compares.
@@ -173,6 +235,8 @@ pub async fn verify<R: Rollups + ?Sized>(ledger: &R, catalog: &Catalog, now: Tim
                 truth.doubt(life, &case);
                 continue;
             };
+            // That a person left stands in no journal: it is what was known when the case was measured.
+            let case = Case { left: Case::read(&current.body).and_then(|kept| kept.left), ..case };
             if current.body != case.body() || current.dim != life.dim.id {
                 found.cases += 1;
                 found.differs(format!("assignment {}: it is kept otherwise than its journal says", life.id));
@@ -180,8 +244,8 @@ pub async fn verify<R: Rollups + ?Sized>(ledger: &R, catalog: &Catalog, now: Tim
             truth.take(life, &case);
         }
     }
-    truth.finish();
-    compare(ledger, &truth, &mut found).await?;
+    truth.finish(now);
+    compare(ledger, &truth, now, &mut found).await?;
     percentiles(&truth, &mut found);
     Ok(found)
 }
@@ -193,35 +257,89 @@ async fn page<R: Rollups + ?Sized>(ledger: &R, after: Id) -> LedgerResult<(Vec<I
     Ok((ids, last))
 }
 
-async fn compare<R: Rollups + ?Sized>(ledger: &R, truth: &Truth, found: &mut Verified) -> LedgerResult<()> {
+async fn compare<R: Rollups + ?Sized>(ledger: &R, truth: &Truth, now: Timestamp, found: &mut Verified) -> LedgerResult<()> {
     let all = CellFilter::default();
     let mut dims = truth.dims.clone();
     dims.extend(ledger.dims(&all).await?.into_iter().map(|d| (d.id, d)));
-    // What is asked for is known not to be true yet.
-    let asked: BTreeSet<Place> = ledger.dirty(i64::MAX).await?.into_iter().map(|d| d.place).collect();
-    let unsure = |place: &Place| {
-        truth.unsure.contains(place) || asked.contains(place) || month_of(*place).is_some_and(|m| asked.contains(&m))
+    // What is asked for is known not to be true yet, nor is what is made of it.
+    let asked = ledger.dirty(i64::MAX).await?.into_iter().flat_map(|d| with_made_of(d.place));
+    let unsure: BTreeSet<Place> = truth.unsure.iter().copied().chain(asked).collect();
+    let unsure = |place: &Place| match place.kind {
+        // One mark stands for all periods of a cut.
+        Kind::Window | Kind::LeaverWindow => unsure.contains(&Place { kind: Kind::Window, at: 0, dim: place.dim }),
+        _ => unsure.contains(place),
     };
+    let (this_hour, ends) = (Timestamp(hour(now)), Timestamp(day(now) + DAY_MS));
     for kind in KINDS {
         let rows = ledger.cells(kind, Timestamp(i64::MIN), Timestamp(i64::MAX), &all, true).await?;
         let kept: BTreeMap<Place, CellRow> = rows.into_iter().map(|row| (row.place, row)).collect();
-        let places: BTreeSet<Place> = truth.cells.keys().filter(|p| p.kind == kind).chain(kept.keys()).copied().collect();
+        let open = |dim: &i64| Place { kind, at: 0, dim: *dim };
+        let by_journal: BTreeSet<Place> = match kind {
+            Kind::Now => truth.open.iter().filter(|(_, now)| **now != Now::default()).map(|(dim, _)| open(dim)).collect(),
+            _ => truth.cells.keys().filter(|p| p.kind == kind).copied().collect(),
+        };
+        // What was made in another hour or on another day was true then.
+        let of_another_time = |place: &Place| match (kind, kept.get(place)) {
+            (Kind::Now, Some(row)) => row.oldest != this_hour,
+            (Kind::Window | Kind::LeaverWindow, Some(row)) => row.oldest != ends,
+            _ => false,
+        };
+        let places: BTreeSet<Place> = by_journal.iter().chain(kept.keys()).copied().collect();
         for place in places.into_iter().filter(|p| !unsure(p)) {
+            if of_another_time(&place) {
+                found.aged += 1;
+                continue;
+            }
             found.cells += 1;
-            if let Some(words) = difference(truth.cells.get(&place), kept.get(&place)) {
+            let words = if kind == Kind::Now {
+                difference_now(truth.open.get(&place.dim), kept.get(&place))
+            } else {
+                difference(truth.cells.get(&place), kept.get(&place))
+            };
+            if let Some(words) = words {
                 found.wrong += 1;
                 let cut = dims.get(&place.dim).map_or_else(
-                    || format!("cut {}", place.dim),
+                    || if kind.is_whole() { "everything".to_owned() } else { format!("cut {}", place.dim) },
                     |d| format!("{} / {} / {} / {}", d.application_id, d.admin_group, d.operation, d.desk),
                 );
-                found.differs(format!("{} {} of {cut}: {words}", place.kind.as_str(), Timestamp(place.at).iso()));
+                found.differs(format!("{} of {cut}: {words}", named(place)));
             }
         }
     }
     Ok(())
 }
 
-fn difference(truth: Option<&(i64, Timestamp, Cell)>, kept: Option<&CellRow>) -> Option<String> {
+fn named(place: Place) -> String {
+    match place.kind {
+        Kind::Now => "what is open now".to_owned(),
+        Kind::Window => format!("the last {} days", place.at),
+        Kind::LeaverWindow => format!("leavers of the last {} days", place.at),
+        kind => format!("{} {}", kind.as_str(), Timestamp(place.at).iso()),
+    }
+}
+
+fn difference_now(truth: Option<&Now>, kept: Option<&CellRow>) -> Option<String> {
+    let told: Option<Now> = match kept {
+        Some(row) => row.main.as_deref().and_then(|main| serde_json::from_str(main).ok()),
+        None => Some(Now::default()),
+    };
+    let Some(told) = told else { return Some("it cannot be read".to_owned()) };
+    let truth = truth.cloned().unwrap_or_default();
+    let words = |now: &Now| {
+        format!(
+            "{} open, {} overdue, {} past their day, {} to end, {} in trouble, {} leavers",
+            now.open.n(),
+            now.overdue,
+            now.dated_overdue,
+            now.expired,
+            now.troubled,
+            now.leavers_overdue
+        )
+    };
+    (told != truth).then(|| format!("{} by the journal, {} kept", words(&truth), words(&told)))
+}
+
+fn difference(truth: Option<&Sum>, kept: Option<&CellRow>) -> Option<String> {
     let (truth, kept) = match (truth, kept) {
         (Some(truth), Some(kept)) => (truth, kept),
         (Some(truth), None) => return Some(format!("{} by the journal, none kept", truth.0)),

@@ -1,101 +1,117 @@
 //! The periods that pages mostly ask for, added up once when they change and when a day begins: so a page reads a sum for each
-//! cut, whatever lies behind it.
+//! cut, whatever lies behind it. And the days of everything together, for the trend of pages over everything.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::case::{DAY_MS, day};
-use super::cell::Cell;
+use super::cell::{Cell, Count};
 use super::report::periods;
-use super::rollup::decoded;
+use super::rollup::{decoded, month, month_after};
 use crate::ledger::LedgerResult;
 use crate::ledger::rollups::{CellFilter, CellRow, Kind, Place, Rollups};
 use crate::model::Timestamp;
 
 /// Days of the periods that are added up ahead.
 pub const WINDOWS: [i64; 4] = [7, 30, 90, 365];
-/// Cuts added up in one step.
-const DIMS: usize = 8;
 
-/// What is to be added up again; lost with the process, which then adds up everything.
-#[derive(Debug, Default)]
-pub(super) struct Windows {
-    day: Option<i64>,
-    dims: BTreeSet<i64>,
+/// The sums that a sum is part of.
+pub(super) fn made_of(place: Place) -> Vec<Place> {
+    let month_of = |kind, dim| Place { kind, at: month(Timestamp(place.at)), dim };
+    let windows = Place { kind: Kind::Window, at: 0, dim: place.dim };
+    let trend = Place { kind: Kind::Trend, at: place.at, dim: 0 };
+    match place.kind {
+        Kind::Closed => vec![month_of(Kind::ClosedMonth, place.dim), trend, windows],
+        Kind::Arrived => vec![trend, windows],
+        Kind::Leaver => vec![month_of(Kind::LeaverMonth, place.dim), windows],
+        Kind::Trend => vec![month_of(Kind::TrendMonth, 0)],
+        Kind::Open | Kind::Due | Kind::Dated | Kind::Expired | Kind::Troubled | Kind::LeaverOpen => {
+            vec![Place { kind: Kind::Now, at: 0, dim: place.dim }]
+        }
+        _ => Vec::new(),
+    }
 }
 
-impl Windows {
-    /// A sum of a day changed.
-    pub(super) fn changed(&mut self, place: Place) {
-        if matches!(place.kind, Kind::Closed | Kind::Arrived | Kind::Leaver) {
-            self.dims.insert(place.dim);
-        }
+/// A day, or a month of days, of everything together. `n` is what was closed and what arrived.
+pub(super) async fn trend<R: Rollups + ?Sized>(ledger: &R, place: Place) -> LedgerResult<CellRow> {
+    let all = CellFilter::default();
+    let (from, day_after) = (Timestamp(place.at), Timestamp(place.at + DAY_MS));
+    let rows = if place.kind == Kind::Trend {
+        let mut rows = ledger.cells(Kind::Closed, from, day_after, &all, false).await?;
+        rows.extend(ledger.cells(Kind::Arrived, from, day_after, &all, false).await?);
+        rows
+    } else {
+        ledger.cells(Kind::Trend, from, Timestamp(month_after(place.at)), &all, false).await?
+    };
+    let (mut cell, mut n) = (Cell::default(), 0);
+    for row in rows {
+        cell.merge(&decoded(&row));
+        n += row.n;
     }
+    Ok(CellRow { place, n, oldest: from, main: Some(cell.write().0), rest: None })
+}
 
-    /// Adds up a few cuts; returns how many.
-    pub(super) async fn step<R: Rollups + ?Sized>(&mut self, ledger: &R, now: Timestamp) -> LedgerResult<usize> {
-        if self.day != Some(day(now)) {
-            self.dims = ledger.dims(&CellFilter::default()).await?.into_iter().map(|dim| dim.id).collect();
-            self.day = Some(day(now));
-        }
-        let batch: Vec<i64> = self.dims.iter().take(DIMS).copied().collect();
-        let mut rows = Vec::with_capacity(batch.len() * WINDOWS.len() * 2);
-        for dim in &batch {
-            for days in WINDOWS {
-                rows.extend(window(ledger, *dim, days, now).await?);
+/// All periods of one cut, that end with today.
+pub(super) async fn windows<R: Rollups + ?Sized>(ledger: &R, dim: i64, now: Timestamp) -> LedgerResult<Vec<CellRow>> {
+    let mut rows = Vec::with_capacity(WINDOWS.len() * 2);
+    for days in WINDOWS {
+        let to = Timestamp(day(now) + DAY_MS);
+        let from = to.plus_ms(-days * DAY_MS);
+        let own = CellFilter { dim: Some(dim), ..CellFilter::default() };
+        let arrived: i64 = ledger.cells(Kind::Arrived, from, to, &own, false).await?.iter().map(|row| row.n).sum();
+        for (kind, of, more) in [
+            (Kind::Window, [Kind::Closed, Kind::ClosedMonth], arrived),
+            (Kind::LeaverWindow, [Kind::Leaver, Kind::LeaverMonth], 0),
+        ] {
+            // A row of nothing is removed: what arrived alone keeps it.
+            let (mut cell, mut n) = (Cell::default(), more);
+            for row in periods(ledger, of, &own, (from, to), true).await? {
+                cell.merge(&decoded(&row));
+                n += row.n;
             }
+            let (main, rest) = cell.write();
+            rows.push(CellRow { place: Place { kind, at: days, dim }, n, oldest: to, main: Some(main), rest: Some(rest) });
         }
-        if !rows.is_empty() {
-            ledger.keep_cells(rows, Vec::new(), Vec::new()).await?;
-        }
-        for dim in &batch {
-            self.dims.remove(dim);
-        }
-        Ok(batch.len())
     }
+    Ok(rows)
 }
 
-async fn window<R: Rollups + ?Sized>(ledger: &R, dim: i64, days: i64, now: Timestamp) -> LedgerResult<[CellRow; 2]> {
-    let to = Timestamp(day(now) + DAY_MS);
-    let from = to.plus_ms(-days * DAY_MS);
-    let own = CellFilter { dim: Some(dim), ..CellFilter::default() };
-    let mut rows = Vec::with_capacity(2);
-    let arrived: i64 = ledger.cells(Kind::Arrived, from, to, &own, false).await?.iter().map(|row| row.n).sum();
-    for (kind, of) in [(Kind::Window, [Kind::Closed, Kind::ClosedMonth]), (Kind::LeaverWindow, [Kind::Leaver, Kind::LeaverMonth])]
-    {
-        let (mut cell, mut n) = (Cell::default(), 0);
-        for row in periods(ledger, of, &own, (from, to), true).await? {
-            cell.merge(&decoded(&row));
-            n += row.n;
-        }
-        let (main, rest) = cell.write();
-        // A row of nothing is removed: what arrived alone keeps it.
-        let n = if kind == Kind::Window { n + arrived } else { n };
-        rows.push(CellRow { place: Place { kind, at: days, dim }, n, oldest: to, main: Some(main), rest: Some(rest) });
-    }
-    let mut rows = rows.into_iter();
-    let none = |kind| CellRow { place: Place { kind, at: days, dim }, n: 0, oldest: to, main: None, rest: None };
-    Ok([rows.next().unwrap_or_else(|| none(Kind::Window)), rows.next().unwrap_or_else(|| none(Kind::LeaverWindow))])
+/// A period of one cut, as it was added up.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Ahead {
+    /// What was closed.
+    pub(super) closed: Cell,
+    /// Who left.
+    pub(super) leavers: Cell,
+    /// What arrived.
+    pub(super) arrived: i64,
 }
 
-/// What was added up for a period that ends then, by cut: closed, leavers. `None` where it is no such period, or is not added up yet.
+/// What was added up for a period that ends then, by cut. `None` where it is no such period, or is not added up yet.
 pub(super) async fn kept<R: Rollups + ?Sized>(
     ledger: &R,
     filter: &CellFilter,
     from: Timestamp,
     to: Timestamp,
-) -> LedgerResult<Option<BTreeMap<i64, [Cell; 2]>>> {
+) -> LedgerResult<Option<BTreeMap<i64, Ahead>>> {
     let days = to.ms_since(from) / DAY_MS;
     if !WINDOWS.contains(&days) {
         return Ok(None);
     }
-    let mut found: BTreeMap<i64, [Cell; 2]> = BTreeMap::new();
-    for (n, kind) in [Kind::Window, Kind::LeaverWindow].into_iter().enumerate() {
+    let mut found: BTreeMap<i64, Ahead> = BTreeMap::new();
+    for kind in [Kind::Window, Kind::LeaverWindow] {
         for row in ledger.cells(kind, Timestamp(days), Timestamp(days + 1), filter, true).await? {
             if row.oldest != to {
                 return Ok(None);
             }
-            found.entry(row.place.dim).or_default()[n] = decoded(&row);
+            let (cell, ahead) = (decoded(&row), found.entry(row.place.dim).or_default());
+            if kind == Kind::Window {
+                ahead.arrived = row.n - cell.count(Count::Closed);
+                ahead.closed = cell;
+            } else {
+                ahead.leavers = cell;
+            }
         }
     }
-    Ok(Some(found))
+    // Nothing says that nothing is a sum: it may be a period of the past.
+    Ok((!found.is_empty()).then_some(found))
 }

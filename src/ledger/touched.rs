@@ -1,6 +1,7 @@
 //! Which assignments changed, for the figures: remembered in memory, so that the way of an order pays nothing for it.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::LedgerResult;
@@ -16,6 +17,10 @@ pub(in crate::ledger) struct Touched {
     pending: Mutex<Vec<i64>>,
     committed: Mutex<(HashSet<i64>, bool)>,
     looked: Mutex<Option<Timestamp>>,
+    /// Some that were taken are not counted yet.
+    counting: AtomicBool,
+    /// This process counted everything once.
+    whole: AtomicBool,
 }
 
 impl Touched {
@@ -59,7 +64,13 @@ impl Touched {
 
     /// Takes them; `None`: too many to name.
     pub(in crate::ledger) fn take(&self) -> Option<Vec<Id>> {
-        let (ids, too_many) = std::mem::take(&mut *self.committed.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut committed = self.committed.lock().unwrap_or_else(PoisonError::into_inner);
+        let (ids, too_many) = std::mem::take(&mut *committed);
+        // Before anybody can see that nothing waits here any more.
+        if too_many || !ids.is_empty() {
+            self.counting.store(true, Ordering::SeqCst);
+        }
+        drop(committed);
         if too_many {
             return None;
         }
@@ -68,9 +79,20 @@ impl Touched {
         Some(ids)
     }
 
-    /// Whether there are any.
-    pub(in crate::ledger) fn any(&self) -> bool {
+    /// All that was taken is counted.
+    pub(in crate::ledger) fn counted(&self) {
+        self.counting.store(false, Ordering::SeqCst);
+        self.whole.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether something is known here that is not counted yet.
+    pub(in crate::ledger) fn is_behind(&self) -> bool {
         let committed = self.committed.lock().unwrap_or_else(PoisonError::into_inner);
-        !committed.0.is_empty() || committed.1
+        !committed.0.is_empty() || committed.1 || self.counting.load(Ordering::SeqCst)
+    }
+
+    /// Whether this process makes the figures, and made them all.
+    pub(in crate::ledger) fn is_whole(&self) -> bool {
+        self.whole.load(Ordering::SeqCst)
     }
 }

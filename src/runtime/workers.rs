@@ -16,13 +16,12 @@ use tokio_util::task::TaskTracker;
 
 use super::compare::{self, CompareTimes};
 use super::replica::{self, Presence, Taken};
-use super::rollup;
+use super::rollup::Pace;
 use crate::desk::Desk;
 use crate::flow::{
     Breakers, Pauses, Setup, Work, Worker, complete, deadline, dispatch, edge_answers, edge_fails, intake, plan, sync,
 };
 use crate::http::CallError;
-use crate::kpi::rollup::Rollup;
 use crate::ledger::{Ledger, LedgerResult};
 use crate::model::{Clock, Timestamp};
 
@@ -338,7 +337,7 @@ impl Runtime {
     /// Figures are kept beside everything else, by one process, and rest nineteen times as long as they work.
     fn start_figures(&self) {
         let (hands, stop) = (self.hands(), self.stop.clone());
-        let figures = Arc::new(tokio::sync::Mutex::new((Rollup::new(), false)));
+        let figures = Arc::new(tokio::sync::Mutex::new((Pace::default(), false)));
         self.run("figures", Listen::Time, self.stop.clone(), move || {
             let (hands, figures, stop) = (hands.clone(), Arc::clone(&figures), stop.clone());
             async move {
@@ -346,10 +345,10 @@ impl Runtime {
                 match hands.duty(FIGURES, mine).await? {
                     None => return Ok(false),
                     // Another process kept them meanwhile: what this one remembers is old.
-                    Some(Taken::Fresh(_)) => *figures = Rollup::new(),
+                    Some(Taken::Fresh(_)) => figures.begin_anew(),
                     Some(_) => {}
                 }
-                let rest = rollup::round(figures, &hands.ledger, &hands.setup, &hands.clock).await?;
+                let rest = figures.round(&hands.ledger, &hands.setup, &hands.clock).await?;
                 tokio::select! { () = stop.cancelled() => {}, () = tokio::time::sleep(rest) => {} }
                 Ok(true)
             }

@@ -32,6 +32,11 @@ impl Place {
         SqlLedger::open(&self.url, "test", Mode::Serve).await.unwrap()
     }
 
+    /// Opens it as a command does that reads beside a server.
+    pub async fn reader(&self) -> SqlLedger {
+        SqlLedger::open(&self.url, "test", Mode::Read).await.unwrap()
+    }
+
     fn file(&self) -> &str {
         self.url.trim_start_matches("sqlite:")
     }

@@ -9,6 +9,7 @@ use lastmile::kpi::measure::{Line, Spread};
 use lastmile::kpi::report::{Asked, Report, Which, behind};
 use lastmile::kpi::rollup::Rollup;
 use lastmile::kpi::verify::{Verified, verify};
+use lastmile::ledger::rollups::{CellFilter, Kind, Sought};
 use lastmile::ledger::{
     Decision, End, LeaseRequest, Ledger, Observation, Past, PlanAction, Receipt, ReceiptContent, Recorded, Rollups, Settlement,
     SqlLedger, TicketPlan,
@@ -41,6 +42,11 @@ struct Truth {
     pause: Option<(Timestamp, Timestamp)>,
     moved: bool,
     reopened: bool,
+    /// How long after its closing it was read.
+    noticed: i64,
+    /// What went wrong on the way: events of the journal, with what is known of them.
+    trouble: Vec<(&'static str, &'static str, &'static str)>,
+    proven: Option<Timestamp>,
 }
 
 impl Bed {
@@ -89,22 +95,33 @@ impl Bed {
         let mut text = String::new();
         for t in truth {
             let id = format!("(SELECT id FROM assignment WHERE external_id = '{}')", t.past.assignment.external_id);
-            let mut line = |at: Timestamp, event: &str, state: &str| {
+            let mut line = |at: Timestamp, event: &str, state: &str, (cause, detail): (&str, &str)| {
                 text.push_str(&format!(
-                    "INSERT INTO journal (assignment_id, seq, happened_at, whose_clock, seen_at, event, state, actor, cause, hash)
-                     VALUES ({id}, (SELECT chain_seq + 1 FROM assignment WHERE id = {id}), {}, 'desk', {}, '{event}', '{state}', 'desk', '', '');
+                    "INSERT INTO journal (assignment_id, seq, happened_at, whose_clock, seen_at, event, state, actor, cause, detail, hash)
+                     VALUES ({id}, (SELECT chain_seq + 1 FROM assignment WHERE id = {id}), {}, 'desk', {}, '{event}', '{state}', 'desk', '{cause}', '{detail}', '');
                      UPDATE assignment SET chain_seq = chain_seq + 1 WHERE id = {id};",
                     at.0, at.0
                 ));
             };
+            let plain = ("", "{}");
             if t.moved {
-                line(t.past.filed_at, "moved", "reported");
+                line(t.past.filed_at, "moved", "reported", plain);
+            }
+            for (event, cause, detail) in &t.trouble {
+                line(t.past.filed_at, event, "reported", (cause, detail));
             }
             if t.reopened {
-                line(t.past.closed_at.plus_ms(-2 * MINUTE), "reopened", "rework");
-                line(t.past.closed_at, "closed", "closed");
-                line(t.past.reported_at, "reported", "reported");
+                line(t.past.closed_at.plus_ms(-2 * MINUTE), "reopened", "rework", plain);
+                line(t.past.closed_at, "closed", "closed", plain);
+                line(t.past.reported_at, "reported", "reported", plain);
             }
+            if let Some(at) = t.proven {
+                line(at, "proven", "proven", plain);
+            }
+            text.push_str(&format!(
+                "UPDATE journal SET whose_clock = 'desk', seen_at = happened_at + {} WHERE event = 'closed' AND assignment_id = {id};",
+                t.noticed
+            ));
         }
         self.sql(&text).await;
         // Pauses stand before the closing that the history loaded: their lines take the place of "due" and "sending".
@@ -230,7 +247,15 @@ fn history() -> Vec<Truth> {
                 assignment,
             };
             let pause = (n % 8 == 1).then(|| (filed.plus_ms(20 * MINUTE), filed.plus_ms((20 + n % 30) * MINUTE)));
-            Truth { past, pause, moved: n % 9 == 2, reopened: n % 25 == 7 }
+            let trouble = match n % 30 {
+                3 => vec![("retry", "E-DOWN", "{}"), ("retry", "E-DOWN", "{}"), ("unclear", "", "{}")],
+                9 => vec![("parked", "E-REFUSED", "{\"errand\":\"create\"}")],
+                14 => vec![("parked", "E-STATUS: no rule", "{}"), ("filed", "", "{\"found_by_key\":true}")],
+                21 => vec![("double_found", "", "{}")],
+                _ => Vec::new(),
+            };
+            let proven = (n % 4 == 0).then(|| closed.plus_ms(HOUR + n * MINUTE));
+            Truth { past, pause, moved: n % 9 == 2, reopened: n % 25 == 7, noticed: n % 11 * 1000, trouble, proven }
         })
         .collect()
 }
@@ -264,6 +289,13 @@ impl Truth {
         self.past.closed_at.ms_since(self.past.eligible_at) - until.ms_since(from)
     }
 
+    fn touch(&self) -> Option<i64> {
+        let work = self.past.first_work_at?;
+        let (from, until) = self.paused();
+        let paused = until.ms_since(from.max(work)).max(0);
+        Some(self.past.closed_at.ms_since(work) - paused)
+    }
+
     fn business(&self, catalog: &Catalog) -> Option<i64> {
         let calendar = catalog.calendar_of(&self.past.admin_group)?;
         let working = Working::over(calendar, NOW.plus_ms(-60 * DAY), NOW.plus_ms(DAY));
@@ -292,6 +324,20 @@ fn check(line: &Line, of: &[&Truth], catalog: &Catalog) {
     near(&line.approval, spread(&approval), "approval");
     near(&line.queue.elapsed, spread(&|t| Some(t.past.first_work_at?.ms_since(t.past.filed_at))), "queue");
     near(&line.filing.elapsed, spread(&|t| Some(t.past.filed_at.ms_since(t.past.eligible_at))), "filing");
+    near(&line.touch.elapsed, spread(&Truth::touch), "touch");
+    near(&line.verification.elapsed, spread(&|t| Some(t.proven?.ms_since(t.past.closed_at))), "verification");
+    near(&line.noticed.elapsed, spread(&|t| Some(t.noticed)), "noticing");
+    let trouble = |event: &str, cause: &str| {
+        let same = |(e, c, _): &&(&str, &str, &str)| *e == event && c.starts_with(cause);
+        i64::try_from(of.iter().map(|t| t.trouble.iter().filter(same).count()).sum::<usize>()).unwrap()
+    };
+    let health = line.health;
+    assert_eq!(
+        (health.retries, health.unclear, health.parked),
+        (trouble("retry", ""), trouble("unclear", ""), trouble("parked", ""))
+    );
+    assert_eq!((health.refused, health.unknown_states), (trouble("parked", "E-REFUSED"), trouble("parked", "E-STATUS")));
+    assert_eq!((health.doubles_prevented, health.doubles), (trouble("filed", ""), trouble("double_found", "")));
     near(&line.sync_back.elapsed, spread(&|t| Some(t.past.reported_at.ms_since(t.past.closed_at))), "telling the platform");
     let asked = |t: &Truth| t.past.assignment.requested_at.unwrap_or(t.past.received_at);
     near(&line.end_to_end.elapsed, spread(&|t| Some(t.past.reported_at.ms_since(asked(t)))), "all of it");
@@ -304,7 +350,7 @@ fn check(line: &Line, of: &[&Truth], catalog: &Catalog) {
     assert_eq!(quality.meant, count(&|t| t.past.outcome != Outcome::Cancelled));
     assert_eq!(quality.right, count(&|t| t.past.outcome == Outcome::Fulfilled && !t.reopened));
     assert_eq!((quality.reopened, quality.rerouted), (count(&|t| t.reopened), count(&|t| t.moved)));
-    assert_eq!((quality.reported, quality.proven, quality.unapproved), (count(&|_| true), 0, 0));
+    assert_eq!((quality.reported, quality.proven, quality.unapproved), (count(&|_| true), count(&|t| t.proven.is_some()), 0));
     let done = |t: &Truth| t.past.outcome == Outcome::Fulfilled;
     let day = |t: &Truth| t.past.assignment.valid_from;
     assert_eq!(line.dates.n, count(&|t| day(t).is_some() && t.past.outcome != Outcome::Cancelled));
@@ -337,6 +383,18 @@ async fn a_history_of_known_truth_gives_every_figure() {
     for line in &report.desks {
         check(line, &truth.iter().filter(|t| t.past.desk == line.id).collect::<Vec<_>>(), &bed.catalog);
     }
+    // The days of everything are what the days of all applications are.
+    let month = Asked { days: Some(30), ..Asked::default() };
+    let all = bed.report(&month).await;
+    let mut days = vec![(0, 0, 0); all.trend.len()];
+    for line in &report.applications {
+        let one = bed.report(&Asked { application: Some(line.id.clone()), ..month.clone() }).await;
+        for (sum, point) in days.iter_mut().zip(&one.trend) {
+            *sum = (sum.0 + point.closed, sum.1 + point.arrived, sum.2 + point.target.in_target);
+        }
+    }
+    assert_eq!(all.trend.iter().map(|p| (p.closed, p.arrived, p.target.in_target)).collect::<Vec<_>>(), days);
+    let month = Asked { days: Some(60), ..Asked::default() };
     // Months and days tell the same; a short period cuts at midnight.
     assert_eq!(report.trend.iter().map(|p| p.closed).sum::<i64>(), 600);
     let week = bed.report(&Asked { days: Some(7), ..Asked::default() }).await;
@@ -454,8 +512,15 @@ async fn what_is_learned_late_corrects_its_day_and_tampering_is_found() {
     bed.sql("UPDATE kpi_cell SET n = n + 1 WHERE kind = 'closed' AND at = (SELECT MAX(at) FROM kpi_cell WHERE kind = 'closed')")
         .await;
     bed.sql("DELETE FROM kpi_cell WHERE kind = 'arrived' AND at = (SELECT MIN(at) FROM kpi_cell WHERE kind = 'arrived')").await;
+    // What is added up from them is judged by the journal too.
+    bed.sql("UPDATE kpi_cell SET n = n + 1 WHERE kind = 'window' AND at = 30").await;
+    bed.sql("DELETE FROM kpi_cell WHERE kind = 'now'").await;
+    bed.sql("UPDATE kpi_cell SET n = 1 WHERE kind = 'trend_month'").await;
     let found = bed.verified().await;
     assert!(!found.agrees() && found.wrong >= 2, "{found:?}");
+    for beginning in ["the last 30 days of ", "what is open now of ", "trend_month "] {
+        assert!(found.differences.iter().any(|d| d.starts_with(beginning)), "{beginning}: {found:?}");
+    }
     assert!(
         found.differences.iter().any(|d| d.starts_with("arrived ") && d.contains("-admins / ") && d.ends_with("none kept")),
         "{found:?}"
@@ -587,4 +652,120 @@ async fn an_order_that_comes_again_was_not_right_the_first_time() {
     bed.count().await;
     assert_eq!(right(&bed).await, 3, "five days later counts, twenty do not");
     assert!(bed.verified().await.agrees());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn figures_are_never_of_a_later_time_than_what_they_count() {
+    let mut bed = Bed::new().await;
+    bed.load(&history()[..20]).await;
+    let asked = Asked::default();
+    let fresh = bed.report(&asked).await;
+    assert_eq!((fresh.as_of, fresh.all.flow.closed), (Timestamp(0), 0), "nothing was ever counted");
+    bed.count().await;
+    assert_eq!(bed.report(&asked).await.as_of, NOW);
+    bed.clock.advance_ms(HOUR);
+    bed.open("O-1", "crm", Operation::Grant, NOW, None).await;
+    let mut steps = 0;
+    loop {
+        // Whatever is half done: a figure without the new order is of the time before it.
+        let told = bed.report(&asked).await;
+        assert!(
+            told.all.flow.open == 1 || (told.as_of == NOW && (told.behind || bed.place.is_postgres())),
+            "{steps}: {}",
+            told.as_of.iso()
+        );
+        if !bed.figures.step(&bed.ledger, &bed.catalog, &bed.clock).await.unwrap().any() {
+            break;
+        }
+        steps += 1;
+    }
+    let told = bed.report(&asked).await;
+    assert!(steps > 2 && !told.behind);
+    assert_eq!((told.as_of, told.all.flow.open), (NOW.plus_ms(HOUR), 1));
+    // A process that only reads knows no more than what is noted.
+    bed.clock.advance_ms(HOUR);
+    let reader = bed.place.reader().await;
+    let told = Report::of(&reader, &bed.catalog, &None, &asked, bed.clock.now()).await.unwrap();
+    assert_eq!(told.as_of, NOW.plus_ms(HOUR));
+    bed.count().await;
+    let told = Report::of(&reader, &bed.catalog, &None, &asked, bed.clock.now()).await.unwrap();
+    assert_eq!(told.as_of, NOW.plus_ms(2 * HOUR), "another hour was counted");
+    // Where others believe it, it is noted again and again, though nothing changes.
+    bed.clock.advance_ms(2 * MINUTE);
+    bed.count().await;
+    let told = Report::of(&reader, &bed.catalog, &None, &asked, bed.clock.now()).await.unwrap();
+    assert_eq!(told.as_of, NOW.plus_ms(2 * HOUR + if bed.place.is_postgres() { 2 * MINUTE } else { 0 }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn once_a_day_everything_is_looked_through() {
+    let mut bed = Bed::new().await;
+    bed.load(&history()[..20]).await;
+    bed.count().await;
+    // Nobody tells of it, as where a commit came too late.
+    bed.sql("UPDATE kpi_case SET seq = seq - 1").await;
+    bed.clock.advance_ms(DAY - HOUR);
+    assert_eq!(bed.count().await, 0);
+    bed.clock.advance_ms(2 * HOUR);
+    bed.count().await;
+    assert_eq!(bed.count().await, 20);
+    assert!(bed.verified().await.agrees());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_left_when_the_platform_says_so() {
+    let mut bed = Bed::new().await;
+    let id = bed.open("O-1", "crm", Operation::Revoke, NOW.plus_ms(-2 * DAY), None).await;
+    bed.count().await;
+    assert_eq!(bed.report(&Asked::default()).await.all.leavers.n, 0, "a revocation alone is no leaving");
+    let receipt = Receipt {
+        source: "idm".to_owned(),
+        event_id: "left".to_owned(),
+        digest: "left".to_owned(),
+        received_at: NOW,
+        content: ReceiptContent::Left { person: "someone".to_owned() },
+    };
+    bed.ledger.record(vec![receipt]).await.unwrap();
+    assert_eq!(bed.count().await, 1, "the order was hurried");
+    let leavers = bed.report(&Asked::default()).await.all.leavers;
+    assert_eq!((leavers.n, leavers.overdue_open), (1, 0), "not since the order of two days ago");
+    let asked = Asked { which: Some(Which::Leavers), ..Asked::default() };
+    let rows = behind(&bed.ledger, &bed.catalog, &None, &asked, NOW, 10).await.unwrap();
+    assert_eq!((rows[0].row.id, rows[0].row.exact), (id, NOW));
+    bed.clock.advance_ms(2 * DAY);
+    bed.count().await;
+    assert_eq!(bed.report(&Asked::default()).await.all.leavers.overdue_open, 1);
+    assert!(bed.verified().await.agrees());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn long_lists_are_read_in_parts_and_lose_nothing() {
+    let mut bed = Bed::new().await;
+    bed.load(&history()).await;
+    bed.count().await;
+    let sought = |after, latest_first| Sought {
+        kind: Kind::Closed,
+        from: Timestamp(0),
+        to: NOW,
+        filter: CellFilter::default(),
+        latest_first,
+        after,
+        limit: 7,
+    };
+    for latest_first in [true, false] {
+        let (mut seen, mut after) = (Vec::new(), None);
+        loop {
+            let rows = bed.ledger.behind(&sought(after, latest_first)).await.unwrap();
+            let Some(last) = rows.last() else { break };
+            after = Some((last.exact, last.id));
+            seen.extend(rows.iter().map(|row| (row.exact, row.id)));
+        }
+        let mut sorted = seen.clone();
+        sorted.sort_unstable();
+        if latest_first {
+            sorted.reverse();
+        }
+        assert_eq!(seen.len(), 600);
+        assert_eq!(seen, sorted);
+    }
 }

@@ -25,6 +25,7 @@ mod journey_one_identity;
 mod journey_platforms;
 mod journey_tried;
 mod kpi;
+mod kpi_commands;
 #[expect(clippy::duplicate_mod, reason = "one contract, two engines")]
 #[path = "kpi.rs"]
 mod kpi_on_postgres;

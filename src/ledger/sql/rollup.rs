@@ -9,11 +9,11 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{document, ids_json, rows};
-use crate::ledger::LedgerResult;
 use crate::ledger::rollups::{
     CaseWrite, CellRow, Dim, Dirty, Forecast, KeptCalendar, KeptCase, Kind, LeaverRow, LifeRow, LifeStep, Mark, Place, Swept,
     Told,
 };
+use crate::ledger::{BRIDGE, LedgerResult};
 use crate::model::key::stable_number;
 use crate::model::{Id, Operation, Timestamp};
 
@@ -84,12 +84,15 @@ struct Row {
     closed: Option<Timestamp>,
     reported: Option<Timestamp>,
     withdrawn: Option<Timestamp>,
+    gone: Option<Timestamp>,
 }
 
 #[derive(Deserialize)]
 struct Line {
     a: i64,
     at: Timestamp,
+    seen: Timestamp,
+    whose: String,
     event: String,
     state: String,
     cause: String,
@@ -104,7 +107,8 @@ pub(in crate::ledger) async fn lives(pool: &Pool, ids: &[Id]) -> LedgerResult<Ve
         "SELECT json_group_array(json_object('id', id, 'seq', chain_seq, 'app', application_id, 'name', application_name, 'grp', admin_group,
             'op', operation, 'desk', desk, 'ben', beneficiary, 'lane', lane, 'state', state, 'outcome', outcome, 'req', requested_at,
             'appr', approved_at, 'vfrom', valid_from, 'vuntil', valid_until, 'recv', received_at, 'elig', eligible_at, 'filed', filed_at,
-            'work', first_work_at, 'closed', closed_at, 'reported', reported_at, 'withdrawn', withdrawn_at))
+            'work', first_work_at, 'closed', closed_at, 'reported', reported_at, 'withdrawn', withdrawn_at,
+            'gone', CASE WHEN revocation = 1 THEN (SELECT l.left_at FROM leaver AS l WHERE l.person = assignment.beneficiary) END))
          FROM assignment WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each($1))",
     )
     .bind(&ids)
@@ -158,6 +162,7 @@ pub(in crate::ledger) async fn lives(pool: &Pool, ids: &[Id]) -> LedgerResult<Ve
                 steps: steps.remove(&o.id).unwrap_or_default(),
                 kept: kept.remove(&o.id),
                 forecast: forecasts.get(&o.id).copied(),
+                left_at: o.gone,
             }
         })
         .collect();
@@ -167,9 +172,9 @@ pub(in crate::ledger) async fn lives(pool: &Pool, ids: &[Id]) -> LedgerResult<Ve
 
 async fn steps(pool: &Pool, ids: &str) -> LedgerResult<HashMap<i64, Vec<LifeStep>>> {
     let (lines,): (String,) = query_as(
-        "SELECT json_group_array(json_object('a', assignment_id, 'at', happened_at, 'event', event, 'state', state, 'cause', cause,
+        "SELECT json_group_array(json_object('a', assignment_id, 'at', happened_at, 'seen', seen_at, 'whose', whose_clock, 'event', event, 'state', state, 'cause', cause,
             'detail', detail))
-         FROM (SELECT assignment_id, happened_at, event, state, cause, detail FROM journal
+         FROM (SELECT assignment_id, happened_at, seen_at, whose_clock, event, state, cause, detail FROM journal
                WHERE assignment_id IN (SELECT CAST(value AS BIGINT) FROM json_each($1)) ORDER BY assignment_id, seq) AS j",
     )
     .bind(ids)
@@ -177,8 +182,10 @@ async fn steps(pool: &Pool, ids: &str) -> LedgerResult<HashMap<i64, Vec<LifeStep
     .await?;
     let mut steps: HashMap<i64, Vec<LifeStep>> = HashMap::new();
     for line in document::<Vec<Line>>(&lines)? {
-        let Line { a, at, event, state, cause, detail } = line;
-        steps.entry(a).or_default().push(LifeStep { happened_at: at, event, state, cause, detail: document(&detail)? });
+        let Line { a, at, seen, whose, event, state, cause, detail } = line;
+        let learned_at = (whose != BRIDGE).then_some(seen);
+        let detail = document(&detail)?;
+        steps.entry(a).or_default().push(LifeStep { happened_at: at, learned_at, event, state, cause, detail });
     }
     Ok(steps)
 }
@@ -294,11 +301,12 @@ async fn soil(tx: &mut Conn, mut dirty: Vec<Place>) -> LedgerResult<()> {
     Ok(())
 }
 
-/// Sums that are no longer true: days before the months made of them.
+/// Sums that are no longer true, by [`Kind::level`].
 pub(in crate::ledger) async fn dirty(pool: &Pool, limit: i64) -> LedgerResult<Vec<Dirty>> {
     let found: Vec<(String, i64, i64, i64)> = query_as(
         "SELECT kind, at, dim, mark FROM kpi_dirty
-         ORDER BY CASE WHEN kind IN ('closed_month', 'leaver_month') THEN 1 ELSE 0 END, kind, at, dim LIMIT $1",
+         ORDER BY CASE WHEN kind IN ('closed_month', 'leaver_month', 'trend', 'now') THEN 1
+            WHEN kind IN ('trend_month', 'window', 'leaver_window') THEN 2 ELSE 0 END, kind, at, dim LIMIT $1",
     )
     .bind(limit)
     .fetch_all(pool)
@@ -310,12 +318,7 @@ pub(in crate::ledger) async fn dirty(pool: &Pool, limit: i64) -> LedgerResult<Ve
 }
 
 /// Keeps sums, removes those of nothing.
-pub(in crate::ledger) async fn keep_cells(
-    tx: &mut Conn,
-    cells: &[CellRow],
-    done: &[Dirty],
-    months: &[Place],
-) -> LedgerResult<()> {
+pub(in crate::ledger) async fn keep_cells(tx: &mut Conn, cells: &[CellRow], done: &[Dirty], asked: &[Place]) -> LedgerResult<()> {
     let value = |c: &CellRow| json!({"k": c.place.kind, "t": c.place.at, "d": c.place.dim, "n": c.n, "o": c.oldest, "m": c.main, "r": c.rest});
     let kept: Vec<_> = cells.iter().filter(|c| c.n > 0).map(value).collect();
     let gone: Vec<_> = cells.iter().filter(|c| c.n <= 0).map(|c| c.place).collect();
@@ -336,7 +339,7 @@ pub(in crate::ledger) async fn keep_cells(
     .bind(rows(&done)?)
     .execute(&mut *tx)
     .await?;
-    soil(tx, months.to_vec()).await
+    soil(tx, asked.to_vec()).await
 }
 
 /// Keeps persons whose access ends.

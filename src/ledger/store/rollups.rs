@@ -8,7 +8,7 @@ use super::SqlLedger;
 use crate::ledger::LedgerResult;
 use crate::ledger::rollups::{
     AgeRow, Behind, CaseWrite, CellFilter, CellRow, Dim, Dirty, Forecast, KeptCalendar, KeptCase, Kind, LeaverRow, LifeRow, Mark,
-    Member, Place, Rolled, Rollups, Swept,
+    Member, Place, Rolled, Rollups, Sought, Swept,
 };
 use crate::ledger::sql::rollup::{self, read};
 use crate::model::{Id, Timestamp};
@@ -65,8 +65,8 @@ impl Rollups for SqlLedger {
         read::count_marks(&self.readers, place).await
     }
 
-    async fn keep_cells(&self, cells: Vec<CellRow>, done: Vec<Dirty>, months: Vec<Place>) -> LedgerResult<()> {
-        let kept = Arc::new((cells, done, months));
+    async fn keep_cells(&self, cells: Vec<CellRow>, done: Vec<Dirty>, asked: Vec<Place>) -> LedgerResult<()> {
+        let kept = Arc::new((cells, done, asked));
         self.write(move |tx| {
             let kept = Arc::clone(&kept);
             Box::pin(async move { rollup::keep_cells(tx, &kept.0, &kept.1, &kept.2).await })
@@ -97,16 +97,8 @@ impl Rollups for SqlLedger {
         read::dims(&self.readers, filter).await
     }
 
-    async fn behind(
-        &self,
-        kind: Kind,
-        from: Timestamp,
-        to: Timestamp,
-        filter: &CellFilter,
-        limit: i64,
-        latest_first: bool,
-    ) -> LedgerResult<Vec<Behind>> {
-        read::behind(&self.readers, kind, (from, to), filter, limit, latest_first).await
+    async fn behind(&self, sought: &Sought) -> LedgerResult<Vec<Behind>> {
+        read::behind(&self.readers, sought).await
     }
 
     async fn case(&self, id: Id) -> LedgerResult<(Option<KeptCase>, Option<Forecast>)> {
@@ -143,11 +135,19 @@ impl Rollups for SqlLedger {
     }
 
     async fn rolled(&self) -> LedgerResult<Rolled> {
-        let (until, behind) = read::rolled(&self.readers).await?;
-        Ok(Rolled { until, behind: behind || self.shared.touched.any() })
+        // Looked at before and after: what is taken between is seen by one of both, or by the sums that wait.
+        let taken = self.shared.touched.is_behind();
+        let (until, waiting) = read::rolled(&self.readers).await?;
+        // A process that only reads cannot tell what another has changed: its figures are of the time that is noted.
+        let behind = taken || waiting || self.shared.touched.is_behind();
+        Ok(Rolled { until, behind, knows_all: self.is_alone() && self.shared.touched.is_whole() })
     }
 
     async fn note_rolled(&self, until: Timestamp, sweeping: bool) -> LedgerResult<()> {
-        self.write(move |tx| Box::pin(async move { rollup::note_rolled(tx, until, sweeping).await })).await
+        self.write(move |tx| Box::pin(async move { rollup::note_rolled(tx, until, sweeping).await })).await?;
+        if !sweeping {
+            self.shared.touched.counted();
+        }
+        Ok(())
     }
 }

@@ -8,7 +8,7 @@ use super::kpi::Links;
 use super::{render, to_value};
 use crate::catalog::ClockKind;
 use crate::kpi::export::CaseRow;
-use crate::kpi::report::{Asked as KpiAsked, Which, behind};
+use crate::kpi::report::{Asked as KpiAsked, MOST_BEHIND, Which, found};
 use crate::web::WebState;
 use crate::web::access::Reader;
 use crate::web::extract::Asked;
@@ -29,10 +29,15 @@ pub(in crate::web) async fn rows(
     asked: &KpiAsked,
     most: i64,
 ) -> Result<Vec<CaseRow>, Refused> {
+    Ok(looked_up(state, reader, asked, most).await?.0)
+}
+
+/// The same, and whether there may be others.
+async fn looked_up(state: &WebState, reader: &Reader, asked: &KpiAsked, most: i64) -> Result<(Vec<CaseRow>, bool), Refused> {
     let now = state.clock.now();
     let setup = state.setup.load_full();
-    let shown = behind(&*state.ledger, &setup.catalog, &reader.scope, asked, now, most).await?;
-    Ok(shown.into_iter().map(|shown| CaseRow::of(shown, now)).collect())
+    let found = found(&*state.ledger, &setup.catalog, &reader.scope, asked, now, most).await?;
+    Ok((found.rows.into_iter().map(|shown| CaseRow::of(shown, now)).collect(), found.cut))
 }
 
 /// The list.
@@ -42,7 +47,7 @@ pub(in crate::web) async fn assignments(
     Asked(asked): Asked<KpiAsked>,
 ) -> Result<Response, Refused> {
     let most = i64::try_from(MOST).unwrap_or(i64::MAX);
-    let rows = rows(&state, &reader, &asked, most + 1).await?;
+    let (rows, cut) = looked_up(&state, &reader, &asked, most + 1).await?;
     let links = Links::of(&asked);
     let business = asked.clock == Some(ClockKind::Business);
     let shown: Vec<Value> = rows
@@ -58,7 +63,7 @@ pub(in crate::web) async fn assignments(
     let which = asked.which.unwrap_or_default();
     let choices = Which::ALL.map(|one| json!({"words": one.human(), "here": one == which, "link": links.behind(one, None)}));
     let data = json!({
-        "rows": shown, "n": shown_n(rows.len()), "more": rows.len() > MOST, "most": MOST, "days": asked.days(), "business": business,
+        "rows": shown, "n": shown_n(rows.len()), "more": rows.len() > MOST, "cut": cut.then_some(MOST_BEHIND), "most": MOST, "days": asked.days(), "business": business,
         "application": asked.application, "admin_group": asked.admin_group, "choices": choices, "csv": links.behind_file(which, "csv"), "xlsx": links.behind_file(which, "xlsx"),
         "kpi": links.kpi(asked.clock.unwrap_or(ClockKind::Elapsed)), "overdue": which.is_open(),
     });

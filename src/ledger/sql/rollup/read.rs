@@ -6,10 +6,12 @@ use super::super::rows;
 use super::super::views::push_scope;
 use crate::ledger::LedgerResult;
 use crate::ledger::rollups::{
-    AgeRow, Behind, CellFilter, CellRow, Dim, Forecast, KeptCalendar, KeptCase, Kind, LeaverRow, Member, Place,
+    AgeRow, Behind, CellFilter, CellRow, Dim, Forecast, KeptCalendar, KeptCase, Kind, LeaverRow, Member, Place, Sought,
 };
 use crate::model::{Id, Timestamp};
 
+const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 24 * HOUR_MS;
 /// Number of an assignment's latest ticket.
 const TICKET: &str = "(SELECT t.ref_number FROM ticket_item AS i JOIN ticket AS t ON t.id = i.ticket_id
     WHERE i.assignment_id = a.id AND t.shape <> 'double' ORDER BY t.id DESC LIMIT 1)";
@@ -63,9 +65,13 @@ pub(in crate::ledger) async fn cells(
     let mut query = QueryBuilder::new("SELECT c.at, c.dim, c.n, c.oldest, c.main, ");
     query
         .push(if rest { "c.rest" } else { "NULL" })
-        .push(" FROM kpi_cell AS c JOIN kpi_dim AS d ON d.id = c.dim WHERE c.kind = ");
+        .push(" FROM kpi_cell AS c ")
+        .push(if kind.is_whole() { "" } else { "JOIN kpi_dim AS d ON d.id = c.dim " })
+        .push("WHERE c.kind = ");
     query.push_bind(kind.as_str()).push(" AND c.at >= ").push_bind(from.0).push(" AND c.at < ").push_bind(to.0);
-    push_filter(&mut query, filter);
+    if !kind.is_whole() {
+        push_filter(&mut query, filter);
+    }
     let found: Vec<(i64, i64, i64, i64, Option<String>, Option<String>)> = query.build_query_as().fetch_all(pool).await?;
     Ok(found
         .into_iter()
@@ -132,29 +138,33 @@ pub(in crate::ledger) async fn members(
     Ok(found.into_iter().map(|(id, exact, body)| Member { id: Id(id), exact: Timestamp(exact), body }).collect())
 }
 
-/// Assignments behind marks of a kind.
-pub(in crate::ledger) async fn behind(
-    pool: &Pool,
-    kind: Kind,
-    (from, to): (Timestamp, Timestamp),
-    filter: &CellFilter,
-    limit: i64,
-    latest_first: bool,
-) -> LedgerResult<Vec<Behind>> {
+/// Assignments behind marks of a kind: chosen by the marks alone, and only then looked at. The place of a mark is the start of
+/// the day or hour of its instant, so that both sort alike.
+pub(in crate::ledger) async fn behind(pool: &Pool, sought: &Sought) -> LedgerResult<Vec<Behind>> {
     let mut query = QueryBuilder::new("SELECT a.id, a.external_id, ");
     query.push(TICKET).push(
         " AS ticket, d.id AS dim, d.application_id, a.application_name, d.admin_group, d.operation, d.desk, m.exact, k.body
-         FROM kpi_mark AS m JOIN kpi_dim AS d ON d.id = m.dim JOIN kpi_case AS k ON k.assignment_id = m.assignment_id
-         JOIN assignment AS a ON a.id = m.assignment_id WHERE m.kind = ",
+         FROM (SELECT m.assignment_id, m.dim, m.exact FROM kpi_mark AS m JOIN kpi_dim AS d ON d.id = m.dim WHERE m.kind = ",
     );
-    query.push_bind(kind.as_str()).push(" AND m.at >= ").push_bind(from.0).push(" AND m.at < ").push_bind(to.0);
-    push_filter(&mut query, filter);
-    let order = if latest_first {
-        " ORDER BY m.at DESC, m.exact DESC, m.assignment_id LIMIT "
+    query.push_bind(sought.kind.as_str());
+    query.push(" AND m.at >= ").push_bind(sought.from.0).push(" AND m.at < ").push_bind(sought.to.0);
+    let (order, again, beyond, place) = if sought.latest_first {
+        (" ORDER BY m.at DESC, m.exact DESC, m.assignment_id DESC LIMIT ", " DESC, a.id DESC", " < (", " AND m.at <= ")
     } else {
-        " ORDER BY m.at, m.exact, m.assignment_id LIMIT "
+        (" ORDER BY m.at, m.exact, m.assignment_id LIMIT ", ", a.id", " > (", " AND m.at >= ")
     };
-    query.push(order).push_bind(limit);
+    if let Some((exact, id)) = sought.after {
+        let span = if matches!(sought.kind, Kind::Closed | Kind::Arrived) { DAY_MS } else { HOUR_MS };
+        query.push(place).push_bind(exact.0 - exact.0.rem_euclid(span));
+        query.push(" AND (m.exact, m.assignment_id)").push(beyond).push_bind(exact.0).push(", ").push_bind(id.0).push(")");
+    }
+    push_filter(&mut query, &sought.filter);
+    query.push(order).push_bind(sought.limit);
+    query.push(
+        ") AS m JOIN kpi_dim AS d ON d.id = m.dim JOIN kpi_case AS k ON k.assignment_id = m.assignment_id
+         JOIN assignment AS a ON a.id = m.assignment_id ORDER BY m.exact",
+    );
+    query.push(again);
     let found = query.build().fetch_all(pool).await?;
     found.iter().map(shown).collect()
 }
