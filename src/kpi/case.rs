@@ -57,11 +57,13 @@ pub enum Stage {
     Paused,
     /// Eligible to the last closing, pauses included: what pauses are a share of.
     Whole,
+    /// Approved until eligible: the wait for a later day, which is nobody's.
+    Date,
 }
 
 impl Stage {
     /// Every stage, in the order of rows.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Approval,
         Self::Provisioning,
         Self::EndToEnd,
@@ -72,6 +74,7 @@ impl Stage {
         Self::Verification,
         Self::Paused,
         Self::Whole,
+        Self::Date,
     ];
 }
 
@@ -188,10 +191,10 @@ pub struct Case {
     pub person: Option<i64>,
     /// Durations of all time, by [`Stage`].
     #[serde(rename = "e")]
-    pub elapsed: [Option<i64>; 10],
+    pub elapsed: [Option<i64>; 11],
     /// Durations of working time.
     #[serde(rename = "b", skip_serializing_if = "none_at_all")]
-    pub business: [Option<i64>; 10],
+    pub business: [Option<i64>; 11],
     /// The target it was (is) measured by.
     #[serde(rename = "tg", skip_serializing_if = "Option::is_none")]
     pub target: Option<Target>,
@@ -206,7 +209,7 @@ pub struct Case {
     pub pauses: Vec<(Timestamp, Option<Timestamp>)>,
 }
 
-fn none_at_all(durations: &[Option<i64>; 10]) -> bool {
+fn none_at_all(durations: &[Option<i64>; 11]) -> bool {
     durations.iter().all(Option::is_none)
 }
 
@@ -365,6 +368,7 @@ impl Case {
             let waits = self.first_work.zip(self.closed).map(|(from, to)| paused(from, to));
             self.set(Stage::Touch, touched.zip(waits).map(|(whole, waits)| whole.less(waits)));
             self.set(Stage::Queue, span(self.filed, self.first_work));
+            self.set(Stage::Date, span(self.approved, self.eligible));
             self.set(Stage::Filing, span(self.eligible, self.filed));
             self.set(Stage::SyncBack, span(self.closed, self.reported));
             self.set(Stage::Verification, span(self.closed, self.proven));

@@ -19,4 +19,5 @@ pub mod sketch;
 pub mod small;
 pub mod timing;
 pub mod verify;
+pub mod whose;
 pub mod window;

@@ -63,7 +63,7 @@ async fn window<R: Rollups + ?Sized>(ledger: &R, dim: i64, days: i64, now: Times
     for (kind, of) in [(Kind::Window, [Kind::Closed, Kind::ClosedMonth]), (Kind::LeaverWindow, [Kind::Leaver, Kind::LeaverMonth])]
     {
         let (mut cell, mut n) = (Cell::default(), 0);
-        for row in periods(ledger, of, &own, (from, to), true).await? {
+        for row in periods(ledger, of, &own, (from, to), true, true).await? {
             cell.merge(&decoded(&row));
             n += row.n;
         }
