@@ -11,7 +11,7 @@ use crate::flow::Setup;
 use crate::ledger::{Address, Ledger, LedgerError, SqlLedger};
 use crate::model::{Clock, Timestamp};
 use crate::plan::Planner;
-use crate::runtime::{Runtime, SwapError, Wake, objections, orphans};
+use crate::runtime::{Runtime, SwapError, Wake, moved, objections, orphans, remember};
 use crate::web::{Gate, Limits, WebState, Woken};
 
 /// Makes everything a checked catalog describes; nothing is called yet.
@@ -98,6 +98,10 @@ impl Bridge {
         let main = &setup.catalog.main;
         let mode = if singly { crate::ledger::Mode::ServeSingly } else { crate::ledger::Mode::Serve };
         let ledger: Arc<dyn Ledger> = Arc::new(SqlLedger::open(address(&setup.catalog)?, &main.instance.name, mode).await?);
+        // Before the first ticket is filed: its platform may want to know of it.
+        for (name, source) in &setup.sources {
+            ledger.tell_progress(name, source.info().capabilities.hears_progress());
+        }
         let recovered = ledger.recover(clock.now(), &setup).await?;
         if recovered > 0 {
             tracing::info!(calls = recovered, "calls under way when the last process stopped: their witnesses are asked first");
@@ -137,6 +141,7 @@ impl Bridge {
             }),
             gate: Arc::new(Gate::new(Limits::default())),
             breakers: self.runtime.breakers(),
+            pauses: self.runtime.pauses(),
         }
     }
 
@@ -146,26 +151,44 @@ impl Bridge {
     /// # Errors
     /// Something under way would lose its edge, or the change needs a restart; the old configuration goes on.
     pub async fn swap(&self, setup: Setup) -> Result<(), SwapError> {
+        // Until the new one is in force nothing is planned: a ticket could be filed on a desk that is about to go.
+        let between = self.runtime.between_plans().await;
         let owed = self.ledger.owed(self.clock.now()).await?;
-        let objections = objections(&self.setup.load(), &setup, &owed);
-        if !objections.is_empty() {
-            return Err(SwapError::Refused(objections));
+        let refused = objections(&self.setup.load(), &setup, &owed);
+        if !refused.is_empty() {
+            return Err(SwapError::Refused(refused));
         }
         let old = self.setup.swap(Arc::new(setup));
+        // An order that arrived meanwhile may be of a source that goes.
+        let owed = self.ledger.owed(self.clock.now()).await;
+        let refused = owed.as_ref().map(|owed| objections(&old, &self.setup.load(), owed)).unwrap_or_default();
+        if !refused.is_empty() {
+            self.setup.store(old);
+            return Err(SwapError::Refused(refused));
+        }
+        drop(between);
         self.runtime.follow();
         self.wake.all();
+        if let Ok(owed) = owed {
+            remember(&*self.ledger, &self.setup.load(), &owed, self.clock.now()).await?;
+        }
         for source in old.sources.values() {
             source.close().await;
         }
         Ok(())
     }
 
-    /// What the ledger still needs although the configuration has no edge for it.
+    /// What the ledger still needs although the configuration has no edge for it any more, or another desk in its place.
     ///
     /// # Errors
     /// See [`LedgerError`].
     pub async fn orphans(&self) -> Result<Vec<String>, LedgerError> {
-        Ok(orphans(&self.setup.load(), &self.ledger.owed(self.clock.now()).await?))
+        let (setup, now) = (self.setup.load_full(), self.clock.now());
+        let owed = self.ledger.owed(now).await?;
+        let mut strands = orphans(&setup, &owed);
+        strands.extend(moved(&*self.ledger, &setup, &owed).await?);
+        remember(&*self.ledger, &setup, &owed, now).await?;
+        Ok(strands)
     }
 
     /// Stops the loops, then the ledger.

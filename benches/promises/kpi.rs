@@ -12,7 +12,7 @@ use lastmile::kpi::cell::Cell;
 use lastmile::kpi::clocks::Clocks;
 use lastmile::kpi::rollup::Rollup;
 use lastmile::kpi::verify::verify;
-use lastmile::ledger::{Ledger, Mode, Past, Rollups, SqlLedger};
+use lastmile::ledger::{Ledger, Mode, Past, SqlLedger};
 use lastmile::model::clock::SystemClock;
 use lastmile::model::{Clock, Id, Timestamp};
 use lastmile::runtime::telemetry;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::access::Access;
 use super::application::Filing;
 use super::mail::MailSettings;
+use super::schedule::Schedule;
 use super::scheduled::ScheduledReport;
 use super::secret::SecretRef;
 use super::span::Span;
@@ -177,6 +178,10 @@ pub struct Work {
     pub lease: Span,
     /// How often the sweeper looks for keys with more than one ticket.
     pub sweep_every: Span,
+    /// When platform, ledger and desks are compared as a whole (UTC); `"never"`: only when somebody asks for it.
+    #[serde(with = "sometimes")]
+    #[schemars(with = "String")]
+    pub reconcile: Option<Schedule>,
     /// After this long a waiting assignment counts as one priority step more urgent.
     pub age_step: Span,
 }
@@ -188,8 +193,30 @@ impl Default for Work {
             full_pass: Span::secs(6 * 3600),
             lease: Span::secs(120),
             sweep_every: Span::secs(3600),
+            reconcile: "0 3 * * *".parse().ok(),
             age_step: Span::secs(4 * 3600),
         }
+    }
+}
+
+/// A schedule, or `"never"`.
+mod sometimes {
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    use super::Schedule;
+
+    const NEVER: &str = "never";
+
+    pub(super) fn serialize<S: Serializer>(value: &Option<Schedule>, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(value.as_ref().map_or(NEVER, Schedule::as_str))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Schedule>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if text == NEVER {
+            return Ok(None);
+        }
+        text.parse().map(Some).map_err(serde::de::Error::custom)
     }
 }
 

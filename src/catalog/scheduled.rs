@@ -148,7 +148,10 @@ impl Check<'_> {
     }
 
     fn mail(&mut self, mail: &MailSettings) {
-        if mail.server.trim().is_empty() || mail.server.contains(['/', '@', ' ']) {
+        if mail.server.trim().is_empty()
+            || mail.server.contains(['/', '@', ' '])
+            || (mail.server.contains(':') && mail.server.parse::<std::net::IpAddr>().is_err())
+        {
             self.say(
                 &["mail", "server"],
                 format!("`{}` is not the name of a server", mail.server),

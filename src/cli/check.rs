@@ -47,12 +47,16 @@ fn sources(setup: &Setup, now: Timestamp, out: &mut String) {
             (can.polls, "is polled"),
             (can.report && !can.asks, "hears outcomes"),
             (can.asks, "asks for outcomes"),
+            (can.hears_progress(), "hears how far orders are"),
         ];
         let mut words: Vec<&str> = ways.iter().filter(|(can, _)| *can).map(|(_, words)| *words).collect();
         if !can.report {
             words.push("hears no outcomes (no [report])");
         }
         let _ = writeln!(out, "source {name}: {}", words.join(", "));
+        if let Some(words) = can.kept_here().filter(|_| can.report) {
+            let _ = writeln!(out, "  {words}");
+        }
         if let Some(schedule) = &source.info().schedule {
             let _ = writeln!(out, "  schedule `{schedule}`, next: {}", fires(&**source, now).join(", "));
         }

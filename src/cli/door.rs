@@ -9,12 +9,12 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 
 use crate::bridge;
-use crate::flow::{Setup, intake};
+use crate::flow::{Setup, intake, reconcile};
 use crate::http::client::ClientSettings;
-use crate::http::{Call, HttpClient};
+use crate::http::{Answer, Call, HttpClient};
 use crate::ledger::{Acted, Action, Ledger as _, LedgerError, Mode, Recorded, SqlLedger, is_postgres, path_of};
 use crate::model::clock::SystemClock;
-use crate::model::{Clock, Id};
+use crate::model::{Clock, Id, Timestamp};
 
 /// Who acts where the server does not know us by a token.
 const ACTOR: &str = "command line";
@@ -132,10 +132,17 @@ pub(super) fn server_address(setup: &Setup) -> String {
     }
 }
 
+async fn acted(ledger: &SqlLedger, setup: &Setup, action: Action, now: Timestamp) -> anyhow::Result<Acted> {
+    Ok(match action {
+        Action::Repair { finding } => reconcile::repair(ledger, setup, finding, ACTOR, now).await?,
+        other => ledger.act(other, ACTOR, now).await?,
+    })
+}
+
 async fn own(ledger: &SqlLedger, setup: &Setup, deed: Deed) -> anyhow::Result<Did> {
     let now = SystemClock.now();
     Ok(match deed {
-        Deed::Act(action) => match ledger.act(action, ACTOR, now).await? {
+        Deed::Act(action) => match acted(ledger, setup, action, now).await? {
             Acted::Done => Did::done("done; `lastmile serve` goes on from there"),
             Acted::NotFound => Did::not("there is no such thing"),
             Acted::NotNow(why) => Did::not(why),
@@ -169,15 +176,34 @@ impl Server {
         Ok(Self { client, base: base.trim_end_matches('/').to_owned(), token: arguments.token.clone() })
     }
 
-    async fn carry_out(&self, deed: &Deed) -> anyhow::Result<Did> {
-        let (path, body) = request(deed);
-        let mut call = Call::new("POST", format!("{}{path}", self.base)).json(body);
+    /// What the API says at an address.
+    pub(super) async fn ask(&self, path: &str) -> anyhow::Result<Value> {
+        let answer = self.send(Call::new("GET", format!("{}{path}", self.base))).await?;
+        anyhow::ensure!(answer.is_success(), "the server at {} answered {}", self.base, answer.status);
+        answer.json().context("the server's answer is not JSON")
+    }
+
+    /// Does what needs no words.
+    pub(super) async fn begin(&self, path: &str) -> anyhow::Result<()> {
+        let answer = self.send(Call::new("POST", format!("{}{path}", self.base)).json(json!({}))).await?;
+        let said = answer.json().unwrap_or(Value::Null);
+        let detail = said.get("detail").and_then(Value::as_str).unwrap_or("no reason given");
+        anyhow::ensure!(answer.is_success(), "the server at {} answered {}: {detail}", self.base, answer.status);
+        Ok(())
+    }
+
+    async fn send(&self, mut call: Call) -> anyhow::Result<Answer> {
         if let Some(token) = &self.token {
             call.headers.push(("authorization".to_owned(), format!("Bearer {}", token.expose_secret())));
         }
-        let answer = self.client.send(call).await.with_context(|| {
+        self.client.send(call).await.with_context(|| {
             format!("a lastmile holds the ledger, but nothing answers at {}: say where it is with --server", self.base)
-        })?;
+        })
+    }
+
+    async fn carry_out(&self, deed: &Deed) -> anyhow::Result<Did> {
+        let (path, body) = request(deed);
+        let answer = self.send(Call::new("POST", format!("{}{path}", self.base)).json(body)).await?;
         let said = answer.json().unwrap_or(Value::Null);
         let detail = said.get("detail").and_then(Value::as_str);
         match answer.status {
@@ -198,6 +224,8 @@ fn request(deed: &Deed) -> (String, Value) {
     let none = json!({});
     match deed {
         Deed::Replay(id) => (format!("/api/v1/quarantine/{id}/replay"), none),
+        Deed::Act(Action::Repair { finding }) => (format!("/api/v1/findings/{finding}/repair"), none),
+        Deed::Act(Action::Dismiss { finding }) => (format!("/api/v1/findings/{finding}/dismiss"), none),
         Deed::Act(Action::Discard { quarantined }) => (format!("/api/v1/quarantine/{quarantined}/discard"), none),
         Deed::Act(Action::RetryErrand { errand }) => (format!("/api/v1/errands/{errand}/retry"), none),
         Deed::Act(Action::NoTicket { errand }) => (format!("/api/v1/errands/{errand}/no-ticket"), none),

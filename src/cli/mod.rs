@@ -8,6 +8,7 @@ mod door;
 mod findings;
 mod kpi;
 mod plan;
+mod reconcile;
 mod replay;
 mod report;
 mod schema;
@@ -64,6 +65,8 @@ enum Command {
     Replay(replay::Arguments),
     /// Act on what is parked or unclear, as on the operations page.
     Act(act::Arguments),
+    /// Where platform, ledger and desks disagree, and mend it.
+    Reconcile(reconcile::Arguments),
     /// Prove the KPIs against the journal, or make them afresh.
     Kpi(kpi::Arguments),
     /// Show a scheduled report as it would be sent, or send it now.
@@ -101,6 +104,7 @@ pub fn run() -> ExitCode {
             Command::Source(what) => source::run(&arguments.config, &what).await,
             Command::Replay(what) => replay::run(&arguments.config, &what).await,
             Command::Act(what) => act::run(&arguments.config, &what).await,
+            Command::Reconcile(what) => reconcile::run(&arguments.config, &what).await,
             Command::Kpi(what) => kpi::run(&arguments.config, &what).await,
             Command::Report(what) => report::run(&arguments.config, &what).await,
             Command::Schema => schema::run(),

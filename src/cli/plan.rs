@@ -121,6 +121,12 @@ impl Plan<'_> {
                 let _ = writeln!(out, "  What was not filed yet is dropped; an open ticket is told.");
                 true
             }
+            EventContent::Left { .. } => {
+                let _ = writeln!(out, "  says that a person left: no ticket of its own");
+                let _ =
+                    writeln!(out, "  Their open orders are taken back; what is to be taken from them goes ahead of everything.");
+                true
+            }
             EventContent::Order(order) => self.order(order, out),
         }
     }
@@ -136,7 +142,7 @@ impl Plan<'_> {
             order.application.name,
             order.application.id
         );
-        let mut at = Moment { now: self.now, received_at: self.now, lane_ticket: None, cycle: 1 };
+        let mut at = Moment { now: self.now, received_at: self.now, lane_ticket: None, cycle: 1, leaver: false };
         let due = self.setup.planner.due_words(order, &at);
         let when = due.until.map_or_else(|| "at once".to_owned(), |until| format!("on {}", until.human()));
         let _ = writeln!(out, "  filed       {when}: {}", due.why);

@@ -28,10 +28,18 @@ pub(super) struct Arguments {
     /// Socket that hears when it is ready (set by systemd for `Type=notify`).
     #[arg(long, env = "NOTIFY_SOCKET", hide = true)]
     notify_socket: Option<std::ffi::OsString>,
+    /// Dies there, as by `kill -9` (`DispatchSettles:3`): for trials, in debug builds only.
+    #[cfg(debug_assertions)]
+    #[arg(long, hide = true)]
+    die_at: Option<crate::model::failpoint::Death>,
 }
 
 /// Serves until SIGTERM or SIGINT; SIGHUP swaps the whole checked configuration or nothing.
 pub(super) async fn run(folder: &Path, arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    #[cfg(debug_assertions)]
+    if let Some(death) = arguments.die_at {
+        crate::model::failpoint::abort_at(death);
+    }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let setup = bridge::load(folder, &clock)?;
     let listen: SocketAddr = setup.catalog.main.server.listen.parse().context("the address to listen on")?;

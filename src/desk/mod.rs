@@ -19,7 +19,7 @@ use crate::http::CallError;
 use crate::model::Timestamp;
 use crate::model::finding::Finding;
 use crate::model::key::Key;
-use crate::model::ticket::{Change, Created, Draft, TicketReading, TicketRef, TicketStatus};
+use crate::model::ticket::{Amended, Change, Created, Draft, TicketReading, TicketRef, TicketStatus};
 
 pub use preview::Preview;
 
@@ -67,6 +67,11 @@ pub struct DeskInfo {
     pub name: String,
     /// `jira`, `servicenow`, `rest`.
     pub kind: &'static str,
+    /// Which desk it is: the settings that say where its tickets lie and their keys stand, with their values. Another
+    /// value is another desk, which has none of the tickets we hold.
+    pub home: Vec<(&'static str, String)>,
+    /// [`Desk::changed_since`] from the beginning of time lists every ticket of our account: what nobody knows is found.
+    pub lists: bool,
     /// See [`Level`].
     pub level: Level,
     /// What becomes of an unclear create where there is no search ([`Level::D0`]).
@@ -157,8 +162,9 @@ pub trait Desk: Send + Sync + std::fmt::Debug {
     /// Tickets of our account changed since the mark (the adapter applies its overlap and zone).
     async fn changed_since(&self, mark: Timestamp) -> Result<Changes, CallError>;
 
-    /// Comments, closes or rewrites a ticket. The mark of a comment is written into it.
-    async fn amend(&self, ticket: &TicketRef, change: &Change) -> Result<(), CallError>;
+    /// Comments, closes or rewrites a ticket. The mark of a comment is written into it. What an admin closed before is not
+    /// closed again.
+    async fn amend(&self, ticket: &TicketRef, change: &Change) -> Result<Amended, CallError>;
 
     /// Whether a comment with this mark is on the ticket: the witness of an unclear `amend`.
     async fn has_mark(&self, ticket: &TicketRef, mark: &str) -> Result<bool, CallError>;

@@ -3,9 +3,11 @@
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
-use crate::http::CallError;
+use crate::http::{CallError, gate};
 use crate::ledger::{End, LeaseRequest, Leased, Ledger, LedgerResult, Load, Settlement, Step};
 use crate::model::completion::Completion;
+use crate::model::failpoint::{Point, reach};
+use crate::model::progress::Progress;
 use crate::model::{Clock, random};
 use crate::source::Source;
 
@@ -29,8 +31,13 @@ pub async fn step(
 ) -> LedgerResult<usize> {
     let edge = format!("source/{}", source.info().name);
     let can = source.info().capabilities;
+    // A reload may have changed it.
+    ledger.tell_progress(&source.info().name, can.hears_progress());
     // A platform that asks is told when it asks.
     if !can.report || can.asks {
+        return Ok(0);
+    }
+    if worker.pauses.left_ms(&edge, clock).is_some() {
         return Ok(0);
     }
     let lease_ms = setup.catalog.main.work.lease.ms();
@@ -44,22 +51,40 @@ pub async fn step(
         witnesses_only: false,
     };
     let leased_boot_ms = clock.boot_ms();
+    reach(Point::CompleteStarts).await;
     let leased = ledger.lease(request).await?;
+    if !leased.is_empty() {
+        reach(Point::CompleteLeased).await;
+    }
     let count = leased.len();
     let edge = &edge;
     let mut running: FuturesUnordered<_> = leased
         .into_iter()
         .map(|errand| async move {
-            let Load::Report { completion, .. } = &errand.load else { return Ok(()) };
             if clock.boot_ms() > leased_boot_ms + lease_ms {
                 return Ok(());
             }
             let teller = Teller { ledger, setup, source, worker, clock, edge };
-            let end = match errand.step {
-                Step::Send => teller.tell(&errand, completion).await?,
-                Step::Witness => teller.ask(&errand, completion).await,
+            let end = match (&errand.load, errand.step) {
+                (Load::Report { .. } | Load::Progress { .. }, Step::Send) if worker.pauses.left_ms(edge, clock).is_some() => {
+                    teller.held()
+                }
+                (Load::Report { completion, .. }, Step::Send) => teller.tell(&errand, completion).await?,
+                (Load::Report { completion, .. }, Step::Witness) => {
+                    teller.ask(&errand, completion, worker.quiets.left_ms(&errand, clock)).await
+                }
+                (Load::Progress { progress, .. }, _) => teller.tell_progress(&errand, progress).await?,
+                _ => return Ok(()),
             };
-            ledger.settle(vec![Settlement { id: errand.id, lease_no: errand.lease_no, at: clock.now(), end }]).await.map(|_| ())
+            match &end {
+                End::Unclear { quiet_until, .. } => worker.quiets.met(errand.id, *quiet_until, clock),
+                End::Miss { .. } => {}
+                _ => worker.quiets.forget(errand.id),
+            }
+            reach(Point::CompleteSettles).await;
+            ledger.settle(vec![Settlement { id: errand.id, lease_no: errand.lease_no, at: clock.now(), end }]).await?;
+            reach(Point::CompleteSettled).await;
+            Ok(())
         })
         .collect();
     let mut failed = None;
@@ -109,22 +134,49 @@ impl Teller<'_> {
             }
             (CallError::Retry { after, .. }, _) => {
                 let asked = after.and_then(|d| i64::try_from(d.as_millis()).ok());
-                End::Retry { at: now.plus_ms(self.wait_ms(errand, asked)), code, reason, new_group: None }
+                let wait = self.wait_ms(errand, asked);
+                if code == "E-BUSY" {
+                    self.worker.pauses.begin(self.edge, asked.unwrap_or(wait), self.clock);
+                }
+                End::Retry { at: now.plus_ms(wait), code, reason, new_group: None }
             }
         })
     }
 
-    /// Witness of an unclear report: what does the platform hold?
-    async fn ask(&self, errand: &Leased, completion: &Completion) -> End {
+    /// Its id is stable, so that what may have been heard is said again. What is refused is let go: only outcomes wait
+    /// for a person.
+    async fn tell_progress(&self, errand: &Leased, progress: &Progress) -> LedgerResult<End> {
+        let told = self.source.progress(progress).await;
+        let now = self.clock.now();
+        let Err(error) = told else {
+            self.worker.health.well(self.ledger, self.edge, Work::Reports, now).await?;
+            return Ok(End::Done);
+        };
+        let (code, reason) = (error.code().to_owned(), error.reason().to_owned());
+        metrics::counter!("lastmile_call_failures_total", "edge" => self.edge.to_owned(), "code" => error.code()).increment(1);
+        let asked = match &error {
+            CallError::Reject { .. } => return Ok(End::Park { code, reason }),
+            CallError::Retry { after, .. } => after.and_then(|d| i64::try_from(d.as_millis()).ok()),
+            CallError::Unclear { .. } => None,
+        };
+        self.worker.health.failed(self.ledger, self.edge, Work::Reports, &error, now).await?;
+        Ok(End::Retry { at: now.plus_ms(self.wait_ms(errand, asked)), code, reason, new_group: None })
+    }
+
+    /// The platform asked another report for patience while this one was leased.
+    fn held(&self) -> End {
+        let reason = "the platform asked another report for patience; it goes when that is over".to_owned();
+        End::Retry { at: self.clock.now(), code: gate::HELD.to_owned(), reason, new_group: None }
+    }
+
+    /// Witness of an unclear report: what does the platform hold? `quiet_left_ms` is of before the question.
+    async fn ask(&self, errand: &Leased, completion: &Completion, quiet_left_ms: i64) -> End {
         let held = self.source.confirm(completion).await;
         let now = self.clock.now();
         match held {
             Ok(true) => End::Done,
-            Ok(false) if errand.quiet_until.is_none_or(|until| now >= until) => End::Clear,
-            Ok(false) => {
-                let next = now.plus_ms(self.wait_ms(errand, None));
-                End::Miss { ask_at: next.min(errand.quiet_until.unwrap_or(next)) }
-            }
+            Ok(false) if quiet_left_ms == 0 => End::Clear,
+            Ok(false) => End::Miss { ask_at: now.plus_ms(self.wait_ms(errand, None).min(quiet_left_ms)) },
             Err(CallError::Reject { code, reason }) => End::Park { code: code.to_owned(), reason },
             Err(_) => End::Miss { ask_at: now.plus_ms(self.wait_ms(errand, None)) },
         }

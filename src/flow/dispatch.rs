@@ -11,7 +11,8 @@ use crate::desk::{Desk, Level, WhenUnclear};
 use crate::http::{CallError, gate};
 use crate::ledger::{End, LeaseRequest, Leased, Ledger, LedgerResult, Load, Settlement, Step};
 use crate::model::errand::ErrandKind;
-use crate::model::ticket::Created;
+use crate::model::failpoint::{Point, reach};
+use crate::model::ticket::{Amended, Created};
 use crate::model::{Clock, Timestamp, random};
 
 use super::{Breakers, Setup, Work, Worker};
@@ -132,6 +133,9 @@ impl Calls<'_> {
     /// Leases so many, and says until when by the boot-time clock a call may begin: later, the lease could run out during it.
     async fn lease(&self, limit: usize) -> LedgerResult<(Vec<Leased>, i64)> {
         let info = self.desk.info();
+        if self.worker.pauses.left_ms(self.edge, self.clock).is_some() {
+            return Ok((Vec::new(), 0));
+        }
         if self.breakers.probe_due(self.edge, self.clock.now()) && self.desk.probe().await.is_ok() {
             self.breakers.close(self.edge);
         }
@@ -146,29 +150,43 @@ impl Calls<'_> {
             witnesses_only: self.breakers.is_open(self.edge),
         };
         let leased_boot_ms = self.clock.boot_ms();
-        Ok((self.ledger.lease(request).await?, leased_boot_ms + lease_ms - info.timeout_ms))
+        reach(Point::DispatchStarts).await;
+        let leased = self.ledger.lease(request).await?;
+        if !leased.is_empty() {
+            reach(Point::DispatchLeased).await;
+        }
+        Ok((leased, leased_boot_ms + lease_ms - info.timeout_ms))
     }
 
     async fn carry_out(&self, errand: Leased, good_until: i64) -> LedgerResult<()> {
+        // As of before the question: a quiet period that ends while a witness answers was not over when it looked.
+        let quiet_left_ms = self.worker.quiets.left_ms(&errand, self.clock);
         let end = match (errand.step, &errand.load) {
             (Step::Send, Load::Create { draft, .. }) => {
                 let result = gate::watched(|| self.may_send(good_until), self.desk.create(draft)).await;
                 self.ended(&errand, result).await?
             }
-            (Step::Witness, Load::Create { draft, .. }) => self.look_for(&errand, &draft.key).await,
+            (Step::Witness, Load::Create { draft, .. }) => self.look_for(&errand, &draft.key, quiet_left_ms).await,
             (Step::Send, Load::Amend { ticket, change, .. }) => {
                 let result = gate::watched(|| self.may_send(good_until), self.desk.amend(ticket, change)).await;
                 self.ended_plain(&errand, result).await?
             }
             (Step::Witness, Load::Amend { ticket, .. }) => match self.desk.has_mark(ticket, &errand.mark).await {
                 Ok(true) => End::Done,
-                Ok(false) => self.missed(&errand),
+                Ok(false) => self.missed(&errand, quiet_left_ms),
                 Err(error) => self.unheard(&errand, &error),
             },
-            (_, Load::Report { .. }) => return Ok(()),
+            (_, Load::Report { .. } | Load::Progress { .. }) => return Ok(()),
         };
+        match &end {
+            End::Unclear { quiet_until, .. } => self.worker.quiets.met(errand.id, *quiet_until, self.clock),
+            End::Miss { .. } | End::Unheard { .. } => {}
+            _ => self.worker.quiets.forget(errand.id),
+        }
         let settlement = Settlement { id: errand.id, lease_no: errand.lease_no, at: self.clock.now(), end };
+        reach(Point::DispatchSettles).await;
         let settled = self.ledger.settle(vec![settlement]).await?;
+        reach(Point::DispatchSettled).await;
         if settled != [true] {
             tracing::warn!(errand = %errand.id, edge = self.edge, "the lease was gone when the call ended; its witnesses decide");
         }
@@ -184,6 +202,9 @@ impl Calls<'_> {
         if self.breakers.is_open(self.edge) {
             return Err("another call gave an unclear answer; it goes when the desk answers again".to_owned());
         }
+        if self.worker.pauses.left_ms(self.edge, self.clock).is_some() {
+            return Err("the desk asked another call for patience; it goes when that is over".to_owned());
+        }
         Ok(())
     }
 
@@ -191,8 +212,17 @@ impl Calls<'_> {
     fn unheard(&self, errand: &Leased, error: &CallError) -> End {
         match error {
             CallError::Reject { code, reason } => End::Park { code: (*code).to_owned(), reason: reason.clone() },
+            CallError::Retry { code: "E-BUSY", after, .. } => End::Unheard { ask_at: self.patience(errand, *after) },
             _ => End::Unheard { ask_at: self.clock.now().plus_ms(self.wait_ms(errand, None)) },
         }
+    }
+
+    /// "Slow down" is said to all of us: the desk's whole queue waits. Returns until when.
+    fn patience(&self, errand: &Leased, after: Option<Duration>) -> Timestamp {
+        let asked = after.and_then(|d| i64::try_from(d.as_millis()).ok());
+        let wait = self.wait_ms(errand, asked);
+        self.worker.pauses.begin(self.edge, asked.unwrap_or(wait), self.clock);
+        self.clock.now().plus_ms(wait)
     }
 
     async fn ended(&self, errand: &Leased, result: Result<Created, CallError>) -> LedgerResult<End> {
@@ -206,11 +236,14 @@ impl Calls<'_> {
         }
     }
 
-    async fn ended_plain(&self, errand: &Leased, result: Result<(), CallError>) -> LedgerResult<End> {
+    async fn ended_plain(&self, errand: &Leased, result: Result<Amended, CallError>) -> LedgerResult<End> {
         match result {
-            Ok(()) => {
+            Ok(amended) => {
                 self.worker.health.well(self.ledger, self.edge, Work::Tickets, self.clock.now()).await?;
-                Ok(End::Done)
+                Ok(match amended {
+                    Amended::Done => End::Done,
+                    Amended::WasClosed => End::WasClosed,
+                })
             }
             Err(error) => self.fails(errand, &error).await,
         }
@@ -230,6 +263,9 @@ impl Calls<'_> {
         let (code, reason) = (error.code().to_owned(), error.reason().to_owned());
         metrics::counter!("lastmile_call_failures_total", "edge" => self.edge.to_owned(), "code" => error.code()).increment(1);
         match error {
+            CallError::Retry { code: "E-BUSY", after, .. } => {
+                End::Retry { at: self.patience(errand, *after), code, reason, new_group: None }
+            }
             CallError::Retry { after, .. } => {
                 let asked = after.and_then(|d| i64::try_from(d.as_millis()).ok());
                 if matches!(*error, CallError::Retry { code: "E-CONNECT" | "E-AUTH" | "E-NOT-JSON", .. }) {
@@ -269,14 +305,14 @@ impl Calls<'_> {
     }
 
     /// Witness of an unclear create: is there a ticket with the key?
-    async fn look_for(&self, errand: &Leased, key: &crate::model::Key) -> End {
+    async fn look_for(&self, errand: &Leased, key: &crate::model::Key, quiet_left_ms: i64) -> End {
         if self.desk.info().level == Level::D0 {
-            return self.unsearchable(errand);
+            return self.unsearchable(quiet_left_ms);
         }
         match self.desk.find(key).await {
             Ok(found) => match found.into_iter().min_by_key(|f| (f.updated_at, f.ticket.id.clone())) {
                 Some(row) => End::Filed(Created { ticket: row.ticket, url: None, key_confirmed: true, group_missed: false }),
-                None => self.missed(errand),
+                None => self.missed(errand, quiet_left_ms),
             },
             // Repeating is harmless there, so that no witness is needed.
             Err(CallError::Reject { .. }) if self.desk.info().level == Level::D3 => End::Clear,
@@ -285,10 +321,9 @@ impl Calls<'_> {
     }
 
     /// No search: the desk's own webhook may still tell during the quiet period, then the operator's choice decides.
-    fn unsearchable(&self, errand: &Leased) -> End {
-        let now = self.clock.now();
-        if let Some(until) = errand.quiet_until.filter(|until| now < *until) {
-            return End::Unheard { ask_at: until };
+    fn unsearchable(&self, quiet_left_ms: i64) -> End {
+        if quiet_left_ms > 0 {
+            return End::Unheard { ask_at: self.clock.now().plus_ms(quiet_left_ms) };
         }
         match self.desk.info().when_unclear {
             WhenUnclear::MaybeTwice => End::Clear,
@@ -299,18 +334,15 @@ impl Calls<'_> {
         }
     }
 
-    fn missed(&self, errand: &Leased) -> End {
-        let now = self.clock.now();
-        let quiet_over = errand.quiet_until.is_none_or(|until| now >= until);
+    fn missed(&self, errand: &Leased, quiet_left_ms: i64) -> End {
+        let (now, quiet_over) = (self.clock.now(), quiet_left_ms == 0);
         // Where repeating gives the same ticket, one look is enough.
         if self.desk.info().level == Level::D3 || (quiet_over && errand.misses + 1 >= MISSES) {
             return End::Clear;
         }
         let ask_at = now.plus_ms(self.wait_ms(errand, None));
         // The look that counts is the one after the quiet period.
-        End::Miss {
-            ask_at: if quiet_over { ask_at.min(now.plus_ms(1_000)) } else { ask_at.min(errand.quiet_until.unwrap_or(ask_at)) },
-        }
+        End::Miss { ask_at: ask_at.min(now.plus_ms(if quiet_over { 1_000 } else { quiet_left_ms })) }
     }
 
     fn wait_ms(&self, errand: &Leased, asked_ms: Option<i64>) -> i64 {

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use crate::http::{CallError, Inbound};
 use crate::ledger::{Ledger, LedgerError, Pull, Pulled, Receipt, ReceiptContent, Recorded, Snapshot, StandingRound, Stood};
+use crate::model::failpoint::{Point, reach};
 use crate::model::retry::RetrySchedule;
 use crate::model::{Clock, Id, Timestamp};
 use crate::source::rows::{RowAnswer, answers};
@@ -36,7 +37,9 @@ pub async fn take(
     let events = source.accept(inbound, now)?;
     let name = &source.info().name;
     let receipts = events.into_iter().map(|event| receipt(name, event, received_at)).collect();
+    reach(Point::IntakeStarts).await;
     let recorded = ledger.record(receipts).await?;
+    reach(Point::IntakeRecorded).await;
     count(name, &recorded);
     Ok(recorded)
 }
@@ -83,6 +86,7 @@ pub(super) fn receipt(source: &str, event: SourceEvent, received_at: Timestamp) 
     let content = match event.content {
         EventContent::Order(assignment) => ReceiptContent::Order(assignment),
         EventContent::Withdrawn { external_id, operation, .. } => ReceiptContent::Withdrawn { external_id, operation },
+        EventContent::Left { person } => ReceiptContent::Left { person },
         EventContent::Unmappable { problem, body } => ReceiptContent::Unmappable { problem, body },
     };
     Receipt { source: source.to_owned(), event_id: event.event_id, digest: event.digest, received_at, content }
@@ -147,7 +151,10 @@ pub async fn poll(ledger: &dyn Ledger, source: &dyn Source, clock: &dyn Clock) -
     let snapshot = whole.then_some(Snapshot { present: pulled.present, one_page: pulled.one_page });
     let receipts = pulled.events.into_iter().map(|event| receipt(name, event, started_at)).collect();
     let pull = Pull { source: name.clone(), from, to: pulled.next_cursor, receipts, snapshot, started_at };
-    let polled = match ledger.record_pull(pull).await? {
+    reach(Point::PollRead).await;
+    let recorded = ledger.record_pull(pull).await?;
+    reach(Point::PollRecorded).await;
+    let polled = match recorded {
         Pulled::CursorMoved => Polled::default(),
         Pulled::Recorded { results, withdrawn, reinstated } => {
             count(name, &results);

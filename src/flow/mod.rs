@@ -7,7 +7,10 @@ pub mod deadline;
 pub mod dispatch;
 pub mod health;
 pub mod intake;
+pub mod pause;
 pub mod plan;
+pub mod quiet;
+pub mod reconcile;
 pub mod sync;
 
 use std::collections::BTreeMap;
@@ -21,6 +24,8 @@ use crate::source::Source;
 
 pub use breaker::Breakers;
 pub use health::{Health, Work, edge_answers, edge_fails};
+pub use pause::Pauses;
+pub use quiet::Quiets;
 
 /// Everything one checked catalog makes: swapped whole when the configuration changes.
 #[derive(Debug)]
@@ -52,6 +57,10 @@ pub struct Worker {
     pub owner: String,
     /// What fails on this process's edges.
     pub health: Arc<Health>,
+    /// Which edges asked for patience.
+    pub pauses: Arc<Pauses>,
+    /// Quiet periods that run.
+    pub quiets: Arc<Quiets>,
 }
 
 impl Worker {
@@ -59,7 +68,8 @@ impl Worker {
     #[must_use]
     pub fn new() -> Self {
         let token = crate::model::random::token();
-        Self { owner: format!("worker-{}", &token[..12]), health: Arc::default() }
+        let owner = format!("worker-{}", &token[..12]);
+        Self { owner, health: Arc::default(), pauses: Arc::default(), quiets: Arc::default() }
     }
 }
 

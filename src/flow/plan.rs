@@ -1,6 +1,7 @@
 //! Planning stage: pure rules decide, the ledger carries out.
 
 use crate::ledger::{Decision, Ledger, LedgerResult, PlanAction, TicketPlan, ToPlan};
+use crate::model::failpoint::{Point, reach};
 use crate::model::{Clock, Person};
 use crate::plan::{Moment, Planned, Planner};
 
@@ -20,12 +21,20 @@ pub async fn step(ledger: &dyn Ledger, setup: &Setup, clock: &dyn Clock) -> Ledg
         return Ok(0);
     }
     let decisions = waiting.iter().map(|order| decide(&setup.planner, &setup.catalog.version, order, clock)).collect();
-    ledger.plan(decisions, now).await
+    reach(Point::PlanMade).await;
+    let planned = ledger.plan(decisions, now).await?;
+    reach(Point::PlanRecorded).await;
+    Ok(planned)
 }
 
 fn decide(planner: &Planner, catalog_version: &str, order: &ToPlan, clock: &dyn Clock) -> Decision {
-    let moment =
-        Moment { now: clock.now(), received_at: order.received_at, lane_ticket: order.lane_ticket.clone(), cycle: order.cycle };
+    let moment = Moment {
+        now: clock.now(),
+        received_at: order.received_at,
+        lane_ticket: order.lane_ticket.clone(),
+        cycle: order.cycle,
+        leaver: order.leaver,
+    };
     let (eligible_at, action) = match planner.decide(&order.assignment, &moment) {
         Planned::Wait { until, eligible_at } => (eligible_at, PlanAction::Wait { until }),
         Planned::Park { eligible_at, code, reason } => (eligible_at, PlanAction::Park { code, reason }),

@@ -6,6 +6,7 @@ use crate::desk::{Desk, Level, StatusAnswer};
 use crate::http::signature::Refusal;
 use crate::http::{CallError, Inbound};
 use crate::ledger::{Held, Ledger, LedgerError, Observation, Stray};
+use crate::model::failpoint::{Point, reach};
 use crate::model::ticket::{Category, TicketReading, TicketStatus};
 use crate::model::{Clock, Outcome, Timestamp};
 
@@ -77,7 +78,7 @@ async fn take_rows(ledger: &dyn Ledger, desk: &dyn Desk, rows: Vec<TicketStatus>
     let mut observations = Vec::new();
     for row in rows {
         match held.get(&row.ticket.id) {
-            Some(ours) if known_closed(ours, &row) => {}
+            Some(ours) if known_closed(ours, &row, desk.info().index_lag_ms, now) => {}
             Some(ours) => observations.push(observe(desk, ours, row).await),
             None if row.key.is_some() => {
                 let key = row.key.clone().unwrap_or_else(|| crate::model::Key(String::new()));
@@ -90,25 +91,36 @@ async fn take_rows(ledger: &dyn Ledger, desk: &dyn Desk, rows: Vec<TicketStatus>
             None => {}
         }
     }
-    Ok(ledger.observe(observations, now).await?)
+    record(ledger, observations, now).await
 }
 
-/// A closing that was read in full and has not moved since: the overlap shows it again in every cycle. The look must be
-/// well after the change, because desks count in seconds on a clock of their own.
-fn known_closed(ours: &Held, row: &TicketStatus) -> bool {
+async fn record(ledger: &dyn Ledger, observations: Vec<Observation>, now: Timestamp) -> Result<usize, SyncError> {
+    if observations.is_empty() {
+        return Ok(0);
+    }
+    reach(Point::SyncRead).await;
+    let changed = ledger.observe(observations, now).await?;
+    reach(Point::SyncRecorded).await;
+    Ok(changed)
+}
+
+/// A closing that was read in full: the overlap shows it again in every cycle. It is read once more well after its last
+/// change was first read, because desks count in seconds and what was added within the same one would never be seen.
+fn known_closed(ours: &Held, row: &TicketStatus, index_lag_ms: i64, now: Timestamp) -> bool {
     const WELL_AFTER_MS: i64 = 60_000;
+    let (Some(updated), Some(first)) = (row.updated_at, ours.read_at) else { return false };
+    let once_more = first.plus_ms(index_lag_ms.max(WELL_AFTER_MS));
     ours.closed
         && row.category == Category::Closed
-        && row.updated_at.is_some_and(|at| ours.desk_updated_at == Some(at) && ours.checked_at >= at.plus_ms(WELL_AFTER_MS))
+        && ours.desk_updated_at == Some(updated)
+        && (now < once_more || ours.checked_at >= once_more)
 }
 
 async fn note_stray(ledger: &dyn Ledger, desk: &dyn Desk, status: TicketStatus, now: Timestamp) -> Result<(), SyncError> {
     let untouched = status.category == Category::Open && !status.assigned;
     let ours = desk.is_own_account(status.created_by.as_deref()).await;
     let stray = Stray { desk: desk.info().name.clone(), status, untouched_ours: untouched && ours };
-    if ledger.stray(stray, now).await? {
-        metrics::counter!("lastmile_strays_total", "desk" => desk.info().name.clone()).increment(1);
-    }
+    ledger.stray(stray, now).await?;
     Ok(())
 }
 
@@ -116,6 +128,10 @@ async fn note_stray(ledger: &dyn Ledger, desk: &dyn Desk, status: TicketStatus, 
 async fn observe(desk: &dyn Desk, held: &Held, status: TicketStatus) -> Observation {
     if status.category == Category::Closed && (status.outcome.is_some() || held.close_sent) {
         match desk.read(&held.ticket).await {
+            Ok(reading) if held.closing && reading.closed_by_us.is_none() => {
+                let reason = "our own closing of it is under way, and the desk does not say who closed it".to_owned();
+                return Observation::Unreadable { ticket_id: held.id, reason };
+            }
             Ok(mut reading) => {
                 reading.status.outcome = truly(held, &reading);
                 return Observation::Closed { ticket_id: held.id, reading: Box::new(reading) };
@@ -132,7 +148,7 @@ async fn observe(desk: &dyn Desk, held: &Held, status: TicketStatus) -> Observat
 /// A ticket that we closed ourselves because its order was taken back is cancelled, whatever word its desk has for that:
 /// many desks know only "done" and "rejected", and nobody did or rejected anything. What an admin closed is what the
 /// admin says, also after a withdrawal. Where a desk does not tell who closed, our closing having been sent decides: it
-/// is never sent to a ticket that was closed before.
+/// is never sent to a ticket that was closed before, and while it is under way nobody can tell.
 fn truly(held: &Held, reading: &TicketReading) -> Option<Outcome> {
     let closed = reading.status.category == Category::Closed;
     if closed && held.close_sent && reading.closed_by_us.unwrap_or(true) {
@@ -188,7 +204,7 @@ async fn check(ledger: &dyn Ledger, desk: &dyn Desk, held: &[Held], clock: &dyn 
     }
     let reason = || "the desk's answer passes it over".to_owned();
     observations.extend(by_id.into_values().map(|h| Observation::Unreadable { ticket_id: h.id, reason: reason() }));
-    ledger.observe(observations, clock.now()).await?;
+    record(ledger, observations, clock.now()).await?;
     Ok(())
 }
 

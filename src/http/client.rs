@@ -12,6 +12,7 @@ use serde_json::Value;
 use tokio::sync::Semaphore;
 
 use super::verdict::CallError;
+use crate::model::failpoint::{Point, reach};
 
 /// Largest answer read from any edge.
 const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
@@ -261,8 +262,10 @@ impl HttpClient {
             Body::Form(pairs) => request.form(&pairs),
             Body::Raw(content_type, bytes) => request.header("content-type", content_type).body(bytes),
         };
+        reach(Point::CallStarts).await;
         super::gate::may_send()?;
         let response = request.send().await.map_err(|e| self.transport(&e))?;
+        reach(Point::AnswerBegins).await;
         let status = response.status().as_u16();
         let headers = gathered(response.headers());
         let mut body = Vec::new();
@@ -273,6 +276,7 @@ impl HttpClient {
             }
             body.extend_from_slice(&chunk);
         }
+        reach(Point::AnswerEnds).await;
         Ok(Answer { status, headers, body })
     }
 

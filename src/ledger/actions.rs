@@ -51,6 +51,17 @@ pub enum Action {
         /// The quarantine row.
         quarantined: Id,
     },
+    /// Mend what the comparison of platform, ledger and desk found. What the desk says now is looked at before:
+    /// [`crate::flow::reconcile::repair`].
+    Repair {
+        /// The finding.
+        finding: Id,
+    },
+    /// It is as it shall be, or is mended elsewhere: not shown again.
+    Dismiss {
+        /// The finding.
+        finding: Id,
+    },
 }
 
 /// What became of an action.

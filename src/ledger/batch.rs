@@ -10,7 +10,9 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use super::engine::Conn;
 use super::postgres::Door;
 use super::sql::{Shared, record, settle};
+use super::sqlite::FileDoor;
 use super::{LedgerError, LedgerResult, Receipt, Recorded, Settlement};
+use crate::model::failpoint::{Point, reach};
 use crate::model::random;
 
 /// Rows that one commit carries at most.
@@ -111,8 +113,24 @@ impl Queue {
 pub(super) struct Writers {
     pub(super) shared: Arc<Shared>,
     pub(super) one_commit_per_job: bool,
-    /// How a lost connection is made again; none: it cannot be lost.
-    pub(super) again: Option<Door>,
+    /// How a lost connection is made again.
+    pub(super) again: Again,
+}
+
+/// How a writer's connection is made again.
+#[derive(Debug, Clone)]
+pub(super) enum Again {
+    Sqlite(FileDoor),
+    Postgres(Door),
+}
+
+impl Again {
+    async fn writer(&self) -> LedgerResult<Conn> {
+        match self {
+            Self::Sqlite(door) => door.writer().await,
+            Self::Postgres(door) => door.writer().await,
+        }
+    }
 }
 
 impl Writers {
@@ -120,7 +138,7 @@ impl Writers {
     pub(super) fn start(self, connections: Vec<Conn>) -> (mpsc::Sender<Job>, Vec<tokio::task::JoinHandle<()>>) {
         let (sender, receiver) = mpsc::channel::<Job>(QUEUE);
         let queue = Arc::new(Mutex::new(Queue { receiver, held: None }));
-        let competing = self.again.is_some();
+        let competing = matches!(self.again, Again::Postgres(_));
         let start = |connection| {
             let queue = Arc::clone(&queue);
             let mut writer = Writer { connection: Some(connection), shared: Arc::clone(&self.shared), again: self.again.clone() };
@@ -147,7 +165,7 @@ impl Writers {
 struct Writer {
     connection: Option<Conn>,
     shared: Arc<Shared>,
-    again: Option<Door>,
+    again: Again,
 }
 
 /// Tries of a write that meets what another process wrote at the same time.
@@ -196,7 +214,7 @@ impl Writer {
         let result = match self.begun().await {
             Ok(tx) => match run(tx, &shared, jobs).await {
                 Ok(results) => {
-                    let committed = tx.commit().await.map(|()| results).map_err(LedgerError::from);
+                    let committed = commit(tx).await.map(|()| results);
                     shared.touched.commit();
                     committed
                 }
@@ -212,35 +230,33 @@ impl Writer {
 
     /// A connection within a transaction. One that was lost while nobody used it is made again.
     async fn begun(&mut self) -> LedgerResult<&mut Conn> {
-        if let Some(connection) = &mut self.connection
-            && let Err(error) = connection.begin().await
-        {
-            if self.again.is_none() {
-                return Err(error.into());
+        if let Some(mut connection) = self.connection.take() {
+            match connection.begin().await {
+                Ok(()) => return Ok(self.connection.insert(connection)),
+                Err(error) => tracing::debug!(error = %error, "a connection to the ledger was lost; another is made"),
             }
-            tracing::debug!(error = %error, "a connection to the ledger was lost; another is made");
-            self.connection = None;
-        } else if self.connection.is_some() {
-            return self.connection.as_mut().ok_or_else(away);
         }
-        let Some(door) = &self.again else { return Err(away()) };
-        let mut connection = door.writer().await?;
+        let mut connection = self.again.writer().await?;
+        self.shared.touched.listen(&mut connection).await?;
         connection.begin().await?;
         Ok(self.connection.insert(connection))
     }
 
-    /// Leaves no transaction open. A connection that may be broken is not used again.
+    /// Leaves no transaction open. A connection that may be broken is not used again: a full disk ends a transaction behind
+    /// its back, and it would refuse every further one.
     async fn clean(&mut self, error: &LedgerError) {
         let Some(connection) = &mut self.connection else { return };
-        let broken = self.again.is_some() && matches!(error, LedgerError::Unavailable(_));
-        if broken || (connection.rollback().await.is_err() && self.again.is_some()) {
+        if matches!(error, LedgerError::Unavailable(_)) || connection.rollback().await.is_err() {
             self.connection = None;
         }
     }
 }
 
-fn away() -> LedgerError {
-    LedgerError::Unavailable("its connection is gone".to_owned())
+async fn commit(tx: &mut Conn) -> LedgerResult<()> {
+    reach(Point::CommitBegins).await;
+    tx.commit().await?;
+    reach(Point::Committed).await;
+    Ok(())
 }
 
 type Results = (Vec<Recorded>, Vec<bool>);

@@ -81,6 +81,13 @@ pub enum Load {
         /// Everything to tell.
         completion: Box<crate::model::completion::Completion>,
     },
+    /// Tell how far that assignment is.
+    Progress {
+        /// The assignment.
+        assignment_id: Id,
+        /// Everything to tell.
+        progress: Box<crate::model::progress::Progress>,
+    },
 }
 
 /// The end of a leased step.
@@ -103,6 +110,8 @@ pub enum End {
     Filed(Created),
     /// A comment, change or report had its effect.
     Done,
+    /// The ticket was to be closed, and was closed before: nothing was sent, and its closer's word stands.
+    WasClosed,
     /// No effect; again at that time.
     Retry {
         /// When.

@@ -20,8 +20,12 @@ pub struct Held {
     pub closed: bool,
     /// When we last looked at it.
     pub checked_at: Timestamp,
+    /// When the desk's last change that we know was first read in full; only of closed ones.
+    pub read_at: Option<Timestamp>,
     /// Its order was taken back, and our own closing of it was sent (whether or not its answer is known).
     pub close_sent: bool,
+    /// That closing is under way: how it ends is not known yet.
+    pub closing: bool,
 }
 
 /// What a desk says of a ticket we hold.

@@ -56,6 +56,8 @@ pub enum Measured {
     OldestUnplanned,
     /// Age of the errand whose turn is next, by edge.
     NextErrand,
+    /// Age of the oldest outcome that a platform which asks has not asked for yet, by edge.
+    Unasked,
     /// Age of the oldest unclear errand, by edge.
     OldestUnclear,
     /// Unclear errands, by edge.
@@ -68,6 +70,8 @@ pub enum Measured {
     Quarantined,
     /// Tickets ever found that should not be there, by kind (`double`, `orphan`).
     Strays,
+    /// Findings of the comparison that wait, by kind.
+    Findings,
     /// When the chains were last tied together.
     Checkpoint,
 }

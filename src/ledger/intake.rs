@@ -32,6 +32,11 @@ pub enum ReceiptContent {
         /// Of which operation; none: all.
         operation: Option<Operation>,
     },
+    /// A person left.
+    Left {
+        /// The platform's id of them.
+        person: String,
+    },
     /// Not understood.
     Unmappable {
         /// What is wrong.

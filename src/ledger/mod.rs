@@ -4,6 +4,7 @@
 mod actions;
 mod batch;
 mod calls;
+pub mod compare;
 mod desk_news;
 mod engine;
 pub mod exports;
@@ -29,6 +30,7 @@ use crate::model::{Id, Key, Timestamp};
 
 pub use actions::{Acted, Action};
 pub use calls::{End, LeaseRequest, Leased, Load, Settlement, Step};
+pub use compare::Comparing;
 pub use desk_news::{Held, Observation, Stray};
 pub use exports::Exports;
 pub use intake::{Pull, Pulled, Receipt, ReceiptContent, Recorded, Snapshot, StandingRound, Stood, Trouble};
@@ -92,7 +94,7 @@ pub type LedgerResult<T> = Result<T, LedgerError>;
 
 /// The durable record, write side.
 #[async_trait]
-pub trait Ledger: Views + Rollups + Replicas + Exports {
+pub trait Ledger: Views + Rollups + Replicas + Comparing + Exports {
     /// Records events; each result belongs to the event at its place. Durable when it returns. Many callers share
     /// one commit.
     async fn record(&self, receipts: Vec<Receipt>) -> LedgerResult<Vec<Recorded>>;
@@ -127,6 +129,9 @@ pub trait Ledger: Views + Rollups + Replicas + Exports {
 
     /// Settles steps whose lease is still theirs; `false` where it was not. Many callers share one commit.
     async fn settle(&self, settlements: Vec<Settlement>) -> LedgerResult<Vec<bool>>;
+
+    /// From now on, whether this source's platform is told how far its orders are: each step gives an errand of its own.
+    fn tell_progress(&self, source: &str, wanted: bool);
 
     /// The platform asked for an order's outcome and is being told: its reports are owed no more. Returns how many were.
     async fn told(&self, source: &str, external_id: &str, now: Timestamp) -> LedgerResult<usize>;

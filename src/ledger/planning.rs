@@ -20,6 +20,8 @@ pub struct ToPlan {
     pub cycle: i64,
     /// Number of an earlier open ticket of the lane, which a revocation does not wait for.
     pub lane_ticket: Option<String>,
+    /// The platform said that its beneficiary left.
+    pub leaver: bool,
 }
 
 /// The decision for one assignment; made by pure rules from a [`ToPlan`].

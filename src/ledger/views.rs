@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+pub use super::compare::FindingRow;
 pub use super::facts::{BacklogRow, Gauge, Measured, Owed};
 use super::{Action, LedgerResult};
 use crate::model::{Id, Timestamp};
@@ -147,6 +148,8 @@ pub struct TicketRow {
     pub closed_by: Option<String>,
     /// The admin's words; likewise.
     pub words: Option<String>,
+    /// Files at the ticket; likewise.
+    pub evidence: Vec<crate::model::completion::Evidence>,
 }
 
 /// A journal row, for people.
@@ -361,6 +364,8 @@ pub struct Overview {
     pub quarantined: i64,
     /// Strays not settled.
     pub strays: i64,
+    /// What the comparison of platform, ledger and desk found, and stands in no other of these counts.
+    pub findings: i64,
     /// Ready errands past their time, per edge: what waits to be sent.
     pub waiting_by_edge: Vec<Count>,
     /// Ready errands that failed at least once, per edge.
@@ -388,6 +393,8 @@ pub struct Operations {
     pub quarantined: Vec<QuarantineRow>,
     /// Strays.
     pub strays: Vec<StrayRow>,
+    /// Where platform, ledger and desk disagree, as the last comparison found it.
+    pub findings: Vec<FindingRow>,
 }
 
 /// Which errands to list, one after the other.

@@ -2,7 +2,7 @@
 //! ticket can be lost or doubled; a test compares this list with the pages and with what the code uses.
 
 /// All of them, in order.
-pub const CODES: [&str; 37] = [
+pub const CODES: [&str; 38] = [
     "E-ABANDONED",
     "E-AUTH",
     "E-BROKEN",
@@ -33,6 +33,7 @@ pub const CODES: [&str; 37] = [
     "E-SHAPE",
     "E-STATUS",
     "E-STOPPING",
+    "E-TAKEN",
     "E-TEMPLATE",
     "E-TICKET",
     "E-TIMEOUT",

@@ -1,6 +1,6 @@
 //! The outcome as it is told to the platform.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Operation, Outcome, Person, Timestamp};
 
@@ -37,10 +37,29 @@ pub struct Completion {
     pub closed_at: Option<Timestamp>,
     /// When we learned of it.
     pub seen_at: Timestamp,
+    /// When the ticket was created.
+    pub filed_at: Option<Timestamp>,
+    /// When work on it began.
+    pub started_at: Option<Timestamp>,
+    /// What lies with the ticket to prove it.
+    pub evidence: Vec<Evidence>,
+    /// ISO 8601 of `filed_at`, for templates.
+    pub filed_at_iso: Option<String>,
+    /// ISO 8601 of `started_at`, for templates.
+    pub started_at_iso: Option<String>,
     /// ISO 8601 of `closed_at`, for templates.
     pub closed_at_iso: Option<String>,
     /// ISO 8601 of `seen_at`, for templates.
     pub seen_at_iso: String,
+}
+
+/// A file that an admin put to the ticket. The file itself stays on the desk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Evidence {
+    /// Its name.
+    pub name: String,
+    /// Where it can be had, by whoever may read the ticket.
+    pub url: Option<String>,
 }
 
 impl std::fmt::Debug for Completion {

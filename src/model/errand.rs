@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 pub enum ErrandKind {
     /// Create the ticket.
     Create,
-    /// Add a comment (with a findable mark) to the ticket.
+    /// Say something on the way: a comment (with a findable mark) on the ticket, or progress told to the platform.
     Comment,
     /// Change fields of the ticket.
     Amend,
     /// Close the ticket.
     Close,
-    /// Report the outcome (or progress) to the platform.
+    /// Report the outcome to the platform.
     Report,
 }
 

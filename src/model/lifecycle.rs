@@ -89,7 +89,8 @@ impl State {
             // a desk's webhook may report the ticket before the answer to the create arrives
             Sending => matches!(next, Open | Due | Unclear | Closed),
             Unclear => matches!(next, Open | Due | Closed),
-            Open | Rework => matches!(next, Closed | Rework),
+            // unclear: its ticket was lost on the desk, is searched by key, and filed again if it is not there
+            Open | Rework => matches!(next, Closed | Rework | Unclear),
             // planned again: taken back by a list's silence, and in the list again
             Closed => matches!(next, Reported | Rework | Planned),
             Reported => matches!(next, Proven | Rework | Planned),

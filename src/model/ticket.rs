@@ -140,6 +140,17 @@ pub struct TicketReading {
     pub first_work_at: Option<Timestamp>,
     /// It was our own account that closed it; `None` where the desk does not tell.
     pub closed_by_us: Option<bool>,
+    /// Files that lie with it, as far as the desk shows them.
+    pub evidence: Vec<super::completion::Evidence>,
+}
+
+/// How a change to a ticket ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Amended {
+    /// It had its effect.
+    Done,
+    /// The ticket was to be closed and was closed before: what its closer said stands.
+    WasClosed,
 }
 
 impl std::fmt::Debug for TicketReading {

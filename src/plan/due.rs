@@ -6,6 +6,10 @@ use crate::model::{Assignment, Timestamp};
 /// A revocation counts as if it had waited this much longer: it goes before everything that has not waited that long,
 /// and yet no stream of revocations makes anything wait for ever.
 pub const REVOCATIONS_AHEAD_MS: i64 = 30 * 86_400_000;
+/// What is taken from somebody who left goes before everything else: no order waits this long.
+pub const LEAVERS_AHEAD_MS: i64 = 20 * 366 * 86_400_000;
+/// The highest priority.
+pub const MOST_URGENT: i64 = 3;
 /// No lead is longer: keeps sums within bounds.
 const LONGEST_LEAD_MS: i64 = 10 * 366 * 86_400_000;
 
@@ -24,7 +28,7 @@ impl Terms {
     /// Brings values from outside into their bounds.
     pub fn limit(&mut self) {
         self.lead_ms = self.lead_ms.clamp(0, LONGEST_LEAD_MS);
-        self.priority = self.priority.clamp(0, 3);
+        self.priority = self.priority.clamp(0, MOST_URGENT);
     }
 }
 

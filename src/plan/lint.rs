@@ -189,6 +189,7 @@ fn context(catalog: &Catalog, order: &Assignment) -> Value {
         received_at: Timestamp(1_795_000_000_000),
         lane_ticket: is_full.then(|| "IAM-1".to_owned()),
         cycle: 1,
+        leaver: false,
     };
     let key = Key::of("sample", &["sample"], 1);
     ticket_context(catalog, &Order { order: &order, priority: 1, key: &key, at: &at })

@@ -49,6 +49,8 @@ pub struct Moment {
     pub lane_ticket: Option<String>,
     /// Cycle of the ticket: 1, and one more for every late reopening.
     pub cycle: i64,
+    /// The platform said that the beneficiary left: what is taken from them goes ahead of everything.
+    pub leaver: bool,
 }
 
 /// What becomes of an assignment.
@@ -126,6 +128,9 @@ impl Planner {
     pub fn decide(&self, order: &Assignment, at: &Moment) -> Planned {
         let (mut terms, routed) = self.router.route(order);
         terms.limit();
+        if at.leaver && order.operation.is_revocation() {
+            terms.priority = due::MOST_URGENT;
+        }
         let eligible_at = due::eligible_at(order, at.received_at, terms.lead_ms);
         if let Some(until) = due::wait_until(order, &terms, at.now) {
             return Planned::Wait { until, eligible_at };
@@ -185,13 +190,14 @@ impl Planner {
             route: routed.words,
             template_version: self.templates.version(&routed.template).to_owned(),
             template: routed.template,
-            rank: due::rank(
-                order,
-                due::waits_since(eligible_at, at.received_at, at.now),
-                terms.priority,
-                self.catalog.main.work.age_step.ms(),
-            ),
+            rank: self.rank(order, at, terms.priority, eligible_at),
             draft,
         })
+    }
+
+    fn rank(&self, order: &Assignment, at: &Moment, priority: i64, eligible_at: Timestamp) -> i64 {
+        let since = due::waits_since(eligible_at, at.received_at, at.now);
+        let rank = due::rank(order, since, priority, self.catalog.main.work.age_step.ms());
+        if at.leaver && order.operation.is_revocation() { rank.saturating_sub(due::LEAVERS_AHEAD_MS) } else { rank }
     }
 }

@@ -1,5 +1,6 @@
 //! Loops that call the stages, reload, and a graceful stop.
 
+mod compare;
 mod mailing;
 mod reload;
 mod replica;
@@ -8,5 +9,5 @@ pub mod telemetry;
 mod workers;
 
 pub use reload::SwapError;
-pub(crate) use reload::{objections, orphans};
+pub(crate) use reload::{moved, objections, orphans, remember};
 pub use workers::{Runtime, Wake};

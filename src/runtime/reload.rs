@@ -1,9 +1,11 @@
 //! May a changed configuration take the running one's place? Nothing that is under way may lose its edge.
 
 use crate::catalog::MainFile;
+use crate::desk::Desk;
 use crate::flow::Setup;
-use crate::ledger::LedgerError;
 use crate::ledger::views::Owed;
+use crate::ledger::{Ledger, LedgerError, LedgerResult};
+use crate::model::Timestamp;
 
 /// Why a changed configuration was not swapped in; the old one goes on.
 #[derive(Debug, thiserror::Error)]
@@ -22,17 +24,66 @@ pub(crate) fn objections(old: &Setup, new: &Setup, owed: &[Owed]) -> Vec<String>
     objections.extend(orphans(new, owed));
     for (name, desk) in &new.desks {
         let Some(owed) = owed.iter().find(|o| o.edge == format!("desk/{name}")) else { continue };
-        let was = old.desks.get(name).map(|desk| desk.info().kind);
-        if let Some(was) = was.filter(|was| *was != desk.info().kind) {
-            let kind = desk.info().kind;
-            objections.push(format!(
-                "desk `{name}` was of kind {was} and is now {kind}, but {}: give the new desk a name of its own, and keep \
-                 desks/{name}.toml as it was until they are closed",
-                words(owed)
-            ));
-        }
+        let was = old.desks.get(name).map(|desk| home(&**desk)).unwrap_or_default();
+        objections.extend(another(name, &was, &home(&**desk)).map(|change| kept(name, &change, owed)));
     }
     objections
+}
+
+/// What makes a desk the one it is: its kind, where its tickets lie, and where their keys stand.
+fn home(desk: &dyn Desk) -> Vec<(String, String)> {
+    let info = desk.info();
+    let settings = info.home.iter().map(|(setting, value)| ((*setting).to_owned(), value.clone()));
+    std::iter::once(("kind".to_owned(), info.kind.to_owned())).chain(settings).collect()
+}
+
+/// In words, why a desk is another one than it was.
+fn another(name: &str, was: &[(String, String)], is: &[(String, String)]) -> Option<String> {
+    let value = |of: &[(String, String)], setting: &str| of.iter().find(|(s, _)| s == setting).map(|(_, value)| value.clone());
+    if value(was, "kind") != value(is, "kind") {
+        let (was, is) = (value(was, "kind")?, value(is, "kind")?);
+        return Some(format!("desk `{name}` was of kind {was} and is now {is}"));
+    }
+    was.iter().find_map(|(setting, was)| {
+        let is = value(is, setting)?;
+        (*was != is).then(|| format!("`{setting}` of desk `{name}` was `{was}` and is now `{is}`, which is another desk"))
+    })
+}
+
+fn kept(name: &str, change: &str, owed: &Owed) -> String {
+    format!(
+        "{change}, but {}: give the new desk a name of its own, and keep desks/{name}.toml as it was until they are closed",
+        words(owed)
+    )
+}
+
+fn remembered(name: &str) -> String {
+    format!("home/{name}")
+}
+
+/// Desks that became another one while nobody served, although the ledger still needs the one they were.
+pub(crate) async fn moved(ledger: &dyn Ledger, setup: &Setup, owed: &[Owed]) -> LedgerResult<Vec<String>> {
+    let mut moved = Vec::new();
+    for (name, desk) in &setup.desks {
+        let Some(owed) = owed.iter().find(|o| o.edge == format!("desk/{name}")) else { continue };
+        let Some(was) = ledger.cursor(&remembered(name)).await? else { continue };
+        let was: Vec<(String, String)> = serde_json::from_str(&was).unwrap_or_default();
+        moved.extend(another(name, &was, &home(&**desk)).map(|change| kept(name, &change, owed)));
+    }
+    Ok(moved)
+}
+
+/// Keeps which desks these are. One that became another while the old one is still needed is told at every start.
+pub(crate) async fn remember(ledger: &dyn Ledger, setup: &Setup, owed: &[Owed], now: Timestamp) -> LedgerResult<()> {
+    for (name, desk) in &setup.desks {
+        let was = ledger.cursor(&remembered(name)).await?;
+        let is = serde_json::to_string(&home(&**desk)).map_err(|e| LedgerError::Corrupt(e.to_string()))?;
+        let needed = owed.iter().any(|o| o.edge == format!("desk/{name}"));
+        if was.as_ref() != Some(&is) && (was.is_none() || !needed) {
+            ledger.move_cursor(&remembered(name), was.as_deref(), &is, now).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Edges that the configuration no longer has although the ledger still needs them.

@@ -8,14 +8,18 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use futures_util::FutureExt as _;
-use tokio::sync::watch;
+use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::compare::{self, CompareTimes};
 use super::replica::{self, Presence, Taken};
 use super::rollup;
 use crate::desk::Desk;
-use crate::flow::{Breakers, Setup, Work, Worker, complete, deadline, dispatch, edge_answers, edge_fails, intake, plan, sync};
+use crate::flow::{
+    Breakers, Pauses, Setup, Work, Worker, complete, deadline, dispatch, edge_answers, edge_fails, intake, plan, sync,
+};
+use crate::http::CallError;
 use crate::kpi::rollup::Rollup;
 use crate::ledger::{Ledger, LedgerResult};
 use crate::model::{Clock, Timestamp};
@@ -103,6 +107,8 @@ pub struct Runtime {
     stop: CancellationToken,
     tasks: TaskTracker,
     presence: Arc<Presence>,
+    /// Held for reading while orders are planned, for writing while another configuration comes into force.
+    planning: Arc<RwLock<()>>,
     /// Edges whose loops run, each with what ends them.
     edges: Mutex<BTreeMap<String, CancellationToken>>,
 }
@@ -145,8 +151,26 @@ impl Runtime {
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
             presence: Arc::default(),
+            planning: Arc::default(),
             edges: Mutex::default(),
         }
+    }
+
+    /// While it is held, no other configuration comes into force: taken before the setup is read, kept until what was
+    /// planned with it is in the ledger.
+    pub async fn planning(&self) -> OwnedRwLockReadGuard<()> {
+        Arc::clone(&self.planning).read_owned().await
+    }
+
+    /// Waits for the planning under way; none begins while it is held.
+    pub async fn between_plans(&self) -> OwnedRwLockWriteGuard<()> {
+        Arc::clone(&self.planning).write_owned().await
+    }
+
+    /// Which edges asked for patience, for people to see.
+    #[must_use]
+    pub fn pauses(&self) -> Arc<Pauses> {
+        Arc::clone(&self.worker.pauses)
     }
 
     fn hands(&self) -> Hands {
@@ -169,10 +193,11 @@ impl Runtime {
 
     /// Starts a loop for planning, and those of every desk and source of the setup.
     pub fn start(&self) {
-        let hands = self.hands();
+        let (hands, planning) = (self.hands(), Arc::clone(&self.planning));
         self.run("plan", Listen::Orders, self.stop.clone(), move || {
-            let hands = hands.clone();
+            let (hands, planning) = (hands.clone(), Arc::clone(&planning));
             async move {
+                let _planning = planning.read().await;
                 let planned = plan::step(&*hands.ledger, &hands.setup.load_full(), &*hands.clock).await?;
                 if planned > 0 {
                     hands.wake.errands();
@@ -213,6 +238,7 @@ impl Runtime {
                 Some((_, name)) => self.start_source(name, &stop),
                 None => {}
             }
+            self.start_compare(edge.clone(), &stop);
             edges.insert(edge, stop);
         }
     }
@@ -228,6 +254,19 @@ impl Runtime {
         self.run("sync", Listen::Time, stop.clone(), move || {
             let (hands, desk, times) = (hands.clone(), desk.clone(), Arc::clone(&times));
             async move { sync_round(&hands, &desk, &mut *times.lock().await).await }
+        });
+    }
+
+    /// The loop that compares an edge with the ledger.
+    fn start_compare(&self, edge: String, stop: &CancellationToken) {
+        let hands = self.hands();
+        let times = Arc::new(tokio::sync::Mutex::new(CompareTimes::default()));
+        self.run("compare", Listen::Time, stop.clone(), move || {
+            let (hands, edge, times) = (hands.clone(), edge.clone(), Arc::clone(&times));
+            async move {
+                let (setup, mut times) = (hands.setup.load_full(), times.lock().await);
+                compare::round(&*hands.ledger, &setup, &hands.worker, &*hands.clock, &edge, &mut times).await
+            }
         });
     }
 
@@ -443,6 +482,10 @@ async fn poll_round(hands: &Hands, source: &str, times: &mut PollTimes) -> Ledge
         Err(intake::PollError::Call(error)) => Some(error),
     };
     hands.ledger.ran(&duty, now).await?;
+    if let Some(CallError::Retry { code: "E-BUSY", after: Some(after), .. }) = &broken {
+        let asked = i64::try_from(after.as_millis()).unwrap_or(i64::MAX);
+        hands.worker.pauses.begin(&format!("source/{}", info.name), asked, &*hands.clock);
+    }
     times.failures = if broken.is_some() { times.failures + 1 } else { 0 };
     let retry = setup.catalog.main.retry.schedule();
     let failed = broken.as_ref().map(|error| (error, times.failures));
@@ -534,13 +577,13 @@ async fn sync_round(hands: &Hands, desk: &str, times: &mut SyncTimes) -> LedgerR
     let Some(desk) = setup.desks.get(desk) else { return Ok(false) };
     let (ledger, clock) = (&*hands.ledger, &*hands.clock);
     let work = &setup.catalog.main.work;
-    let now = clock.now();
+    let (now, edge) = (clock.now(), format!("desk/{}", desk.info().name));
     match hands.duty(&format!("sync/{}", desk.info().name), &mut times.mine).await? {
         Some(Taken::Fresh(_)) => *times = SyncTimes { mine: true, ..SyncTimes::default() },
         Some(Taken::Kept) if hands.joined() => {}
         _ => return Ok(false),
     }
-    if times.rest.is_some_and(|until| now < until) {
+    if times.rest.is_some_and(|until| now < until) || hands.worker.pauses.left_ms(&edge, clock).is_some() {
         return Ok(false);
     }
     times.rest = None;
@@ -574,7 +617,6 @@ async fn sync_round(hands: &Hands, desk: &str, times: &mut SyncTimes) -> LedgerR
         Ok::<(bool, bool), sync::SyncError>((busy, asked))
     }
     .await;
-    let edge = format!("desk/{}", desk.info().name);
     match outcome {
         Ok((busy, asked)) => {
             if asked {
@@ -585,6 +627,10 @@ async fn sync_round(hands: &Hands, desk: &str, times: &mut SyncTimes) -> LedgerR
         }
         Err(sync::SyncError::Ledger(error)) => Err(error),
         Err(sync::SyncError::Call(error)) => {
+            if let CallError::Retry { code: "E-BUSY", after, .. } = &error {
+                let asked = after.and_then(|d| i64::try_from(d.as_millis()).ok());
+                hands.worker.pauses.begin(&edge, asked.unwrap_or(work.sync_every.ms()), clock);
+            }
             edge_fails(ledger, &edge, Work::Changes, &error, clock.now()).await?;
             times.rest = Some(now.plus_ms(work.sync_every.ms()));
             Ok(false)

@@ -220,6 +220,7 @@ fn jira_file(url: &str) -> String {
 url = "{url}"
 project = "IAM"
 auth = {{ basic = {{ user = "{DESK_USER}", password = {{ file = "secrets/desk" }} }} }}
+waiting_statuses = ["Waiting"]
 timeout = "5s"
 index_lag = "5s"
 max_processing = "5s"

@@ -1,131 +1,15 @@
 //! The tickets of a fake desk. Everything that was ever created is counted: the oracle of the trials asks here,
 //! never through a search.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::io::Write;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
-
 use super::faults::{Faults, mix};
 use crate::model::{Clock, Timestamp};
 
-/// Where a ticket stands, before a desk's own words.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Stage {
-    /// Nobody works on it.
-    New,
-    /// Somebody does.
-    Working,
-    /// It waits for somebody else.
-    Waiting,
-    /// Closed.
-    Closed,
-    /// A status that an administrator of the desk invented.
-    Odd(String),
-}
-
-/// A comment.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Comment {
-    /// Who wrote it.
-    pub by: String,
-    /// When.
-    pub at: Timestamp,
-    /// Text or document.
-    pub body: Value,
-    /// Hidden from customers.
-    pub internal: bool,
-}
-
-/// A change of stage.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Move {
-    /// Who did it.
-    pub by: String,
-    /// When.
-    pub at: Timestamp,
-    /// To where.
-    pub to: Stage,
-}
-
-/// A ticket.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Ticket {
-    /// Stable id.
-    pub id: String,
-    /// Number for people.
-    pub number: String,
-    /// Project or table.
-    pub place: String,
-    /// Summary.
-    pub summary: String,
-    /// Text or document.
-    pub body: Value,
-    /// Admin group by name.
-    pub group: Option<String>,
-    /// Labels; on `ServiceNow` the correlation id is the only one.
-    pub labels: Vec<String>,
-    /// Further fields.
-    pub fields: BTreeMap<String, Value>,
-    /// Where it stands.
-    pub stage: Stage,
-    /// The desk's own code of the stage where one stage has several.
-    pub code: Option<String>,
-    /// Resolution or close code.
-    pub resolution: Option<String>,
-    /// Closing words.
-    pub close_notes: Option<String>,
-    /// Who works on it.
-    pub assignee: Option<String>,
-    /// Who closed it.
-    pub closer: Option<String>,
-    /// Comments, oldest first.
-    pub comments: Vec<Comment>,
-    /// Moves, oldest first.
-    pub history: Vec<Move>,
-    /// Account that created it.
-    pub created_by: String,
-    /// When.
-    pub created_at: Timestamp,
-    /// Last change.
-    pub updated_at: Timestamp,
-    /// Closed since.
-    pub closed_at: Option<Timestamp>,
-    /// A search finds it from then on.
-    pub visible_at: Timestamp,
-    /// Deleted: counted still, shown no more.
-    pub deleted: bool,
-}
-
-impl Ticket {
-    /// Moves it to a stage, with its history.
-    pub fn move_to(&mut self, stage: Stage, by: &str, now: Timestamp) {
-        self.history.push(Move { by: by.to_owned(), at: now, to: stage.clone() });
-        let closed = stage == Stage::Closed;
-        self.closed_at = closed.then_some(now);
-        self.closer = closed.then(|| by.to_owned());
-        if !closed {
-            self.resolution = None;
-            self.code = None;
-        }
-        self.stage = stage;
-    }
-
-    /// Adds a comment.
-    pub fn comment(&mut self, by: &str, now: Timestamp, body: Value, internal: bool) {
-        self.comments.push(Comment { by: by.to_owned(), at: now, body, internal });
-    }
-
-    /// What a search for our key looks at: labels, and text fields that hold a key.
-    fn marks(&self) -> impl Iterator<Item = &str> {
-        let fields = self.fields.values().filter_map(Value::as_str).filter(|t| t.starts_with("lm-"));
-        self.labels.iter().map(String::as_str).chain(fields)
-    }
-}
+pub use super::desk_ticket::{Comment, Move, NewTicket, Stage, Ticket};
 
 /// A group's id, made from its name.
 pub(super) fn group_id(name: &str) -> String {
@@ -135,27 +19,6 @@ pub(super) fn group_id(name: &str) -> String {
         b = mix(b, u64::from(byte));
     }
     format!("{a:016x}{b:016x}")
-}
-
-/// What a new ticket starts with.
-#[derive(Debug, Clone, Default)]
-pub struct NewTicket {
-    /// Project or table.
-    pub place: String,
-    /// Start of the number (`IAM-`, `INC`).
-    pub prefix: String,
-    /// Ids are 32 hex digits instead of a count.
-    pub hex_id: bool,
-    /// Summary.
-    pub summary: String,
-    /// Text or document.
-    pub body: Value,
-    /// Admin group by name.
-    pub group: Option<String>,
-    /// Labels.
-    pub labels: Vec<String>,
-    /// Further fields.
-    pub fields: BTreeMap<String, Value>,
 }
 
 #[derive(Debug, Default)]
@@ -170,7 +33,6 @@ struct Inner {
     groups: Option<BTreeSet<String>>,
     group_names: HashMap<String, String>,
     file: Option<std::fs::File>,
-    broken_file: bool,
 }
 
 /// The tickets of one fake desk, shared between its server, tests and simulated admins.
@@ -293,6 +155,14 @@ impl DeskState {
         Some(inner.change(n, now, change))
     }
 
+    /// A deleted ticket is there again, as after a restore or when rights come back; it does not look changed.
+    pub fn undelete(&self, id: &str) {
+        let mut inner = self.lock();
+        let Some(n) = inner.by_name.get(id).copied() else { return };
+        inner.tickets[n].deleted = false;
+        inner.keep(n);
+    }
+
     /// Tickets with this mark that a search already finds.
     #[must_use]
     pub fn search_mark(&self, mark: &str) -> Vec<Ticket> {
@@ -303,6 +173,19 @@ impl DeskState {
         }
         let hits = inner.by_mark.get(mark).into_iter().flatten().filter_map(|n| inner.tickets.get(*n));
         hits.filter(|t| !t.deleted && t.visible_at <= now).cloned().collect()
+    }
+
+    /// The first ticket that was ever created with this mark, whatever a search shows.
+    pub(super) fn created_with(&self, mark: &str) -> Option<Ticket> {
+        let inner = self.lock();
+        inner.tickets.iter().find(|t| t.marks().any(|m| m == mark)).cloned()
+    }
+
+    /// Everything is as on the first day, but for the groups.
+    pub fn forget_all(&self) {
+        let mut inner = self.lock();
+        let (groups, group_names) = (inner.groups.take(), std::mem::take(&mut inner.group_names));
+        *inner = Inner { groups, group_names, ..Inner::default() };
     }
 
     /// Tickets changed at or after `from`, oldest change first; at most `take` after `skip` that fit, and whether
@@ -368,12 +251,6 @@ impl DeskState {
         let inner = self.lock();
         inner.tickets.get(n).is_some_and(|t| !t.deleted && matches!(t.stage, Stage::New | Stage::Working | Stage::Waiting))
     }
-
-    /// Whether the state file could not be written; what was not written is lost with the process.
-    #[must_use]
-    pub fn file_broke(&self) -> bool {
-        self.lock().broken_file
-    }
 }
 
 impl Inner {
@@ -428,7 +305,6 @@ impl Inner {
             file.write_all(&line)
         });
         if let Err(e) = written {
-            self.broken_file = true;
             tracing::error!(error = %e, "the sandbox's state file cannot be written");
         }
     }

@@ -4,6 +4,7 @@ pub mod admins;
 pub mod company;
 pub mod config;
 pub mod desk_state;
+mod desk_ticket;
 pub mod entra;
 pub mod fault_words;
 pub mod faults;

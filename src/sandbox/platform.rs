@@ -236,6 +236,7 @@ fn router(app: App) -> Router {
         .route("/pending", get(pending))
         .route("/token", post(token))
         .route("/completions", post(completions))
+        .route("/progress", post(progress))
         .route("/sandbox/count", get(count))
         .with_state(app)
 }
@@ -328,6 +329,23 @@ async fn completions(State(app): State<App>, headers: HeaderMap, body: Bytes) ->
         Taken::Repeat => Json(json!({"result": "repeat"})).into_response(),
         Taken::Unknown => (StatusCode::UNPROCESSABLE_ENTITY, Json(json!({"error": "there is no such order"}))).into_response(),
     }
+}
+
+/// `POST /progress`: signed; the same id again is a repeat without effect. The faults of completions count here, too.
+async fn progress(State(app): State<App>, headers: HeaderMap, body: Bytes) -> StatusCode {
+    if app.faults.gone.load(Ordering::SeqCst) {
+        return StatusCode::GONE;
+    }
+    if take(&app.faults.refuse_reports) {
+        return StatusCode::INTERNAL_SERVER_ERROR;
+    }
+    let verified = app.report_scheme.verify(inbound(&headers, &body, app.clock.now()), app.clock.now());
+    let (Ok(verified), Ok(step)) = (verified, serde_json::from_slice::<Value>(&body)) else {
+        app.state.refused();
+        return StatusCode::UNAUTHORIZED;
+    };
+    app.state.step(verified.delivery_id().unwrap_or_default(), step);
+    if take(&app.faults.forget_answers) { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::NO_CONTENT }
 }
 
 fn inbound(headers: &HeaderMap, body: &Bytes, now: Timestamp) -> Inbound {

@@ -64,6 +64,8 @@ struct Inner {
     by_message: HashMap<String, u64>,
     completions: HashMap<String, (String, Value)>,
     completed: HashMap<String, usize>,
+    /// Steps that were told, each once, in the order they came: id and body. Not kept in the file.
+    steps: Vec<(String, Value)>,
     repeats: usize,
     refused: usize,
 }
@@ -178,6 +180,22 @@ impl PlatformState {
         Taken::Accepted
     }
 
+    /// A step of an order was told; the same id again is a repeat without effect.
+    pub fn step(&self, id: &str, body: Value) {
+        let mut inner = self.lock();
+        if !inner.steps.iter().any(|(known, _)| known == id) {
+            inner.steps.push((id.to_owned(), body));
+        }
+    }
+
+    /// The steps of an order, as they were told.
+    #[must_use]
+    pub fn steps_of(&self, order: &str) -> Vec<String> {
+        let inner = self.lock();
+        let of_it = inner.steps.iter().filter(|(_, body)| body["external_id"] == order);
+        of_it.map(|(_, body)| body["step"].as_str().unwrap_or_default().to_owned()).collect()
+    }
+
     /// A report was refused before it was read.
     pub fn refused(&self) {
         self.lock().refused += 1;
@@ -227,6 +245,11 @@ impl PlatformState {
             further: inner.completed.values().map(|n| n.saturating_sub(1)).sum(),
             refused: inner.refused,
         }
+    }
+
+    /// Everything is as on the first day.
+    pub fn forget_all(&self) {
+        *self.lock() = Inner::default();
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use axum::extract::{Path, Query, State};
-use axum::http::{Method, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -120,7 +120,12 @@ async fn groups(State(app): State<App>) -> Json<Value> {
     Json(json!(groups))
 }
 
-async fn create(State(app): State<App>, Json(body): Json<Value>) -> Response {
+async fn create(State(app): State<App>, headers: HeaderMap, Json(body): Json<Value>) -> Response {
+    // No Zammad knows this header: with it, the fake plays a desk where repeating a create is harmless.
+    let again = headers.get("idempotency-key").and_then(|key| key.to_str().ok()).and_then(|key| app.state.created_with(key));
+    if let Some(known) = again {
+        return Json(ticket_json(&known)).into_response();
+    }
     let given = |pointer: &str| body.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
     let (Some(title), Some(group), Some(text)) = (given("/title"), given("/group"), given("/article/body")) else {
         let words = "Need at least article: { body: \"some text\" }, a title and a group";

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::folder::{FileSettings, Folder};
 use super::mapping::Mapping;
 use super::poll::{PollSettings, Poller};
-use super::report::{ReportSettings, Teller};
+use super::report::{About, ReportSettings, Teller};
 use super::rows::{self, Row};
 use super::webhook::{Hook, WebhookSettings};
 use super::{Capabilities, EventContent, Handshake, HookRefusal, ListKind, Pulled, Source, SourceEvent, SourceInfo, digest};
@@ -20,6 +20,7 @@ use crate::http::{CallError, Inbound};
 use crate::ledger::Recorded;
 use crate::model::completion::Completion;
 use crate::model::finding::{Finding, Grade};
+use crate::model::progress::Progress;
 use crate::model::{Clock, Timestamp};
 
 /// A file of `sources/`. The kind says which part it must have; with both, an order that is pushed and polled is one.
@@ -45,6 +46,30 @@ pub struct SourceFile {
     /// How outcomes are told; none: they are not.
     #[serde(default)]
     pub report: Option<ReportSettings>,
+    /// How it is told how far an order is; none: that is shown here only.
+    #[serde(default)]
+    pub progress: Option<ReportSettings>,
+    /// What the platform can carry, where that is not what the body of [report] uses.
+    #[serde(default)]
+    pub carries: Carries,
+}
+
+/// What a platform can carry. What is not given follows from [report]: everything that its body uses.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Carries {
+    /// The admin's words or another reason.
+    pub reason: Option<bool>,
+    /// The ticket's number and link.
+    pub ticket_link: Option<bool>,
+    /// Who closed the ticket.
+    pub performer: Option<bool>,
+    /// When it was closed.
+    pub times: Option<bool>,
+    /// Files at the ticket.
+    pub evidence: Option<bool>,
+    /// It says when an order is taken back.
+    pub cancel: Option<bool>,
 }
 
 /// A declared source.
@@ -58,6 +83,7 @@ pub struct Declared {
     file: Option<(FileSettings, u8)>,
     folder: Option<Folder>,
     reporter: Option<Teller>,
+    progress: Option<Teller>,
 }
 
 impl Declared {
@@ -95,11 +121,26 @@ impl Declared {
         });
         let reporter = settings
             .report
-            .and_then(|report| Teller::new(name, report, base, clock).map_err(|(key, words)| note(&["report", key], words)).ok());
+            .map(|report| Teller::new(name, report, About::Outcome, base, Arc::clone(&clock)))
+            .and_then(|teller| teller.map_err(|(key, words)| note(&["report", key], words)).ok());
+        let progress = settings
+            .progress
+            .map(|progress| Teller::new(name, progress, About::Progress, base, clock))
+            .and_then(|teller| teller.map_err(|(key, words)| note(&["progress", key], words)).ok());
         if !problems.is_empty() {
             return Err(problems);
         }
-        let mut info = info(name, kind, hook.as_ref(), poller.as_ref(), reporter.as_ref());
+        let can = Capabilities {
+            pushes: hook.is_some(),
+            polls: poller.is_some(),
+            progress: progress.is_some(),
+            cancel: settings.carries.cancel.unwrap_or_else(|| {
+                let snapshot = poller.as_ref().is_some_and(|p| p.list() != ListKind::Cursor);
+                snapshot || settings.mapping.withdrawn.is_some()
+            }),
+            ..told(reporter.as_ref(), settings.carries)
+        };
+        let mut info = info(name, kind, can, poller.as_ref());
         if let Some(folder) = &folder {
             info.capabilities.polls = true;
             info.list = Some(ListKind::Cursor);
@@ -107,7 +148,7 @@ impl Declared {
         }
         let file = settings.file.zip(delimiter);
         let poll_mapping = settings.poll_mapping.unwrap_or_else(|| settings.mapping.clone());
-        Ok(Self { info, mapping: settings.mapping, poll_mapping, hook, poller, file, folder, reporter })
+        Ok(Self { info, mapping: settings.mapping, poll_mapping, hook, poller, file, folder, reporter, progress })
     }
 
     /// Rows and messages may be written differently; the event's id says which it was.
@@ -117,18 +158,27 @@ impl Declared {
     }
 }
 
-fn info(name: &str, kind: &'static str, hook: Option<&Hook>, poller: Option<&Poller>, reporter: Option<&Teller>) -> SourceInfo {
+/// What the platform hears with an outcome: by declaration, else what the report's body uses.
+fn told(reporter: Option<&Teller>, carries: Carries) -> Capabilities {
+    let tells = |declared: Option<bool>, members: &[&str]| {
+        reporter.is_some_and(|reporter| declared.unwrap_or_else(|| reporter.tells(members)))
+    };
+    Capabilities {
+        report: reporter.is_some(),
+        reason: tells(carries.reason, &["reason", "words"]),
+        ticket_link: tells(carries.ticket_link, &["ticket", "ticket_url"]),
+        performer: tells(carries.performer, &["closed_by"]),
+        times: tells(carries.times, &["closed_at", "closed_at_iso"]),
+        evidence: tells(carries.evidence, &["evidence"]),
+        ..Capabilities::default()
+    }
+}
+
+fn info(name: &str, kind: &'static str, capabilities: Capabilities, poller: Option<&Poller>) -> SourceInfo {
     SourceInfo {
         name: name.to_owned(),
         kind,
-        capabilities: Capabilities {
-            pushes: hook.is_some(),
-            polls: poller.is_some(),
-            reason: reporter.is_some_and(|r| r.tells(&["reason", "words"])),
-            ticket_link: reporter.is_some_and(|r| r.tells(&["ticket", "ticket_url"])),
-            report: reporter.is_some(),
-            asks: false,
-        },
+        capabilities,
         list: poller.map(Poller::list),
         schedule: poller.map(|p| p.schedule().to_owned()),
         confirm_quiet_ms: None,
@@ -137,8 +187,12 @@ fn info(name: &str, kind: &'static str, hook: Option<&Hook>, poller: Option<&Pol
 
 /// Tables that would contradict each other.
 fn misplaced(file: &ConfigFile, settings: &SourceFile) -> Vec<Problem> {
-    let Some(files) = &settings.file else { return Vec::new() };
     let mut problems = Vec::new();
+    if settings.progress.is_some() && settings.report.is_none() {
+        let help = Some("add [report]: whoever hears how far an order is wants its outcome, too".to_owned());
+        problems.push(file.problem(&["progress"], "progress is told, and outcomes are not", help));
+    }
+    let Some(files) = &settings.file else { return problems };
     let mut say = |keys: &[&str], message: &str, help: &str| problems.push(file.problem(keys, message, Some(help.to_owned())));
     if settings.poll.is_some() {
         say(&["poll"], "a source of files has no list to poll", "give the list a source file of its own");
@@ -267,6 +321,13 @@ impl Source for Declared {
         match &self.reporter {
             Some(reporter) => reporter.report(completion).await,
             None => Err(CallError::reject("E-CONFIG", format!("source `{}` has no [report]", self.info.name))),
+        }
+    }
+
+    async fn progress(&self, progress: &Progress) -> Result<(), CallError> {
+        match &self.progress {
+            Some(teller) => teller.progress(progress).await,
+            None => Err(CallError::reject("E-CONFIG", format!("source `{}` has no [progress]", self.info.name))),
         }
     }
 

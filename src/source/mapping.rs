@@ -27,6 +27,10 @@ pub struct Mapping {
     /// Documents that fit take the order back.
     #[serde(default)]
     pub withdrawn: Option<When>,
+    /// Documents that fit say that the person at `beneficiary` left: their open orders are taken back, and what is to be
+    /// taken from them goes ahead of everything.
+    #[serde(default)]
+    pub left: Option<When>,
     /// The platform's id of the order.
     pub external_id: Field,
     /// Its count of this order's repetitions; 1 where it is not mapped.
@@ -174,7 +178,9 @@ impl Mapping {
         if self.only.as_ref().is_some_and(|when| !when.fits(document)) {
             return None;
         }
-        let read = if self.withdrawn.as_ref().is_some_and(|when| when.fits(document)) {
+        let read = if self.left.as_ref().is_some_and(|when| when.fits(document)) {
+            self.leaver(document)
+        } else if self.withdrawn.as_ref().is_some_and(|when| when.fits(document)) {
             self.withdrawal(document)
         } else {
             self.assignment(source, document).map(|order| EventContent::Order(Box::new(order)))
@@ -236,6 +242,11 @@ impl Mapping {
             operation: self.operation_in(document).ok(),
             reason: text("reason", self.reason.as_ref(), document)?,
         })
+    }
+
+    fn leaver(&self, document: &Value) -> Result<EventContent, String> {
+        let person = self.beneficiary.id.required_text("beneficiary.id", document)?;
+        Ok(EventContent::Left { person })
     }
 
     fn generation_of(&self, document: &Value) -> Result<i64, String> {
@@ -331,7 +342,8 @@ mod tests {
 
     const MAPPING: &str = r#"
         zone = "Europe/Berlin"
-        only = { pointer = "/type", values = ["order", "cancelled"] }
+        only = { pointer = "/type", values = ["order", "cancelled", "gone"] }
+        left = { pointer = "/type", values = ["gone"] }
         withdrawn = { pointer = "/type", values = ["cancelled"] }
         external_id = "/order/id"
         generation = { pointer = "/order/round", default = 1 }
@@ -389,6 +401,15 @@ mod tests {
         assert_eq!(order.valid_until.unwrap().iso(), "2026-03-29T21:59:59.999Z");
         assert_eq!(order.priority, 3);
         assert_eq!(order.attributes, BTreeMap::from([("region".into(), json!("emea")), ("risk".into(), json!(7))]));
+    }
+
+    #[test]
+    fn somebody_who_left_is_named_by_the_beneficiary_alone() {
+        let gone = json!({"type": "gone", "for": {"id": "P-7", "name": "Pat"}});
+        assert!(matches!(mapping().content("iga", &gone, "{}"), Some(EventContent::Left { person }) if person == "P-7"));
+        let nobody = mapping().content("iga", &json!({"type": "gone", "for": {"name": "Pat"}}), "{}");
+        let Some(EventContent::Unmappable { problem, .. }) = nobody else { panic!("it maps") };
+        assert!(problem.contains("beneficiary.id") && !problem.contains("Pat"), "{problem}");
     }
 
     #[test]

@@ -37,6 +37,7 @@ use crate::http::{CallError, Inbound};
 use crate::ledger::TimeUp;
 use crate::ledger::views::AssignmentDetail;
 use crate::model::completion::Completion;
+use crate::model::progress::Progress;
 use crate::model::{Assignment, Operation, Timestamp};
 
 /// What a source can carry back.
@@ -54,6 +55,48 @@ pub struct Capabilities {
     pub report: bool,
     /// Asks for the outcome by itself; nothing is sent to it.
     pub asks: bool,
+    /// Takes who closed the ticket.
+    pub performer: bool,
+    /// Takes when it was closed.
+    pub times: bool,
+    /// Takes what lies with the ticket to prove it.
+    pub evidence: bool,
+    /// Is told how far an order is.
+    pub progress: bool,
+    /// Says when an order is taken back.
+    pub cancel: bool,
+}
+
+impl Capabilities {
+    /// Steps are sent to it; one that asks is answered instead.
+    #[must_use]
+    pub fn hears_progress(self) -> bool {
+        self.progress && self.report && !self.asks
+    }
+
+    /// What is not told to the platform, in words: it is kept, and shown here only.
+    #[must_use]
+    pub fn shown_here_only(self) -> Vec<&'static str> {
+        if !self.report {
+            return vec!["outcomes"];
+        }
+        let parts = [
+            (self.reason, "the admin's words"),
+            (self.ticket_link, "the ticket's number and link"),
+            (self.performer, "who closed it"),
+            (self.times, "when it was closed"),
+            (self.evidence, "files at the ticket"),
+            (self.progress, "how far an order is"),
+        ];
+        parts.into_iter().filter(|(can, _)| !can).map(|(_, words)| words).collect()
+    }
+
+    /// The same as a sentence; `None` where everything is told.
+    #[must_use]
+    pub fn kept_here(self) -> Option<String> {
+        let parts = self.shown_here_only();
+        (!parts.is_empty()).then(|| format!("not told to the platform, shown here only: {}", parts.join(", ")))
+    }
 }
 
 /// What a platform wants to be told, made by [`Source::question`] from a verified request.
@@ -140,6 +183,11 @@ pub enum EventContent {
         operation: Option<Operation>,
         /// The platform's words.
         reason: Option<String>,
+    },
+    /// A person left: their open orders are taken back, and what is taken from them goes first.
+    Left {
+        /// The platform's id of them.
+        person: String,
     },
     /// Authentic, but it does not map: kept in quarantine.
     Unmappable {
@@ -282,6 +330,12 @@ pub trait Source: Send + Sync + std::fmt::Debug {
 
     /// Tells the platform the outcome. Safe to repeat with the same id.
     async fn report(&self, completion: &Completion) -> Result<(), CallError>;
+
+    /// Tells the platform how far an order is. Safe to repeat with the same id; only called where
+    /// [`Capabilities::progress`] is declared, and never once the outcome is owed.
+    async fn progress(&self, _progress: &Progress) -> Result<(), CallError> {
+        Err(CallError::reject("E-CONFIG", format!("source `{}` is not told how far an order is", self.info().name)))
+    }
 
     /// After an unclear report: does the platform hold its outcome? Only asked where `confirm_quiet_ms` is declared.
     async fn confirm(&self, _completion: &Completion) -> Result<bool, CallError> {

@@ -163,6 +163,11 @@ mod tests {
             seen_at: Timestamp(0),
             closed_at_iso: None,
             seen_at_iso: String::new(),
+            filed_at: None,
+            started_at: None,
+            filed_at_iso: None,
+            started_at_iso: None,
+            evidence: Vec::new(),
         }
     }
 

@@ -9,30 +9,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
 
-use super::report::{ReportSettings, context, samples};
+use super::report::{About, ReportSettings, Telling};
 use super::rows::{Format, csv_text};
 use crate::http::CallError;
-use crate::model::completion::Completion;
 use crate::plan::fill::Fill;
-
-/// Columns where `body` declares none.
-const COLUMNS: [&str; 15] = [
-    "id",
-    "external_id",
-    "natural_key",
-    "operation",
-    "application",
-    "outcome",
-    "success",
-    "reason",
-    "words",
-    "closed_by",
-    "ticket",
-    "ticket_url",
-    "desk",
-    "closed_at_iso",
-    "seen_at_iso",
-];
 
 /// Writes outcomes to a file, each once.
 #[derive(Debug)]
@@ -58,14 +38,20 @@ impl Outbox {
     ///
     /// # Errors
     /// The key at fault and words for people.
-    pub fn new(edge: &str, path: &Path, settings: &ReportSettings, folder: &Path) -> Result<Self, (&'static str, String)> {
+    pub fn new(
+        edge: &str,
+        path: &Path,
+        settings: &ReportSettings,
+        about: About,
+        folder: &Path,
+    ) -> Result<Self, (&'static str, String)> {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let format = Format::of_name(name).ok_or(("file", "its name must end in .csv or .jsonl".to_owned()))?;
         if !settings.only_body() {
             return Err(("file", "an outcome is told by `file` or by `url`; beside `file` only `body` counts".to_owned()));
         }
         let columns = match &settings.body {
-            None => COLUMNS.map(str::to_owned).to_vec(),
+            None => about.columns().iter().map(|name| (*name).to_owned()).collect(),
             Some(Value::Object(members)) => {
                 let named = members.keys().filter(|name| *name != "id").cloned();
                 std::iter::once("id".to_owned()).chain(named).collect()
@@ -75,20 +61,20 @@ impl Outbox {
         let path = if path.is_absolute() { path.to_owned() } else { folder.join(path) };
         let (body, known) = (settings.body.clone(), Arc::default());
         let outbox = Self { edge: edge.to_owned(), path, format, body, columns, fill: Fill::default(), known };
-        for sample in samples() {
+        for sample in about.samples() {
             outbox.line(&sample).map_err(|words| ("body", words))?;
         }
         Ok(outbox)
     }
 
-    /// Adds the outcome, unless the file has it already.
+    /// Adds a row, unless the file has it already.
     ///
     /// # Errors
     /// `Retry` when the file cannot be written.
-    pub async fn report(&self, completion: &Completion) -> Result<(), CallError> {
-        let line = self.line(completion).map_err(|words| CallError::reject("E-CONFIG", words))?;
+    pub(super) async fn add(&self, telling: &Telling) -> Result<(), CallError> {
+        let line = self.line(telling).map_err(|words| CallError::reject("E-CONFIG", words))?;
         let (path, format, known) = (self.path.clone(), self.format, Arc::clone(&self.known));
-        let (id, header) = (completion.id.clone(), self.header());
+        let (id, header) = (telling.id.clone(), self.header());
         let written = tokio::task::spawn_blocking(move || {
             let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
             let added = append(&path, format, &header, &id, &line, &mut known);
@@ -125,14 +111,13 @@ impl Outbox {
     }
 
     /// The row of an outcome, on one line.
-    fn line(&self, completion: &Completion) -> Result<String, String> {
-        let context = context(completion)?;
+    fn line(&self, telling: &Telling) -> Result<String, String> {
         let mut row = match &self.body {
-            None => context,
-            Some(template) => self.fill.json(template, &context).map_err(|e| e.to_string())?,
+            None => telling.whole.clone(),
+            Some(template) => self.fill.json(template, &telling.context).map_err(|e| e.to_string())?,
         };
         // Its id finds it again; a column of that name cannot be anything else.
-        row["id"] = Value::String(completion.id.clone());
+        row["id"] = Value::String(telling.id.clone());
         if self.format == Format::JsonLines {
             return Ok(format!("{row}\n"));
         }

@@ -1,4 +1,4 @@
-//! The outcome on its way back: one signed, templated call with a stable id.
+//! The outcome, and how far an order is, on their way back: one signed, templated call with a stable id.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::auth::{Auth, AuthSettings};
 use super::outbox::Outbox;
@@ -17,7 +17,8 @@ use crate::http::client::{Body, ClientSettings};
 use crate::http::signature::{check_signing, sign_standard};
 use crate::http::verdict::by_status;
 use crate::http::{Call, CallError, HttpClient};
-use crate::model::completion::Completion;
+use crate::model::completion::{Completion, Evidence};
+use crate::model::progress::{Progress, Step};
 use crate::model::{Clock, Operation, Outcome, Person, Timestamp};
 use crate::plan::fill::Fill;
 
@@ -26,7 +27,12 @@ const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove
 
 /// `[report]`: the call that tells the platform an outcome. `{{…}}` takes parts of the completion: `id`,
 /// `external_id`, `natural_key`, `operation`, `application`, `outcome`, `success`, `reason`, `words`, `closed_by.id`,
-/// `closed_by.name`, `ticket`, `ticket_url`, `desk`, `closed_at`, `seen_at`, `closed_at_iso`, `seen_at_iso`.
+/// `closed_by.name`, `ticket`, `ticket_url`, `desk`, `evidence` (a list of `name` and `url`), `filed_at`, `started_at`,
+/// `closed_at`, `seen_at`, and each time as text with `_iso` behind its name.
+///
+/// `[progress]`, of the same form: the call that tells how far an order is. `{{…}}` takes `id`, `external_id`,
+/// `natural_key`, `operation`, `application`, `step` (`filed`, `in_work`, `waiting`, `reopened`), `words`, `ticket`,
+/// `ticket_url`, `desk`, `admin_group`, `status`, `at`, `at_iso`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReportSettings {
@@ -127,10 +133,78 @@ impl Default for ReportSettings {
     }
 }
 
-/// Tells outcomes, by a call or as rows of a file.
+/// What is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum About {
+    /// Outcomes.
+    Outcome,
+    /// How far orders are.
+    Progress,
+}
+
+impl About {
+    /// Columns of a file whose `body` declares none.
+    pub(super) fn columns(self) -> &'static [&'static str] {
+        match self {
+            Self::Outcome => &[
+                "id",
+                "external_id",
+                "natural_key",
+                "operation",
+                "application",
+                "outcome",
+                "success",
+                "reason",
+                "words",
+                "closed_by",
+                "ticket",
+                "ticket_url",
+                "desk",
+                "closed_at_iso",
+                "seen_at_iso",
+            ],
+            Self::Progress => {
+                &["id", "external_id", "natural_key", "operation", "application", "step", "ticket", "ticket_url", "at_iso"]
+            }
+        }
+    }
+
+    /// Two made-up things to tell, one with everything and one with as little as there can be.
+    pub(super) fn samples(self) -> [Telling; 2] {
+        [true, false].map(|full| match self {
+            Self::Outcome => Telling::of("sample", &sample(full)),
+            Self::Progress => Telling::of("sample", &sample_progress(full)),
+        })
+    }
+}
+
+/// Something to tell: its stable id, all of it, and what templates take from.
+#[derive(Clone)]
+pub(super) struct Telling {
+    pub(super) id: String,
+    pub(super) whole: Value,
+    pub(super) context: Value,
+}
+
+impl Telling {
+    pub(super) fn of(id: &str, what: &impl Serialize) -> Self {
+        // Structs of texts, numbers and lists: this cannot fail.
+        let whole = serde_json::to_value(what).unwrap_or_default();
+        let mut context = whole.clone();
+        if let Some(closer) = context.get_mut("closed_by") {
+            // Templates name parts of a person who may be unknown, or has no name.
+            let part = |name: &str| closer.get(name).cloned().unwrap_or_default();
+            *closer = json!({"id": part("id"), "name": part("name"), "email": part("email")});
+        }
+        Self { id: id.to_owned(), whole, context }
+    }
+}
+
+/// Tells outcomes (or how far orders are), by a call or as rows of a file.
 #[derive(Debug)]
 pub struct Teller {
-    body: Option<Value>,
+    /// What it uses, as templates name it; none: everything.
+    uses: Option<String>,
     way: Way,
 }
 
@@ -148,22 +222,25 @@ impl Teller {
     pub fn new(
         edge: &str,
         settings: ReportSettings,
+        about: About,
         folder: &Path,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, (&'static str, String)> {
-        let body = settings.body.clone();
+        let columns = || about.columns().iter().map(|name| format!("{{{{{name}}}}}")).collect();
+        let uses = settings.body.as_ref().map(Value::to_string).or_else(|| settings.file.is_some().then(columns));
         let way = match &settings.file {
-            Some(path) => Way::File(Box::new(Outbox::new(edge, path, &settings, folder)?)),
-            None => Way::Call(Box::new(Reporter::new(edge, settings, folder, clock)?)),
+            Some(path) => Way::File(Box::new(Outbox::new(edge, path, &settings, about, folder)?)),
+            None => Way::Call(Box::new(Reporter::new(edge, settings, about, folder, clock)?)),
         };
-        Ok(Self { body, way })
+        Ok(Self { uses, way })
     }
 
     /// Whether a member of the completion is told: all are, unless the body is declared and leaves it out.
     #[must_use]
     pub fn tells(&self, members: &[&str]) -> bool {
-        let written = self.body.as_ref().map(Value::to_string);
-        written.is_none_or(|text| members.iter().any(|m| text.contains(&format!("{{{{{m}}}}}"))))
+        // Whole, or a part of it: `{{closed_by.name}}`.
+        let names = |text: &str, m: &str| text.contains(&format!("{{{{{m}}}}}")) || text.contains(&format!("{{{{{m}."));
+        self.uses.as_ref().is_none_or(|text| members.iter().any(|m| names(text, m)))
     }
 
     /// Tells the outcome; safe to repeat.
@@ -171,9 +248,21 @@ impl Teller {
     /// # Errors
     /// `Reject` when it is refused for good; else `Retry`.
     pub async fn report(&self, completion: &Completion) -> Result<(), CallError> {
+        self.tell(&Telling::of(&completion.id, completion)).await
+    }
+
+    /// Tells how far an order is; safe to repeat.
+    ///
+    /// # Errors
+    /// As of an outcome.
+    pub async fn progress(&self, progress: &Progress) -> Result<(), CallError> {
+        self.tell(&Telling::of(&progress.id, progress)).await
+    }
+
+    async fn tell(&self, telling: &Telling) -> Result<(), CallError> {
         match &self.way {
-            Way::Call(reporter) => reporter.report(completion).await,
-            Way::File(outbox) => outbox.report(completion).await,
+            Way::Call(reporter) => reporter.tell(telling).await,
+            Way::File(outbox) => outbox.add(telling).await,
         }
     }
 
@@ -189,7 +278,7 @@ impl Teller {
     }
 }
 
-/// Tells outcomes by a call.
+/// Tells by a call.
 #[derive(Debug)]
 pub struct Reporter {
     settings: ReportSettings,
@@ -201,14 +290,14 @@ pub struct Reporter {
 }
 
 impl Reporter {
-    /// Resolves the secrets and tries the templates on two made-up completions, one with everything and one with as
-    /// little as there can be.
+    /// Resolves the secrets and tries the templates on made-up content.
     ///
     /// # Errors
     /// The key at fault and words for people.
     pub fn new(
         edge: &str,
         settings: ReportSettings,
+        about: About,
         folder: &Path,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, (&'static str, String)> {
@@ -220,21 +309,20 @@ impl Reporter {
         let timeout = settings.timeout.duration().max(std::time::Duration::from_millis(1));
         let client = HttpClient::new(ClientSettings { timeout, ..ClientSettings::for_edge(edge) }).map_err(|w| ("url", w))?;
         let reporter = Self { settings, signing, auth, client, fill: Fill::default(), clock };
-        for sample in samples() {
-            let context = context(&sample).map_err(|words| ("body", words))?;
-            reporter.url(&context).map_err(|words| ("url", words))?;
-            reporter.body(&context).map_err(|words| ("body", words))?;
-            reporter.headers(&context).map_err(|words| ("headers", words))?;
+        for sample in about.samples() {
+            reporter.url(&sample.context).map_err(|words| ("url", words))?;
+            reporter.body(&sample).map_err(|words| ("body", words))?;
+            reporter.headers(&sample.context).map_err(|words| ("headers", words))?;
         }
         Ok(reporter)
     }
 
-    /// Tells the outcome. The id is the same in every repetition, so a call that may have happened is simply repeated.
+    /// Tells. The id is the same in every repetition, so a call that may have happened is simply repeated.
     ///
     /// # Errors
     /// `Reject` when the platform refuses this report for good; else `Retry`.
-    pub async fn report(&self, completion: &Completion) -> Result<(), CallError> {
-        let call = self.call(completion).map_err(|words| CallError::reject("E-CONFIG", words))?;
+    async fn tell(&self, telling: &Telling) -> Result<(), CallError> {
+        let call = self.call(telling).map_err(|words| CallError::reject("E-CONFIG", words))?;
         let answer = self.auth.send(&self.client, call).await.map_err(CallError::of_a_read)?;
         let status = answer.status;
         let taken = if self.settings.success.is_empty() { answer.is_success() } else { self.settings.success.contains(&status) };
@@ -264,17 +352,17 @@ impl Reporter {
         Err(by_status(answer.status, answer.retry_after(), self.client.edge(), "").of_a_read())
     }
 
-    fn call(&self, completion: &Completion) -> Result<Call, String> {
-        let context = context(completion)?;
-        let bytes = serde_json::to_vec(&self.body(&context)?).map_err(|e| e.to_string())?;
-        let mut call = Call::new(self.settings.method.as_str(), self.url(&context)?);
-        call.headers.extend(self.headers(&context)?);
-        call = call.header(&self.settings.id_header, &completion.id);
+    fn call(&self, telling: &Telling) -> Result<Call, String> {
+        let Telling { id, context, .. } = telling;
+        let bytes = serde_json::to_vec(&self.body(telling)?).map_err(|e| e.to_string())?;
+        let mut call = Call::new(self.settings.method.as_str(), self.url(context)?);
+        call.headers.extend(self.headers(context)?);
+        call = call.header(&self.settings.id_header, id);
         if let Some(secret) = &self.signing {
             let now = self.clock.now();
-            let signature = sign_standard(secret, &completion.id, now, &bytes).map_err(|refusal| refusal.to_string())?;
+            let signature = sign_standard(secret, id, now, &bytes).map_err(|refusal| refusal.to_string())?;
             if !self.settings.id_header.eq_ignore_ascii_case("webhook-id") {
-                call = call.header("webhook-id", &completion.id);
+                call = call.header("webhook-id", id);
             }
             call = call.header("webhook-timestamp", now.0.div_euclid(1000).to_string()).header("webhook-signature", signature);
         }
@@ -294,10 +382,10 @@ impl Reporter {
         }
     }
 
-    fn body(&self, context: &Value) -> Result<Value, String> {
+    fn body(&self, telling: &Telling) -> Result<Value, String> {
         match &self.settings.body {
-            None => Ok(context.clone()),
-            Some(template) => self.fill.json(template, context).map_err(|e| e.to_string()),
+            None => Ok(telling.whole.clone()),
+            Some(template) => self.fill.json(template, &telling.context).map_err(|e| e.to_string()),
         }
     }
 
@@ -309,15 +397,6 @@ impl Reporter {
         };
         self.settings.headers.iter().map(filled).collect()
     }
-}
-
-/// Two made-up completions, one with everything and one with as little as there can be.
-pub(super) fn samples() -> [Completion; 2] {
-    [sample(true), sample(false)]
-}
-
-pub(super) fn context(completion: &Completion) -> Result<Value, String> {
-    serde_json::to_value(completion).map_err(|e| e.to_string())
 }
 
 fn percent_encoded(value: &Value) -> Value {
@@ -350,6 +429,35 @@ fn sample(full: bool) -> Completion {
         seen_at: Timestamp(0),
         closed_at_iso: full.then(|| Timestamp(0).iso()),
         seen_at_iso: Timestamp(0).iso(),
+        filed_at: full.then_some(Timestamp(0)),
+        started_at: full.then_some(Timestamp(0)),
+        filed_at_iso: full.then(|| Timestamp(0).iso()),
+        started_at_iso: full.then(|| Timestamp(0).iso()),
+        evidence: full
+            .then(|| Evidence { name: "file".to_owned(), url: some("https://desk.example/file") })
+            .into_iter()
+            .collect(),
+    }
+}
+
+/// A made-up step to try templates on.
+fn sample_progress(full: bool) -> Progress {
+    let some = |text: &str| full.then(|| text.to_owned());
+    Progress {
+        id: "sample".to_owned(),
+        external_id: "order-1".to_owned(),
+        natural_key: "source/order-1/grant/1".to_owned(),
+        operation: Operation::Grant,
+        application: "application".to_owned(),
+        step: Step::Filed,
+        words: Step::Filed.human(),
+        ticket: some("T-1"),
+        ticket_url: some("https://desk.example/T-1"),
+        desk: some("desk"),
+        admin_group: some("admins"),
+        status: some("Open"),
+        at: Timestamp(0),
+        at_iso: Timestamp(0).iso(),
     }
 }
 
@@ -357,13 +465,12 @@ fn sample(full: bool) -> Completion {
 mod tests {
     use super::*;
     use crate::model::clock::FakeClock;
-    use serde_json::json;
 
     fn reporter(text: &str) -> Result<Reporter, (&'static str, String)> {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("key"), "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=").unwrap();
         let clock = Arc::new(FakeClock::at(Timestamp(1_764_000_000_000)));
-        Reporter::new("iga", toml::from_str(text).unwrap(), folder.path(), clock)
+        Reporter::new("iga", toml::from_str(text).unwrap(), About::Outcome, folder.path(), clock)
     }
 
     #[test]
@@ -383,7 +490,7 @@ mod tests {
             reason: None,
             ..sample(true)
         };
-        let call = reporter.call(&completion).unwrap();
+        let call = reporter.call(&Telling::of(&completion.id, &completion)).unwrap();
         assert_eq!(call.url, "https://iga.example/orders/a%2Fb%20c/result?by=desk");
         let header = |name: &str| call.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str());
         assert_eq!(header("X-Outcome"), Some("fulfilled"));
@@ -399,10 +506,25 @@ mod tests {
     }
 
     #[test]
+    fn who_closed_it_and_what_lies_with_it_are_told_as_far_as_they_are_known() {
+        let reporter = reporter(
+            "url = \"https://iga.example\"\nbody = { by = \"{{closed_by.name}}\", id = \"{{closed_by.id}}\", files = \"{{evidence}}\" }",
+        )
+        .unwrap();
+        let body = |completion: &Completion| reporter.body(&Telling::of("r", completion)).unwrap();
+        let full = sample(true);
+        let files = json!([{"name": "file", "url": "https://desk.example/file"}]);
+        assert_eq!(body(&full), json!({"by": "Closer", "id": "closer", "files": files}));
+        let nameless = Some(Person { id: "c".to_owned(), name: None, email: None });
+        assert_eq!(body(&Completion { closed_by: nameless, ..full }), json!({"id": "c", "files": files}));
+        assert_eq!(body(&sample(false)), json!({"files": []}));
+    }
+
+    #[test]
     fn a_value_cannot_walk_out_of_its_path() {
         let reporter = reporter("url = \"https://iga.example/orders/{{external_id}}/result\"").unwrap();
         let completion = Completion { external_id: "..".to_owned(), ..sample(true) };
-        assert!(reporter.call(&completion).unwrap_err().contains("path"));
+        assert!(reporter.call(&Telling::of(&completion.id, &completion)).unwrap_err().contains("path"));
     }
 
     #[test]

@@ -8,6 +8,8 @@ use super::access::Reader;
 use super::extract::SignedForm;
 use super::problem::{Code, Refused};
 use super::{WebState, Woken};
+use crate::flow::reconcile;
+use crate::flow::sync::SyncError;
 use crate::ledger::{Acted, Action, Recorded};
 use crate::model::{Id, Outcome};
 
@@ -37,6 +39,9 @@ pub(super) async fn carry_out(state: &WebState, reader: &Reader, deed: Deed) -> 
         Deed::Act(Action::Unpark { .. } | Action::Decide { .. }) => {
             Refused::new(Code::NoSuchAssignment, "there is no such assignment")
         }
+        Deed::Act(Action::Repair { .. } | Action::Dismiss { .. }) => {
+            Refused::new(Code::NoSuchFinding, "there is no such finding")
+        }
         Deed::Act(_) => Refused::new(Code::NoSuchErrand, "there is no such errand"),
     };
     let did = match deed {
@@ -45,7 +50,7 @@ pub(super) async fn carry_out(state: &WebState, reader: &Reader, deed: Deed) -> 
             if !reader.covers(&state.ledger.concerns(&action).await?) {
                 return Err(missing);
             }
-            match state.ledger.act(action, &reader.name, state.clock.now()).await? {
+            match acted(state, reader, action).await? {
                 Acted::Done => Did::Done,
                 Acted::NotFound => return Err(missing),
                 Acted::NotNow(why) => return Err(Refused::new(Code::NotNow, why)),
@@ -60,6 +65,30 @@ pub(super) async fn carry_out(state: &WebState, reader: &Reader, deed: Deed) -> 
     };
     (state.wake)(Woken::All);
     Ok(did)
+}
+
+async fn acted(state: &WebState, reader: &Reader, action: Action) -> Result<Acted, Refused> {
+    let now = state.clock.now();
+    let Action::Repair { finding } = action else { return Ok(state.ledger.act(action, &reader.name, now).await?) };
+    let setup = state.setup.load_full();
+    match reconcile::repair(&*state.ledger, &setup, finding, &reader.name, now).await {
+        Ok(acted) => Ok(acted),
+        Err(SyncError::Ledger(error)) => Err(error.into()),
+        Err(SyncError::Call(error)) => {
+            Ok(Acted::NotNow(format!("the desk could not be asked whether it still is so ({})", error.code())))
+        }
+    }
+}
+
+/// Begins a comparison of every edge where none is under way.
+pub(super) async fn compare(state: &WebState, reader: &Reader) -> Result<(), Refused> {
+    if !reader.may_act() || reader.scope.is_some() {
+        return Err(Refused::new(Code::Role, "only operators of every application may compare"));
+    }
+    for edge in reconcile::edges(&state.setup.load_full()) {
+        reconcile::begin(&*state.ledger, &edge, state.clock.now()).await?;
+    }
+    Ok(())
 }
 
 async fn replay(state: &WebState, reader: &Reader, id: Id, missing: Refused) -> Result<Recorded, Refused> {
@@ -80,6 +109,7 @@ async fn replay(state: &WebState, reader: &Reader, id: Id, missing: Refused) -> 
 #[derive(Debug, Deserialize)]
 pub(super) struct Act {
     action: String,
+    #[serde(default)]
     id: String,
     #[serde(default)]
     outcome: String,
@@ -105,6 +135,8 @@ impl Act {
                 let outcome = Outcome::parse(&self.outcome).ok_or("choose an outcome")?;
                 Action::Decide { assignment: id, outcome, reason: self.reason.clone() }
             }
+            "repair" => Action::Repair { finding: id },
+            "dismiss" => Action::Dismiss { finding: id },
             "discard" => Action::Discard { quarantined: id },
             "ticket_is" => return Err("say which ticket it is".to_owned()),
             "decide" => return Err("say why".to_owned()),
@@ -121,16 +153,26 @@ pub(super) fn ticket_is(errand: Id, ref_id: &str, number: &str) -> Action {
 
 /// The operations page's forms end here; the page says what became of it.
 pub(super) async fn act(State(state): State<WebState>, SignedForm(reader, form): SignedForm<Act>) -> Result<Response, Refused> {
+    if form.action == "compare" {
+        compare(&state, &reader).await?;
+        return Ok(said("The comparison runs; what it finds stands here."));
+    }
     let deed = form.deed().map_err(|words| Refused::new(Code::Unprocessable, words))?;
     let words = match carry_out(&state, &reader, deed).await {
         Ok(Did::Done) => "Done.".to_owned(),
         Ok(Did::Replayed(_)) => "It was taken.".to_owned(),
         Err(refused) if refused.code == Code::NotNow => format!("Not done: {}.", refused.detail),
-        Err(refused) if matches!(refused.code, Code::NoSuchEvent | Code::NoSuchAssignment | Code::NoSuchErrand) => {
+        Err(refused)
+            if matches!(refused.code, Code::NoSuchEvent | Code::NoSuchAssignment | Code::NoSuchErrand | Code::NoSuchFinding) =>
+        {
             "It is no longer there.".to_owned()
         }
         Err(refused) => return Err(refused),
     };
+    Ok(said(&words))
+}
+
+fn said(words: &str) -> Response {
     let query: String = url::form_urlencoded::byte_serialize(words.as_bytes()).collect();
-    Ok(Redirect::to(&format!("/operations?q={query}")).into_response())
+    Redirect::to(&format!("/operations?q={query}")).into_response()
 }

@@ -20,12 +20,24 @@ pub(super) async fn metrics(State(state): State<WebState>, reader: Reader) -> Re
         return Err(Refused::new(Code::Scope, "metrics are about every application; your token is for some"));
     }
     let now = state.clock.now();
-    let gauges = state.ledger.gauges(now).await?;
+    let mut gauges = state.ledger.gauges(now).await?;
+    let setup = state.setup.load();
+    let waits = |edge: &str| edge.strip_prefix("source/").is_some_and(|name| setup.sources.get(name).is_some_and(asks));
+    for gauge in &mut gauges {
+        // Nobody sends these: they wait to be asked for.
+        if gauge.what == Measured::NextErrand && gauge.of.as_deref().is_some_and(waits) {
+            gauge.what = Measured::Unasked;
+        }
+    }
     let mut text = state.metrics.render();
     text.push_str(&of_ledger(&gauges));
     text.push_str(&figures(&state, now).await?);
     text.push_str(&of_process(&state.setup.load().catalog.version, state.started));
     Ok(typed("text/plain; version=0.0.4; charset=utf-8", text))
+}
+
+fn asks(source: &std::sync::Arc<dyn crate::source::Source>) -> bool {
+    source.info().capabilities.asks
 }
 
 /// How long figures are shown again before they are read afresh: they are read for people and exports at once.
@@ -75,6 +87,11 @@ const fn named(what: Measured) -> (&'static str, &'static str, &'static str) {
             ("lastmile_intake_lag_seconds", "", "Since the oldest order that wants a plan now arrived; 0: none.")
         }
         Measured::NextErrand => ("lastmile_next_errand_age_seconds", "edge", "Since the call whose turn is next was decided."),
+        Measured::Unasked => (
+            "lastmile_unasked_outcome_age_seconds",
+            "edge",
+            "Since the oldest outcome was known that a platform which asks for them has not asked for yet.",
+        ),
         Measured::OldestUnclear => ("lastmile_oldest_unclear_age_seconds", "edge", "Since the oldest unclear call was decided."),
         Measured::Unclear => ("lastmile_unclear_errands", "edge", "Calls of which it is not known whether they happened."),
         Measured::ParkedAssignments => ("lastmile_parked_assignments", "", "Orders that wait for an operator."),
@@ -85,6 +102,9 @@ const fn named(what: Measured) -> (&'static str, &'static str, &'static str) {
             "kind",
             "Tickets ever found that carry a key of ours and should not be there; doubles should stay 0.",
         ),
+        Measured::Findings => {
+            ("lastmile_findings", "kind", "Where platform, ledger and desk disagree, as the last comparison found it.")
+        }
         Measured::Checkpoint => {
             ("lastmile_journal_checkpoint_timestamp_seconds", "", "When the chains of the journal were last tied together.")
         }

@@ -28,7 +28,7 @@ use axum::routing::{get, post};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::Semaphore;
 
-use crate::flow::{Breakers, Setup};
+use crate::flow::{Breakers, Pauses, Setup};
 use crate::ledger::Ledger;
 use crate::model::{Clock, Timestamp};
 
@@ -69,6 +69,8 @@ pub struct WebState {
     pub gate: Arc<Gate>,
     /// Which desks and platforms are held back.
     pub breakers: Arc<Breakers>,
+    /// Which of them asked for patience.
+    pub pauses: Arc<Pauses>,
 }
 
 impl std::fmt::Debug for WebState {

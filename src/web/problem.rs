@@ -37,6 +37,8 @@ pub enum Code {
     NoSuchAssignment,
     /// No errand of that id for this reader.
     NoSuchErrand,
+    /// No finding of that id for this reader.
+    NoSuchFinding,
     /// No held event of that id for this reader.
     NoSuchEvent,
     /// No source of that name.
@@ -69,7 +71,7 @@ pub enum Code {
 
 impl Code {
     /// All of them.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::BadRequest,
         Self::Cursor,
         Self::NotReadable,
@@ -83,6 +85,7 @@ impl Code {
         Self::NotFound,
         Self::NoSuchAssignment,
         Self::NoSuchErrand,
+        Self::NoSuchFinding,
         Self::NoSuchEvent,
         Self::NoSuchSource,
         Self::NoSuchDesk,
@@ -114,6 +117,7 @@ impl Code {
             Self::NotFound => ("not-found", StatusCode::NOT_FOUND, "Nothing is here"),
             Self::NoSuchAssignment => ("no-such-assignment", StatusCode::NOT_FOUND, "No such assignment"),
             Self::NoSuchErrand => ("no-such-errand", StatusCode::NOT_FOUND, "No such errand"),
+            Self::NoSuchFinding => ("no-such-finding", StatusCode::NOT_FOUND, "No such finding"),
             Self::NoSuchEvent => ("no-such-event", StatusCode::NOT_FOUND, "No such quarantined event"),
             Self::NoSuchSource => ("no-such-source", StatusCode::NOT_FOUND, "No such source"),
             Self::NoSuchDesk => ("no-such-desk", StatusCode::NOT_FOUND, "No such desk"),

@@ -185,7 +185,8 @@ impl Bed {
             updated_at: Some(at),
             closed_at: Some(at),
         };
-        let reading = TicketReading { status, closer: None, words: None, first_work_at: None, closed_by_us: None };
+        let reading =
+            TicketReading { status, closer: None, words: None, first_work_at: None, closed_by_us: None, evidence: Vec::new() };
         let closed = lastmile::ledger::Observation::Closed { ticket_id: *ticket, reading: Box::new(reading) };
         self.ledger.observe(vec![closed], at).await.unwrap();
     }

@@ -1,5 +1,11 @@
 //! Journeys through the whole bridge against the stateful fakes: order → ticket → closing → completion.
 
+#[path = "journey/compare.rs"]
+mod compare;
+#[path = "journey/on_the_way.rs"]
+mod on_the_way;
+#[path = "journey/patience.rs"]
+mod patience;
 #[path = "journey/trials.rs"]
 mod trials;
 

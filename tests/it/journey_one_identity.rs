@@ -389,3 +389,21 @@ async fn a_source_is_tried_without_any_effect() {
     assert_eq!(out.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&out.stdout).contains("WRONG   conditions"), "{}", String::from_utf8_lossy(&out.stdout));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_shows_how_far_it_is_in_its_own_column() {
+    let bed = Bed::new("[approval]\nprogress = { column = \"OrderDetail1\" }\n").await;
+    let request = bed.oim.state().order_approved(1, 1, None);
+    bed.rounds(3).await;
+    let shown = || bed.oim.state().column("PersonWantsOrg", &request, "OrderDetail1");
+    assert_eq!(shown().as_deref(), Some("IAM-1: ticket filed"));
+    for ticket in bed.jira.state().all() {
+        bed.jira.state().change(&ticket.number, |t, _| t.assignee = Some("alice".to_owned()));
+    }
+    bed.rounds(3).await;
+    assert_eq!(shown().as_deref(), Some("IAM-1: in work"));
+    bed.close_all(Outcome::Fulfilled, "Done.");
+    bed.rounds(4).await;
+    assert_eq!((shown().as_deref(), bed.oim.state().decisions().len()), (Some("IAM-1: in work"), 1));
+    bed.end().await;
+}

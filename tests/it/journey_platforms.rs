@@ -1,5 +1,6 @@
 //! Journeys between midPoint, SailPoint and a desk, through the whole bridge.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -8,6 +9,8 @@ use axum::body::{Body, to_bytes};
 use axum::http::Request;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use lastmile::flow::reconcile::{self, Stepped};
+use lastmile::ledger::Acted;
 use lastmile::ledger::views::AssignmentRow;
 use lastmile::model::{Clock, Outcome};
 use lastmile::runtime::telemetry;
@@ -72,6 +75,49 @@ async fn a_manual_case_becomes_a_ticket_and_its_work_item_is_completed_with_comm
     let evidence = String::from_utf8(STANDARD.decode(output["evidence"].as_str().unwrap()).unwrap()).unwrap();
     assert!(evidence.contains("Ticket: IAM-1\n") && evidence.contains("Words: Added to the group.\n"), "{evidence}");
     assert_eq!(ends(&bed.rows().await), [("grant", "reported", Some("fulfilled"))]);
+    bed.end().await;
+}
+
+/// The platform lost what it was told: the comparison asks it, and one act tells it again.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outcome_that_the_platform_lost_is_found_by_asking_and_told_again() {
+    let Midpoint { fake, bed } = Midpoint::new().await;
+    let cases = [fake.state().grant(1, 1), fake.state().grant(2, 2), fake.state().grant(3, 3)];
+    bed.rounds(2).await;
+    bed.close_all(Outcome::Fulfilled, "Done.");
+    bed.rounds(6).await;
+    assert_eq!(fake.state().completions().len(), 3);
+    bed.clock.advance_ms(20 * 60_000);
+    let setup = bed.bridge.setup.load_full();
+    let (ledger, source) = (&*bed.bridge.ledger, &*setup.sources["midpoint"]);
+    let compare = async || {
+        reconcile::begin(ledger, "source/midpoint", bed.clock.now()).await.unwrap();
+        while reconcile::source_step(ledger, source, &*bed.clock).await.unwrap() == Stepped::More {}
+        ledger.findings(&None, 10).await.unwrap()
+    };
+    assert!(compare().await.is_empty(), "all three are held");
+    fake.state().restore(&cases[0]);
+    fake.state().forget(&cases[1]);
+    fake.state().restore(&cases[2]);
+    fake.state().close(&cases[2], Some("failure"));
+    let found = compare().await;
+    let numbers: BTreeSet<&str> = found.iter().map(|f| f.number.as_str()).collect();
+    assert_eq!(
+        numbers,
+        [cases[0].as_str(), cases[2].as_str()].into(),
+        "open again, and decided otherwise; what is cleaned up says nothing"
+    );
+    for finding in &found {
+        let acted = reconcile::repair(ledger, &setup, finding.id, "olga", bed.clock.now()).await.unwrap();
+        assert_eq!(acted, Acted::Done);
+    }
+    bed.rounds(4).await;
+    let of = |case: &String| fake.state().completions().iter().filter(|(of, ..)| of == case).count();
+    assert_eq!((of(&cases[0]), of(&cases[2])), (2, 1));
+    let parked: Vec<_> = bed.rows().await.into_iter().filter_map(|r| r.parked_code).collect();
+    assert_eq!(parked, ["E-DECIDED"], "two decisions: a person compares them");
+    bed.clock.advance_ms(20 * 60_000);
+    assert!(compare().await.iter().all(|f| f.number == cases[2]));
     bed.end().await;
 }
 
@@ -210,6 +256,13 @@ impl SailPoint {
         (status, serde_json::from_slice(&body).unwrap_or(Value::Null))
     }
 
+    /// What somebody at the machine reads there.
+    async fn read(&self, path: &str) -> String {
+        let request = Request::builder().uri(path).header("host", "127.0.0.1:8480").body(Body::empty()).unwrap();
+        let answer = self.router.clone().oneshot(request).await.unwrap();
+        String::from_utf8(to_bytes(answer.into_body(), 1 << 20).await.unwrap().to_vec()).unwrap()
+    }
+
     /// The platform makes every call that is due; gives the statuses.
     async fn asks(&self) -> Vec<u16> {
         let mut statuses = Vec::new();
@@ -248,9 +301,17 @@ async fn a_request_gets_its_number_at_once_and_its_status_whenever_it_is_asked()
         sp.bed.rounds(1).await;
         assert_eq!(sp.asks().await, [200]);
     }
+    for ticket in sp.bed.jira.state().all() {
+        let file = json!([{"filename": "proof.png", "content": "https://desk.example/files/1"}]);
+        sp.bed.jira.state().change(&ticket.number, |t, _| drop(t.fields.insert("attachment".to_owned(), file)));
+    }
     sp.bed.close_all(Outcome::AlreadyInPlace, "Had it already.");
     sp.bed.rounds(3).await;
     assert_eq!(sp.bed.states().await[0].1, "closed", "nothing is sent to a platform that asks");
+    let metrics = sp.read("/metrics").await;
+    assert!(metrics.contains("lastmile_unasked_outcome_age_seconds{edge=\"source/sp\"}"), "{metrics}");
+    assert!(!metrics.contains("lastmile_next_errand_age_seconds{edge=\"source/sp\"}"), "nobody sends it");
+    assert!(sp.read("/").await.contains("1 <small>to be asked for</small>"));
     sp = sp.restart().await;
     sp.asks().await;
     assert_eq!(sp.fake.done(&request), Some(true));
@@ -258,6 +319,9 @@ async fn a_request_gets_its_number_at_once_and_its_status_whenever_it_is_asked()
     assert!(words[..13].iter().all(|w| w == "Open") && words[13] == "Committed", "{words:?}");
     assert_eq!((last["ticket"].as_str(), last["comment"].as_str()), (Some("IAM-1"), Some("Had it already.")));
     assert_eq!(last["outcome"], "already_in_place");
+    // What it claims to carry.
+    assert_eq!((last["closedBy"].as_str(), last["evidence"][0]["name"].as_str()), (Some("alice"), Some("proof.png")));
+    assert!(last["closedAt"].is_string() && last["ticketUrl"].is_string(), "{last}");
     assert_eq!(ends(&sp.bed.rows().await), [("grant", "reported", Some("already_in_place"))]);
     assert_eq!(sp.bed.tickets(), 1);
     sp.bed.end().await;

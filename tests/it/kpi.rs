@@ -552,7 +552,8 @@ async fn a_new_ticket_is_told_once_by_when_it_is_expected() {
         updated_at: None,
         closed_at: Some(closed),
     };
-    let reading = TicketReading { status, closer: None, words: None, first_work_at: None, closed_by_us: None };
+    let reading =
+        TicketReading { status, closer: None, words: None, first_work_at: None, closed_by_us: None, evidence: Vec::new() };
     let seen = Observation::Closed { ticket_id: held.id, reading: Box::new(reading) };
     assert_eq!(bed.ledger.observe(vec![seen], bed.clock.now()).await.unwrap(), 1);
     bed.count().await;

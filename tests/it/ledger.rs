@@ -1,5 +1,9 @@
 //! The ledger's contract: intake, planning, errands, sync and operators, each as whole transactions.
 
+#[path = "ledger/erasure.rs"]
+mod erasure;
+#[path = "ledger/on_the_way.rs"]
+mod on_the_way;
 #[path = "ledger/promise.rs"]
 mod promise;
 #[path = "ledger/waiting.rs"]
@@ -107,7 +111,7 @@ impl Bed {
 
     async fn plan_all(&self, now: Timestamp) -> usize {
         let waiting = self.ledger.to_plan(now, 100).await.unwrap();
-        let decisions = waiting.iter().enumerate().map(|(n, o)| file(o, n as i64)).collect();
+        let decisions = waiting.iter().enumerate().map(|(n, o)| file(o, NOW.0 + n as i64)).collect();
         self.ledger.plan(decisions, now).await.unwrap()
     }
 
@@ -170,8 +174,14 @@ fn status(number: &str, key: &Key, category: Category, outcome: Option<Outcome>)
 fn closed(ticket_id: Id, number: &str, key: &Key, outcome: Outcome) -> Observation {
     let status = status(number, key, Category::Closed, Some(outcome));
     let closer = Some(Person { id: "alice".to_owned(), name: Some("Alice Admin".to_owned()), email: None });
-    let reading =
-        TicketReading { status, closer, words: Some("Done it.".to_owned()), first_work_at: None, closed_by_us: Some(false) };
+    let reading = TicketReading {
+        status,
+        closer,
+        words: Some("Done it.".to_owned()),
+        first_work_at: None,
+        closed_by_us: Some(false),
+        evidence: Vec::new(),
+    };
     Observation::Closed { ticket_id, reading: Box::new(reading) }
 }
 

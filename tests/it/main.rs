@@ -31,12 +31,15 @@ mod ledger;
 #[expect(clippy::duplicate_mod, reason = "one contract, two engines")]
 #[path = "ledger.rs"]
 mod ledger_on_postgres;
+mod licences;
 mod mailing;
 mod migrations;
+mod model;
 mod monitoring;
 mod plan;
 mod platform_bed;
 mod program;
 mod real;
 mod replicas;
+mod trials;
 mod web;

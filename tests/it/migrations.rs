@@ -173,7 +173,8 @@ async fn rows_of_every_step_survive_and_todays_code_works_on_with_them() {
         updated_at: None,
         closed_at: Some(NOW),
     };
-    let reading = TicketReading { status, closer: None, words: None, first_work_at: None, closed_by_us: None };
+    let reading =
+        TicketReading { status, closer: None, words: None, first_work_at: None, closed_by_us: None, evidence: Vec::new() };
     let closed = Observation::Closed { ticket_id: ticket.id, reading: Box::new(reading) };
     assert_eq!(ledger.observe(vec![closed], NOW).await.unwrap(), 1);
     // A list goes on where it was: A-3 is missed for the second time.

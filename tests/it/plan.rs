@@ -21,7 +21,7 @@ fn planner(files: &[(&str, &str)]) -> Planner {
 }
 
 fn moment() -> Moment {
-    Moment { now: NOW, received_at: NOW, lane_ticket: None, cycle: 1 }
+    Moment { now: NOW, received_at: NOW, lane_ticket: None, cycle: 1, leaver: false }
 }
 
 fn order() -> Assignment {
@@ -307,6 +307,26 @@ proptest! {
         // A revocation goes first, but for what has waited a month longer: no stream of them starves anybody.
         let starving = b + high * step >= a + low * step + 3 * step + 30 * DAY;
         prop_assert_eq!(rank(Operation::Revoke, a, p) < rank(Operation::Grant, b, q), !starving);
+    }
+
+    #[test]
+    fn what_is_taken_from_a_leaver_goes_ahead_of_everything_and_what_is_given_to_one_does_not(
+        waited in 0i64..3_000 * DAY, p in 0i64..4, q in 0i64..4
+    ) {
+        let planner = planner(&[]);
+        let ticket = |operation, waited: i64, priority, leaver| {
+            let order = Assignment { operation, priority, ..order() };
+            match planner.decide(&order, &Moment { received_at: NOW.plus_ms(-waited), leaver, ..moment() }) {
+                Planned::File { ticket, .. } => ticket,
+                other => panic!("{other:?}"),
+            }
+        };
+        let leaver = ticket(Operation::Revoke, 0, p, true);
+        prop_assert_eq!(leaver.draft.priority, 3);
+        for other in [Operation::Revoke, Operation::Grant] {
+            prop_assert!(leaver.rank < ticket(other, waited, q, false).rank);
+        }
+        prop_assert_eq!(ticket(Operation::Grant, waited, q, true).rank, ticket(Operation::Grant, waited, q, false).rank);
     }
 
     #[test]

@@ -54,7 +54,7 @@ async fn load_all(ledger: &dyn Ledger, setup: &Setup, clock: &dyn Clock, seed: u
 
 /// As the running bridge would have filed it: same group, same lead time.
 fn finished(n: usize, past: history::Past, setup: &Setup) -> Option<Past> {
-    let moment = Moment { now: past.filed, received_at: past.approved, lane_ticket: None, cycle: 1 };
+    let moment = Moment { now: past.filed, received_at: past.approved, lane_ticket: None, cycle: 1, leaver: false };
     let (eligible_at, desk, admin_group) = match setup.planner.decide(&past.assignment, &moment) {
         Planned::File { eligible_at, ticket } => (eligible_at, ticket.desk, ticket.admin_group),
         Planned::Wait { eligible_at, .. } | Planned::Park { eligible_at, .. } => (eligible_at, past.desk.to_owned(), past.group),

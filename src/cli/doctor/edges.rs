@@ -11,6 +11,7 @@ use crate::http::client::ClientSettings;
 use crate::http::{Call, CallError, HttpClient};
 use crate::model::finding::{Finding, Grade};
 use crate::model::{Clock, Timestamp};
+use crate::source::Source;
 
 /// For the call that only reads a clock.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -30,15 +31,24 @@ pub(super) async fn findings(setup: &Setup, online: bool, clock: &dyn Clock) -> 
         }
         all.push((format!("desk {name}"), findings));
     }
-    if online {
-        for (name, source) in &setup.sources {
-            let mut findings = vec![reached(source.probe().await)];
+    for (name, source) in &setup.sources {
+        let mut findings: Vec<Finding> = told(&**source).into_iter().collect();
+        if online {
+            findings.push(reached(source.probe().await));
             findings.extend(clock_of(setup.catalog.sources.get(name), clock).await);
             source.close().await;
+        }
+        if !findings.is_empty() {
             all.push((format!("source {name}"), findings));
         }
     }
     all
+}
+
+/// What its platform cannot carry, or is not told: shown on our pages only.
+fn told(source: &dyn Source) -> Option<Finding> {
+    let parts = source.info().capabilities.shown_here_only();
+    (!parts.is_empty()).then(|| finding(Grade::Good, "shown here only", parts.join(", ")))
 }
 
 fn level(desk: &dyn Desk) -> Finding {

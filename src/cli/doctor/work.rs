@@ -9,7 +9,7 @@ use crate::ledger::views::{Operations, Overview, Owed};
 use crate::ledger::{LedgerResult, SqlLedger, Views as _};
 use crate::model::Timestamp;
 use crate::model::finding::{Finding, Grade};
-use crate::runtime::orphans;
+use crate::runtime::{moved, orphans};
 
 /// Rows whose codes are counted.
 const MOST: usize = 1_000;
@@ -23,8 +23,10 @@ pub(super) async fn findings(ledger: &SqlLedger, setup: &Setup, now: Timestamp) 
     let owed = ledger.owed(now).await?;
     let mut findings = vec![states(&overview)];
     findings.extend(for_people(&overview, &lists));
-    findings.extend(orphans(setup, &owed).into_iter().map(|words| finding(Grade::Bad, "edge", words)));
-    findings.extend(owed.iter().filter_map(|owed| late(owed, now)));
+    let strands = orphans(setup, &owed).into_iter().chain(moved(ledger, setup, &owed).await?);
+    findings.extend(strands.map(|words| finding(Grade::Bad, "edge", words)));
+    findings.extend(patience(&lists, now));
+    findings.extend(owed.iter().filter_map(|owed| late(setup, owed, now)));
     findings.extend(failing(&overview, &lists));
     Ok(findings)
 }
@@ -53,6 +55,7 @@ fn for_people(overview: &Overview, lists: &Operations) -> Vec<Finding> {
     add("parked calls", overview.parked_errands, Grade::Warning, &parked_calls, act);
     add("unclear calls", overview.unclear, Grade::Warning, &unclear, "they clear up by themselves: the desk is asked");
     add("quarantined events", overview.quarantined, Grade::Warning, &[], "see `lastmile replay`");
+    add("disagreements", overview.findings, Grade::Warning, &[], "see the operations page, or `lastmile reconcile`");
     add("tickets too many", overview.strays, Grade::Warning, &[], "see the operations page");
     findings
 }
@@ -70,12 +73,32 @@ fn explained(codes: &[Option<&str>]) -> String {
     format!(" ({})", each.join("; "))
 }
 
-fn late(owed: &Owed, now: Timestamp) -> Option<Finding> {
+fn late(setup: &Setup, owed: &Owed, now: Timestamp) -> Option<Finding> {
     let oldest = owed.oldest_due?;
     let waited = now.ms_since(oldest);
+    let source = owed.edge.strip_prefix("source/").and_then(|name| setup.sources.get(name));
+    if source.is_some_and(|source| source.info().capabilities.asks) {
+        let words = format!(
+            "{} outcomes wait to be asked for; the oldest is known for {}: this platform asks, nothing is sent to it",
+            owed.errands,
+            span(waited)
+        );
+        return Some(finding(Grade::Good, &owed.edge, words));
+    }
     let words = format!("{} calls wait; the oldest was due {} ago", owed.errands, span(waited));
     let grade = if waited > LATE_MS { Grade::Bad } else { Grade::Good };
     Some(finding(grade, &owed.edge, words))
+}
+
+/// An edge that answered 429: everything for it waits as long as it asked.
+fn patience(lists: &Operations, now: Timestamp) -> Vec<Finding> {
+    let mut until: BTreeMap<&str, Timestamp> = BTreeMap::new();
+    for row in lists.failing.iter().filter(|row| row.code.as_deref() == Some("E-BUSY") && row.due_at > now) {
+        let last = until.entry(&row.edge).or_insert(row.due_at);
+        *last = row.due_at.max(*last);
+    }
+    let words = |at: Timestamp| format!("it asked for patience: everything for it waits until {}", at.human());
+    until.into_iter().map(|(edge, at)| finding(Grade::Warning, edge, words(at))).collect()
 }
 
 fn failing(overview: &Overview, lists: &Operations) -> Vec<Finding> {

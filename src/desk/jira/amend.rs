@@ -6,22 +6,22 @@ use super::{Jira, shape};
 use crate::desk::common::text;
 use crate::desk::render;
 use crate::http::CallError;
-use crate::model::ticket::{Change, TicketRef};
+use crate::model::ticket::{Amended, Change, TicketRef};
 
 /// Most comment pages read of one ticket.
 const MAX_COMMENT_PAGES: usize = 50;
 
 impl Jira {
-    pub(super) async fn change(&self, ticket: &TicketRef, change: &Change) -> Result<(), CallError> {
+    pub(super) async fn change(&self, ticket: &TicketRef, change: &Change) -> Result<Amended, CallError> {
         match change {
-            Change::Comment { mark, body } => self.comment(ticket, mark, body).await,
+            Change::Comment { mark, body } => self.comment(ticket, mark, body).await?,
             // The transition first: the mark then proves both, and a repetition finds the ticket already closed.
             Change::Close { mark, body } => {
                 self.close(ticket).await?;
                 match self.comment(ticket, mark, body).await {
                     // Many workflows let nobody write to a closed ticket: it is closed, and that says enough.
-                    Err(CallError::Reject { .. }) => Ok(()),
-                    told => told,
+                    Err(CallError::Reject { .. }) => {}
+                    told => told?,
                 }
             }
             Change::Fields { summary, body } => {
@@ -30,9 +30,10 @@ impl Jira {
                     "description": self.settings.render(body),
                 });
                 let call = self.call("PUT", &Self::issue_path(ticket)?).json(json!({"fields": fields}));
-                self.wire.write(call).await.map(|_| ())
+                self.wire.write(call).await?;
             }
         }
+        Ok(Amended::Done)
     }
 
     async fn comment(&self, ticket: &TicketRef, mark: &str, markup: &str) -> Result<(), CallError> {
@@ -65,7 +66,7 @@ impl Jira {
     }
 
     /// Moves the ticket to a status of category done, unless it is there already. Transition ids differ per workflow,
-    /// so they are asked for each time.
+    /// so they are asked for each time. Its history says who closed it: nobody needs to hear here that it was closed.
     async fn close(&self, ticket: &TicketRef) -> Result<(), CallError> {
         let path = Self::issue_path(ticket)?;
         let issue = self.wire.read(self.call("GET", &path).query("fields", "status")).await?.body;

@@ -22,7 +22,7 @@ use crate::http::{Call, CallError, Inbound};
 use crate::model::Timestamp;
 use crate::model::finding::Finding;
 use crate::model::key::Key;
-use crate::model::ticket::{Change, Created, Draft, TicketReading, TicketRef, TicketStatus};
+use crate::model::ticket::{Amended, Change, Created, Draft, TicketReading, TicketRef, TicketStatus};
 
 /// Tickets per bulk read, and rows per page.
 const BATCH: usize = 100;
@@ -128,6 +128,12 @@ fn info(name: &str, settings: &Settings) -> DeskInfo {
     DeskInfo {
         name: name.to_owned(),
         kind: "jira",
+        home: vec![
+            ("url", settings.url.trim_end_matches('/').to_owned()),
+            ("project", settings.project.clone().unwrap_or_default()),
+            ("key_as", settings.key_field().to_owned()),
+        ],
+        lists: true,
         level: Level::D1,
         when_unclear: crate::desk::WhenUnclear::MaybeNever,
         max_summary: shape::MAX_SUMMARY,
@@ -303,7 +309,7 @@ impl Desk for Jira {
     async fn read(&self, ticket: &TicketRef) -> Result<TicketReading, CallError> {
         let call = self
             .call("GET", &Self::issue_path(ticket)?)
-            .query("fields", self.settings.fields().join(","))
+            .query("fields", format!("{},attachment", self.settings.fields().join(",")))
             .query("expand", "changelog");
         let Some(reply) = self.wire.read_if_there(call).await? else {
             return Err(CallError::reject("E-GONE", format!("{} is no longer on {}", ticket.number, self.wire.edge())));
@@ -347,7 +353,7 @@ impl Desk for Jira {
         Ok(changes)
     }
 
-    async fn amend(&self, ticket: &TicketRef, change: &Change) -> Result<(), CallError> {
+    async fn amend(&self, ticket: &TicketRef, change: &Change) -> Result<Amended, CallError> {
         self.change(ticket, change).await
     }
 

@@ -60,7 +60,9 @@ pub struct Settings {
     /// Resolution given to a withdrawn ticket where the transition asks for one.
     #[serde(default)]
     pub cancelled_resolution: Option<String>,
-    /// Comments are internal on service projects (elsewhere this has no effect).
+    /// Comments are internal on service projects (elsewhere this has no effect): each carries the property
+    /// `sd.public.comment`, which Jira Service Management heeds, though its documents do not name it. Try it once where
+    /// customers read along: the comment must say "Internal note".
     #[serde(default = "yes")]
     pub internal_comments: bool,
     /// Time-out of a call.

@@ -6,6 +6,7 @@ use super::settings::{Api, FieldShape, GroupAs, KeyAs, Settings};
 use crate::desk::common::{our_key, text};
 use crate::desk::render;
 use crate::model::assignment::Person;
+use crate::model::completion::Evidence;
 use crate::model::key::Key;
 use crate::model::ticket::{Category, Draft, TicketReading, TicketRef, TicketStatus};
 use crate::model::{Outcome, Timestamp};
@@ -14,6 +15,9 @@ use crate::model::{Outcome, Timestamp};
 pub(super) const MAX_SUMMARY: usize = 255;
 /// Longest text that Jira takes, with room for escapes.
 pub(super) const MAX_BODY: usize = 30_000;
+
+/// Most files told of one ticket.
+const MAX_EVIDENCE: usize = 20;
 
 /// The explanation in an error body of Jira.
 pub(super) fn error_words(body: &Value) -> String {
@@ -282,7 +286,17 @@ pub(super) fn reading(status: TicketStatus, issue: &Value, comments: &[Value], m
         .max_by_key(|(at, _)| *at)
         .map(|(_, words)| render::clip(&words, 4_000));
     let closed_by_us = closer.as_ref().map(|c| c.id == me);
-    TicketReading { status, closer, words, first_work_at, closed_by_us }
+    TicketReading { status, closer, words, first_work_at, closed_by_us, evidence: evidence(issue) }
+}
+
+/// The files that lie with it, oldest first.
+fn evidence(issue: &Value) -> Vec<Evidence> {
+    let files = issue.pointer("/fields/attachment").and_then(Value::as_array).into_iter().flatten();
+    let file = |f: &Value| {
+        let url = text(f, "/content").filter(|url| url.starts_with("https://") || url.starts_with("http://"));
+        Some(Evidence { name: render::clip(text(f, "/filename")?, 200), url: url.map(str::to_owned) })
+    };
+    files.filter_map(file).take(MAX_EVIDENCE).collect()
 }
 
 fn is_status_item(item: &Value) -> bool {

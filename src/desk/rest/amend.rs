@@ -7,10 +7,10 @@ use super::call::{Effect, Reply};
 use super::context;
 use super::operation::Operation;
 use crate::http::CallError;
-use crate::model::ticket::{Category, Change, TicketRef};
+use crate::model::ticket::{Amended, Category, Change, TicketRef};
 
 impl Rest {
-    pub(super) async fn change(&self, ticket: &TicketRef, change: &Change) -> Result<(), CallError> {
+    pub(super) async fn change(&self, ticket: &TicketRef, change: &Change) -> Result<Amended, CallError> {
         if !super::rows::usable_id(&ticket.id) {
             return Err(CallError::reject("E-TICKET", "the ticket's id has characters that no id has"));
         }
@@ -18,20 +18,21 @@ impl Rest {
         match change {
             Change::Comment { mark, body } => {
                 let context = context::of_comment(settings, ticket, mark, body);
-                self.write(ticket, "comment", operations.comment.as_ref(), context).await
+                self.write(ticket, "comment", operations.comment.as_ref(), context).await?;
             }
             // What an admin closed in the meantime stays as they closed it.
-            Change::Close { .. } if self.is_closed(ticket).await? => Ok(()),
+            Change::Close { .. } if self.is_closed(ticket).await? => return Ok(Amended::WasClosed),
             Change::Close { mark, body } => {
                 let context = context::of_comment(settings, ticket, mark, body);
                 self.write(ticket, "close", operations.close.as_ref(), context).await?;
-                self.must_be_closed(ticket).await
+                self.must_be_closed(ticket).await?;
             }
             Change::Fields { summary, body } => {
                 let context = context::of_rewrite(settings, ticket, summary, body);
-                self.write(ticket, "rewrite", operations.rewrite.as_ref(), context).await
+                self.write(ticket, "rewrite", operations.rewrite.as_ref(), context).await?;
             }
         }
+        Ok(Amended::Done)
     }
 
     async fn write(

@@ -36,7 +36,7 @@ use crate::model::Timestamp;
 use crate::model::assignment::Person;
 use crate::model::finding::Finding;
 use crate::model::key::Key;
-use crate::model::ticket::{Change, Created, Draft, TicketReading, TicketRef, TicketStatus};
+use crate::model::ticket::{Amended, Change, Created, Draft, TicketReading, TicketRef, TicketStatus};
 
 /// An index whose lag nobody has stated.
 const UNKNOWN_LAG: Span = Span::secs(300);
@@ -104,6 +104,8 @@ fn info(name: &str, settings: &Settings) -> DeskInfo {
     DeskInfo {
         name: name.to_owned(),
         kind: "rest",
+        home: vec![("url", settings.url.trim_end_matches('/').to_owned()), ("prefix", settings.prefix.clone())],
+        lists: settings.operations.changed_since.is_some(),
         level,
         when_unclear: settings.when_unclear.unwrap_or_default(),
         max_summary: limits.summary,
@@ -237,7 +239,14 @@ impl Rest {
         let first_work_at =
             told(&reading.first_work_at).and_then(|text| place::read_time(&text, &self.settings.times, self.zone));
         let closed_by_us = closer.as_ref().zip(self.settings.account.as_ref()).map(|(by, me)| by.id.eq_ignore_ascii_case(me));
-        Ok(TicketReading { status: row.status, closer, words: told(&reading.words), first_work_at, closed_by_us })
+        Ok(TicketReading {
+            status: row.status,
+            closer,
+            words: told(&reading.words),
+            first_work_at,
+            closed_by_us,
+            evidence: Vec::new(),
+        })
     }
 }
 
@@ -355,7 +364,7 @@ impl Desk for Rest {
         }
     }
 
-    async fn amend(&self, ticket: &TicketRef, change: &Change) -> Result<(), CallError> {
+    async fn amend(&self, ticket: &TicketRef, change: &Change) -> Result<Amended, CallError> {
         self.change(ticket, change).await
     }
 

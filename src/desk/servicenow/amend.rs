@@ -6,10 +6,10 @@ use super::ServiceNow;
 use super::shape::{self, column};
 use crate::desk::render;
 use crate::http::CallError;
-use crate::model::ticket::{Category, Change, TicketRef};
+use crate::model::ticket::{Amended, Category, Change, TicketRef};
 
 impl ServiceNow {
-    pub(super) async fn change(&self, ticket: &TicketRef, change: &Change) -> Result<(), CallError> {
+    pub(super) async fn change(&self, ticket: &TicketRef, change: &Change) -> Result<Amended, CallError> {
         let mut body = Map::new();
         match change {
             Change::Comment { mark, body: markup } => {
@@ -19,7 +19,7 @@ impl ServiceNow {
             // they closed it.
             Change::Close { mark, body: markup } => {
                 if self.is_closed(ticket).await? {
-                    return Ok(());
+                    return Ok(Amended::WasClosed);
                 }
                 let Some(cancel) = self.settings.cancel_in_force() else {
                     let words = format!("how a ticket of {} is withdrawn is not configured: give [cancel]", self.wire.edge());
@@ -43,7 +43,7 @@ impl ServiceNow {
                 let words = format!("{} kept {} in its state: a rule or a right is in the way", self.wire.edge(), ticket.number);
                 Err(CallError::reject("E-TRANSITION", words))
             }
-            _ => Ok(()),
+            _ => Ok(Amended::Done),
         }
     }
 

@@ -23,7 +23,7 @@ use crate::http::{Call, CallError, Inbound};
 use crate::model::Timestamp;
 use crate::model::finding::Finding;
 use crate::model::key::Key;
-use crate::model::ticket::{Change, Created, Draft, TicketReading, TicketRef, TicketStatus};
+use crate::model::ticket::{Amended, Change, Created, Draft, TicketReading, TicketRef, TicketStatus};
 
 /// Tickets per bulk read, and rows per page.
 const BATCH: usize = 100;
@@ -141,6 +141,8 @@ fn info(name: &str, settings: &Settings) -> DeskInfo {
     DeskInfo {
         name: name.to_owned(),
         kind: "servicenow",
+        home: vec![("url", settings.url.trim_end_matches('/').to_owned()), ("table", settings.table.clone())],
+        lists: true,
         level: if settings.index_lag.ms() > 0 { Level::D1 } else { Level::D2 },
         when_unclear: crate::desk::WhenUnclear::MaybeNever,
         max_summary: shape::MAX_SUMMARY,
@@ -371,7 +373,7 @@ impl Desk for ServiceNow {
         walk(mark, from, 0, |from, at| self.changed_page(from, at)).await
     }
 
-    async fn amend(&self, ticket: &TicketRef, change: &Change) -> Result<(), CallError> {
+    async fn amend(&self, ticket: &TicketRef, change: &Change) -> Result<Amended, CallError> {
         self.change(ticket, change).await
     }
 

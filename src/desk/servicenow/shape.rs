@@ -147,6 +147,7 @@ pub(super) fn reading(status: TicketStatus, record: &Value, account: Option<&str
         words: words.map(|w| render::clip(w.trim(), 4_000)).filter(|w| !w.is_empty()),
         first_work_at: column(record, "work_start").and_then(instant),
         closed_by_us,
+        evidence: Vec::new(),
     }
 }
 

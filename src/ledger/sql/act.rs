@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::super::{Acted, Action, End, LedgerError, LedgerResult, Receipt, ReceiptContent, Recorded, Settlement, Stray};
 use super::Shared;
+use super::compare::repair;
 use super::journal::{self, Move};
 use super::record::{From, drop_unsent, record};
 use super::settle::{after, settle};
@@ -37,6 +38,8 @@ pub(in crate::ledger) async fn act(
         Action::NoTicket { errand } => decide_create(tx, shared, *errand, End::Clear, actor, now).await,
         Action::Drop { errand } => drop_parked(tx, *errand, actor, now).await,
         Action::Decide { assignment, outcome, reason } => decide(tx, shared, *assignment, *outcome, reason, actor, now).await,
+        Action::Repair { finding } => repair::repair(tx, shared, *finding, actor, now).await,
+        Action::Dismiss { finding } => repair::dismiss(tx, *finding, actor, now).await,
         Action::Discard { quarantined } => {
             let done = query(
                 "UPDATE quarantine SET state = 'discarded', settled_at = $2, settled_by = $3 WHERE id = $1 AND state = 'held'",
@@ -286,10 +289,12 @@ pub(in crate::ledger) async fn witness(
         "SELECT e.id, e.state, e.lease_no, t.id, e.assignment_id FROM ticket AS t
          JOIN errand AS e ON e.ticket_id = t.id AND e.kind = 'create'
          WHERE t.key = $1 AND t.desk = $2 AND t.shape <> 'double' AND t.ref_id IS NULL
-           AND e.state IN ('sending', 'unclear', 'ready', 'parked')",
+           AND e.state IN ('sending', 'unclear', 'ready', 'parked')
+           AND NOT EXISTS (SELECT 1 FROM ticket AS o WHERE o.desk = $2 AND o.ref_id = $3)",
     )
     .bind(key.as_str())
     .bind(desk)
+    .bind(&ticket.id)
     .fetch_optional(&mut *tx)
     .await?;
     let Some((errand, state, lease_no, row, assignment)) = row else { return Ok(false) };
@@ -365,7 +370,7 @@ pub(in crate::ledger) async fn stray(tx: &mut Conn, shared: &Shared, stray: &Str
     Ok(is_double)
 }
 
-async fn close_double(
+pub(super) async fn close_double(
     tx: &mut Conn,
     shared: &Shared,
     stray: &Stray,

@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 
-use crate::ledger::engine::{Conn, Pool, query, query_as};
+use crate::ledger::engine::{Conn, Pool, Target, query, query_as};
 use serde_json::{Value, json};
 
-use super::super::{LeaseRequest, Leased, LedgerError, LedgerResult, Load, Step};
+use super::super::{LeaseRequest, Leased, LedgerError, LedgerResult, Load, Step, compare};
 use super::journal::{self, Head, Heads, Move, write_moves};
 use super::settle::park;
-use super::{document, rows};
+use super::{document, progress, rows};
 use crate::model::completion::Completion;
 use crate::model::errand::ErrandKind;
 use crate::model::ticket::{Draft, TicketRef};
@@ -86,7 +86,7 @@ pub(in crate::ledger) async fn expire(
     leased_before: Timestamp,
 ) -> LedgerResult<usize> {
     let found: Vec<(i64, String, Option<i64>, Option<i64>)> = query_as(
-        "UPDATE errand SET state = CASE WHEN kind = 'report' AND $5 = 0 THEN 'ready' ELSE 'unclear' END, lease_no = lease_no + 1, misses = 0,
+        "UPDATE errand SET state = CASE WHEN kind = 'report' AND $5 = 0 THEN 'ready' WHEN kind = 'comment' AND ticket_id IS NULL THEN 'ready' ELSE 'unclear' END, lease_no = lease_no + 1, misses = 0,
             due_at = $2, quiet_until = $3, code = 'E-ABANDONED', reason = 'the process that sent it stopped before it heard the answer'
          WHERE edge = $1 AND state IN ('sending', 'unclear') AND state = 'sending' AND lease_until < $4 RETURNING id, kind, assignment_id, ticket_id",
     )
@@ -138,16 +138,35 @@ struct Claim {
     rank: i64,
 }
 
+impl Claim {
+    /// A step told to the platform: a comment that belongs to no ticket.
+    fn is_progress(&self) -> bool {
+        self.kind == "comment" && self.ticket_id.is_none()
+    }
+}
+
+/// What a claim turned out to be.
+enum Found {
+    Load(Load),
+    /// It would be untrue now, or is no longer worth telling.
+    Moot(&'static str),
+    /// Another process is telling the platform how far the order is: its outcome waits for the end of that.
+    Later(Timestamp),
+}
+
 /// Claims of unclear errands: their witnesses are asked, and asked again when this lease is over.
 const CLAIM_UNCLEAR: &str = "
+    WITH due AS MATERIALIZED (SELECT id FROM errand WHERE edge = $1 AND state IN ('sending', 'unclear') AND state = 'unclear' AND due_at <= $2
+        ORDER BY rank LIMIT $5 /*postgres FOR UPDATE SKIP LOCKED*/)
     UPDATE errand SET lease_no = lease_no + 1, lease_owner = $3, lease_until = $4, due_at = $4
-    WHERE state = 'unclear' AND id IN
-        (SELECT id FROM errand WHERE edge = $1 AND state IN ('sending', 'unclear') AND state = 'unclear' AND due_at <= $2 ORDER BY rank LIMIT $5 /*postgres FOR UPDATE SKIP LOCKED*/)
+    WHERE state = 'unclear' AND id IN (SELECT id FROM due)
     RETURNING id, kind, ticket_id, assignment_id, mark, body, lease_no, failures, misses, quiet_until, made_at, rank";
-/// Claims of ready errands: they are sent.
+/// Claims of ready errands: they are sent. Materialized: PostgreSQL may look into a subquery again and claim more.
 const CLAIM_READY: &str = "
+    WITH due AS MATERIALIZED (SELECT id FROM errand WHERE edge = $1 AND state = 'ready' AND due_at <= $2
+        ORDER BY rank LIMIT $5 /*postgres FOR UPDATE SKIP LOCKED*/)
     UPDATE errand SET lease_no = lease_no + 1, lease_owner = $3, lease_until = $4, state = 'sending', attempts = attempts + 1
-    WHERE state = 'ready' AND id IN (SELECT id FROM errand WHERE edge = $1 AND state = 'ready' AND due_at <= $2 ORDER BY rank LIMIT $5 /*postgres FOR UPDATE SKIP LOCKED*/)
+    WHERE state = 'ready' AND id IN (SELECT id FROM due)
     RETURNING id, kind, ticket_id, assignment_id, mark, body, lease_no, failures, misses, quiet_until, made_at, rank";
 
 /// The `UPDATE` re-checks the state, so that two claimers never both win a row. The states stand in the text: only so
@@ -175,7 +194,7 @@ async fn write_attempts(
     let attempts: Vec<Value> = asking
         .iter()
         .map(|c| (c, "ask"))
-        .chain(sending.iter().map(|c| (c, c.kind.as_str())))
+        .chain(sending.iter().map(|c| (c, if c.is_progress() { "progress" } else { c.kind.as_str() })))
         .map(|(c, what)| json!({"e": c.id, "n": c.lease_no, "what": what}))
         .collect();
     let creates = || sending.iter().filter(|c| c.kind == "create");
@@ -237,10 +256,14 @@ async fn load_or_set_aside(
     now: Timestamp,
 ) -> LedgerResult<Option<Load>> {
     let ticket = claim.ticket_id.and_then(|id| tickets.get(&id));
-    match load(tx, claim, ticket).await {
-        Ok(Some(load)) => Ok(Some(load)),
-        Ok(None) => {
-            let_go(tx, claim, now).await?;
+    match load(tx, claim, ticket, now).await {
+        Ok(Found::Load(load)) => Ok(Some(load)),
+        Ok(Found::Moot(cause)) => {
+            let_go(tx, claim, cause, now).await?;
+            Ok(None)
+        }
+        Ok(Found::Later(at)) => {
+            put_back(tx, claim, at).await?;
             Ok(None)
         }
         Err(LedgerError::Corrupt(words)) => {
@@ -251,12 +274,17 @@ async fn load_or_set_aside(
     }
 }
 
-/// `None`: a report that would be untrue now.
-async fn load(tx: &mut Conn, claim: &Claim, ticket: Option<&TicketText>) -> LedgerResult<Option<Load>> {
+async fn load(tx: &mut Conn, claim: &Claim, ticket: Option<&TicketText>, now: Timestamp) -> LedgerResult<Found> {
     let load = match (claim.kind.as_str(), claim.ticket_id, claim.assignment) {
         ("report", _, Some(assignment)) => {
-            let told = completion(tx, assignment, claim).await?;
-            return Ok(told.map(|c| Load::Report { assignment_id: Id(assignment), completion: Box::new(c) }));
+            return completion(tx, assignment, claim, now).await;
+        }
+        ("comment", None, Some(assignment)) => {
+            let found = progress::load(tx, claim.id, assignment, &claim.mark, claim.body.as_deref()).await?;
+            return Ok(match found {
+                Ok(told) => Found::Load(Load::Progress { assignment_id: Id(assignment), progress: Box::new(told) }),
+                Err(why) => Found::Moot(why),
+            });
         }
         ("create", Some(ticket_id), _) => {
             let draft =
@@ -272,20 +300,34 @@ async fn load(tx: &mut Conn, claim: &Claim, ticket: Option<&TicketText>) -> Ledg
         }
         _ => return Err(LedgerError::Corrupt("it belongs to nothing".to_owned())),
     };
-    Ok(Some(load))
+    Ok(Found::Load(load))
 }
 
-/// A report that was under way when its ticket was opened again: the next closing has its own.
-async fn let_go(tx: &mut Conn, claim: &Claim, now: Timestamp) -> LedgerResult<()> {
-    query("UPDATE errand SET state = 'dropped', lease_until = NULL, done_at = $2 WHERE id = $1")
+/// A report that was under way when its ticket was opened again (the next closing has its own), or a step that is not
+/// told any more.
+async fn let_go(tx: &mut Conn, claim: &Claim, cause: &'static str, now: Timestamp) -> LedgerResult<()> {
+    query("UPDATE errand SET state = 'dropped', lease_until = NULL, done_at = $2, reason = $3 WHERE id = $1")
         .bind(claim.id)
         .bind(now.0)
+        .bind(cause)
         .execute(&mut *tx)
         .await?;
-    let cause = "the ticket was opened again before it was known whether the report had arrived";
-    let moves: Vec<Move> = claim.assignment.map(|a| Move::ours(a, None, "dropped", now).cause(cause)).into_iter().collect();
+    let event = if claim.is_progress() { "progress_dropped" } else { "dropped" };
+    let moves: Vec<Move> = claim.assignment.map(|a| Move::ours(a, None, event, now).cause(cause)).into_iter().collect();
     journal::apply(tx, &moves, now).await
 }
+
+/// Ready again, and not before that time; nothing was sent.
+async fn put_back(tx: &mut Conn, claim: &Claim, at: Timestamp) -> LedgerResult<()> {
+    query("UPDATE errand SET state = 'ready', lease_until = NULL, due_at = $2 WHERE id = $1 AND state = 'sending'")
+        .bind(claim.id)
+        .bind(at.0)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+const REOPENED: &str = "the ticket was opened again before it was known whether the report had arrived";
 
 async fn set_aside(tx: &mut Conn, claim: &Claim, words: &str, now: Timestamp) -> LedgerResult<()> {
     tracing::error!(errand = %Id(claim.id), kind = claim.kind, reason = words, "an errand cannot be read; it waits for a person");
@@ -300,6 +342,38 @@ async fn set_aside(tx: &mut Conn, claim: &Claim, words: &str, now: Timestamp) ->
         Move::ours(assignment, Some(State::Due), "parked", now).cause(format!("{E_LEDGER}: its {} cannot be read", claim.kind));
     journal::apply(tx, &[step.if_it_may()], now).await?;
     park(tx, &[json!({"id": assignment, "at": now, "code": E_LEDGER, "reason": words})]).await
+}
+
+/// A page of accepted reports, the newest of each order, as they were told: found by id, not by kind, since an index on
+/// that would give all of them to be sorted for every page.
+pub(in crate::ledger) async fn reports_to_compare(
+    pool: &Pool,
+    source: &str,
+    after: Id,
+    limit: usize,
+) -> LedgerResult<Vec<compare::Told>> {
+    let claims: Vec<Claim> = query_as(
+        "SELECT e.id, e.kind, e.ticket_id, e.assignment_id, e.mark, e.body, e.lease_no, e.failures, e.misses, e.quiet_until, e.made_at,
+                e.rank FROM errand AS e
+         WHERE e.id > $2 AND e.edge || '' = $1 AND e.kind || '' = 'report' AND e.state = 'done' AND e.assignment_id IS NOT NULL
+            AND NOT EXISTS (SELECT 1 FROM errand AS n WHERE n.assignment_id = e.assignment_id AND n.kind = 'report' AND n.id > e.id)
+            AND EXISTS (SELECT 1 FROM assignment AS a WHERE a.id = e.assignment_id AND a.state = 'reported')
+         ORDER BY e.id LIMIT $3",
+    )
+    .bind(format!("source/{source}"))
+    .bind(after.0)
+    .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+    .fetch_all(pool)
+    .await?;
+    let mut told = Vec::with_capacity(claims.len());
+    for claim in claims {
+        let Some(assignment) = claim.assignment else { continue };
+        // What is told is over: nobody holds a step beside it.
+        if let Found::Load(Load::Report { completion, .. }) = completion(pool, assignment, &claim, Timestamp(i64::MAX)).await? {
+            told.push(compare::Told { errand: Id(claim.id), assignment: Id(assignment), completion: *completion });
+        }
+    }
+    Ok(told)
 }
 
 #[derive(sqlx::FromRow)]
@@ -322,13 +396,20 @@ struct Told {
     closer_id: Option<String>,
     closer_name: Option<String>,
     closer_mail: Option<String>,
+    filed_at: Option<i64>,
+    first_work_at: Option<i64>,
+    evidence: Option<String>,
+    /// Until when another process holds a step of this assignment that it is telling.
+    telling: Option<i64>,
 }
 
-/// Everything to tell the platform, the same however often it is told; `None` where the closing it is about no longer
-/// stands.
-async fn completion(tx: &mut Conn, id: i64, claim: &Claim) -> LedgerResult<Option<Completion>> {
+/// Everything to tell the platform, the same however often it is told, while the closing it is about stands.
+async fn completion<'e>(on: impl Into<Target<'e>>, id: i64, claim: &Claim, now: Timestamp) -> LedgerResult<Found> {
     let told: Told = query_as(
         "SELECT a.external_id, a.natural_key, a.operation, a.application_id, a.outcome, a.state, a.closed_at, a.withdrawn_at, i.document,
+                a.filed_at, a.first_work_at, t.evidence,
+                (SELECT MAX(s.lease_until) FROM errand AS s WHERE s.assignment_id = a.id AND s.kind = 'comment'
+                    AND s.ticket_id IS NULL AND s.state = 'sending') AS telling,
                 t.desk, t.ref_number, t.url, t.words, t.resolution, p.external_id AS closer_id, p.name AS closer_name, p.email AS closer_mail,
                 EXISTS (SELECT 1 FROM errand AS n WHERE n.assignment_id = a.id AND n.kind = 'report' AND n.id > $2) AS overtaken
          FROM assignment AS a LEFT JOIN inbox AS i ON i.id = a.document_id LEFT JOIN ticket AS t ON t.id = a.ticket_id
@@ -336,9 +417,12 @@ async fn completion(tx: &mut Conn, id: i64, claim: &Claim) -> LedgerResult<Optio
     )
     .bind(id)
     .bind(claim.id)
-    .fetch_one(tx)
+    .fetch_one(on)
     .await?;
-    let Some(outcome) = told.outcome.as_deref().filter(|_| !told.overtaken) else { return Ok(None) };
+    let Some(outcome) = told.outcome.as_deref().filter(|_| !told.overtaken) else { return Ok(Found::Moot(REOPENED)) };
+    if let Some(until) = told.telling.filter(|until| *until > now.0 && claim.quiet_until.is_none()) {
+        return Ok(Found::Later(Timestamp(until)));
+    }
     let outcome = Outcome::parse(outcome).ok_or_else(|| LedgerError::Corrupt(format!("outcome `{outcome}`")))?;
     let operation =
         Operation::parse(&told.operation).ok_or_else(|| LedgerError::Corrupt(format!("operation `{}`", told.operation)))?;
@@ -359,7 +443,9 @@ async fn completion(tx: &mut Conn, id: i64, claim: &Claim) -> LedgerResult<Optio
     // The report is owed from the moment we learned of the closing.
     let seen_at = Timestamp(claim.made_at);
     let closed_at = told.closed_at.map(Timestamp);
-    Ok(Some(Completion {
+    let started_at = told.first_work_at.map(Timestamp);
+    let filed_at = told.filed_at.map(Timestamp);
+    let completion = Completion {
         id: claim.mark.clone(),
         external_id: told.external_id,
         natural_key: told.natural_key,
@@ -377,7 +463,13 @@ async fn completion(tx: &mut Conn, id: i64, claim: &Claim) -> LedgerResult<Optio
         seen_at,
         closed_at_iso: closed_at.map(Timestamp::iso),
         seen_at_iso: seen_at.iso(),
-    }))
+        filed_at,
+        started_at,
+        filed_at_iso: filed_at.map(Timestamp::iso),
+        started_at_iso: started_at.map(Timestamp::iso),
+        evidence: told.evidence.as_deref().map(document).transpose()?.unwrap_or_default(),
+    };
+    Ok(Found::Load(Load::Report { assignment_id: Id(id), completion: Box::new(completion) }))
 }
 
 /// Keeps the natural key's form in one place with its writers.

@@ -4,6 +4,7 @@
 //! together are one text of several statements.
 
 pub(super) mod act;
+pub(super) mod compare;
 pub(super) mod edges;
 pub(super) mod exports;
 pub(super) mod history;
@@ -11,6 +12,7 @@ pub(super) mod journal;
 pub(super) mod lease;
 pub(super) mod observe;
 pub(super) mod planning;
+pub(super) mod progress;
 pub(super) mod pull;
 pub(super) mod record;
 pub(super) mod recovery;
@@ -22,8 +24,8 @@ pub(super) mod upkeep;
 pub(super) mod views;
 pub(super) mod waiting;
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use crate::ledger::engine::{Conn, query, query_as};
 use serde::Serialize;
@@ -46,6 +48,8 @@ pub(super) struct Shared {
     pub(super) touched: Arc<Touched>,
     /// After a restore: by edge, until when a search may miss what was made just before.
     distrusted: OnceLock<BTreeMap<String, Timestamp>>,
+    /// Sources whose platforms are told how far their orders are.
+    progress: RwLock<BTreeSet<String>>,
 }
 
 impl Shared {
@@ -66,13 +70,13 @@ impl Shared {
             salt,
             touched: Arc::default(),
             distrusted: OnceLock::new(),
+            progress: RwLock::default(),
         })
     }
 
     /// The same for loading history.
     pub(super) fn in_the_past(&self) -> Self {
         let past_ids = Arc::clone(&self.past_ids);
-        let distrusted = OnceLock::new();
         let touched = Arc::clone(&self.touched);
         Self {
             ids: Arc::clone(&past_ids),
@@ -80,8 +84,34 @@ impl Shared {
             instance: self.instance.clone(),
             salt: self.salt.clone(),
             touched,
-            distrusted,
+            distrusted: OnceLock::new(),
+            progress: RwLock::default(),
         }
+    }
+
+    /// From now on this source's platform is told how far its orders are, or is not.
+    pub(super) fn tell_progress(&self, source: &str, wanted: bool) {
+        let is = self.progress.read().unwrap_or_else(PoisonError::into_inner).contains(source);
+        if is == wanted {
+            return;
+        }
+        let mut told = self.progress.write().unwrap_or_else(PoisonError::into_inner);
+        if wanted {
+            told.insert(source.to_owned());
+        } else {
+            told.remove(source);
+        }
+    }
+
+    /// Sources whose platforms are told how far their orders are; mostly none.
+    pub(super) fn told_progress(&self) -> Vec<String> {
+        self.progress.read().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
+    /// The stable id of a step: the same however often it is told, another in another cycle or at another time.
+    pub(super) fn progress_mark(&self, natural_key: &str, cycle: i64, step: &str, at: Timestamp) -> String {
+        let parts = ["progress", &self.instance, natural_key, &cycle.to_string(), step, &at.0.to_string()];
+        format!("lmp-{}", stable_id(&parts))
     }
 
     pub(super) fn person(&self, source: &str, external_id: &str) -> String {

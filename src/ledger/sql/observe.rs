@@ -1,117 +1,26 @@
 //! What desks say of our tickets: recorded, and turned into the life of their assignments.
 
+mod held;
+
 use std::collections::{HashMap, HashSet};
 
-use crate::ledger::engine::{Conn, Pool, query, query_as};
+use crate::ledger::engine::{Conn, query, query_as};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::super::{Held, LedgerResult, Observation};
+use super::super::{LedgerResult, Observation};
 use super::journal::{self, Move};
+use super::progress::{self, Taken};
 use super::settle::{after, park};
 use super::{Shared, document, planning, rows};
+use crate::model::progress::Step;
 use crate::model::ticket::{Category, TicketReading, TicketRef, TicketStatus};
-use crate::model::{Id, Key, Outcome, State, Timestamp};
+use crate::model::{Outcome, State, Timestamp};
+
+pub(in crate::ledger) use held::{held, open_tickets, risky_tickets, tickets_to_check, tickets_to_compare};
 
 /// `checked_at` of a ticket that could not be read; 0 is one that nobody looked at yet.
 const UNREAD: i64 = 1;
-
-type HeldRow = (i64, String, String, String, Option<i64>, i64, bool, String, i64);
-
-/// Selects [`HeldRow`]s. A closing of ours counts from its first byte on: the desk may show it before it answers.
-macro_rules! select_held {
-    ($rest:literal) => {
-        concat!(
-            "SELECT id, ref_id, ref_number, key, desk_updated_at, key_confirmed,
-                EXISTS (SELECT 1 FROM errand AS e WHERE e.ticket_id = ticket.id AND e.kind = 'close' AND e.attempts > 0
-                    AND e.state <> 'dropped'), state, checked_at FROM ticket ",
-            $rest
-        )
-    };
-}
-
-fn held_of(rows: Vec<HeldRow>) -> Vec<Held> {
-    rows.into_iter()
-        .map(|(id, ref_id, number, key, updated, confirmed, close_sent, state, checked)| Held {
-            id: Id(id),
-            ticket: TicketRef { id: ref_id, number },
-            key: Key(key),
-            desk_updated_at: updated.map(Timestamp),
-            key_confirmed: confirmed == 1,
-            closed: state == "closed",
-            checked_at: Timestamp(checked),
-            close_sent,
-        })
-        .collect()
-}
-
-/// Longest unchecked first. Some of those the desk no longer showed are among them: a right that our account lost and
-/// got back shows them again, and what happened meanwhile may lie before the mark.
-pub(in crate::ledger) async fn tickets_to_check(
-    pool: &Pool,
-    desk: &str,
-    before: Timestamp,
-    limit: usize,
-) -> LedgerResult<Vec<Held>> {
-    // Few, and found through their orders, which wait for a person.
-    let mut found: Vec<HeldRow> = query_as(select_held!(
-        "WHERE id IN (SELECT ticket_id FROM assignment WHERE parked_at IS NOT NULL AND parked_code = 'E-GONE')
-            AND desk = $1 AND state = 'gone' AND checked_at < $2 AND ref_id IS NOT NULL ORDER BY checked_at LIMIT $3"
-    ))
-    .bind(desk)
-    .bind(before.0)
-    .bind(i64::try_from(limit / 4).unwrap_or(i64::MAX))
-    .fetch_all(pool)
-    .await?;
-    let open: Vec<HeldRow> = query_as(select_held!(
-        "WHERE desk = $1 AND state = 'open' AND checked_at < $2 AND (checked_at <> 1 OR $2 <= 2) AND ref_id IS NOT NULL
-         ORDER BY checked_at LIMIT $3"
-    ))
-    .bind(desk)
-    .bind(before.0)
-    .bind(i64::try_from(limit - found.len()).unwrap_or(i64::MAX))
-    .fetch_all(pool)
-    .await?;
-    found.extend(open);
-    Ok(held_of(found))
-}
-
-/// How many tickets of a desk are open.
-pub(in crate::ledger) async fn open_tickets(pool: &Pool, desk: &str) -> LedgerResult<i64> {
-    let (open,): (i64,) =
-        query_as("SELECT COUNT(*) FROM ticket WHERE desk = $1 AND state = 'open'").bind(desk).fetch_one(pool).await?;
-    Ok(open)
-}
-
-/// Those of the references that are ours.
-pub(in crate::ledger) async fn held(pool: &Pool, desk: &str, ref_ids: &[String]) -> LedgerResult<Vec<Held>> {
-    let found: Vec<HeldRow> = query_as(select_held!(
-        "WHERE desk = $1 AND ref_id IN (SELECT CAST(value AS TEXT) FROM json_each($2)) AND shape <> 'double'"
-    ))
-    .bind(desk)
-    .bind(rows(ref_ids)?)
-    .fetch_all(pool)
-    .await?;
-    Ok(held_of(found))
-}
-
-/// Tickets whose create was ever unclear or repeated.
-pub(in crate::ledger) async fn risky_tickets(
-    pool: &Pool,
-    desk: &str,
-    before: Timestamp,
-    limit: usize,
-) -> LedgerResult<Vec<Held>> {
-    let found: Vec<HeldRow> = query_as(select_held!(
-        "WHERE desk = $1 AND risky = 1 AND filed_at < $2 AND ref_id IS NOT NULL ORDER BY filed_at LIMIT $3"
-    ))
-    .bind(desk)
-    .bind(before.0)
-    .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-    .fetch_all(pool)
-    .await?;
-    Ok(held_of(found))
-}
 
 #[derive(Debug, Deserialize)]
 struct Ticket {
@@ -125,6 +34,7 @@ struct Ticket {
     first_work_at: Option<i64>,
     outcome: Option<String>,
     key_confirmed: i64,
+    desk_updated_at: Option<i64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -168,7 +78,7 @@ async fn observe_each_once(tx: &mut Conn, shared: &Shared, observations: &[Obser
     let (tickets, items): (String, String) = query_as(
         "SELECT (SELECT json_group_array(json_object('id', id, 'key', key, 'desk', desk, 'state', state, 'ref_number', ref_number,
                     'category', category, 'desk_group', desk_group, 'first_work_at', first_work_at, 'outcome', outcome,
-                    'key_confirmed', key_confirmed)) FROM ticket WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each($1))),
+                    'key_confirmed', key_confirmed, 'desk_updated_at', desk_updated_at)) FROM ticket WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each($1))),
                 (SELECT json_group_array(json_object('ticket', ti.ticket_id, 'id', a.id, 'state', a.state, 'parked_code', a.parked_code))
                  FROM ticket_item AS ti JOIN assignment AS a ON a.id = ti.assignment_id
                  WHERE ti.ticket_id IN (SELECT CAST(value AS BIGINT) FROM json_each($1)) AND a.ticket_id = ti.ticket_id)",
@@ -194,7 +104,7 @@ async fn observe_each_once(tx: &mut Conn, shared: &Shared, observations: &[Obser
             Observation::Unreadable { .. } => step.unread(tx).await?,
         });
     }
-    sights.write(tx, now).await?;
+    sights.write(tx, shared, now).await?;
     Ok(changed)
 }
 
@@ -205,10 +115,12 @@ struct Sights {
     /// Assignments on which work began: since when.
     begun: Vec<Value>,
     moves: Vec<Move>,
+    /// Steps that platforms may want to know of.
+    steps: Vec<Taken>,
 }
 
 impl Sights {
-    async fn write(self, tx: &mut Conn, now: Timestamp) -> LedgerResult<()> {
+    async fn write(self, tx: &mut Conn, shared: &Shared, now: Timestamp) -> LedgerResult<()> {
         if self.tickets.is_empty() {
             return Ok(());
         }
@@ -227,7 +139,8 @@ impl Sights {
         .bind(now.0)
         .execute(&mut *tx)
         .await?;
-        journal::apply(tx, &self.moves, now).await
+        journal::apply(tx, &self.moves, now).await?;
+        progress::owe(tx, shared, &self.steps, now).await
     }
 }
 
@@ -272,10 +185,25 @@ impl Observed {
         }
         let begun = status.category == Category::InProgress || (status.assigned && open_now);
         let first_work = (self.ticket.first_work_at.is_none() && begun).then_some(at);
+        let (waited, waits) = (self.ticket.category.as_deref() == Some("waiting"), status.category == Category::Waiting);
+        let step = match () {
+            () if waits && !waited => Some(Step::Waiting),
+            () if reopened => Some(Step::Reopened),
+            () if first_work.is_some() || (waited && open_now && !waits) => Some(Step::InWork),
+            () => None,
+        };
+        if let Some(step) = step {
+            sights.steps.extend(self.items.iter().map(|i| Taken { assignment: i.id, step, at }));
+        }
         if first_work.is_some() {
             self.each(None, "work_began", "somebody of the admin group works on it", at, &json!({"status": status.status}));
-        } else if self.ticket.category.as_deref() != Some(status.category.as_str()) && !reopened {
+        } else if self.ticket.category.as_deref() != Some(status.category.as_str()) && !reopened && !waits && !waited {
             self.each(None, "status", &format!("the desk says {}", status.status), at, &json!({"category": status.category}));
+        }
+        if waits && !waited {
+            self.each(None, "paused", "it waits for somebody outside the admin group", at, &json!({"status": status.status}));
+        } else if waited && !waits {
+            self.each(None, "resumed", "it waits no longer", at, &json!({"status": status.status}));
         }
         let moved = self.ticket.desk_group.is_some() && status.group.is_some() && self.ticket.desk_group != status.group;
         if moved {
@@ -390,10 +318,12 @@ impl Observed {
             .bind(rows(&ids)?)
             .execute(&mut *tx)
             .await?;
-        query("UPDATE ticket SET outcome = NULL, closed_at = NULL, closed_by = NULL, words = NULL WHERE id = $1")
-            .bind(self.ticket.id)
-            .execute(tx)
-            .await?;
+        query(
+            "UPDATE ticket SET outcome = NULL, closed_at = NULL, closed_by = NULL, words = NULL, evidence = NULL WHERE id = $1",
+        )
+        .bind(self.ticket.id)
+        .execute(tx)
+        .await?;
         Ok(())
     }
 
@@ -415,8 +345,11 @@ impl Observed {
         if self.ticket.state == "closed" && self.ticket.category.as_deref() != Some("closed") {
             return self.closed_at_last(tx, status, outcome).await;
         }
-        if self.ticket.state == "closed" && self.ticket.outcome.as_deref() == Some(outcome.as_str()) {
-            return self.checked(tx).await;
+        // What was read before is no news, also where an operator had decided otherwise.
+        let same = self.ticket.outcome.as_deref() == Some(outcome.as_str())
+            || status.updated_at.is_some_and(|at| self.ticket.desk_updated_at == Some(at.0));
+        if self.ticket.state == "closed" && same {
+            return self.read_again(tx, shared, reading).await;
         }
         if self.ticket.state == "closed" {
             // Closed again with another outcome: it was reopened between two looks.
@@ -428,6 +361,9 @@ impl Observed {
         let at = status.closed_at.or(status.updated_at).unwrap_or(self.now);
         self.renamed(tx, &status.ticket, at).await?;
         self.marks(tx, None).await?;
+        if self.ticket.state != "closed" && self.ticket.category.as_deref() == Some("waiting") {
+            self.each(None, "resumed", "it was closed while it waited", at, &json!({"status": status.status}));
+        }
         let resolution = status.resolution.clone().unwrap_or_default();
         let cause = format!("the desk closed it: {} {resolution}", status.status);
         self.each(
@@ -446,12 +382,31 @@ impl Observed {
         Ok(true)
     }
 
+    /// The closing is known. What its closer added since is kept; the report tells it, if it has not gone yet.
+    async fn read_again(&mut self, tx: &mut Conn, shared: &Shared, reading: &TicketReading) -> LedgerResult<bool> {
+        let desk = format!("desk/{}", self.ticket.desk);
+        let closer = reading.closer.as_ref().map(|p| planning::person_row(shared, &desk, p, self.now));
+        planning::insert_persons(tx, closer.as_slice()).await?;
+        query(
+            "UPDATE ticket SET words = COALESCE($3, words), closed_by = COALESCE($4, closed_by), checked_at = $2, desk_updated_at = $5,
+                read_at = CASE WHEN desk_updated_at IS NOT DISTINCT FROM $5 THEN COALESCE(read_at, $2) ELSE $2 END WHERE id = $1",
+        )
+        .bind(self.ticket.id)
+        .bind(self.now.0)
+        .bind(&reading.words)
+        .bind(reading.closer.as_ref().map(|p| shared.person(&desk, &p.id)))
+        .bind(reading.status.updated_at.map(|t| t.0))
+        .execute(tx)
+        .await?;
+        Ok(false)
+    }
+
     /// An operator had decided before the desk closed it: the decision stands, and the desk's word is noted.
     async fn closed_at_last(&mut self, tx: &mut Conn, status: &TicketStatus, outcome: Outcome) -> LedgerResult<bool> {
         let at = status.closed_at.or(status.updated_at).unwrap_or(self.now);
         let cause = "the desk closed it after an operator had decided, which stands";
         self.each(None, "closed_on_desk", cause, at, &json!({"outcome": outcome}));
-        query("UPDATE ticket SET category = 'closed', status = $2, desk_updated_at = $3, checked_at = $4 WHERE id = $1")
+        query("UPDATE ticket SET category = 'closed', status = $2, desk_updated_at = $3, checked_at = $4, read_at = $4 WHERE id = $1")
             .bind(self.ticket.id)
             .bind(&status.status)
             .bind(status.updated_at.map(|t| t.0))
@@ -532,7 +487,8 @@ impl Observed {
         planning::insert_persons(tx, closer.as_slice()).await?;
         query(
             "UPDATE ticket SET state = 'closed', category = 'closed', status = $2, resolution = $3, outcome = $4, closed_at = $5, closed_by = $6,
-                words = $7, desk_updated_at = $8, checked_at = $9, first_work_at = COALESCE(first_work_at, $10), key_confirmed = 1 WHERE id = $1",
+                words = $7, desk_updated_at = $8, checked_at = $9, read_at = $9, first_work_at = COALESCE(first_work_at, $10), key_confirmed = 1,
+                evidence = $11 WHERE id = $1",
         )
         .bind(self.ticket.id)
         .bind(&status.status)
@@ -544,6 +500,7 @@ impl Observed {
         .bind(status.updated_at.map(|t| t.0))
         .bind(self.now.0)
         .bind(reading.first_work_at.map(|t| t.0))
+        .bind(if reading.evidence.is_empty() { None } else { Some(rows(&reading.evidence)?) })
         .execute(&mut *tx)
         .await?;
         query("UPDATE ticket_item SET outcome = $2 WHERE ticket_id = $1")

@@ -19,7 +19,8 @@ const CANDIDATES: &str = "
            1 + (SELECT COUNT(*) FROM ticket_item AS ti WHERE ti.assignment_id = a.id),
            (SELECT t.ref_number FROM assignment AS p JOIN ticket AS t ON t.id = p.ticket_id
              WHERE p.lane = a.lane AND p.state IN ('received', 'planned', 'due', 'sending', 'unclear', 'open', 'rework')
-               AND p.state IN ('open', 'rework') AND (p.lane_at, p.id) < (a.lane_at, a.id) LIMIT 1)
+               AND p.state IN ('open', 'rework') AND (p.lane_at, p.id) < (a.lane_at, a.id) LIMIT 1),
+           EXISTS (SELECT 1 FROM leaver AS l WHERE l.person = a.beneficiary)
     FROM assignment AS a JOIN inbox AS i ON i.id = a.document_id
     WHERE a.state IN ('received', 'planned') AND a.parked_at IS NULL AND a.revocation = $1 AND a.plan_at <= $2
       AND NOT EXISTS (SELECT 1 FROM assignment AS p
@@ -28,7 +29,7 @@ const CANDIDATES: &str = "
               AND (a.revocation = 0 OR p.revocation = 1 OR p.state IN ('sending', 'unclear')))
     ORDER BY a.plan_at, a.id LIMIT $3";
 
-type Candidate = (i64, String, i64, i64, Option<String>, i64, Option<String>);
+type Candidate = (i64, String, i64, i64, Option<String>, i64, Option<String>, bool);
 
 /// Assignments that want a plan now, and those whose order cannot be read.
 pub(in crate::ledger) async fn to_plan(pool: &Pool, now: Timestamp, limit: usize) -> LedgerResult<(Vec<ToPlan>, Vec<i64>)> {
@@ -45,7 +46,7 @@ pub(in crate::ledger) async fn to_plan(pool: &Pool, now: Timestamp, limit: usize
             .bind(i64::try_from(left).unwrap_or(i64::MAX))
             .fetch_all(pool)
             .await?;
-        for (id, state, revision, received_at, text, cycle, lane_ticket) in found {
+        for (id, state, revision, received_at, text, cycle, lane_ticket, leaver) in found {
             let Some(Ok(assignment)) = text.as_deref().map(document::<Assignment>) else {
                 unreadable.push(id);
                 continue;
@@ -58,6 +59,7 @@ pub(in crate::ledger) async fn to_plan(pool: &Pool, now: Timestamp, limit: usize
                 received_at: Timestamp(received_at),
                 cycle,
                 lane_ticket,
+                leaver,
             });
         }
     }

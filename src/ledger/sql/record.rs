@@ -13,6 +13,7 @@ use super::{Shared, document, rows};
 use crate::model::{Assignment, Id, Operation, State, Timestamp};
 
 mod change;
+mod leave;
 mod reinstate;
 mod withdraw;
 
@@ -56,6 +57,7 @@ struct Plan {
     quarantine: Vec<Value>,
     changes: Vec<change::Change>,
     withdrawals: Vec<(String, String, Option<Operation>, Timestamp)>,
+    leavers: Vec<leave::Leaver>,
     /// Events that were in quarantine and map now.
     released: Vec<Value>,
 }
@@ -115,6 +117,9 @@ pub(in crate::ledger) async fn record(
             },
             None => take_in(&mut plan, &mut orders, shared, receipt, from)?,
         };
+        if let (Some(person), Recorded::Withdrawn { .. }) = (leave::leaver_of(receipt), &result) {
+            plan.leavers.push((results.len(), shared.person(&receipt.source, person)));
+        }
         let (assignment, held) = match &result {
             Recorded::New { id } | Recorded::Unchanged { id } | Recorded::Changed { id, .. } => (Some(id.0), None),
             Recorded::Quarantined { id } => (None, Some(id.0)),
@@ -196,6 +201,7 @@ fn take_in(
             // Counted after the write: the orders may stand earlier in this very batch.
             Ok(Recorded::Withdrawn { assignments: 0 })
         }
+        ReceiptContent::Left { .. } => Ok(Recorded::Withdrawn { assignments: 0 }),
         ReceiptContent::Unmappable { problem, body } => {
             let id = shared.ids.next(receipt.received_at);
             plan.quarantine
@@ -347,6 +353,13 @@ async fn write(
     }
     if !plan.withdrawals.is_empty() {
         withdraw::apply(tx, shared, &plan.withdrawals, results, receipts).await?;
+    }
+    let revocations: Vec<i64> = plan.assignments.iter().filter(|a| a.rev == 1).map(|a| a.id).collect();
+    if !revocations.is_empty() {
+        leave::hurry_new(tx, &revocations).await?;
+    }
+    if !plan.leavers.is_empty() {
+        leave::apply(tx, shared, &plan.leavers, results, receipts).await?;
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Settling: how a leased step ended, written only while the lease is still its own.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::ledger::engine::{Conn, query, query_as};
 use serde::Deserialize;
@@ -8,16 +8,22 @@ use serde_json::{Value, json};
 
 use super::super::{End, LedgerError, LedgerResult, Settlement};
 use super::journal::{Chained, Head, Heads, Move, write_moves};
-use super::{Shared, document, gathered, rows};
+use super::progress::{OUTCOME_DUE, Taken, step_of};
+use super::{Shared, document, rows};
+use crate::model::progress;
 use crate::model::ticket::{Created, Draft, TicketRef};
 use crate::model::{Outcome, State, Timestamp};
 
 pub(in crate::ledger) mod after;
 
+/// The desk says it made a ticket that is another order's already.
+const E_TAKEN: &str = "E-TAKEN";
+
 #[derive(Debug, Clone, Deserialize)]
 struct Row {
     id: i64,
     kind: String,
+    edge: String,
     state: String,
     lease_no: i64,
     ticket_id: Option<i64>,
@@ -34,6 +40,10 @@ struct Row {
     late: Option<i64>,
     chain_seq: Option<i64>,
     chain_head: Option<String>,
+    /// A call of it has broken off once: an effect that is found may be its own.
+    broke_off: i64,
+    /// Of a step told to the platform: which.
+    told: Option<String>,
 }
 
 impl Row {
@@ -66,6 +76,11 @@ impl Row {
         self.withdrawn_at.is_some() && (self.lives(State::Closed) || self.lives(State::Reported))
     }
 
+    /// A step told to the platform: a comment that belongs to no ticket.
+    fn is_progress(&self) -> bool {
+        self.told.is_some()
+    }
+
     fn lives(&self, state: State) -> bool {
         self.life.as_deref() == Some(state.as_str())
     }
@@ -83,6 +98,8 @@ struct Writes {
     tickets: Vec<Value>,
     parked: Vec<Value>,
     reported: Vec<Value>,
+    /// Steps that platforms may want to know of.
+    steps: Vec<Taken>,
     regrouped: Vec<(i64, String)>,
     /// Assignments that end without a ticket.
     ended: Vec<(i64, Timestamp)>,
@@ -95,22 +112,30 @@ struct Writes {
 /// Settles; `false` where the lease was no longer the caller's.
 pub(in crate::ledger) async fn settle(tx: &mut Conn, shared: &Shared, ends: &[&Settlement]) -> LedgerResult<Vec<bool>> {
     let ids: Vec<i64> = ends.iter().map(|e| e.id.0).collect();
-    let row = query_as(
-        "SELECT json_group_array(json_object('id', e.id, 'kind', e.kind, 'state', e.state, 'lease_no', e.lease_no,
+    let filed: Vec<(i64, &str)> = ends.iter().filter_map(|e| Some((e.id.0, ref_of(&e.end)?))).collect();
+    let (found, taken): (String, String) = query_as(
+        "SELECT json_group_array(json_object('id', e.id, 'kind', e.kind, 'edge', e.edge, 'state', e.state, 'lease_no', e.lease_no,
                 'ticket_id', e.ticket_id, 'assignment_id', e.assignment_id, 'ref_id', t.ref_id, 'ref_number', t.ref_number,
                 'shape', t.shape, 'life', a.state, 'outcome', a.outcome, 'withdrawn_at', a.withdrawn_at,
                 'late', CASE WHEN a.withdrawn_at IS NOT NULL OR a.revision > ti.revision THEN 1 ELSE 0 END,
                 'chain_seq', a.chain_seq, 'chain_head', a.chain_head,
+                'broke_off', CASE WHEN e.quiet_until IS NULL THEN 0 ELSE 1 END,
+                'told', CASE WHEN e.kind = 'comment' AND e.ticket_id IS NULL THEN e.body END,
                  'overtaken', CASE WHEN e.kind = 'report' AND EXISTS (SELECT 1 FROM errand AS n
-                     WHERE n.assignment_id = e.assignment_id AND n.kind = 'report' AND n.id > e.id) THEN 1 ELSE 0 END))
+                     WHERE n.assignment_id = e.assignment_id AND n.kind = 'report' AND n.id > e.id) THEN 1 ELSE 0 END)),
+                (SELECT json_group_array(fe.id) FROM json_each($2) AS f CROSS JOIN errand AS fe CROSS JOIN ticket AS ft CROSS JOIN ticket AS o
+                     WHERE fe.id = CAST(f.value->>0 AS BIGINT) AND ft.id = fe.ticket_id AND o.desk = ft.desk AND o.ref_id = f.value->>1
+                        AND o.id <> ft.id)
          FROM errand AS e LEFT JOIN ticket AS t ON t.id = e.ticket_id LEFT JOIN assignment AS a ON a.id = e.assignment_id
               LEFT JOIN ticket_item AS ti ON ti.ticket_id = e.ticket_id AND ti.assignment_id = e.assignment_id
          WHERE e.id IN (SELECT CAST(value AS BIGINT) FROM json_each($1))",
     )
     .bind(rows(&ids)?)
+    .bind(rows(&filed)?)
     .fetch_one(&mut *tx)
     .await?;
-    let found: Vec<Row> = gathered(&row)?;
+    let (found, taken): (Vec<Row>, HashSet<i64>) = (document(&found)?, document(&taken)?);
+    let mut named = HashSet::new();
     let heads = Heads::of(found.iter().filter_map(Row::head))?;
     let mut held: HashMap<i64, Row> = found.into_iter().map(|r| (r.id, r)).collect();
     let mut writes = Writes::default();
@@ -126,18 +151,45 @@ pub(in crate::ledger) async fn settle(tx: &mut Conn, shared: &Shared, ends: &[&S
         };
         // One settlement per lease: a second one in the same batch is void.
         held.remove(&end.id.0);
-        writes.add(&row, end)?;
+        let again = ref_of(&end.end).is_some_and(|id| !named.insert((row.edge.clone(), id)));
+        if again || taken.contains(&row.id) {
+            writes.taken(&row, end);
+        } else {
+            writes.add(&row, end)?;
+        }
         results.push(true);
     }
     writes.write(tx, shared, heads).await?;
     Ok(results)
 }
 
+/// The desk's id of the ticket that a create made.
+fn ref_of(end: &End) -> Option<&str> {
+    match end {
+        End::Filed(created) => Some(&created.ticket.id),
+        _ => None,
+    }
+}
+
 impl Writes {
+    /// A desk that gives one ticket for two orders, or a declaration that reads the id from a wrong place. There may be
+    /// another ticket that carries the key, so that only its witnesses and a person can go on from here.
+    fn taken(&mut self, row: &Row, end: &Settlement) {
+        let (at, reason) = (end.at, "the desk answered with a ticket that is another order's already");
+        self.attempts.push(json!({"e": row.id, "n": end.lease_no, "at": at, "v": "unclear", "c": E_TAKEN, "r": reason}));
+        self.errands.push(json!({"id": row.id, "state": "parked", "due": at, "fail": 1, "code": E_TAKEN, "reason": reason}));
+        if let Some(ticket) = row.ticket_id {
+            self.tickets.push(json!({"id": ticket, "state": "unclear", "risky": 1}));
+        }
+        let Some(assignment) = row.assignment_id else { return };
+        self.moves.push(Move::ours(assignment, Some(State::Unclear), "parked", at).if_it_may().cause(E_TAKEN));
+        self.parked.push(json!({"id": assignment, "at": at, "code": E_TAKEN, "reason": reason}));
+    }
+
     fn add(&mut self, row: &Row, end: &Settlement) -> LedgerResult<()> {
         // The desk's own hook may have named the ticket already: then it is there, whatever the call's answer says.
         let witnessed = match (&end.end, &row.ref_id, &row.ref_number) {
-            (End::Filed(_) | End::Done, ..) => None,
+            (End::Filed(_) | End::Done | End::WasClosed, ..) => None,
             (_, Some(id), Some(number)) if row.is_create() => Some(End::Filed(Created {
                 ticket: TicketRef { id: id.clone(), number: number.clone() },
                 url: None,
@@ -148,8 +200,11 @@ impl Writes {
         };
         let how = witnessed.as_ref().unwrap_or(&end.end);
         match how {
+            _ if row.is_progress() => self.progress(row, how, end.at),
             End::Filed(created) => self.filed(row, created, end.at),
             End::Done => self.done(row, end.at),
+            End::WasClosed if row.broke_off == 1 => self.done(row, end.at),
+            End::WasClosed => self.was_closed(row, end.at),
             End::Park { .. } if row.is_moot_create() && row.was_sent() => self.never_sent(row, end.at),
             End::Retry { .. } | End::Clear if row.is_moot_create() => self.never_sent(row, end.at),
             End::Retry { .. } | End::Park { .. } | End::Clear | End::Miss { .. } if row.is_untrue_report() => {
@@ -163,7 +218,7 @@ impl Writes {
             End::Clear => self.clear(row, end.at),
         }
         let (verdict, code, reason) = match how {
-            End::Filed(_) | End::Done => ("done", None, None),
+            End::Filed(_) | End::Done | End::WasClosed => ("done", None, None),
             End::Retry { code, reason, .. } => ("retry", Some(code), Some(reason)),
             End::Park { code, reason } => ("reject", Some(code), Some(reason)),
             End::Unclear { code, reason, .. } => ("unclear", Some(code), Some(reason)),
@@ -192,6 +247,9 @@ impl Writes {
             .cause("the desk has the ticket")
             .detail(json!({"ticket": created.ticket.number, "found_by_key": row.state == "unclear"}));
         self.moves.push(step);
+        if !moved_on {
+            self.steps.push(Taken { assignment, step: progress::Step::Filed, at });
+        }
         if row.late == Some(1) {
             self.followed.push((ticket, assignment, at));
         }
@@ -205,7 +263,8 @@ impl Writes {
         let Some(assignment) = row.assignment_id else { return };
         if row.kind == "report" && (row.overtaken == 1 || !(row.lives(State::Closed) || row.lives(State::Superseded))) {
             // Opened again (or ordered anew) while the call was under way: another report follows its next closing.
-            let cause = "the platform has the outcome of an earlier closing";
+            let again = row.lives(State::Reported) && row.overtaken == 0;
+            let cause = if again { "the platform was told again" } else { "the platform has the outcome of an earlier closing" };
             self.moves.push(Move::ours(assignment, None, "reported", at).cause(cause));
         } else if row.kind == "report" {
             self.moves.push(Move::ours(assignment, Some(State::Reported), "reported", at).cause("the platform has the outcome"));
@@ -215,6 +274,41 @@ impl Writes {
                 self.undoubled.push((ticket, at));
             }
             self.moves.push(Move::ours(assignment, None, "told", at).cause(format!("{} reached the ticket", row.kind)));
+        }
+    }
+
+    /// Nothing was sent: an admin had closed the ticket. The errand is dropped, so that it does not look as if the closing
+    /// were ours.
+    fn was_closed(&mut self, row: &Row, at: Timestamp) {
+        self.errands.push(json!({"id": row.id, "state": "dropped", "due": at, "done": at, "reason": "it was closed already"}));
+        if let Some(ticket) = row.ticket_id.filter(|_| row.shape.as_deref() == Some("double")) {
+            self.undoubled.push((ticket, at));
+        }
+        let Some(assignment) = row.assignment_id else { return };
+        let cause = "the ticket was closed on the desk before we closed it: its closer's word stands";
+        self.moves.push(Move::ours(assignment, None, "was_closed", at).cause(cause));
+    }
+
+    /// A step that could not be told is told again, unless its outcome is due by now; one that is refused is let go.
+    fn progress(&mut self, row: &Row, how: &End, at: Timestamp) {
+        let step = row.told.as_deref().and_then(step_of).map_or("a step", progress::Step::human);
+        let (event, cause, code) = match how {
+            End::Retry { at: again, code, reason, .. } if row.outcome.is_none() => {
+                self.errands
+                    .push(json!({"id": row.id, "state": "ready", "due": again, "fail": 1, "code": code, "reason": reason}));
+                return;
+            }
+            End::Filed(_) | End::Done | End::WasClosed => ("progress", format!("the platform was told: {step}"), None),
+            End::Park { code, reason } => {
+                ("progress_refused", format!("the platform does not take it: {step}"), Some((code, reason)))
+            }
+            _ => ("progress_dropped", OUTCOME_DUE.to_owned(), None),
+        };
+        let state = if event == "progress" { "done" } else { "dropped" };
+        self.errands.push(json!({"id": row.id, "state": state, "due": at, "done": at,
+            "code": code.map(|(code, _)| code), "reason": code.map(|(_, reason)| reason)}));
+        if let Some(assignment) = row.assignment_id {
+            self.moves.push(Move::ours(assignment, None, event, at).cause(cause));
         }
     }
 
@@ -321,7 +415,8 @@ impl Writes {
         for (errand, ticket, assignment, at) in &self.refused_closings {
             after::say_instead(tx, shared, *errand, (*ticket, *assignment), *at).await?;
         }
-        after::follow(tx, shared, &self.followed).await
+        after::follow(tx, shared, &self.followed).await?;
+        super::progress::owe(tx, shared, &self.steps, now).await
     }
 
     /// Of most kinds there are none, which costs nothing in one text.

@@ -57,8 +57,8 @@ pub(in crate::ledger) const TEXTS: [Erasable; 5] = [
     ),
     erasable!(
         "ticket",
-        "state = 'closed' AND closed_at < $2 AND (draft IS NOT NULL OR words IS NOT NULL)",
-        "UPDATE ticket SET draft = NULL, words = NULL WHERE"
+        "state = 'closed' AND closed_at < $2 AND (draft IS NOT NULL OR words IS NOT NULL OR evidence IS NOT NULL)",
+        "UPDATE ticket SET draft = NULL, words = NULL, evidence = NULL WHERE"
     ),
     erasable!(
         "errand",

@@ -30,6 +30,18 @@ static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 pub(super) struct File {
     path: PathBuf,
     lock: Mutex<Option<std::fs::File>>,
+    door: FileDoor,
+}
+
+/// How the writer's connection is made.
+#[derive(Debug, Clone)]
+pub(super) struct FileDoor(SqliteConnectOptions);
+
+impl FileDoor {
+    /// A connection whose commits are on disk when they return.
+    pub(super) async fn writer(&self) -> LedgerResult<Conn> {
+        Ok(Conn::Sqlite(self.0.connect().await?))
+    }
 }
 
 /// The file that a ledger's address means.
@@ -64,9 +76,15 @@ impl File {
                 .map_err(|e| LedgerError::Unavailable(format!("migrating {}: {e}", path.display())))?;
         }
         // What pages sort may be a million rows: that goes to a file, not into memory.
+        let door = FileDoor(options.clone());
         let reading = options.read_only(true).pragma("cache_size", "-8192").pragma("temp_store", "file");
         let readers = SqlitePoolOptions::new().max_connections(4).connect_lazy_with(reading);
-        Ok((Self { path, lock: Mutex::new(lock) }, Conn::Sqlite(connection), Pool::Sqlite(readers)))
+        Ok((Self { path, lock: Mutex::new(lock), door }, Conn::Sqlite(connection), Pool::Sqlite(readers)))
+    }
+
+    /// How its writer's connection is made again.
+    pub(super) fn door(&self) -> FileDoor {
+        self.door.clone()
     }
 
     /// Others may serve it now.

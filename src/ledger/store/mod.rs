@@ -1,5 +1,6 @@
 //! The ledger on either engine: writes go to the writers through one queue, reads to the readers.
 
+mod compare;
 mod exports;
 mod replicas;
 mod rollups;
@@ -15,7 +16,7 @@ use futures_util::future::BoxFuture;
 use secrecy::SecretString;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
-use super::batch::{FnJob, Job, Writers};
+use super::batch::{Again, FnJob, Job, Writers};
 use super::engine::{Conn, Pool, query, query_as};
 use super::postgres::{Inspected, Postgres};
 use super::sql::{self, Shared, upkeep};
@@ -118,7 +119,10 @@ impl SqlLedger {
             shared.touched.listen(writer).await?;
         }
         let (jobs, writers) = if may_write {
-            let again = if let Home::Postgres(home) = &home { Some(home.door()) } else { None };
+            let again = match &home {
+                Home::Postgres(home) => Again::Postgres(home.door()),
+                Home::Sqlite(home) => Again::Sqlite(home.door()),
+            };
             let (sender, handles) =
                 Writers { shared: Arc::clone(&shared), one_commit_per_job: mode == Mode::ServeSingly, again }.start(writers);
             (Some(sender), handles)
@@ -290,6 +294,10 @@ impl Ledger for SqlLedger {
         self.send(Job::Settle(settlements, reply), answer).await
     }
 
+    fn tell_progress(&self, source: &str, wanted: bool) {
+        self.shared.tell_progress(source, wanted);
+    }
+
     async fn told(&self, source: &str, external_id: &str, now: Timestamp) -> LedgerResult<usize> {
         let shared = Arc::clone(&self.shared);
         let order = Arc::new((source.to_owned(), external_id.to_owned()));
@@ -459,7 +467,13 @@ impl Ledger for SqlLedger {
     async fn ready(&self) -> LedgerResult<()> {
         self.write(|tx| {
             Box::pin(async move {
-                query("UPDATE meta SET value = value WHERE name = 'salt'").execute(tx).await?;
+                // A value that stays the same would not be written, and a full disk not be noticed.
+                query(
+                    "INSERT INTO meta (name, value) VALUES ('ready', '0')
+                     ON CONFLICT (name) DO UPDATE SET value = CASE meta.value WHEN '0' THEN '1' ELSE '0' END",
+                )
+                .execute(tx)
+                .await?;
                 Ok(())
             })
         })

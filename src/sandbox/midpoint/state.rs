@@ -146,6 +146,14 @@ impl MidpointState {
         self.lock().cases.remove(oid);
     }
 
+    /// The platform comes back from a backup: the case waits as if nobody had completed it.
+    pub fn restore(&self, oid: &str) {
+        if let Some(case) = self.lock().cases.get_mut(oid) {
+            (case.state, case.outcome) = ("open", None);
+            case.items.iter_mut().for_each(|item| (item.closed, item.output) = (None, None));
+        }
+    }
+
     /// A work item is taken out of a case, as when its stage is run again.
     pub fn renumber(&self, oid: &str) {
         if let Some(case) = self.lock().cases.get_mut(oid) {

@@ -20,6 +20,7 @@ pub(super) fn router() -> Router<App> {
         .route("/auth/apphost", post(log_in))
         .route("/auth/logout", post(log_out))
         .route("/api/entities/{table}", get(list).post(list))
+        .route("/api/entity/{table}/{key}", put(columns))
         .route("/api/entity/{table}/{key}/method/{name}", put(method))
         .route("/api/entity/{table}/{key}/event/{name}", put(event))
 }
@@ -96,6 +97,25 @@ fn item(table: &str, row: &Map<String, Value>, columns: &[String]) -> Value {
     let values: Map<String, Value> = columns.iter().filter_map(|name| Some((name.clone(), row.get(name)?.clone()))).collect();
     let display = ["display", "InternalName", "Ident_AccProduct", "DisplayOrg"].iter().find_map(|name| row.get(*name));
     json!({"uri": format!("/api/entity/{table}"), "display": display, "values": values})
+}
+
+/// Writes columns of a row.
+async fn columns(
+    State(app): State<App>,
+    Path((table, key)): Path<(String, String)>,
+    headers: HeaderMap,
+    Json(body): Json<Value>,
+) -> Response {
+    if let Some(refused) = refused(&app, &headers, &table, &key) {
+        return refused.into_response();
+    }
+    app.effect(|| {
+        let mut inner = app.state.lock();
+        let row = inner.tables.get_mut(&table).and_then(|rows| rows.get_mut(&key));
+        let (Some(row), Some(values)) = (row, body["values"].as_object()) else { return false };
+        row.extend(values.clone());
+        true
+    })
 }
 
 async fn method(

@@ -114,6 +114,12 @@ impl OneIdentityState {
         rows.insert(key.to_owned(), values);
     }
 
+    /// What stands in a column of a row.
+    #[must_use]
+    pub fn column(&self, table: &str, key: &str, column: &str) -> Option<String> {
+        self.lock().tables.get(table)?.get(key)?.get(column)?.as_str().map(str::to_owned)
+    }
+
     /// Takes a row out of a table; false when it has none.
     pub fn remove(&self, table: &str, key: &str) -> bool {
         self.lock().tables.get_mut(table).is_some_and(|rows| rows.remove(key).is_some())

@@ -167,7 +167,15 @@ fn info(name: &str, within_ms: i64) -> SourceInfo {
     SourceInfo {
         name: name.to_owned(),
         kind: "entra",
-        capabilities: Capabilities { pushes: true, polls: false, reason: true, ticket_link: true, report: true, asks: false },
+        capabilities: Capabilities {
+            pushes: true,
+            reason: true,
+            ticket_link: true,
+            report: true,
+            cancel: true,
+            // One text is all that a resumed request keeps, and nothing can be said before.
+            ..Capabilities::default()
+        },
         list: None,
         schedule: None,
         confirm_quiet_ms: Some(within_ms),

@@ -119,7 +119,20 @@ fn info(name: &str, settings: &MidpointFile, pushes: bool) -> SourceInfo {
     SourceInfo {
         name: name.to_owned(),
         kind: "midpoint",
-        capabilities: Capabilities { pushes, polls: true, reason: true, ticket_link: true, report: true, asks: false },
+        capabilities: Capabilities {
+            pushes,
+            polls: true,
+            reason: true,
+            ticket_link: true,
+            report: true,
+            // They travel in the text that lies with the work item.
+            performer: settings.complete.evidence,
+            times: settings.complete.evidence,
+            evidence: settings.complete.evidence,
+            cancel: true,
+            // A work item can be completed and given to others; nothing can be said of it before.
+            ..Capabilities::default()
+        },
         list: Some(ListKind::Snapshot),
         schedule: Some(settings.schedule.clone()),
         confirm_quiet_ms: Some(settings.complete.within.ms()),

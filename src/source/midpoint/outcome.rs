@@ -123,10 +123,17 @@ fn evidence(completion: &Completion) -> String {
         ("Address", completion.ticket_url.clone()),
         ("Desk", completion.desk.clone()),
         ("Closed by", closer),
+        ("Filed at", completion.filed_at_iso.clone()),
+        ("Work began at", completion.started_at_iso.clone()),
         ("Closed at", completion.closed_at_iso.clone()),
         ("Seen at", Some(completion.seen_at_iso.clone())),
         ("Order", Some(completion.natural_key.clone())),
         ("Report", Some(completion.id.clone())),
     ];
-    lines.into_iter().filter_map(|(name, value)| Some(format!("{name}: {}\n", value?))).collect()
+    let lines = lines.into_iter().filter_map(|(name, value)| Some(format!("{name}: {}\n", value?)));
+    let files = completion.evidence.iter().map(|file| match &file.url {
+        Some(url) => format!("File: {} {url}\n", file.name),
+        None => format!("File: {}\n", file.name),
+    });
+    lines.chain(files).collect()
 }

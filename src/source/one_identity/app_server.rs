@@ -141,6 +141,12 @@ impl AppServer {
         self.0.write(Call::new("PUT", address).json(json!({ "parameters": parameters }))).await
     }
 
+    /// Writes columns of an object. `false`: there is no such object.
+    pub(super) async fn put(&self, table: &str, key: &str, values: Value) -> Result<bool, CallError> {
+        let address = self.0.address(&["api", "entity", table, key]);
+        self.0.write(Call::new("PUT", address).json(json!({ "values": values }))).await
+    }
+
     /// Raises an event of an object. `false`: there is no such object.
     pub(super) async fn event(&self, table: &str, key: &str, name: &str, parameters: Value) -> Result<bool, CallError> {
         let address = self.0.address(&["api", "entity", table, key, "event", name]);

@@ -10,7 +10,8 @@ use super::document::{Joiner, columns};
 use super::history::Decisions;
 use super::settings::{ApprovalSettings, DecideBy};
 use crate::http::CallError;
-use crate::model::completion::Completion;
+use crate::model::completion::{Completion, Evidence};
+use crate::model::progress::Progress;
 use crate::model::{Outcome, Timestamp};
 use crate::source::Missing;
 use crate::source::field::{as_text, lookup};
@@ -151,6 +152,10 @@ impl Approval {
                     "SubLevel": d.sub_level.to_string(),
                     "ReportId": completion.id,
                     "Ticket": completion.ticket.clone().unwrap_or_default(),
+                    "TicketUrl": completion.ticket_url.clone().unwrap_or_default(),
+                    "ClosedBy": closer(completion),
+                    "ClosedAt": completion.closed_at_iso.clone().unwrap_or_default(),
+                    "Evidence": files(completion),
                 });
                 self.server.event(&s.table, &completion.external_id, &d.event, parameters).await?
             }
@@ -166,6 +171,23 @@ impl Approval {
             Err(CallError::Retry { code, reason, .. }) => Err(CallError::Unclear { code, reason }),
             Err(error) => Err(error),
         }
+    }
+
+    /// Shows at the request how far it is. Repeated, it shows the same.
+    pub(super) async fn progress(&self, progress: &Progress) -> Result<(), CallError> {
+        let s = &self.settings;
+        let (table, id) = (&s.table, &progress.external_id);
+        let there = match s.progress.as_ref().map(|p| (&p.column, &p.event, p.limit)) {
+            Some((Some(column), _, limit)) => {
+                let ticket = progress.ticket.as_deref().map(|t| format!("{t}: ")).unwrap_or_default();
+                let text: String = format!("{ticket}{}", progress.words).chars().take(limit).collect();
+                self.server.put(table, id, json!({ column: text })).await
+            }
+            Some((None, Some(event), _)) => self.server.event(table, id, event, step(progress)).await,
+            _ => return Err(CallError::reject("E-CONFIG", "no column and no event is declared that shows progress")),
+        };
+        // What broke off is simply said again.
+        if there.map_err(CallError::of_a_read)? { Ok(()) } else { Err(CallError::reject("E-GONE", "there is no such request")) }
     }
 
     /// Whether the platform holds the decision.
@@ -189,6 +211,29 @@ impl Approval {
     pub(super) fn columns(&self) -> &[String] {
         &self.columns
     }
+}
+
+/// Who closed the ticket, as people say it.
+pub(super) fn closer(completion: &Completion) -> String {
+    completion.closed_by.as_ref().map(|p| p.name.clone().unwrap_or_else(|| p.id.clone())).unwrap_or_default()
+}
+
+/// The files at the ticket, one a line.
+pub(super) fn files(completion: &Completion) -> String {
+    let line = |file: &Evidence| file.url.as_ref().map_or_else(|| file.name.clone(), |url| format!("{} {url}", file.name));
+    completion.evidence.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// A step as parameters of an event.
+pub(super) fn step(progress: &Progress) -> Value {
+    json!({
+        "ProgressId": progress.id,
+        "Step": progress.step.as_str(),
+        "Words": progress.words,
+        "Ticket": progress.ticket.clone().unwrap_or_default(),
+        "TicketUrl": progress.ticket_url.clone().unwrap_or_default(),
+        "Since": progress.at_iso,
+    })
 }
 
 const AGAIN: &str = "the request went back and waits again: its new pass has an order of its own";

@@ -4,11 +4,13 @@ use chrono_tz::Tz;
 use serde_json::{Value, json};
 
 use super::app_server::{AppServer, Query, key_of, with_key};
+use super::approval::{closer, files, step};
 use super::document::{Joiner, columns, object_key};
 use super::settings::AssignmentsSettings;
 use crate::http::CallError;
 use crate::model::Timestamp;
 use crate::model::completion::Completion;
+use crate::model::progress::Progress;
 use crate::source::date::{DayEdge, read};
 use crate::source::field::lookup;
 
@@ -88,10 +90,25 @@ impl Assignments {
             "TicketUrl": completion.ticket_url.clone().unwrap_or_default(),
             "Words": completion.words.clone().unwrap_or_default(),
             "ClosedAt": completion.closed_at_iso.clone().unwrap_or_default(),
+            "ClosedBy": closer(completion),
+            "Evidence": files(completion),
         });
         if self.server.event(&report.table, key, &report.event, parameters).await? {
             return Ok(());
         }
         Err(CallError::reject("E-GONE", format!("the platform no longer has that {}; the outcome is kept here", report.table)))
+    }
+
+    /// Raises the declared event of the same object. Repeated, it has the same id.
+    pub(super) async fn progress(&self, progress: &Progress) -> Result<(), CallError> {
+        let (Some(report), Some(event)) = (&self.settings.report, &self.settings.progress) else {
+            return Err(CallError::reject("E-CONFIG", "no event is declared that shows progress"));
+        };
+        let key = progress.external_id.split('+').nth(report.key).unwrap_or_default();
+        let mut parameters = step(progress);
+        parameters["Assignment"] = json!(progress.external_id);
+        parameters["Operation"] = json!(progress.operation.as_str());
+        let there = self.server.event(&report.table, key, event, parameters).await.map_err(CallError::of_a_read)?;
+        if there { Ok(()) } else { Err(CallError::reject("E-GONE", format!("there is no such {}", report.table))) }
     }
 }

@@ -26,7 +26,7 @@ use self::approval::Approval;
 use self::assignments::Assignments;
 use self::document::Joiner;
 use self::queue::Queue;
-use self::settings::{OneIdentityFile, ServerSettings};
+use self::settings::{DecideBy, OneIdentityFile, ServerSettings};
 use super::field::{as_text, lookup};
 use super::mapping::Mapping;
 use super::native::{self, Hints};
@@ -38,6 +38,7 @@ use crate::http::{CallError, Inbound};
 use crate::model::Timestamp;
 use crate::model::completion::Completion;
 use crate::model::finding::Finding;
+use crate::model::progress::Progress;
 
 /// JSON Schema of a file with `kind = "one_identity"`.
 #[must_use]
@@ -48,7 +49,7 @@ pub fn schema() -> schemars::Schema {
 /// How lastmile works with the platform.
 #[derive(Debug)]
 enum Way {
-    Approval(Approval),
+    Approval(Box<Approval>),
     Queue(Queue),
     Assignments(Assignments),
 }
@@ -165,9 +166,15 @@ fn way_of(
         notes.server(name, "application_server", settings.application_server.as_ref(), folder).map(AppServer)
     };
     if let Some(approval) = settings.approval.take() {
-        return Some(Way::Approval(Approval::new(app(notes)?, approval, joiner, pointers)));
+        if approval.progress.as_ref().is_some_and(|p| p.column.is_some() == p.event.is_some()) {
+            notes.note(&["approval", "progress"], "progress is shown in a `column` or by an `event`: give one of them");
+        }
+        return Some(Way::Approval(Box::new(Approval::new(app(notes)?, approval, joiner, pointers))));
     }
     if let Some(assignments) = settings.assignments.take() {
+        if assignments.progress.is_some() && assignments.report.is_none() {
+            notes.note(&["assignments", "progress"], "progress goes to the object of `report`: declare that, too");
+        }
         return Some(Way::Assignments(Assignments::new(app(notes)?, assignments, joiner, pointers)));
     }
     let queue = settings.queue.take()?;
@@ -178,18 +185,35 @@ fn way_of(
 }
 
 fn info(name: &str, way: &Way, pushes: bool, schedule: &str) -> SourceInfo {
-    let (list, report, words, quiet) = match way {
-        Way::Approval(approval) => (ListKind::Snapshot, true, true, Some(approval.settings.decide.within.ms())),
-        Way::Queue(queue) => (ListKind::Snapshot, true, false, Some(queue.quiet_ms())),
+    // A decision's text holds words and ticket; the parameters of an event have room for more; a queue hears yes or no.
+    let (list, report, words, more, progress, quiet) = match way {
+        Way::Approval(approval) => {
+            let by_event = approval.settings.decide.by == DecideBy::Event;
+            let (progress, quiet) = (approval.settings.progress.is_some(), approval.settings.decide.within.ms());
+            (ListKind::Snapshot, true, true, by_event, progress, Some(quiet))
+        }
+        Way::Queue(queue) => (ListKind::Snapshot, true, false, false, false, Some(queue.quiet_ms())),
         Way::Assignments(table) => {
             let told = table.settings.report.is_some();
-            (ListKind::Standing, told, told, None)
+            (ListKind::Standing, told, told, told, told && table.settings.progress.is_some(), None)
         }
     };
     SourceInfo {
         name: name.to_owned(),
         kind: "one_identity",
-        capabilities: Capabilities { pushes, polls: true, reason: words, ticket_link: words, report, asks: false },
+        capabilities: Capabilities {
+            pushes,
+            polls: true,
+            reason: words,
+            ticket_link: words,
+            report,
+            performer: more,
+            times: more,
+            evidence: more,
+            progress,
+            cancel: true,
+            ..Capabilities::default()
+        },
         list: Some(list),
         schedule: Some(schedule.to_owned()),
         confirm_quiet_ms: quiet,
@@ -287,6 +311,14 @@ impl Source for OneIdentity {
             Way::Approval(approval) => approval.report(completion).await,
             Way::Queue(queue) => queue.report(completion).await,
             Way::Assignments(table) => table.report(completion).await,
+        }
+    }
+
+    async fn progress(&self, progress: &Progress) -> Result<(), CallError> {
+        match &self.way {
+            Way::Approval(approval) => approval.progress(progress).await,
+            Way::Assignments(table) => table.progress(progress).await,
+            Way::Queue(_) => Err(CallError::reject("E-CONFIG", "the queue hears yes or no, and nothing before")),
         }
     }
 

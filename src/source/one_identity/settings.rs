@@ -166,6 +166,25 @@ pub(super) struct ApprovalSettings {
     pub(super) in_workflow: Vec<String>,
     pub(super) history: HistorySettings,
     pub(super) decide: DecideSettings,
+    /// How the request shows how far it is; none: that is shown here only.
+    pub(super) progress: Option<ProgressSettings>,
+}
+
+/// Exactly one of `column` and `event`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ProgressSettings {
+    /// Column of the request that gets the words (`OrderDetail1`): only the newest step stands there.
+    pub(super) column: Option<String>,
+    /// Event of the request that a process of the platform answers.
+    pub(super) event: Option<String>,
+    /// Longest text of the column, in characters.
+    #[serde(default = "column_limit")]
+    pub(super) limit: usize,
+}
+
+fn column_limit() -> usize {
+    100
 }
 
 impl Default for ApprovalSettings {
@@ -181,6 +200,7 @@ impl Default for ApprovalSettings {
             in_workflow: words(&["OrderProduct", "OrderProlongate", "OrderUnsubscribe"]),
             history: HistorySettings::default(),
             decide: DecideSettings::default(),
+            progress: None,
         }
     }
 }
@@ -306,6 +326,8 @@ pub(super) struct AssignmentsSettings {
     pub(super) max_removals: usize,
     /// An event that tells the outcome to the platform.
     pub(super) report: Option<ReportEvent>,
+    /// An event of the same object that tells how far an order is; none: that is shown here only.
+    pub(super) progress: Option<String>,
 }
 
 fn object_key() -> String {

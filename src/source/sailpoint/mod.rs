@@ -166,7 +166,19 @@ fn info(name: &str) -> SourceInfo {
     SourceInfo {
         name: name.to_owned(),
         kind: "sailpoint",
-        capabilities: Capabilities { pushes: true, polls: false, reason: true, ticket_link: true, report: true, asks: true },
+        capabilities: Capabilities {
+            pushes: true,
+            reason: true,
+            ticket_link: true,
+            report: true,
+            asks: true,
+            performer: true,
+            times: true,
+            evidence: true,
+            progress: true,
+            cancel: true,
+            ..Capabilities::default()
+        },
         list: None,
         schedule: None,
         confirm_quiet_ms: None,

@@ -62,11 +62,17 @@ fn of_item(item: &AssignmentDetail) -> Stage {
         Some(Outcome::Cancelled) => Stage::Cancelled,
         Some(Outcome::PartlyFulfilled) => Stage::Partly,
         Some(_) => Stage::Failed,
-        None if row.parked_code.is_some() => Stage::Waiting,
+        None if row.parked_code.is_some() || is_paused(item) => Stage::Waiting,
         None if row.first_work_at.is_some() => Stage::InWork,
         None if row.filed_at.is_some() => Stage::Filed,
         None => Stage::Received,
     }
+}
+
+/// Its ticket waits for somebody outside the admin group.
+fn is_paused(item: &AssignmentDetail) -> bool {
+    let pauses = item.journal.iter().rev().find(|row| matches!(row.event.as_str(), "paused" | "resumed"));
+    pauses.is_some_and(|row| row.event == "paused")
 }
 
 /// Of the whole order: as far as its last item. `None`: there is no such order.
@@ -118,6 +124,7 @@ fn of(item: &AssignmentDetail, words: &StatusWords) -> Value {
         "resolution": ticket.and_then(|t| t.resolution.clone()),
         "comment": ticket.and_then(|t| t.words.clone()),
         "closedBy": ticket.and_then(|t| t.closed_by.clone()),
+        "evidence": ticket.map(|t| t.evidence.clone()).unwrap_or_default(),
         "closedAt": item.row.closed_at.map(crate::model::Timestamp::iso),
     })
 }

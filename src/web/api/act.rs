@@ -9,7 +9,7 @@ use crate::ledger::{Action, Recorded};
 use crate::model::{Id, Outcome};
 use crate::web::WebState;
 use crate::web::access::Reader;
-use crate::web::actions::{Deed, Did, carry_out, ticket_is};
+use crate::web::actions::{Deed, Did, carry_out, compare, ticket_is};
 use crate::web::extract::{IdIn, Sent};
 use crate::web::problem::{Code, Refused};
 
@@ -165,6 +165,45 @@ pub(in crate::web) async fn replay(
     Sent(Nothing {}): Sent<Nothing>,
 ) -> Answer {
     answer(&state, &reader, Deed::Replay(event)).await
+}
+
+/// Mends what the comparison found, as its `repair` says. What the desk says now is looked at before.
+#[utoipa::path(post, path = "/api/v1/findings/{id}/repair", tag = "act", request_body = Nothing,
+    params(("id" = String, Path, description = "The finding")),
+    responses((status = 200, description = "Carried out", body = Carried)))]
+pub(in crate::web) async fn repair(
+    State(state): State<WebState>,
+    reader: Reader,
+    IdIn(finding): IdIn,
+    Sent(Nothing {}): Sent<Nothing>,
+) -> Answer {
+    answer(&state, &reader, Deed::Act(Action::Repair { finding })).await
+}
+
+/// Dismisses what the comparison found: it is as it shall be, or is mended elsewhere. It is not shown again.
+#[utoipa::path(post, path = "/api/v1/findings/{id}/dismiss", tag = "act", request_body = Nothing,
+    params(("id" = String, Path, description = "The finding")),
+    responses((status = 200, description = "Carried out", body = Carried)))]
+pub(in crate::web) async fn dismiss(
+    State(state): State<WebState>,
+    reader: Reader,
+    IdIn(finding): IdIn,
+    Sent(Nothing {}): Sent<Nothing>,
+) -> Answer {
+    answer(&state, &reader, Deed::Act(Action::Dismiss { finding })).await
+}
+
+/// Begins to compare platform, ledger and desks, where no comparison is under way: a step every half second per desk and
+/// platform, so that none of them feels it. `GET` tells when it is complete.
+#[utoipa::path(post, path = "/api/v1/reconcile", tag = "act", request_body = Nothing,
+    responses((status = 200, description = "Begun", body = Carried)))]
+pub(in crate::web) async fn begin_reconcile(
+    State(state): State<WebState>,
+    reader: Reader,
+    Sent(Nothing {}): Sent<Nothing>,
+) -> Answer {
+    compare(&state, &reader).await?;
+    Ok(Json(Carried { result: "done", assignment: None }))
 }
 
 /// Throws a quarantined event away.

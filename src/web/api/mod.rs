@@ -27,6 +27,10 @@ pub(super) fn routes() -> Router<WebState> {
         .route(&read::__path_quarantine::path(), get(read::quarantine))
         .route(&read::__path_kpi::path(), get(read::kpi))
         .route(&read::__path_kpi_assignments::path(), get(read::kpi_assignments))
+        .route(&read::__path_reconcile::path(), get(read::reconcile))
+        .route(&act::__path_begin_reconcile::path(), post(act::begin_reconcile))
+        .route(&act::__path_repair::path(), post(act::repair))
+        .route(&act::__path_dismiss::path(), post(act::dismiss))
         .route(&exports::__path_evidence::path(), get(exports::evidence))
         .route(&exports::__path_exports::path(), get(exports::exports))
         .route(&exports::__path_reports::path(), get(exports::reports))
@@ -57,6 +61,10 @@ pub(super) fn routes() -> Router<WebState> {
         read::quarantine,
         read::kpi,
         read::kpi_assignments,
+        read::reconcile,
+        act::begin_reconcile,
+        act::repair,
+        act::dismiss,
         exports::evidence,
         exports::exports,
         exports::reports,

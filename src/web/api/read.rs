@@ -6,14 +6,16 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::cursor;
+use crate::flow::reconcile::Summary;
 use crate::kpi::export::CaseRow;
 use crate::kpi::report::{Asked as KpiAsked, MOST_BEHIND, Report};
 use crate::kpi::timing::{Listed, Timing, pauses};
-use crate::ledger::views::{AssignmentDetail, ErrandRow, Filter, Operations, Overview, QuarantineRow, Troubled};
+use crate::ledger::views::{AssignmentDetail, ErrandRow, Filter, FindingRow, Operations, Overview, QuarantineRow, Troubled};
 use crate::model::{Id, State as Stage};
 use crate::web::WebState;
 use crate::web::access::Reader;
 use crate::web::extract::{Asked, IdIn};
+use crate::web::pages::comparisons;
 use crate::web::problem::{Code, Refused};
 
 /// Rows of a page, unless asked otherwise.
@@ -131,6 +133,8 @@ pub(in crate::web) struct TimedAssignment {
     detail: AssignmentDetail,
     /// Its times by both clocks, and its target.
     timing: Timing,
+    /// What its platform is not told of it, and only shown here.
+    shown_here_only: Vec<&'static str>,
 }
 
 /// One assignment with its tickets, its calls and its timeline; its times by both clocks, and its target.
@@ -141,8 +145,11 @@ pub(in crate::web) async fn assignment(State(state): State<WebState>, reader: Re
     let detail = found.ok_or_else(|| Refused::new(Code::NoSuchAssignment, "there is no such assignment"))?;
     let (_, forecast) = state.ledger.case(id).await?;
     let pauses = pauses(&detail.row, &detail.journal);
-    let timing = Timing::of(&detail.row, &pauses, forecast, &state.setup.load().catalog, state.clock.now());
-    Ok(Json(TimedAssignment { detail, timing }))
+    let setup = state.setup.load();
+    let timing = Timing::of(&detail.row, &pauses, forecast, &setup.catalog, state.clock.now());
+    let source = setup.sources.get(&detail.row.source);
+    let shown_here_only = source.map(|s| s.info().capabilities.shown_here_only()).unwrap_or_default();
+    Ok(Json(TimedAssignment { detail, timing, shown_here_only }))
 }
 
 /// What a person must look at: the longest waiting first, at most 100 of each kind; `/api/v1/errands`,
@@ -150,6 +157,24 @@ pub(in crate::web) async fn assignment(State(state): State<WebState>, reader: Re
 #[utoipa::path(get, path = "/api/v1/operations", tag = "read", responses((status = 200, description = "Lists", body = Operations)))]
 pub(in crate::web) async fn operations(State(state): State<WebState>, reader: Reader) -> Answer<Operations> {
     Ok(Json(state.ledger.operations(&reader.scope, reader.sees_names(), PAGE).await?))
+}
+
+/// Where platform, ledger and desks disagree.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::web) struct Comparison {
+    /// What disagrees, oldest first; at most 500.
+    findings: Vec<FindingRow>,
+    /// When each desk and platform was compared last; none for readers of some applications.
+    edges: Vec<Summary>,
+}
+
+/// Where platform, ledger and desks disagree, as the last comparison found it.
+#[utoipa::path(get, path = "/api/v1/reconcile", tag = "read",
+    responses((status = 200, description = "Findings", body = Comparison)))]
+pub(in crate::web) async fn reconcile(State(state): State<WebState>, reader: Reader) -> Answer<Comparison> {
+    let findings = state.ledger.findings(&reader.scope, MOST).await?;
+    let edges = if reader.scope.is_none() { comparisons(&state).await? } else { Vec::new() };
+    Ok(Json(Comparison { findings, edges }))
 }
 
 /// Which errands.

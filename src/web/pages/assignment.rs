@@ -30,8 +30,11 @@ pub(in crate::web) async fn assignment(State(state): State<WebState>, reader: Re
                 Err(error) => return unavailable(error),
             };
             let pauses = pauses(&detail.row, &detail.journal);
-            let timing = Timing::of(&detail.row, &pauses, forecast, &state.setup.load().catalog, state.clock.now());
-            let data = shown(&detail, &timing, state.clock.now());
+            let setup = state.setup.load();
+            let timing = Timing::of(&detail.row, &pauses, forecast, &setup.catalog, state.clock.now());
+            let mut data = shown(&detail, &timing, state.clock.now());
+            let source = setup.sources.get(&detail.row.source);
+            data["kept_here"] = json!(source.and_then(|s| s.info().capabilities.kept_here()));
             render(&state, &reader, "assignment", &title, data)
         }
         Ok(None) => problem(Code::NoSuchAssignment, "there is no such assignment"),
@@ -72,6 +75,9 @@ fn shown(detail: &AssignmentDetail, timing: &Timing, now: Timestamp) -> Value {
     data["sentence"] = json!(sentence(row, stage, now));
     data["events"] = detail.journal.iter().map(event).collect();
     for errand in data["errands"].as_array_mut().into_iter().flatten() {
+        if errand["kind"] == "comment" && errand["edge"].as_str().is_some_and(|edge| edge.starts_with("source/")) {
+            errand["kind"] = json!("progress");
+        }
         let calls: Vec<Value> = detail.attempts.iter().filter(|a| json!(a.errand) == errand["id"]).map(call).collect();
         errand["calls"] = json!(calls);
     }
@@ -146,6 +152,14 @@ fn event(row: &JournalRow) -> Value {
         "told" => "Ticket was told of a change",
         "work_began" => "Work began",
         "status" => "Ticket's status changed",
+        "paused" => "Waits for somebody outside the admin group",
+        "resumed" => "Waits no longer",
+        "progress" => "Platform was told how far it is",
+        "progress_dropped" => "Platform is not told a step any more",
+        "progress_refused" => "Platform does not take how far it is",
+        "hurried" => "Goes ahead of everything",
+        "was_closed" => "Ticket was closed already",
+        "close_refused" => "Desk does not let us close the ticket",
         "moved" => "Ticket moved to another group",
         "closed" => "Closed",
         "reopened" => "Opened again",

@@ -3,9 +3,9 @@
 mod assignment;
 mod assignments;
 pub(super) mod behind;
+mod chart;
 pub(super) mod evidence;
 pub(super) mod exports;
-mod chart;
 mod figure;
 mod helpers;
 pub(super) mod kpi;
@@ -27,7 +27,7 @@ use super::problem::{Code, problem};
 
 pub(super) use assignment::assignment;
 pub(super) use assignments::assignments;
-pub(super) use operations::operations;
+pub(super) use operations::{comparisons, operations};
 pub(super) use overview::overview;
 
 /// Rows of a list.

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::overview::{edges, troubles};
 use super::{PAGE, render, to_value};
+use crate::flow::reconcile::{self, Summary};
 use crate::ledger::LedgerResult;
 use crate::ledger::views::Overview;
 use crate::mailing;
@@ -26,8 +27,9 @@ pub(in crate::web) async fn operations(State(state): State<WebState>, reader: Re
     let now = state.clock.now();
     let lists = state.ledger.operations(&reader.scope, reader.sees_names(), PAGE).await;
     let counts = state.ledger.overview(&reader.scope, now).await;
-    match lists.and_then(|lists| Ok((lists, counts?))) {
-        Ok((lists, mut counts)) => {
+    let compared = comparisons(&state).await;
+    match lists.and_then(|lists| Ok((lists, counts?, compared?))) {
+        Ok((lists, mut counts, compared)) => {
             // The same, with the words that this reader may see.
             counts.edges.clone_from(&lists.edges);
             let (desks, platforms) = edges(&state, &counts);
@@ -38,6 +40,7 @@ pub(in crate::web) async fn operations(State(state): State<WebState>, reader: Re
             data["counts"] = numbers(&counts, &data);
             data["desks"] = to_value(desks);
             data["platforms"] = to_value(platforms);
+            data["compared"] = to_value(compared);
             data["said"] = json!(said.q);
             data["reports"] = match reports(&state, &reader, now).await {
                 Ok(reports) => reports,
@@ -48,6 +51,15 @@ pub(in crate::web) async fn operations(State(state): State<WebState>, reader: Re
         }
         Err(error) => unavailable(error),
     }
+}
+
+/// When each edge was compared last.
+pub(in crate::web) async fn comparisons(state: &WebState) -> LedgerResult<Vec<Summary>> {
+    let mut all = Vec::new();
+    for edge in reconcile::edges(&state.setup.load_full()) {
+        all.push(reconcile::summary(&*state.ledger, &edge).await?);
+    }
+    Ok(all)
 }
 
 /// Scheduled reports and what became of the latest of each; they belong to no application.
@@ -82,6 +94,7 @@ fn numbers(counts: &Overview, data: &Value) -> Value {
         ("quarantined", counts.quarantined),
         ("strays", counts.strays),
         ("failing", failing),
+        ("findings", shown("findings")),
     ];
     // The two were counted a moment apart: never say fewer than are shown.
     let number = |(list, n): (&str, i64)| (list.to_owned(), json!({"all": n.max(shown(list)), "more": (n - shown(list)).max(0)}));
@@ -96,13 +109,14 @@ fn add_words(errand: &mut Value) {
     let (kind, state, edge) = (text("kind"), text("state"), text("edge"));
     let words = match kind.as_str() {
         "create" => "File the ticket",
+        "comment" if edge.starts_with("source/") => "Tell the platform how far it is",
         "comment" => "Comment on the ticket",
         "amend" => "Change the ticket",
         "close" => "Close the ticket",
         _ => "Tell the platform the outcome",
     };
     // Nobody but a person can say what such a create did: it is never simply sent again.
-    let asks = kind == "create" && (state == "unclear" || text("code") == "E-UNSEARCHABLE");
+    let asks = kind == "create" && (state == "unclear" || matches!(text("code").as_str(), "E-UNSEARCHABLE" | "E-TAKEN"));
     errand["words"] = json!(words);
     errand["place"] = json!(edge.split_once('/').map_or(edge.as_str(), |(_, name)| name));
     errand["ask"] = json!(asks);

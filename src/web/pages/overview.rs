@@ -23,13 +23,19 @@ pub(super) struct Edge {
     promise: &'static str,
     /// Nothing is sent since then, until it answers a probe.
     held_since: Option<Timestamp>,
+    /// It asked for patience: everything for it waits until then.
+    paused_until: Option<Timestamp>,
     /// What fails as a whole, each since its time.
     troubles: Vec<EdgeRow>,
     /// Calls that failed and are tried again.
     failing: i64,
     failing_since: Option<Timestamp>,
-    /// Calls past their time.
+    /// Calls past their time; of a platform that asks, outcomes it has not asked for yet.
     waiting: i64,
+    /// It asks for its outcomes: nothing is sent to it.
+    asks: bool,
+    /// What it is not told, in words.
+    kept_here: Option<String>,
     /// Where a platform posts its orders.
     hook: Option<String>,
     /// When a platform is asked for its orders.
@@ -49,9 +55,12 @@ pub(super) fn edges(state: &WebState, overview: &Overview) -> (Vec<Edge>, Vec<Ed
             promise,
             troubles: overview.edges.iter().filter(|row| row.edge == edge).cloned().collect(),
             held_since: state.breakers.open_since(&edge),
+            paused_until: state.pauses.until(&edge, &*state.clock),
             failing: failing.as_ref().map_or(0, |c| c.count),
             failing_since: failing.and_then(|c| c.oldest),
             waiting: find(&overview.waiting_by_edge).map_or(0, |c| c.count),
+            asks: false,
+            kept_here: None,
             hook: None,
             schedule: None,
         }
@@ -62,6 +71,8 @@ pub(super) fn edges(state: &WebState, overview: &Overview) -> (Vec<Edge>, Vec<Ed
         let mut edge = of("source", name, info.kind.to_owned(), "");
         edge.hook = (info.kind == "webhook").then(|| format!("/hooks/{name}"));
         edge.schedule.clone_from(&info.schedule);
+        edge.asks = info.capabilities.asks;
+        edge.kept_here = info.capabilities.kept_here();
         edge
     });
     (desks.collect(), platforms.collect())
@@ -69,7 +80,7 @@ pub(super) fn edges(state: &WebState, overview: &Overview) -> (Vec<Edge>, Vec<Ed
 
 /// What needs a person, each once. Unclear calls do not: they are looked for, and park when that cannot be done.
 pub(super) fn troubles(overview: &Overview) -> i64 {
-    overview.parked + overview.parked_errands_alone + overview.quarantined + overview.strays
+    overview.parked + overview.parked_errands_alone + overview.quarantined + overview.strays + overview.findings
 }
 
 fn promise(level: Level) -> &'static str {

@@ -9,7 +9,7 @@ use lastmile::desk::{Desk, StatusAnswer};
 use lastmile::http::signature::Refusal;
 use lastmile::http::{CallError, Inbound};
 use lastmile::model::finding::Grade;
-use lastmile::model::ticket::{Category, Change, TicketRef, TicketStatus};
+use lastmile::model::ticket::{Amended, Category, Change, TicketRef, TicketStatus};
 use lastmile::model::{Outcome, Timestamp};
 use lastmile::sandbox::admins::close;
 use lastmile::sandbox::desk_state::NewTicket;
@@ -53,6 +53,7 @@ contract!(
     a_reopened_ticket_is_open_again,
     a_reading_names_closer_and_words,
     changes_with_equal_times_are_never_skipped,
+    what_a_desk_lists_is_everything_of_ours,
     a_comment_is_found_again_by_its_mark,
     a_withdrawn_ticket_is_closed_once,
     changed_orders_rewrite_the_ticket,
@@ -234,6 +235,29 @@ async fn changes_with_equal_times_are_never_skipped(b: Bench) {
     assert_eq!(b.desk.changed_since(b.state().now().plus_ms(86_400_000)).await.unwrap().next_mark, None);
 }
 
+/// The comparison of platform, ledger and desk goes through everything there ever was, and finds what nobody knows.
+async fn what_a_desk_lists_is_everything_of_ours(b: Bench) {
+    assert!(b.desk.info().lists);
+    let mut made = BTreeMap::new();
+    for n in 0..5 {
+        let name = n.to_string();
+        made.insert(b.create(&name).await.ticket.id, key(&name));
+        b.clock.advance_ms(200 * 86_400_000);
+    }
+    let oldest = made.keys().next().unwrap().clone();
+    b.state().change(&oldest, |t, now| close(t, "anna.berg", now, Outcome::Fulfilled, "Done."));
+    let (mut listed, mut at) = (BTreeMap::new(), Timestamp(1_577_836_800_000));
+    loop {
+        let changes = b.desk.changed_since(at).await.unwrap();
+        listed.extend(changes.rows.into_iter().filter_map(|row| Some((row.ticket.id, row.key?))));
+        match changes.next_mark {
+            Some(next) if changes.more && next > at => at = next,
+            _ => break,
+        }
+    }
+    assert_eq!(listed, made, "with their keys, closed or not, however old");
+}
+
 async fn a_comment_is_found_again_by_its_mark(b: Bench) {
     let ticket = b.create("a").await.ticket;
     assert!(!b.desk.has_mark(&ticket, "lmc-one").await.unwrap());
@@ -252,8 +276,11 @@ async fn a_withdrawn_ticket_is_closed_once(b: Bench) {
     assert!(b.desk.has_mark(&ticket, "lmc-end").await.unwrap());
     let status = status_of(&*b.desk, &ticket).await;
     assert_eq!((status.category, status.outcome), (Category::Closed, Some(Outcome::Cancelled)));
-    b.desk.amend(&ticket, &change).await.unwrap();
+    let again = b.desk.amend(&ticket, &change).await.unwrap();
     assert_eq!(b.state().get(&ticket.id).unwrap().history.len(), 1, "closed is not closed again");
+    // Where nobody says who closed it, the desk at least says that it was closed before.
+    let says_who = b.desk.read(&ticket).await.unwrap().closed_by_us.is_some();
+    assert!(says_who || again == Amended::WasClosed);
 }
 
 /// What cannot be said on a closed ticket is no reason to say that it could not be closed.

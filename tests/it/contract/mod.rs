@@ -10,5 +10,6 @@ mod source;
 mod source_asks;
 mod source_bench;
 mod source_promises;
+mod source_told;
 pub(crate) mod source_waits;
 mod source_ways;

@@ -131,6 +131,7 @@ fn natural_keys(events: &[SourceEvent]) -> BTreeSet<String> {
         .map(|event| match &event.content {
             EventContent::Order(order) => order.natural_key(),
             EventContent::Withdrawn { external_id, .. } => format!("withdrawn {external_id}"),
+            EventContent::Left { .. } => panic!("nobody leaves here"),
             EventContent::Unmappable { problem, .. } => panic!("unmappable: {problem}"),
         })
         .collect()
@@ -159,6 +160,11 @@ pub(super) fn completion(id: &str, order: &str) -> Completion {
         seen_at: NOW,
         closed_at_iso: Some(NOW.iso()),
         seen_at_iso: NOW.iso(),
+        filed_at: None,
+        started_at: None,
+        filed_at_iso: None,
+        started_at_iso: None,
+        evidence: Vec::new(),
     }
 }
 

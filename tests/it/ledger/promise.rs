@@ -420,3 +420,99 @@ async fn a_withdrawal_of_long_ago_takes_back_no_order_that_was_approved_since() 
         bed.chains_hold().await;
     }
 }
+
+/// A desk that names one ticket for two orders: the second waits for a person, and nobody else waits with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ticket_that_is_another_orders_is_parked_and_keeps_nobody_from_being_settled() {
+    let bed = bed().await;
+    let of = |id: &str| Assignment {
+        beneficiary: Person { id: id.to_owned(), name: None, email: None },
+        ..order(id, Operation::Grant)
+    };
+    bed.opened("e1", of("1"), "IAM-1").await;
+    bed.record(vec![takes("e2", of("2")), takes("e3", of("3")), takes("e4", of("4"))]).await;
+    assert_eq!(bed.plan_all(NOW).await, 3);
+    let sent = bed.lease("desk/desk", NOW).await;
+    // The first gets a ticket that is taken; the other two get one and the same.
+    let ends = [filed("IAM-1"), filed("IAM-2"), filed("IAM-2")];
+    let settlements = sent.iter().zip(ends).map(|(l, end)| Settlement { id: l.id, lease_no: l.lease_no, at: NOW, end }).collect();
+    assert_eq!(bed.ledger.settle(settlements).await.unwrap(), [true; 3]);
+    let count = async |sql: &str| bed.text(sql).await;
+    assert_eq!(count("SELECT COUNT(*) FROM assignment WHERE state = 'unclear' AND parked_code = 'E-TAKEN'").await, "2");
+    assert_eq!(count("SELECT COUNT(*) FROM assignment WHERE state = 'open' AND parked_at IS NULL").await, "2");
+    assert!(bed.lease("desk/desk", NOW.plus_secs(600)).await.is_empty(), "nothing is sent unasked");
+    // Another try asks for the key first.
+    assert_eq!(bed.acts(Action::RetryErrand { errand: sent[0].id }).await, Acted::Done);
+    let steps: Vec<_> = bed.lease("desk/desk", NOW.plus_secs(700)).await.iter().map(|l| l.step).collect();
+    assert_eq!(steps, [Step::Witness]);
+    bed.chains_hold().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hook_that_names_another_orders_ticket_is_no_witness() {
+    let bed = bed().await;
+    let of = |id: &str| Assignment {
+        beneficiary: Person { id: id.to_owned(), name: None, email: None },
+        ..order(id, Operation::Grant)
+    };
+    bed.opened("e1", of("1"), "IAM-1").await;
+    let (_, sent) = bed.sending("e2", of("2")).await;
+    assert!(!bed.ledger.witness("desk", &key_of(&of("2")), &ticket("IAM-1"), NOW).await.unwrap());
+    assert!(bed.settle(&sent, NOW, filed("IAM-2")).await);
+}
+
+/// A decision stands however often the desk's own closing is read.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_desk_says_twice_does_not_overturn_a_decision() {
+    let bed = bed().await;
+    let grant = order("1", Operation::Grant);
+    let key = key_of(&grant);
+    let (id, ticket_id) = bed.opened("e1", grant, "IAM-1").await;
+    let decide = Action::Decide { assignment: id, outcome: Outcome::NotPossible, reason: "retired".to_owned() };
+    assert_eq!(bed.acts(decide).await, Acted::Done);
+    for second in 1..4 {
+        let said = closed(ticket_id, "IAM-1", &key, Outcome::Fulfilled);
+        bed.ledger.observe(vec![said], NOW.plus_secs(700 + second)).await.unwrap();
+        assert_eq!(bed.text("SELECT outcome FROM assignment").await, "not_possible", "look {second}");
+    }
+    let told = bed.tells(NOW.plus_secs(800)).await;
+    assert_eq!((told.len(), told[0].1), (1, Outcome::NotPossible));
+    bed.chains_hold().await;
+}
+
+/// Reported, and the list of what is pending shows it still: found, and told again under the same id.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outcome_that_the_platform_lost_is_found_in_its_list_and_told_again() {
+    use lastmile::ledger::Comparing as _;
+    use lastmile::ledger::compare::Sight;
+    let bed = bed().await;
+    let shows = |n: i64, at: Timestamp| Pull {
+        source: "idm".to_owned(),
+        from: (n > 1).then(|| (n - 1).to_string()),
+        to: n.to_string(),
+        receipts: vec![Receipt { received_at: at, ..takes("row-1", order("1", Operation::Grant)) }],
+        snapshot: Some(Snapshot { present: vec!["1".to_owned()], one_page: true }),
+        started_at: at,
+    };
+    bed.ledger.record_pull(shows(1, NOW)).await.unwrap();
+    bed.plan_all(NOW).await;
+    let sent = bed.lease("desk/desk", NOW).await.remove(0);
+    assert!(bed.settle(&sent, NOW, filed("IAM-1")).await);
+    let key = key_of(&order("1", Operation::Grant));
+    bed.ledger.observe(vec![closed(ticket_of(&sent), "IAM-1", &key, Outcome::Fulfilled)], NOW.plus_secs(900)).await.unwrap();
+    let told = bed.tells(NOW.plus_secs(901)).await.remove(0).0;
+    assert!(bed.settle(&told, NOW.plus_secs(902), End::Done).await);
+    let late = NOW.plus_secs(7200);
+    assert_eq!(bed.ledger.listed_still("idm", late).await.unwrap(), [], "the list was read before the report");
+    bed.ledger.record_pull(shows(2, late)).await.unwrap();
+    let still = bed.ledger.listed_still("idm", late).await.unwrap();
+    assert_eq!(bed.ledger.compare("source/idm", still.into_iter().map(Sight::Untold).collect(), late).await.unwrap(), 1);
+    let found = bed.ledger.findings(&None, 10).await.unwrap().remove(0);
+    assert_eq!((found.number.as_str(), found.edge.as_str()), ("1", "source/idm"));
+    assert_eq!(bed.acts(Action::Repair { finding: found.id }).await, Acted::Done);
+    let again = bed.tells(late.plus_secs(1)).await.remove(0).0;
+    assert_eq!((again.id, &again.mark), (told.id, &told.mark), "the same id");
+    assert!(bed.settle(&again, late.plus_secs(2), End::Done).await);
+    assert_eq!(bed.text("SELECT cause FROM journal ORDER BY seq DESC").await, "the platform was told again");
+    bed.chains_hold().await;
+}

@@ -38,6 +38,7 @@ rm -rf "$dir"
 "#;
 
 /// The server.
+#[derive(Debug)]
 pub struct Postgres {
     /// Folder of its socket and its data.
     pub folder: PathBuf,

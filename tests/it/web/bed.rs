@@ -12,6 +12,7 @@ use lastmile::catalog::Catalog;
 use lastmile::flow::plan;
 use lastmile::http::signature::sign_standard;
 use lastmile::kpi::rollup::Rollup;
+use lastmile::ledger::compare::Sight;
 use lastmile::ledger::{Acted, Action, End, LeaseRequest, Leased, Settlement};
 use lastmile::model::clock::FakeClock;
 use lastmile::model::ticket::{Created, TicketRef};
@@ -312,6 +313,16 @@ impl Bed {
         let body = document(5, "lims").replace("\"add\"", "\"remove_all\"");
         let held = self.call(self.hook("evt-held", &body)).await.json();
         held["results"][0]["id"].as_str().unwrap().to_owned()
+    }
+
+    /// A comparison found these tickets of Jira closed there and open here.
+    pub async fn found(&self, tickets: &[&str]) -> Vec<Id> {
+        let ledger = &self.bridge.ledger;
+        let ids: Vec<String> = tickets.iter().map(|t| (*t).to_owned()).collect();
+        let held = ledger.held("jira", &ids).await.unwrap();
+        let sights = held.into_iter().map(Sight::Closed).collect();
+        assert_eq!(ledger.compare("desk/jira", sights, self.clock.now()).await.unwrap(), tickets.len());
+        ledger.findings(&None, 10).await.unwrap().into_iter().map(|f| f.id).collect()
     }
 
     /// Somebody mends the mapping, so that the event of [`Bed::held`] fits.

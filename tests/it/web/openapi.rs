@@ -92,7 +92,7 @@ fn every_route_of_the_api_is_documented() {
 }
 
 /// A call of each operation that succeeds.
-fn calls(filled: &Filled, refused: Id, replayable: &str) -> Vec<(&'static str, String, Value)> {
+fn calls(filled: &Filled, refused: Id, replayable: &str, found: &[Id]) -> Vec<(&'static str, String, Value)> {
     let (sales, lims) = (&filled.sales, &filled.lims);
     vec![
         ("overview", "/overview".to_owned(), Value::Null),
@@ -105,6 +105,10 @@ fn calls(filled: &Filled, refused: Id, replayable: &str) -> Vec<(&'static str, S
         ("quarantine", "/quarantine".to_owned(), Value::Null),
         ("kpi", "/kpi?days=90".to_owned(), Value::Null),
         ("kpi_assignments", "/kpi/assignments?which=overdue".to_owned(), Value::Null),
+        ("reconcile", "/reconcile".to_owned(), Value::Null),
+        ("repair", format!("/findings/{}/repair", found[1]), json!({})),
+        ("dismiss", format!("/findings/{}/dismiss", found[0]), json!({})),
+        ("begin_reconcile", "/reconcile".to_owned(), json!({})),
         ("evidence", "/evidence?days=90".to_owned(), Value::Null),
         ("evidence", format!("/evidence?q={}", sales.open.assignment), Value::Null),
         ("exports", "/exports".to_owned(), Value::Null),
@@ -125,13 +129,14 @@ async fn what_is_answered_fits_the_document_and_what_is_documented_is_answered()
     let bed = Bed::new("", true).await;
     let (filled, held) = (bed.filled().await, bed.held().await);
     let refused = bed.refused_report(filled.sales.open.assignment).await;
+    let found = bed.found(&["1", "11"]).await;
     bed.mend().await;
     let document = document();
     let served = bed.call(Ask::get("/api/v1/openapi.json")).await;
     assert_eq!(served.json(), document);
     let mut missing: BTreeSet<String> =
         operations(&document).iter().map(|(_, _, o)| o["operationId"].as_str().unwrap().to_owned()).collect();
-    for (id, path, body) in calls(&filled, refused, &held) {
+    for (id, path, body) in calls(&filled, refused, &held, &found) {
         let (method, _, operation) = operations(&document).into_iter().find(|(_, _, o)| o["operationId"] == id).unwrap();
         let path = format!("/api/v1{path}");
         if !body.is_null() {

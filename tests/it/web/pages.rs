@@ -53,12 +53,47 @@ async fn a_fresh_install_says_what_to_do_next() {
 async fn trouble_is_said_first_and_actions_say_what_they_do() {
     let bed = Bed::new("", true).await;
     let filled = bed.filled().await;
+    bed.found(&["1"]).await;
     bed.clock.advance_ms(3 * 3_600_000);
     assert_snapshot!("overview", page(&bed, "/").await);
     assert_snapshot!("operations", page(&bed, "/operations").await);
     assert_snapshot!("assignments", page(&bed, "/assignments?application=lims").await);
     assert_snapshot!("assignment_open", page(&bed, &format!("/assignments/{}", filled.sales.open.assignment)).await);
     assert_snapshot!("assignment_parked", page(&bed, &format!("/assignments/{}", filled.sales.parked.assignment)).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edge_that_asked_for_patience_is_shown_until_when() {
+    let bed = Bed::new("", true).await;
+    let page = async || bed.call(Ask::get("/operations").with("accept", "text/html")).await.body;
+    assert!(!page().await.contains("asked for patience"));
+    bed.bridge.runtime.pauses().begin("desk/jira", 90_000, &*bed.clock);
+    assert_eq!(page().await.matches("It asked for patience").count(), 1, "that desk only");
+    bed.clock.advance_ms(90_000);
+    assert!(!page().await.contains("asked for patience"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn findings_are_mended_and_dismissed_by_form_and_a_comparison_begins() {
+    let bed = Bed::new("", true).await;
+    bed.filled().await;
+    let found = bed.found(&["1", "11"]).await;
+    let csrf = bed.call(Ask::get("/operations").with("accept", "text/html")).await.csrf();
+    let send = async |action: &str, id: &str| {
+        let form = Ask::form("/operations", &[("csrf", csrf.as_str()), ("action", action), ("id", id)]);
+        let answer = bed.call(form).await;
+        assert_eq!(answer.status, 303, "{}", answer.body);
+        answer.header("location").to_owned()
+    };
+    assert_eq!(send("repair", &found[0].to_string()).await, "/operations?q=Done.");
+    assert_eq!(send("dismiss", &found[1].to_string()).await, "/operations?q=Done.");
+    assert!(send("dismiss", &found[1].to_string()).await.contains("it+is+dismissed+already"));
+    assert_eq!(send("repair", "0000000000001").await, "/operations?q=It+is+no+longer+there.");
+    assert!(send("compare", "").await.contains("comparison+runs"));
+    let report = bed.call(Ask::get("/api/v1/reconcile")).await.json();
+    assert!(report["findings"].as_array().unwrap().is_empty());
+    assert!(report["edges"].as_array().unwrap().iter().all(|edge| edge["running"] == true), "{report}");
+    assert_eq!(bed.bridge.ledger.verify_chains().await.unwrap(), []);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -123,3 +123,24 @@ pub(in crate::ledger) async fn drop_unsent(tx: &mut Conn, assignment: i64) -> Le
     query("UPDATE assignment SET ticket_id = NULL WHERE id = $1").bind(assignment).execute(tx).await?;
     Ok(true)
 }
+
+/// The same for one whose create broke off once, and of which no ticket was found through the quiet period: it is not sent
+/// again. Its row stays, so that a ticket which turns up all the same is known for one too many.
+pub(super) async fn drop_risky(tx: &mut Conn, assignment: i64, at: Timestamp) -> LedgerResult<bool> {
+    let row: Option<(i64, i64)> = query_as(
+        "SELECT e.id, e.ticket_id FROM assignment AS a JOIN ticket AS t ON t.id = a.ticket_id
+         JOIN errand AS e ON e.ticket_id = t.id AND e.kind = 'create'
+         WHERE a.id = $1 AND e.state IN ('ready', 'parked') AND t.state = 'drafted' AND t.risky = 1 AND t.ref_id IS NULL",
+    )
+    .bind(assignment)
+    .fetch_optional(&mut *tx)
+    .await?;
+    let Some((errand, ticket)) = row else { return Ok(false) };
+    query("UPDATE errand SET state = 'dropped', done_at = $2, reason = 'the order was taken back' WHERE id = $1")
+        .bind(errand)
+        .bind(at.0)
+        .execute(&mut *tx)
+        .await?;
+    query("UPDATE ticket SET state = 'dropped' WHERE id = $1").bind(ticket).execute(tx).await?;
+    Ok(true)
+}

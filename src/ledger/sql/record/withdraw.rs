@@ -7,7 +7,7 @@ use super::super::super::{LedgerResult, Receipt, ReceiptContent, Recorded};
 use super::super::journal::{self, Move};
 use super::super::{Shared, rows};
 use super::NewAssignment;
-use super::change::drop_unsent;
+use super::change::{drop_risky, drop_unsent};
 use crate::ledger::sql::settle::after;
 use crate::model::{Operation, Outcome, State, Timestamp};
 
@@ -122,7 +122,7 @@ pub(in crate::ledger) fn range_of(source: &str, external_id: &str) -> (String, S
     (format!("{source}/{external_id}/"), format!("{source}/{external_id}0"))
 }
 
-async fn take_back(
+pub(super) async fn take_back(
     tx: &mut Conn,
     shared: &Shared,
     id: i64,
@@ -139,7 +139,7 @@ async fn take_back(
     query("UPDATE assignment SET withdrawn_at = $2 WHERE id = $1").bind(id).bind(at.0).execute(&mut *tx).await?;
     let unsent = match state {
         Some(State::Received | State::Planned) => true,
-        Some(State::Due) => drop_unsent(tx, id).await?,
+        Some(State::Due) => drop_unsent(tx, id).await? || drop_risky(tx, id, at).await?,
         _ => false,
     };
     if unsent {

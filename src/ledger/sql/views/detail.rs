@@ -14,7 +14,7 @@ use crate::model::{Id, Timestamp};
 const MAX_CALLS: i64 = 50;
 
 /// Events whose cause is always in our own words; other causes may quote a desk or a person.
-const OWN_WORDS: [&str; 12] = [
+const OWN_WORDS: [&str; 20] = [
     "received",
     "planned",
     "due",
@@ -27,6 +27,14 @@ const OWN_WORDS: [&str; 12] = [
     "withdrawn",
     "retried",
     "unparked",
+    "paused",
+    "resumed",
+    "progress",
+    "progress_dropped",
+    "progress_refused",
+    "hurried",
+    "was_closed",
+    "close_refused",
 ];
 
 /// Hashes of the persons of an order.
@@ -107,7 +115,7 @@ async fn names_of(pool: &Pool, hashes: &[&str]) -> LedgerResult<BTreeMap<String,
 async fn tickets(pool: &Pool, id: Id, names: bool) -> LedgerResult<Vec<TicketRow>> {
     let rows = query(
         "SELECT t.id, t.key, t.desk, t.admin_group, t.route, t.state, t.ref_number, t.url, t.status, t.resolution, t.desk_group,
-            t.template, t.template_version, t.catalog_version, t.words, COALESCE(p.name, p.external_id) AS closer
+            t.template, t.template_version, t.catalog_version, t.words, t.evidence, COALESCE(p.name, p.external_id) AS closer
          FROM ticket_item AS i JOIN ticket AS t ON t.id = i.ticket_id LEFT JOIN person AS p ON p.hash = t.closed_by
          WHERE i.assignment_id = $1 ORDER BY t.id",
     )
@@ -133,6 +141,10 @@ async fn tickets(pool: &Pool, id: Id, names: bool) -> LedgerResult<Vec<TicketRow
                 catalog_version: row.try_get("catalog_version")?,
                 closed_by: if names { text(row, "closer")? } else { None },
                 words: if names { text(row, "words")? } else { None },
+                evidence: match text(row, "evidence")? {
+                    Some(files) if names => read(&files)?,
+                    _ => Vec::new(),
+                },
             })
         })
         .collect()
@@ -223,6 +235,10 @@ pub(in crate::ledger) async fn concerns(pool: &Pool, action: &Action) -> LedgerR
              JOIN assignment AS a ON a.id IN (e.assignment_id, i.assignment_id) WHERE e.id = $1 ORDER BY 1",
         )
         .bind(errand.0),
+        Action::Repair { finding } | Action::Dismiss { finding } => query_scalar(
+            "SELECT a.application_id FROM finding AS f JOIN assignment AS a ON a.id = f.assignment_id WHERE f.id = $1",
+        )
+        .bind(finding.0),
         Action::Discard { .. } => return Ok(Vec::new()),
     };
     Ok(query.fetch_all(pool).await?)

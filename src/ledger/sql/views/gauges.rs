@@ -4,6 +4,7 @@
 use crate::ledger::engine::{Pool, query_as, query_scalar};
 
 use crate::ledger::LedgerResult;
+use crate::ledger::compare::FindingKind;
 use crate::ledger::views::{Gauge, Measured};
 use crate::model::{Id, Timestamp};
 
@@ -64,6 +65,12 @@ pub(in crate::ledger) async fn gauges(pool: &Pool, now: Timestamp) -> LedgerResu
     for kind in ["double", "orphan"] {
         let count = query_scalar("SELECT COUNT(*) FROM stray WHERE kind = $1").bind(kind).fetch_one(pool).await?;
         found.push(of(Measured::Strays, kind.to_owned(), count));
+    }
+    let findings: Vec<(String, i64)> =
+        query_as("SELECT kind, COUNT(*) FROM finding WHERE state = 'open' GROUP BY kind").fetch_all(pool).await?;
+    for kind in FindingKind::ALL.map(FindingKind::as_str) {
+        let count = findings.iter().find(|(k, _)| k == kind).map_or(0, |(_, n)| *n);
+        found.push(of(Measured::Findings, kind.to_owned(), count));
     }
     let checkpoint: Option<i64> = query_scalar("SELECT at FROM checkpoint ORDER BY id DESC LIMIT 1").fetch_optional(pool).await?;
     if let Some(at) = checkpoint {

@@ -187,6 +187,7 @@ pub(in crate::ledger) async fn operations(pool: &Pool, scope: &Scope, names: boo
         failing: errands(Troubled::Failing).await?,
         edges: if scope.is_none() { crate::ledger::sql::edges::failing(pool, names).await? } else { Vec::new() },
         quarantined: quarantined(pool, scope, names, None, limit).await?,
+        findings: crate::ledger::sql::compare::findings(pool, scope, limit).await?,
         strays: if scope.is_none() { strays(pool, limit).await? } else { Vec::new() },
     })
 }

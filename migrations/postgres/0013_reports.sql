@@ -1,0 +1,9 @@
+-- What an outcome is told with: names and addresses of the files at a ticket, as JSON. Erasable with its words.
+ALTER TABLE ticket ADD COLUMN evidence TEXT COLLATE "C";
+
+-- Persons (by salted hash) of whom a platform said that they left: what is to be taken from them goes first.
+CREATE TABLE leaver (
+    person  TEXT COLLATE "C" PRIMARY KEY,
+    source  TEXT COLLATE "C" NOT NULL,
+    left_at BIGINT NOT NULL
+);

@@ -1,0 +1,113 @@
+//! Graceful life: a stop finishes what is under way, a desk that is away costs time, a disk that is full costs nothing.
+
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use lastmile::sandbox::server::USER;
+use lastmile::sandbox::{Harm, Target, When};
+use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
+
+use super::trial::Bed;
+use super::{Engine, Level, Site};
+use crate::program::{self, Running, until};
+
+/// What a stop may take.
+const STOPS_WITHIN: Duration = Duration::from_secs(25);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sigterm_finishes_the_call_under_way() {
+    let site = program::Site::new().await;
+    site.only_pushed();
+    for desk in [&site.jira, &site.servicenow] {
+        desk.faults().add(Target::Create, Harm::Slow(2_000), When::Always);
+    }
+    let mut running = site.serve().await;
+    site.platform.order(6);
+    site.platform.deliver(&site.address("/hooks/iga")).await;
+    // The desks answer in two seconds: their first calls are under way now.
+    tokio::time::sleep(Duration::from_millis(1_000)).await;
+    let told = Instant::now();
+    running.signal(Signal::TERM);
+    assert_eq!(running.wait(), Some(0), "{}", running.said());
+    assert!(told.elapsed() < STOPS_WITHIN);
+    let created = || site.jira.state().created_by(USER) + site.servicenow.state().created_by(USER);
+    let after = created();
+    let again = site.serve().await;
+    assert!(!again.said().contains("calls under way"), "nothing was left for a witness: {}", again.said());
+    let due = async || (created() > 0).then_some(());
+    until("orders that are due are filed", due).await;
+    assert!(created() >= after);
+    for desk in [&site.jira, &site.servicenow] {
+        assert!(desk.state().keys_created_by(USER).values().all(|n| *n == 1));
+    }
+}
+
+/// An hour without the desk, by the fake clock: orders are taken, and filed when it is back, each once.
+#[test]
+fn a_desk_that_is_away_for_an_hour_costs_only_time() {
+    let fakes = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    for level in Level::ALL {
+        let mut site = fakes.block_on(Site::new(level, Engine::Sqlite));
+        for away in [Harm::FailBefore, Harm::Html, Harm::Lost] {
+            site.begin(0);
+            fakes.block_on(async {
+                let bed = Bed::open(&site).await;
+                site.desk.faults().add(Target::Any, away, When::Always);
+                for minute in 0..60 {
+                    if minute % 12 == 0 {
+                        bed.order(minute / 12 + 1);
+                    }
+                    bed.minute().await;
+                }
+                site.desk.faults().set(Vec::new());
+                for _ in 0..40 {
+                    bed.minute().await;
+                }
+                let keys = site.desk.state().keys_created_by(USER);
+                assert_eq!((keys.len(), site.desk.state().created_by(USER)), (5, 5), "{level:?}, {away:?}");
+                bed.close().await;
+            });
+        }
+    }
+}
+
+/// Lets no file of the process grow beyond so many bytes.
+fn let_files_grow_to(running: &Running, bytes: Option<u64>) {
+    let limit = Rlimit { current: bytes, maximum: None };
+    prlimit(Some(Pid::from_child(&running.child)), Resource::Fsize, limit).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_refuses_intake_and_recovers_by_itself() {
+    let site = program::Site::new().await;
+    site.only_pushed();
+    // The signal that comes with the refused write is ignored, as where a disk is really full there is none.
+    let program = site.command(&["serve"]);
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]).arg(program.get_program()).args(program.get_args());
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut running = Running::start(command);
+    until("serve is ready", async || site.answers().await.then_some(())).await;
+    let hook = site.address("/hooks/iga");
+    site.platform.order(1);
+    assert_eq!(site.platform.deliver(&hook).await, 1);
+
+    // No file may grow any more: the next commits are refused.
+    let_files_grow_to(&running, Some(4096));
+    site.platform.order(30);
+    let taken = site.platform.deliver(&hook).await;
+    assert_eq!((taken, site.platform.state().counts().undelivered), (0, 30), "nothing is promised that is not on disk");
+    assert!(!site.answers().await, "it says that it is not ready");
+    assert!(running.child.try_wait().unwrap().is_none(), "it lives: {}", running.said());
+
+    let_files_grow_to(&running, None);
+    until("it takes orders again", async || (site.platform.deliver(&hook).await > 0).then_some(())).await;
+    until("all are taken", async || {
+        site.platform.deliver(&hook).await;
+        (site.platform.state().counts().undelivered == 0).then_some(())
+    })
+    .await;
+    until("it says that it is ready", async || site.answers().await.then_some(())).await;
+    running.signal(Signal::TERM);
+    assert_eq!(running.wait(), Some(0), "{}", running.said());
+}
