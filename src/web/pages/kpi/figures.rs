@@ -388,7 +388,7 @@ pub(super) fn leavers(view: &View<'_>) -> Figure {
     });
     Figure {
         id: "leavers",
-        help: format!("{says} The wall clock counts, nothing pauses it, and the last application decides."),
+        help: if n > 0 { format!("{says} The wall clock counts, nothing pauses it, and the last application decides.") } else { String::new() },
         svg: (n > 0).then(|| chart::columns(&plot, &counts.map(|c| c.2))).flatten(),
         few: (n == 0).then(|| "Nobody left in this period.".to_owned()),
         head: vec!["All access gone", "Persons"],

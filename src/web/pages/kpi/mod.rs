@@ -90,7 +90,10 @@ pages!(kpi: Page::Start, application: Page::Application, group: Page::Group, app
 
 async fn show(page: Page, state: WebState, reader: Reader, asked: KpiAsked) -> Result<Response, Refused> {
     let (setup, now) = (state.setup.load_full(), state.clock.now());
-    let report = Report::of(&*state.ledger, &setup.catalog, &reader.scope, &asked, now).await?;
+    let mut report = Report::of(&*state.ledger, &setup.catalog, &reader.scope, &asked, now).await?;
+    // A time before anything came says nothing.
+    let empty = report.trend.iter().take_while(|p| p.arrived + p.closed == 0).count();
+    report.trend.drain(..empty);
     let view = View {
         report: &report,
         catalog: &setup.catalog,
@@ -285,7 +288,11 @@ impl View<'_> {
         let l = &self.report.all.leavers;
         let link = self.links.behind(Which::Leavers);
         let judged = l.within_24h + l.late + l.overdue_open;
-        let share = |percent: Option<i64>, n: i64| percent.map_or_else(|| format!("{n} of {judged}"), |p| format!("{p} %"));
+        let share = |percent: Option<i64>, n: i64| match percent {
+            Some(percent) => format!("{percent} %"),
+            None if judged == 0 => "–".to_owned(),
+            None => format!("{n} of {judged}"),
+        };
         let tile = |number, words: &str, more: String, main, alarm| Tile {
             number,
             words: words.to_owned(),
