@@ -426,10 +426,14 @@ impl Gathered {
         let named = |d: Dim| (d.id, Dim { application_name: names[&d.application_id].clone(), ..d });
         let wanted = |(_, d): &(i64, Dim)| groups.is_empty() || groups.contains(&d.admin_group);
         let dims: HashMap<i64, Dim> = found.into_iter().map(named).filter(wanted).collect();
-        let mut gathered = Self { dims, sums: BTreeMap::new(), closed: BTreeMap::new(), arrived: BTreeMap::new(), step: Step::of(from, to) };
+        let mut gathered =
+            Self { dims, sums: BTreeMap::new(), closed: BTreeMap::new(), arrived: BTreeMap::new(), step: Step::of(from, to) };
         let ahead = window::kept(ledger, filter, from, to).await?;
         // What was added up ahead is read for the figures; the trend needs the main sketches of its parts alone.
-        for row in periods(ledger, [Kind::Closed, Kind::ClosedMonth], filter, (from, to), gathered.step == Step::Month, ahead.is_none()).await? {
+        for row in
+            periods(ledger, [Kind::Closed, Kind::ClosedMonth], filter, (from, to), gathered.step == Step::Month, ahead.is_none())
+                .await?
+        {
             let cell = decoded(&row);
             if !gathered.dims.contains_key(&row.place.dim) {
                 continue;

@@ -140,7 +140,15 @@ fn the_demos_pages_work_in_a_real_browser() {
     let demo = Demo::start();
     demo.send_nonsense();
     let one = demo.read("/api/v1/assignments").unwrap()["assignments"][0]["id"].as_str().unwrap().to_owned();
-    let pages = ["/", "/assignments", &format!("/assignments/{one}"), "/operations", "/kpi", "/kpi?days=7&application=sap-erp", "/kpi?days=365"];
+    let pages = [
+        "/",
+        "/assignments",
+        &format!("/assignments/{one}"),
+        "/operations",
+        "/kpi",
+        "/kpi?days=7&application=sap-erp",
+        "/kpi?days=365",
+    ];
     let pages = pages.into_iter().chain(FIGURES).collect::<Vec<_>>();
     let odd_pages = ["/assignments?q=nothing", "/sign-in", "/docs/errors", "/no-such-page"];
     let mut to_follow = BTreeSet::new();
@@ -184,7 +192,9 @@ fn figures_are_filtered_and_lead_to_what_is_behind_them(browser: &mut Browser, d
     fine(&browser.follow("document.querySelector('#trend tbody td a').click()"), "what is behind a number");
     let rows = browser.evaluate("document.querySelectorAll('table.list tbody tr').length");
     assert_eq!(rows.to_string(), n.as_str().unwrap(), "as many as the number said");
-    let others = browser.evaluate("[...document.querySelectorAll('table.list tbody td:nth-child(2) small')].filter(s => !/sap/i.test(s.innerText)).length");
+    let others = browser.evaluate(
+        "[...document.querySelectorAll('table.list tbody td:nth-child(2) small')].filter(s => !/sap/i.test(s.innerText)).length",
+    );
     assert_eq!(others, 0, "the filter is kept");
 }
 

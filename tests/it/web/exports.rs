@@ -38,7 +38,14 @@ async fn done(bed: &Bed, n: u32, application: &str, closer: (&str, &str, &str)) 
     };
     let (id, name, mail) = closer;
     let closer = Person { id: id.to_owned(), name: Some(name.to_owned()), email: Some(mail.to_owned()) };
-    let reading = TicketReading { status, closer: Some(closer), words: None, first_work_at: None, closed_by_us: None, evidence: Vec::new() };
+    let reading = TicketReading {
+        status,
+        closer: Some(closer),
+        words: None,
+        first_work_at: None,
+        closed_by_us: None,
+        evidence: Vec::new(),
+    };
     let closed = Observation::Closed { ticket_id: held.id, reading: Box::new(reading) };
     assert_eq!(bed.bridge.ledger.observe(vec![closed], bed.clock.now()).await.unwrap(), 1);
     sent.assignment

@@ -155,7 +155,9 @@ async fn every_number_of_a_figure_leads_to_what_is_behind_it_and_keeps_the_filte
     let bed = Bed::new("", true).await;
     bed.bridge.ledger.load_history(finished(4, 20)).await.unwrap();
     bed.count().await;
-    let get = async |path: &str| bed.call(Ask::get(path).with("accept", "text/html")).await.body.replace("&amp;", "&").replace("&#x3D;", "=");
+    let get = async |path: &str| {
+        bed.call(Ask::get(path).with("accept", "text/html")).await.body.replace("&amp;", "&").replace("&#x3D;", "=")
+    };
     let html = get("/kpi?days=30&operation=grant").await;
     assert!(html.contains("<svg class=\"chart\"") && html.contains("role=\"img\"") && html.contains("<desc>"), "{html}");
     assert!(!html.contains(" style=") && !html.contains("<style"), "no style of its own");

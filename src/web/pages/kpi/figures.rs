@@ -246,9 +246,9 @@ pub(super) fn targets(view: &View<'_>, lines: &[Line], field: &str, first: &'sta
     drawn.truncate(MOST_BARS);
     let set = |name, hue, pick: fn(&Line) -> i64| Values { name, hue, of: drawn.iter().map(|l| Some(number(pick(l)))).collect() };
     let title = "Targets".to_owned();
-    let says = drawn.first().map_or_else(String::new, |l| {
-        format!("Least in target: {}, {} %.", l.name, l.target.percent.unwrap_or_default())
-    });
+    let says = drawn
+        .first()
+        .map_or_else(String::new, |l| format!("Least in target: {}, {} %.", l.name, l.target.percent.unwrap_or_default()));
     let plot = Plot {
         title: &title,
         says: &says,
@@ -295,7 +295,8 @@ pub(super) fn flow(view: &View<'_>) -> Figure {
         Some(n) => format!("{n} were closed for 100 that came: the backlog {}.", if n < 100 { "grew" } else { "did not grow" }),
         None => "Nothing came.".to_owned(),
     };
-    let set = |name, hue, pick: fn(&Point) -> i64| Values { name, hue, of: points.iter().map(|p| Some(number(pick(p)))).collect() };
+    let set =
+        |name, hue, pick: fn(&Point) -> i64| Values { name, hue, of: points.iter().map(|p| Some(number(pick(p)))).collect() };
     let plot = Plot {
         title: &title,
         says: &says,
@@ -305,7 +306,8 @@ pub(super) fn flow(view: &View<'_>) -> Figure {
     };
     let rows = points.iter().zip(view.labels()).map(|(p, name)| {
         let links = view.links.between(p.from, p.to);
-        let cells = vec![Cell::count(p.arrived, links.behind(Which::Arrived)), Cell::count(p.closed, links.behind(Which::Closed))];
+        let cells =
+            vec![Cell::count(p.arrived, links.behind(Which::Arrived)), Cell::count(p.closed, links.behind(Which::Closed))];
         Row { name, cells, ..Row::default() }
     });
     Figure {
@@ -351,7 +353,9 @@ pub(super) fn bands(view: &View<'_>) -> Figure {
     Figure {
         id: "bands",
         help: says.clone(),
-        svg: (flow.open > 0).then(|| chart::columns(&plot, &[Hue::Work, Hue::Work, Hue::Queue, Hue::Bridge, Hue::Alarm])).flatten(),
+        svg: (flow.open > 0)
+            .then(|| chart::columns(&plot, &[Hue::Work, Hue::Work, Hue::Queue, Hue::Bridge, Hue::Alarm]))
+            .flatten(),
         few: (flow.open == 0).then(|| "Nothing is open.".to_owned()),
         head: vec!["Since the admin group's clock started", "Open"],
         rows,
@@ -388,7 +392,11 @@ pub(super) fn leavers(view: &View<'_>) -> Figure {
     });
     Figure {
         id: "leavers",
-        help: if n > 0 { format!("{says} The wall clock counts, nothing pauses it, and the last application decides.") } else { String::new() },
+        help: if n > 0 {
+            format!("{says} The wall clock counts, nothing pauses it, and the last application decides.")
+        } else {
+            String::new()
+        },
         svg: (n > 0).then(|| chart::columns(&plot, &counts.map(|c| c.2))).flatten(),
         few: (n == 0).then(|| "Nobody left in this period.".to_owned()),
         head: vec!["All access gone", "Persons"],

@@ -303,10 +303,22 @@ impl View<'_> {
         };
         let n = format!("n = {judged}");
         data["tiles"] = to_value([
-            tile(l.overdue_open.to_string(), "left more than 24 hours ago and still have access", String::new(), true, l.overdue_open > 0),
+            tile(
+                l.overdue_open.to_string(),
+                "left more than 24 hours ago and still have access",
+                String::new(),
+                true,
+                l.overdue_open > 0,
+            ),
             tile(share(l.percent_24h, l.within_24h), "without any access within 24 hours", n.clone(), true, false),
             tile(share(l.percent_4h, l.within_4h), "within 4 hours", n, false, false),
-            tile(self.elapsed_or_few(l.took.p50_ms), "until the last access was gone: half within", format!("n = {}", l.took.n), false, false),
+            tile(
+                self.elapsed_or_few(l.took.p50_ms),
+                "until the last access was gone: half within",
+                format!("n = {}", l.took.n),
+                false,
+                false,
+            ),
         ]);
         data["list_first"] = json!(true);
         data["figures"] = to_value(self.told(vec![figures::leavers(self)]));
@@ -317,7 +329,13 @@ impl View<'_> {
         let (flow, target) = (report.all.flow, report.all.target);
         let behind = |which| self.links.behind(which);
         let old = flow.bands[3] + flow.bands[4];
-        let plain = |number: String, words: &str, link: String, alarm: bool| Tile { number, words: words.to_owned(), link, alarm, ..Tile::default() };
+        let plain = |number: String, words: &str, link: String, alarm: bool| Tile {
+            number,
+            words: words.to_owned(),
+            link,
+            alarm,
+            ..Tile::default()
+        };
         let oldest = Tile {
             number: flow.p90_age_ms.map_or_else(|| "too few".to_owned(), human),
             more: flow.oldest.map(|at| format!("the oldest since {}", at.human())).unwrap_or_default(),
@@ -328,7 +346,12 @@ impl View<'_> {
             plain(target.overdue_open.to_string(), "past their target", behind(Which::Overdue), target.overdue_open > 0),
             plain(old.to_string(), "older than 7 days", behind(Which::Open), old > 0),
             oldest,
-            plain(report.all.expired_open.to_string(), "open although access was to end", behind(Which::Expired), report.all.expired_open > 0),
+            plain(
+                report.all.expired_open.to_string(),
+                "open although access was to end",
+                behind(Which::Expired),
+                report.all.expired_open > 0,
+            ),
         ]);
         data["figures"] = to_value(self.told(vec![figures::bands(self), figures::flow(self)]));
         let mut backlog: Vec<Value> = report.backlog.iter().map(to_value).collect();
@@ -479,7 +502,12 @@ impl View<'_> {
     fn period(&self) -> String {
         let day = |at: Timestamp| at.to_utc().format("%Y-%m-%d").to_string();
         let last = day(self.report.to.plus_ms(-1));
-        format!("{} to {last}, {} {}", day(self.report.from), self.report.days, if self.report.days == 1 { "day" } else { "days" })
+        format!(
+            "{} to {last}, {} {}",
+            day(self.report.from),
+            self.report.days,
+            if self.report.days == 1 { "day" } else { "days" }
+        )
     }
 
     fn as_of(&self) -> String {
@@ -528,7 +556,13 @@ impl View<'_> {
             _ => "Slower",
         };
         let labels = self.labels();
-        format!("{word}: half within {} from {}, within {} from {}.", self.tell(*before), labels[*first], self.tell(*after), labels[*last])
+        format!(
+            "{word}: half within {} from {}, within {} from {}.",
+            self.tell(*before),
+            labels[*first],
+            self.tell(*after),
+            labels[*last]
+        )
     }
 
     fn has_targets(&self) -> bool {
