@@ -48,14 +48,17 @@ pub fn folder() -> anyhow::Result<TempDir> {
 
 /// Writes the configuration of one webhook source and one Jira.
 pub fn configure(folder: &Path, desk_url: &str, listen: &str) -> anyhow::Result<()> {
-    let ledger = folder.join("ledger.db");
+    configure_on(folder, desk_url, listen, &format!("sqlite:{}", folder.join("ledger.db").display()), 64)
+}
+
+/// The same with a ledger elsewhere, and so many calls at once.
+pub fn configure_on(folder: &Path, desk_url: &str, listen: &str, ledger: &str, in_flight: usize) -> anyhow::Result<()> {
     let files = [
         (
             "lastmile.toml",
             format!(
-                "[instance]\nname = \"bench\"\n[server]\nlisten = \"{listen}\"\n[ledger]\nurl = \"sqlite:{}\"\n\
-                 [defaults]\ndesk = \"jira\"\n[work]\nsync_every = \"3s\"\n",
-                ledger.display()
+                "[instance]\nname = \"bench\"\n[server]\nlisten = \"{listen}\"\n[ledger]\nurl = \"{ledger}\"\n\
+                 [defaults]\ndesk = \"jira\"\n[work]\nsync_every = \"3s\"\n"
             ),
         ),
         (
@@ -68,7 +71,7 @@ pub fn configure(folder: &Path, desk_url: &str, listen: &str) -> anyhow::Result<
         (
             "desks/jira.toml",
             format!(
-                "kind = \"jira\"\nurl = \"{desk_url}\"\nproject = \"IAM\"\nmax_in_flight = 64\noverlap = \"10s\"\n\
+                "kind = \"jira\"\nurl = \"{desk_url}\"\nproject = \"IAM\"\nmax_in_flight = {in_flight}\noverlap = \"10s\"\n\
                  auth = {{ basic = {{ user = \"bridge\", password = {{ file = \"secrets/desk\" }} }} }}\n"
             ),
         ),

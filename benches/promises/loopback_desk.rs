@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -28,6 +28,8 @@ struct Held {
 struct App {
     held: Arc<Mutex<Held>>,
     created: watch::Sender<usize>,
+    /// How long a create takes.
+    latency: Duration,
 }
 
 impl App {
@@ -49,7 +51,12 @@ pub struct LoopbackDesk {
 impl LoopbackDesk {
     /// Starts it on a port of its own.
     pub async fn start() -> anyhow::Result<Self> {
-        let app = App { held: Arc::default(), created: watch::channel(0).0 };
+        Self::start_slow(Duration::ZERO).await
+    }
+
+    /// The same, and every create takes so long.
+    pub async fn start_slow(latency: Duration) -> anyhow::Result<Self> {
+        let app = App { held: Arc::default(), created: watch::channel(0).0, latency };
         let api = Router::new()
             .route("/issue", post(create))
             .route("/issue/bulkfetch", post(bulk))
@@ -101,6 +108,9 @@ impl LoopbackDesk {
 
 async fn create(State(app): State<App>, Json(body): Json<Value>) -> (StatusCode, Json<Value>) {
     let arrived = Instant::now();
+    if !app.latency.is_zero() {
+        tokio::time::sleep(app.latency).await;
+    }
     let labels = body.pointer("/fields/labels").and_then(Value::as_array);
     let key = labels.and_then(|l| l.iter().filter_map(Value::as_str).find(|l| l.starts_with("lm-"))).unwrap_or_default();
     let number = {

@@ -1,6 +1,6 @@
 //! What performance is promised for: floor and product in one run, turn by turn, medians, and the ratio.
 //!
-//! `cargo bench` runs everything; `cargo bench -- intake ticket idle million kpi` chooses; `--short` takes fewer and
+//! `cargo bench` runs everything; `cargo bench -- intake ticket idle million kpi postgres` chooses; `postgres` has parts of its own (`postgres/claims`); `--short` takes fewer and
 //! smaller rounds. It prints PASS or FAIL per figure and never fails a run: the machine decides about figures.
 #![expect(clippy::print_stdout, reason = "what it measures is printed")]
 
@@ -12,6 +12,7 @@ mod intake;
 mod kpi;
 mod loopback_desk;
 mod million;
+mod postgres;
 mod report;
 mod ticket;
 mod wire;
@@ -57,6 +58,9 @@ fn main() -> anyhow::Result<()> {
         }
         if wanted("kpi") {
             kpi::run(effort).await?;
+        }
+        if wanted("postgres") || chosen.iter().any(|c| c.starts_with("postgres/")) {
+            postgres::run(effort, &chosen).await?;
         }
         Ok(())
     })

@@ -14,6 +14,7 @@ use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
 use crate::bed::{Bed, configure, folder};
 use crate::loopback_desk::LoopbackDesk;
+use crate::postgres::orders;
 use crate::{Effort, events, report, wire};
 
 /// Orders that go the real way; all others are copies of their rows.
@@ -22,7 +23,7 @@ const REAL: usize = 1_000;
 const WATCHED: Duration = Duration::from_secs(30);
 
 /// The process, ended when dropped.
-struct Process(Child);
+pub struct Process(Child);
 
 impl Drop for Process {
     fn drop(&mut self) {
@@ -46,18 +47,18 @@ pub async fn run(effort: Effort) -> anyhow::Result<()> {
     );
     let listen = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     configure(files.path(), &desk.url(), &listen.to_string())?;
+    let url = format!("sqlite:{}", files.path().join("ledger.db").display());
+    let ledger = SqlLedger::open(url.as_str(), "bench", Mode::Serve).await?;
+    ledger.record(vec![orders::receipt(900_000_000)]).await?;
+    ledger.close().await;
     desk.take_calls();
     let started = Instant::now();
-    let log = std::fs::File::create(files.path().join("serve.log"))?;
-    let process = Process(
-        Command::new(env!("CARGO_BIN_EXE_lastmile"))
-            .args(["--config".as_ref(), files.path().as_os_str(), "serve".as_ref()])
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()?,
-    );
+    let process = serve(files.path())?;
     until_ready(listen, started).await?;
     report::verdict("seconds from start to ready", started.elapsed().as_secs_f64(), false, 2.0);
+    desk.wait_for(REAL + 1).await?;
+    let first = desk.last_create().context("no create call")?.duration_since(started);
+    report::verdict("seconds from start to first create call, SQLite", first.as_secs_f64(), false, 3.0);
     tokio::time::sleep(WATCHED).await;
     let quiet = desk.take_calls();
     println!("  desk calls in {} s without a change: {quiet:?}", WATCHED.as_secs());
@@ -84,7 +85,16 @@ pub async fn run(effort: Effort) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn until_ready(listen: std::net::SocketAddr, started: Instant) -> anyhow::Result<()> {
+/// The program on the configuration in this folder.
+pub fn serve(folder: &Path) -> anyhow::Result<Process> {
+    let log = std::fs::File::create(folder.join("serve.log"))?;
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lastmile"));
+    command.args(["--config".as_ref(), folder.as_os_str(), "serve".as_ref()]);
+    Ok(Process(command.stdout(Stdio::null()).stderr(log).spawn()?))
+}
+
+/// Waits until it says that it is ready.
+pub async fn until_ready(listen: std::net::SocketAddr, started: Instant) -> anyhow::Result<()> {
     let request = format!("GET /readyz HTTP/1.1\r\nhost: {listen}\r\n\r\n");
     while started.elapsed() < Duration::from_secs(60) {
         if let Ok(mut connection) = wire::Connection::open(listen).await
@@ -149,26 +159,28 @@ async fn fill(desk: &LoopbackDesk, into: &Path, open: u64) -> anyhow::Result<()>
 /// A table: its name, columns that hold ids, instants, and texts that must stay unique.
 pub type Copied = (&'static str, &'static [&'static str], &'static [&'static str], &'static [&'static str]);
 
+/// What an open assignment consists of.
+pub const TABLES: [Copied; 7] = [
+    ("inbox", &["id", "assignment_id"], &["received_at"], &["event_id"]),
+    (
+        "assignment",
+        &["id", "document_id", "ticket_id"],
+        &["received_at", "lane_at", "filed_at", "approved_at", "requested_at", "eligible_at", "due_at"],
+        &["natural_key", "external_id", "lane", "beneficiary"],
+    ),
+    ("journal", &["assignment_id"], &["happened_at", "seen_at"], &[]),
+    ("ticket", &["id"], &["planned_at", "filed_at"], &["key", "ref_id", "ref_number"]),
+    ("ticket_item", &["ticket_id", "assignment_id"], &[], &[]),
+    ("errand", &["id", "ticket_id", "assignment_id"], &["due_at", "made_at", "done_at"], &["mark"]),
+    ("attempt", &["errand_id"], &["started_at", "deadline", "ended_at"], &[]),
+];
+
 /// `times - 1` copies of every row.
 async fn copy_rows(connection: &mut SqliteConnection, times: i64) -> anyhow::Result<()> {
     const HOUR_MS: i64 = 3_600_000;
-    let tables: [Copied; 7] = [
-        ("inbox", &["id", "assignment_id"], &["received_at"], &["event_id"]),
-        (
-            "assignment",
-            &["id", "document_id", "ticket_id"],
-            &["received_at", "lane_at", "filed_at", "approved_at", "requested_at", "eligible_at", "due_at"],
-            &["natural_key", "external_id", "lane", "beneficiary"],
-        ),
-        ("journal", &["assignment_id"], &["happened_at", "seen_at"], &[]),
-        ("ticket", &["id"], &["planned_at", "filed_at"], &["key", "ref_id", "ref_number"]),
-        ("ticket_item", &["ticket_id", "assignment_id"], &[], &[]),
-        ("errand", &["id", "ticket_id", "assignment_id"], &["due_at", "made_at", "done_at"], &["mark"]),
-        ("attempt", &["errand_id"], &["started_at", "deadline", "ended_at"], &[]),
-    ];
     let day_ago = SystemClock.now().plus_ms(-24 * HOUR_MS).0;
     let mut tx = connection.begin().await?;
-    for table in tables {
+    for table in TABLES {
         copy_table(&mut tx, table, times, day_ago).await?;
     }
     sqlx::query("UPDATE ticket SET checked_at = $1").bind(day_ago).execute(&mut *tx).await?;

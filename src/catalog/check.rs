@@ -96,7 +96,7 @@ impl Check<'_> {
             let help =
                 "write it like \"sqlite:/var/lib/lastmile/lastmile.db\" or \"postgres://lastmile@db.example.org/lastmile\"";
             self.say(file, &["ledger", "url"], message, help);
-        } else if on_server && url::Url::parse(&ledger.url).map_or(true, |u| u.password().is_some()) {
+        } else if on_server && url::Url::parse(&with_first_host(&ledger.url)).map_or(true, |u| u.password().is_some()) {
             let message = format!("`{}` holds a password, or cannot be read", without_password(&ledger.url));
             let help = "leave the password out and name where it is: password = { file = \"/run/secrets/ledger\" }";
             self.say(file, &["ledger", "url"], message, help);
@@ -353,6 +353,15 @@ fn days(ms: i64) -> String {
 }
 
 /// The scheme alone where an address might carry a password.
+/// Of several hosts the first: an address proper names one.
+fn with_first_host(address: &str) -> String {
+    let Some((scheme, rest)) = address.split_once("://") else { return address.to_owned() };
+    let (authority, tail) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let user = authority.rfind('@').map_or(0, |at| at + 1);
+    let first = authority[user..].split(',').next().unwrap_or_default();
+    format!("{scheme}://{}{first}{tail}", &authority[..user])
+}
+
 fn without_password(address: &str) -> String {
     match address.split_once(':') {
         Some((scheme, _)) => format!("{scheme}:…"),

@@ -114,7 +114,7 @@ impl Default for Server {
 #[serde(deny_unknown_fields, default)]
 pub struct LedgerSettings {
     /// `sqlite:` and a path; a relative one starts at the working folder. Or `postgres://user@host:5432/database`, for
-    /// several replicas.
+    /// several replicas; a primary and its standbys as `postgres://user@a:5432,b:5432/database`.
     pub url: String,
     /// The password at a PostgreSQL server, where it asks for one.
     pub password: Option<SecretRef>,

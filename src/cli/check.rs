@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::findings::{Tally, count};
 use super::say;
 use crate::bridge;
+use crate::catalog::Catalog;
 use crate::flow::Setup;
 use crate::model::clock::SystemClock;
 use crate::model::{Clock, Timestamp};
@@ -57,10 +58,24 @@ fn sources(setup: &Setup, now: Timestamp, out: &mut String) {
         if let Some(words) = can.kept_here().filter(|_| can.report) {
             let _ = writeln!(out, "  {words}");
         }
+        if nobody_can_show(&setup.catalog, name) {
+            let _ = writeln!(
+                out,
+                "  look: it wants client certificates, and nobody can show one: give `tls` with `client_ca` under [server]"
+            );
+        }
         if let Some(schedule) = &source.info().schedule {
             let _ = writeln!(out, "  schedule `{schedule}`, next: {}", fires(&**source, now).join(", "));
         }
     }
+}
+
+/// Client certificates are wanted, and no listener asks for them.
+fn nobody_can_show(catalog: &Catalog, source: &str) -> bool {
+    let asked = catalog.main.server.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+    let file = catalog.sources.get(source).and_then(|edge| edge.file.parse::<toml::Table>().ok());
+    let scheme = file.as_ref().and_then(|file| file.get("webhook")?.get("verify")?.get("scheme")?.as_str());
+    !asked && scheme == Some("client-certificate")
 }
 
 /// The next times, so that a misread schedule is seen before it runs.

@@ -5,12 +5,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Setup;
-use super::sync::SyncError;
+use super::sync::{SyncError, is_untouched_ours};
 use crate::desk::{Desk, StatusAnswer};
 use crate::http::CallError;
 use crate::ledger::compare::{FindingKind, Sight};
 use crate::ledger::{Acted, Action, Held, Ledger, LedgerError, LedgerResult};
-use crate::model::ticket::{Category, TicketRef, TicketStatus};
+use crate::model::ticket::{Category, TicketRef};
 use crate::model::{Clock, Id, Timestamp};
 use crate::source::Source;
 
@@ -225,11 +225,6 @@ async fn listed(ledger: &dyn Ledger, desk: &dyn Desk, clock: &dyn Clock, edge: &
         _ => run.phase = Phase::Held,
     }
     Ok(())
-}
-
-/// Whether nobody but us ever had it in hand.
-async fn is_untouched_ours(desk: &dyn Desk, status: &TicketStatus) -> bool {
-    status.category == Category::Open && !status.assigned && desk.is_own_account(status.created_by.as_deref()).await
 }
 
 /// One batch of what we hold; `true` when there is none left.

@@ -117,11 +117,15 @@ fn known_closed(ours: &Held, row: &TicketStatus, index_lag_ms: i64, now: Timesta
 }
 
 async fn note_stray(ledger: &dyn Ledger, desk: &dyn Desk, status: TicketStatus, now: Timestamp) -> Result<(), SyncError> {
-    let untouched = status.category == Category::Open && !status.assigned;
-    let ours = desk.is_own_account(status.created_by.as_deref()).await;
-    let stray = Stray { desk: desk.info().name.clone(), status, untouched_ours: untouched && ours };
+    let untouched_ours = is_untouched_ours(desk, &status).await;
+    let stray = Stray { desk: desk.info().name.clone(), status, untouched_ours };
     ledger.stray(stray, now).await?;
     Ok(())
+}
+
+/// Whether our account made it and nobody but us ever had it in hand.
+pub(super) async fn is_untouched_ours(desk: &dyn Desk, status: &TicketStatus) -> bool {
+    status.category == Category::Open && !status.assigned && desk.is_own_account(status.created_by.as_deref()).await
 }
 
 /// A closed ticket is read in full: who closed it, their words. Everything else is in the row.

@@ -168,6 +168,10 @@ struct Writer {
     again: Again,
 }
 
+/// A server that vanished without a word says nothing for a quarter of an hour. What was written is in doubt, as after a
+/// cut connection; whoever asked for it asks again.
+const LONGEST_WRITE: Duration = Duration::from_secs(120);
+
 /// Tries of a write that meets what another process wrote at the same time.
 const TRIES: u32 = 12;
 /// Tries of a shared commit before each of its writes is tried alone.
@@ -210,22 +214,27 @@ impl Writer {
     }
 
     async fn attempt(&mut self, jobs: &mut [Job]) -> LedgerResult<Results> {
-        let shared = Arc::clone(&self.shared);
-        let result = match self.begun().await {
-            Ok(tx) => match run(tx, &shared, jobs).await {
-                Ok(results) => {
-                    let committed = commit(tx).await.map(|()| results);
-                    shared.touched.commit();
-                    committed
-                }
-                Err(error) => Err(error),
-            },
-            Err(error) => Err(error),
+        let remote = matches!(self.again, Again::Postgres(_));
+        let work = self.write(jobs);
+        let result = if remote {
+            let late = |_| Err(LedgerError::Unavailable("a write took longer than two minutes".to_owned()));
+            tokio::time::timeout(LONGEST_WRITE, work).await.unwrap_or_else(late)
+        } else {
+            work.await
         };
         if let Err(error) = &result {
             self.clean(error).await;
         }
         result
+    }
+
+    async fn write(&mut self, jobs: &mut [Job]) -> LedgerResult<Results> {
+        let shared = Arc::clone(&self.shared);
+        let tx = self.begun().await?;
+        let results = run(tx, &shared, jobs).await?;
+        let committed = commit(tx).await.map(|()| results);
+        shared.touched.commit();
+        committed
     }
 
     /// A connection within a transaction. One that was lost while nobody used it is made again.

@@ -73,6 +73,8 @@ pub enum Load {
         ticket: TicketRef,
         /// How.
         change: Change,
+        /// It is the sweeper's: a double, to be closed only if still nobody touched it.
+        double: bool,
     },
     /// Report that assignment's outcome.
     Report {
@@ -112,6 +114,8 @@ pub enum End {
     Done,
     /// The ticket was to be closed, and was closed before: nothing was sent, and its closer's word stands.
     WasClosed,
+    /// A double was to be closed, and somebody has touched it since it was found: nothing was sent, and it stays.
+    Kept,
     /// No effect; again at that time.
     Retry {
         /// When.

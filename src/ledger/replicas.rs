@@ -22,6 +22,8 @@ pub enum Turn {
 pub struct Alive {
     /// How many, ourselves among them.
     pub replicas: u32,
+    /// How many of them come before us, in an order that all agree on.
+    pub place: u32,
     /// How far our clock is ahead of the database's, milliseconds.
     pub ahead_ms: i64,
 }

@@ -310,6 +310,9 @@ pub struct AssignmentDetail {
     pub approvers: Vec<String>,
     /// The requester's words.
     pub reason: Option<String>,
+    /// The platform waits for an answer until then.
+    #[schema(value_type = Option<i64>)]
+    pub answer_by: Option<Timestamp>,
     /// Its tickets, oldest first.
     pub tickets: Vec<TicketRow>,
     /// Its journal, oldest first.

@@ -177,10 +177,9 @@ pub enum Change {
         /// Why, in neutral markup.
         body: String,
     },
-    /// New text for the ticket (the order changed).
-    Fields {
-        /// New summary.
-        summary: String,
+    /// New text for the ticket (the order changed); its summary stays, so that people know it again. Repeating it is
+    /// harmless. A desk that keeps the first text for ever refuses it: the comment has said what changed.
+    Text {
         /// New body, neutral markup.
         body: String,
     },
@@ -191,7 +190,7 @@ impl std::fmt::Debug for Change {
         f.write_str(match self {
             Self::Comment { .. } => "Change::Comment",
             Self::Close { .. } => "Change::Close",
-            Self::Fields { .. } => "Change::Fields",
+            Self::Text { .. } => "Change::Text",
         })
     }
 }

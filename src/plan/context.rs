@@ -40,6 +40,7 @@ pub(super) fn ticket_context(catalog: &Catalog, it: &Order<'_>) -> Value {
         ("attributes", Value::Object(attributes)),
         ("instructions", json!(application.and_then(|a| a.instructions.as_deref()).filter(|t| !t.trim().is_empty()))),
         ("lane_ticket", json!(it.at.lane_ticket)),
+        ("leaver", json!(it.at.leaver)),
         ("key", json!(it.key.as_str())),
         ("instance", json!(catalog.main.instance.name)),
         ("priority", json!(priority_word(it.priority))),

@@ -15,7 +15,7 @@ mod walk;
 
 use std::sync::Arc;
 
-use crate::catalog::{Catalog, Problem, Problems};
+use crate::catalog::{Catalog, Filing, Problem, Problems};
 use crate::model::ticket::Draft;
 use crate::model::{Assignment, Key, Timestamp};
 
@@ -49,8 +49,15 @@ pub struct Moment {
     pub lane_ticket: Option<String>,
     /// Cycle of the ticket: 1, and one more for every late reopening.
     pub cycle: i64,
-    /// The platform said that the beneficiary left: what is taken from them goes ahead of everything.
+    /// The platform said that the beneficiary left: what is taken from them goes ahead of everything, and waits
+    /// for no date.
     pub leaver: bool,
+}
+
+impl Moment {
+    fn takes_from_a_leaver(&self, order: &Assignment) -> bool {
+        self.leaver && order.operation.is_revocation()
+    }
 }
 
 /// What becomes of an assignment.
@@ -128,10 +135,13 @@ impl Planner {
     pub fn decide(&self, order: &Assignment, at: &Moment) -> Planned {
         let (mut terms, routed) = self.router.route(order);
         terms.limit();
-        if at.leaver && order.operation.is_revocation() {
+        let mut eligible_at = due::eligible_at(order, at.received_at, terms.lead_ms);
+        if at.takes_from_a_leaver(order) {
+            // Whoever left keeps nothing until a date that was meant for somebody who would stay until then.
             terms.priority = due::MOST_URGENT;
+            terms.filing = Filing::AtOnce;
+            eligible_at = eligible_at.min(at.now);
         }
-        let eligible_at = due::eligible_at(order, at.received_at, terms.lead_ms);
         if let Some(until) = due::wait_until(order, &terms, at.now) {
             return Planned::Wait { until, eligible_at };
         }
@@ -181,7 +191,7 @@ impl Planner {
             summary: text.summary,
             body: text.body,
             priority: terms.priority,
-            due_at: order.valid_from.filter(|from| *from > at.received_at),
+            due_at: order.valid_from.filter(|from| *from > at.received_at && !at.takes_from_a_leaver(order)),
             fields,
         };
         Ok(PlannedTicket {
@@ -198,6 +208,6 @@ impl Planner {
     fn rank(&self, order: &Assignment, at: &Moment, priority: i64, eligible_at: Timestamp) -> i64 {
         let since = due::waits_since(eligible_at, at.received_at, at.now);
         let rank = due::rank(order, since, priority, self.catalog.main.work.age_step.ms());
-        if at.leaver && order.operation.is_revocation() { rank.saturating_sub(due::LEAVERS_AHEAD_MS) } else { rank }
+        if at.takes_from_a_leaver(order) { rank.saturating_sub(due::LEAVERS_AHEAD_MS) } else { rank }
     }
 }

@@ -97,6 +97,11 @@ pub struct Ticket {
 }
 
 impl Ticket {
+    /// The files that lie with it, numbered.
+    pub(super) fn files(&self) -> impl Iterator<Item = (usize, &Value)> {
+        self.fields.get("attachment").and_then(Value::as_array).into_iter().flatten().enumerate()
+    }
+
     /// Moves it to a stage, with its history.
     pub fn move_to(&mut self, stage: Stage, by: &str, now: Timestamp) {
         self.history.push(Move { by: by.to_owned(), at: now, to: stage.clone() });

@@ -35,6 +35,9 @@ pub enum Harm {
     FailAfter,
     /// It was done, and the connection breaks before the answer is complete.
     Lost,
+    /// The connection breaks at once, and what was asked is done so many milliseconds later (with the next call after
+    /// that): the desk still works on what its caller has given up.
+    Late(i64),
     /// 200 with a page instead of JSON, without effect: the desk sleeps.
     Html,
     /// 302 to a login page, without effect.

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -18,12 +18,15 @@ use tokio_util::sync::CancellationToken;
 use super::desk_state::{DeskState, Ticket};
 use super::faults::{Fault, Faults, Harm, Target};
 use super::{jira, servicenow, zammad};
-use crate::model::Clock;
+use crate::model::{Clock, Timestamp};
 
 /// The bridge's account on every fake desk.
 pub const USER: &str = "bridge";
 /// Its password, API token and bearer token.
 pub const TOKEN: &str = "sandbox-token";
+
+/// Largest body of a call that is kept for later.
+const MOST_OF_A_CALL: usize = 1 << 20;
 
 /// Which desk is played.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +47,7 @@ pub struct SandboxDesk {
     url: String,
     state: Arc<DeskState>,
     faults: Arc<Faults>,
+    late: Late,
     stop: CancellationToken,
     task: Option<tokio::task::JoinHandle<()>>,
 }
@@ -55,6 +59,7 @@ pub(super) struct App {
     pub(super) state: Arc<DeskState>,
     pub(super) faults: Arc<Faults>,
     pub(super) url: String,
+    late: Late,
 }
 
 impl SandboxDesk {
@@ -72,7 +77,8 @@ impl SandboxDesk {
         let state = Arc::new(DeskState::open(clock, faults.clone(), state_file.as_deref())?);
         let listener = tokio::net::TcpListener::bind(listen).await?;
         let url = format!("http://{}", listener.local_addr()?);
-        let app = App { kind, state: state.clone(), faults: faults.clone(), url: url.clone() };
+        let late = Late::default();
+        let app = App { kind, state: state.clone(), faults: faults.clone(), url: url.clone(), late: late.clone() };
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();
         let router = router(app);
@@ -81,7 +87,7 @@ impl SandboxDesk {
                 tracing::error!(error = %e, "a sandbox desk stopped");
             }
         });
-        Ok(Self { url, state, faults, stop, task: Some(task) })
+        Ok(Self { url, state, faults, late, stop, task: Some(task) })
     }
 
     /// Its address.
@@ -100,6 +106,11 @@ impl SandboxDesk {
     #[must_use]
     pub fn faults(&self) -> &Arc<Faults> {
         &self.faults
+    }
+
+    /// What was not done yet of calls that were given up ([`Harm::Late`]) is never done.
+    pub fn forget_late(&self) {
+        self.late.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// Stops listening and waits a moment for calls under way.
@@ -148,7 +159,30 @@ async fn stamp(State(app): State<App>, request: Request, next: Next) -> Response
     response
 }
 
+/// Calls that were given up and will be done at a time.
+type Late = Arc<Mutex<Vec<(Timestamp, Request, Next)>>>;
+
+/// Does what is due of the calls that their caller has given up.
+async fn do_what_is_late(app: &App) {
+    let now = app.state.now();
+    let due: Vec<_> = app.late.lock().unwrap_or_else(PoisonError::into_inner).extract_if(.., |(at, ..)| *at <= now).collect();
+    for (_, request, next) in due {
+        next.run(request).await;
+    }
+}
+
+/// Keeps a call for later, with its body: the connection is about to break.
+async fn keep_for_later(app: &App, after_ms: i64, request: Request, next: Next) -> Response {
+    let (head, body) = request.into_parts();
+    if let Ok(body) = axum::body::to_bytes(body, MOST_OF_A_CALL).await {
+        let kept = (app.state.now().plus_ms(after_ms), Request::from_parts(head, Body::from(body)), next);
+        app.late.lock().unwrap_or_else(PoisonError::into_inner).push(kept);
+    }
+    lost()
+}
+
 async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
+    do_what_is_late(&app).await;
     let target = match app.kind {
         DeskKind::ServiceNow => servicenow::target(request.method(), request.uri()),
         DeskKind::Zammad => zammad::target(request.method(), request.uri().path()),
@@ -164,7 +198,8 @@ async fn guard(State(app): State<App>, request: Request, next: Next) -> Response
             return (StatusCode::FOUND, [(header::LOCATION, "/login.jsp?os_destination=x")]).into_response();
         }
         Some(Harm::Quote) => return quoted(&request),
-        Some(Harm::FailAfter | Harm::Lost) | None => {}
+        Some(Harm::Late(after_ms)) if is_let_in(&request) => return keep_for_later(&app, after_ms, request, next).await,
+        Some(Harm::FailAfter | Harm::Lost | Harm::Late(_)) | None => {}
     }
     if app.faults.revoked() && matches!(app.kind, DeskKind::JiraCloud | DeskKind::JiraDataCenter) {
         return jira::to_a_stranger(app.kind, &request);

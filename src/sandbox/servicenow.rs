@@ -24,6 +24,7 @@ pub(super) fn router() -> Router<App> {
     Router::new()
         .route("/api/now/table/sys_user_group", get(groups))
         .route("/api/now/table/sys_user", get(users))
+        .route("/api/now/table/sys_attachment", get(attachments))
         .route("/api/now/table/{table}", get(list).post(create))
         .route("/api/now/table/{table}/{id}", get(record).patch(edit))
 }
@@ -216,6 +217,15 @@ fn select(app: &App, table: &str, query: &str, offset: usize, limit: usize) -> (
         (_, Some(ids)) => page(ids.filter_map(|id| app.state.get(id)).collect()),
         _ => app.state.changed(from, offset, limit, fits),
     }
+}
+
+/// Files of one record, where the question names it by `table_sys_id`.
+async fn attachments(State(app): State<App>, Query(q): Params) -> Json<Value> {
+    let query = q.get("sysparm_query").map_or("", String::as_str);
+    let record = query.split('^').find_map(|c| c.strip_prefix("table_sys_id=")).and_then(|id| app.state.get(id));
+    let files = record.iter().flat_map(|t| t.files().map(move |(n, f)| (t, n, f)));
+    let row = |(t, n, f): (&Ticket, usize, &Value)| json!({"sys_id": format!("{n:032x}"), "file_name": f["filename"], "table_sys_id": t.id});
+    Json(json!({"result": files.map(row).collect::<Vec<_>>()}))
 }
 
 async fn record(State(app): State<App>, Path((table, id)): Path<(String, String)>, Query(q): Params) -> Response {

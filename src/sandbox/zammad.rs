@@ -188,10 +188,12 @@ async fn add_article(State(app): State<App>, Json(body): Json<Value>) -> Respons
 
 async fn articles(State(app): State<App>, Path(id): Path<String>) -> Response {
     let Some(t) = app.state.get(&id) else { return no_ticket() };
-    let first = json!({"created_by": t.created_by, "internal": false, "body": t.body, "created_at": date(t.created_at)});
+    let files: Vec<Value> = t.files().map(|(n, f)| json!({"id": n, "filename": f["filename"]})).collect();
+    let first = json!({"id": 1, "created_by": t.created_by, "internal": false, "body": t.body, "created_at": date(t.created_at),
+        "attachments": files});
     let more = t.comments.iter().map(|c| {
         let body = format!("<div>{}</div>", c.body.as_str().unwrap_or_default());
-        json!({"created_by": c.by, "internal": c.internal, "body": body, "created_at": date(c.at)})
+        json!({"id": 2, "created_by": c.by, "internal": c.internal, "body": body, "created_at": date(c.at), "attachments": []})
     });
     Json(json!(std::iter::once(first).chain(more).collect::<Vec<_>>())).into_response()
 }

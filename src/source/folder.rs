@@ -233,7 +233,11 @@ impl Watch {
 
     /// Names of files may be names of persons: they are not told.
     fn away(&self, error: &std::io::Error) -> CallError {
-        CallError::retry("E-FILE", format!("the folder of {} cannot be worked on: {}", self.edge, error.kind()))
+        let why = match error.kind() {
+            std::io::ErrorKind::NotFound => "it is not there: create it, so that lastmile may read and write in it".to_owned(),
+            other => other.to_string(),
+        };
+        CallError::retry("E-FILE", format!("the folder of {} cannot be worked on: {why}", self.edge))
     }
 
     /// The next rows; none when nothing is complete.

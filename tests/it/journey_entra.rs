@@ -13,6 +13,7 @@ use lastmile::runtime::telemetry;
 use lastmile::sandbox::entra::{self, Forwarded, SandboxEntra};
 use lastmile::sandbox::{Harm, Stage, Target, When, admins};
 use lastmile::web;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tower::ServiceExt;
 
 use super::contract::source_waits::file;
@@ -25,16 +26,21 @@ const APPROVED: &str = "assignmentRequestApproved";
 struct Entra {
     fake: SandboxEntra,
     bed: PlatformBed,
+    name: &'static str,
 }
 
 impl Entra {
     async fn new(at_deadline: &str) -> Self {
+        Self::named("entra", at_deadline).await
+    }
+
+    async fn named(name: &'static str, at_deadline: &str) -> Self {
         let clock = platform_bed::clock();
         let fake = SandboxEntra::start(clock.clone(), "127.0.0.1:0".parse().unwrap()).await.unwrap();
         let source = file(fake.url(), at_deadline);
         let secrets = [("secrets/entra", entra::CLIENT_SECRET), ("secrets/hook", entra::HOOK_TOKEN)];
-        let bed = PlatformBed::new(clock, "entra", &source, &secrets).await;
-        Self { fake, bed }
+        let bed = PlatformBed::new(clock, name, &source, &secrets).await;
+        Self { fake, bed, name }
     }
 
     /// The Logic App forwards what it has, through the front door; gives the statuses.
@@ -42,7 +48,8 @@ impl Entra {
         let router = web::router(self.bed.bridge.web(telemetry::metrics_handle(), true, None));
         let mut statuses = Vec::new();
         for Forwarded { callout, headers, body } in self.fake.forwarded().unwrap() {
-            let mut request = Request::builder().method("POST").uri("/hooks/entra").header("host", "127.0.0.1:8480");
+            let mut request =
+                Request::builder().method("POST").uri(format!("/hooks/{}", self.name)).header("host", "127.0.0.1:8480");
             for (name, value) in &headers {
                 request = request.header(name, value);
             }
@@ -58,7 +65,7 @@ impl Entra {
     /// What the loop of deadlines does; how many were told no.
     async fn deadlines(&self) -> usize {
         let setup = self.bed.bridge.setup.load_full();
-        deadline::step(&*self.bed.bridge.ledger, &*setup.sources["entra"], &*self.bed.clock).await.unwrap()
+        deadline::step(&*self.bed.bridge.ledger, &*setup.sources[self.name], &*self.bed.clock).await.unwrap()
     }
 
     async fn detail(&self, n: usize) -> AssignmentDetail {
@@ -76,7 +83,11 @@ impl Entra {
     }
 
     async fn page(&self, path: &str) -> String {
-        let router = web::router(self.bed.bridge.web(telemetry::metrics_handle(), true, None));
+        self.page_with(telemetry::metrics_handle(), path).await
+    }
+
+    async fn page_with(&self, metrics: PrometheusHandle, path: &str) -> String {
+        let router = web::router(self.bed.bridge.web(metrics, true, None));
         let request = Request::builder().uri(path).header("host", "127.0.0.1:8480").body(Body::empty()).unwrap();
         let answer = router.oneshot(request).await.unwrap();
         String::from_utf8(to_bytes(answer.into_body(), 1 << 22).await.unwrap().to_vec()).unwrap()
@@ -131,7 +142,7 @@ async fn a_refusal_is_denied_with_its_reason_and_a_cancelled_request_is_withdraw
     entra.bed.rounds(2).await;
     entra.fake.state().cancel(&cancelled);
     let setup = entra.bed.bridge.setup.load_full();
-    let looked = deadline::look(&*entra.bed.bridge.ledger, &*setup.sources["entra"], &*entra.bed.clock).await;
+    let looked = deadline::look(&*entra.bed.bridge.ledger, &*setup.sources[entra.name], &*entra.bed.clock).await;
     assert!(matches!(looked, Ok(1)), "{looked:?}");
     let first = entra.bed.jira.state().all().remove(0).number;
     entra.bed.jira.state().change(&first, |t, now| admins::close(t, "alice", now, Outcome::Rejected, "No licence left."));
@@ -205,10 +216,24 @@ async fn what_nobody_carries_out_in_time_is_denied_before_the_wait_ends_and_a_la
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_chose_to_be_alarmed_is_and_the_ticket_stands() {
-    let entra = Entra::new("alarm").await;
+    let entra = Entra::named("alarmed", "alarm").await;
+    // Of this thread alone: other tests count, too.
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let _local = metrics::set_default_local_recorder(&recorder);
+    let metric = async |name: &str| {
+        let text = entra.page_with(recorder.handle(), "/metrics").await;
+        let line = text.lines().find(|line| line.starts_with(name)).map(|line| line.rsplit(' ').next().unwrap().to_owned());
+        line.unwrap_or_default()
+    };
+    const OVERDUE: &str = "lastmile_answers_overdue{source=\"alarmed\"}";
+    const FAILING: &str = "lastmile_edge_failing{edge=\"source/alarmed\",work=\"answers\"}";
     let order = entra.fake.state().ask(1, "Sales reports", APPROVED);
     entra.forward().await;
     entra.bed.rounds(2).await;
+    assert_eq!(entra.deadlines().await, 0);
+    assert_eq!((metric(OVERDUE).await.as_str(), metric(FAILING).await.as_str()), ("0", "0"));
+    let shown = format!("/assignments/{}", entra.detail(0).await.row.id);
+    assert!(entra.page(&shown).await.contains("Platform waits until"));
     assert!(!entra.page("/operations").await.contains("E-DEADLINE"));
     entra.bed.clock.advance_ms(14 * DAY - 2 * HOUR);
     for _ in 0..3 {
@@ -219,6 +244,7 @@ async fn whoever_chose_to_be_alarmed_is_and_the_ticket_stands() {
     assert!(entra.fake.state().answers(&order).is_empty());
     let page = entra.page("/operations").await;
     assert!(page.contains("It will soon stop waiting for an answer") && page.contains("E-DEADLINE"), "{page}");
+    assert_eq!((metric(OVERDUE).await.as_str(), metric(FAILING).await.as_str()), ("1", "1"));
 
     // An admin is in time after all, and the alarm is over.
     entra.bed.close_all(Outcome::Fulfilled, "Done.");
@@ -226,6 +252,7 @@ async fn whoever_chose_to_be_alarmed_is_and_the_ticket_stands() {
     assert_eq!(entra.end(0).await, ended("reported", "fulfilled", None));
     assert_eq!(entra.fake.state().state_of(&order), Some("delivered"));
     entra.deadlines().await;
+    assert_eq!((metric(OVERDUE).await.as_str(), metric(FAILING).await.as_str()), ("0", "0"));
     assert!(!entra.page("/operations").await.contains("E-DEADLINE"));
 
     // Another one is not: the platform fails it, and the outcome stays here for a person.

@@ -23,6 +23,7 @@ mod journey_entra;
 mod journey_on_postgres;
 mod journey_one_identity;
 mod journey_platforms;
+mod journey_tried;
 mod kpi;
 #[expect(clippy::duplicate_mod, reason = "one contract, two engines")]
 #[path = "kpi.rs"]

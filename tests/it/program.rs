@@ -18,7 +18,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The program with these arguments, not started yet. Nothing of the caller's environment changes what it does.
 pub fn program(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_lastmile"));
+    // A copied test binary may bring its own program along: later builds do not change what it runs.
+    let path = std::env::var_os("LASTMILE_TRIALS_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_lastmile").into());
+    let mut command = Command::new(path);
     command.args(arguments).stdin(Stdio::null());
     for name in ["LASTMILE_CONFIG", "LASTMILE_LOG", "LASTMILE_TOKEN", "NOTIFY_SOCKET"] {
         command.env_remove(name);

@@ -258,6 +258,24 @@ async fn a_clock_that_is_astray_takes_no_lease() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_clock_a_little_ahead_takes_no_lease_of_another_early() {
+    let Some(place) = place().await else { return };
+    let (exact, ahead) = (place.open().await, place.open().await);
+    let now = Timestamp(place.text("SELECT CAST(EXTRACT(EPOCH FROM now()) * 1000 AS BIGINT)").await.parse().unwrap());
+    exact.record(vec![receipt(1)]).await.unwrap();
+    let waiting = exact.to_plan(now, 20).await.unwrap();
+    exact.plan(waiting.iter().map(file).collect(), now).await.unwrap();
+    assert_eq!(exact.lease(request("exact", now)).await.unwrap().len(), 1);
+    let apart = ahead.alive("ahead", now.plus_secs(4), 60_000).await.unwrap().ahead_ms;
+    assert!(apart <= 4_000, "{apart}");
+    // Its own clock says that thirty seconds are over.
+    let own = |secs: i64| now.plus_ms(apart + secs * 1000);
+    assert!(ahead.lease(request("ahead", own(29))).await.unwrap().is_empty(), "the lease still holds by the database's clock");
+    let asked = ahead.lease(request("ahead", own(31))).await.unwrap().remove(0);
+    assert_eq!((asked.step, asked.quiet_until), (Step::Witness, Some(own(91))), "its quiet period, by its own clock");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn cut_connections_are_made_again_and_nothing_is_lost() {
     let Some(place) = place().await else { return };
     let ledger = place.open().await;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::cli::findings::finding;
 use crate::cli::page;
 use crate::flow::Setup;
-use crate::ledger::views::{Operations, Overview, Owed};
+use crate::ledger::views::{EdgeRow, Operations, Overview, Owed};
 use crate::ledger::{LedgerResult, SqlLedger, Views as _};
 use crate::model::Timestamp;
 use crate::model::finding::{Finding, Grade};
@@ -108,7 +108,17 @@ fn failing(overview: &Overview, lists: &Operations) -> Vec<Finding> {
         let words = format!("{} calls fail and are tried again{}", edge.count, explained(&codes));
         finding(Grade::Warning, &edge.id, words)
     });
-    each.collect()
+    overview.edges.iter().map(edge).chain(each).collect()
+}
+
+/// What fails as a whole. A platform that soon stops waiting for answers is the worst of it: what is not answered then ends there.
+fn edge(row: &EdgeRow) -> Finding {
+    let (grade, what) = match row.work.as_str() {
+        "answers" => (Grade::Bad, "it soon stops waiting for answers".to_owned()),
+        work => (Grade::Warning, format!("its {work} fail")),
+    };
+    let words = format!("{what} since {}, {} in a row ({}, {})", row.since.human(), row.times, row.code, page(&row.code));
+    finding(grade, &row.edge, words)
 }
 
 /// A span as people say it.
@@ -119,5 +129,29 @@ fn span(ms: i64) -> String {
         1..120 => format!("{minutes} min"),
         120..2_880 => format!("{} h", minutes / 60),
         _ => format!("{} days", minutes / 1_440),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_that_are_overdue_are_the_worst_of_what_fails() {
+        let row = |edge: &str, work: &str, code: &str| EdgeRow {
+            edge: edge.to_owned(),
+            work: work.to_owned(),
+            since: Timestamp(1_795_000_000_000),
+            at: Timestamp(1_795_000_060_000),
+            times: 4,
+            code: code.to_owned(),
+            reason: None,
+        };
+        let edges = vec![row("source/entra", "answers", "E-DEADLINE"), row("desk/jira", "changes", "E-CONNECT")];
+        let overview = Overview { edges, ..Overview::default() };
+        let found = failing(&overview, &Operations::default());
+        assert_eq!(found.iter().map(|f| f.grade).collect::<Vec<_>>(), [Grade::Bad, Grade::Warning]);
+        assert!(found[0].words.contains("soon stops waiting") && found[0].words.contains("E-DEADLINE"), "{}", found[0].words);
+        assert!(found[1].words.contains("its changes fail"), "{}", found[1].words);
     }
 }

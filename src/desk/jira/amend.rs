@@ -2,9 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{Jira, shape};
+use super::Jira;
 use crate::desk::common::text;
-use crate::desk::render;
 use crate::http::CallError;
 use crate::model::ticket::{Amended, Change, TicketRef};
 
@@ -24,11 +23,8 @@ impl Jira {
                     told => told?,
                 }
             }
-            Change::Fields { summary, body } => {
-                let fields = json!({
-                    "summary": render::clip(summary, shape::MAX_SUMMARY),
-                    "description": self.settings.render(body),
-                });
+            Change::Text { body } => {
+                let fields = json!({"description": self.settings.render(body)});
                 let call = self.call("PUT", &Self::issue_path(ticket)?).json(json!({"fields": fields}));
                 self.wire.write(call).await?;
             }

@@ -17,7 +17,7 @@ pub(super) const MAX_SUMMARY: usize = 255;
 pub(super) const MAX_BODY: usize = 30_000;
 
 /// Most files told of one ticket.
-const MAX_EVIDENCE: usize = 20;
+const MAX_EVIDENCE: usize = crate::desk::common::MAX_EVIDENCE;
 
 /// The explanation in an error body of Jira.
 pub(super) fn error_words(body: &Value) -> String {

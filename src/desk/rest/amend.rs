@@ -27,8 +27,13 @@ impl Rest {
                 self.write(ticket, "close", operations.close.as_ref(), context).await?;
                 self.must_be_closed(ticket).await?;
             }
-            Change::Fields { summary, body } => {
-                let context = context::of_rewrite(settings, ticket, summary, body);
+            // The key may stand in the text: it is not cut off.
+            Change::Text { body } if body.chars().count() > settings.limits.body => {
+                let words = format!("the new text of {} is too long for {}", ticket.number, self.wire.edge());
+                return Err(CallError::reject("E-REFUSED", words));
+            }
+            Change::Text { body } => {
+                let context = context::of_rewrite(settings, ticket, body);
                 self.write(ticket, "rewrite", operations.rewrite.as_ref(), context).await?;
             }
         }

@@ -62,9 +62,8 @@ pub(super) fn of_comment(settings: &Settings, ticket: &TicketRef, mark: &str, bo
 }
 
 /// Names of `rewrite`.
-pub(super) fn of_rewrite(settings: &Settings, ticket: &TicketRef, summary: &str, body: &str) -> Value {
-    let summary = markup::clip_line(summary, settings.limits.summary);
-    with(of_ticket(ticket), json!({"summary": summary, "body": render(settings, body)}))
+pub(super) fn of_rewrite(settings: &Settings, ticket: &TicketRef, body: &str) -> Value {
+    with(of_ticket(ticket), json!({"body": render(settings, body)}))
 }
 
 /// Names of `changed_since`.
@@ -102,8 +101,10 @@ pub(super) fn sample(settings: &Settings, operation: &str) -> Value {
         "status" => json!({"ids": "1,2"}),
         "changed_since" => json!({"since": "0", "page": 1, "offset": 0, "cursor": "c"}),
         "comment" | "close" => with(ticket(), json!({"mark": "m", "body": "b"})),
-        "rewrite" => with(ticket(), json!({"summary": "s", "body": "b"})),
+        "rewrite" => with(ticket(), json!({"body": "b"})),
         "comments" => with(ticket(), json!({"mark": "m", "page": 1, "offset": 0, "cursor": "c"})),
+        "files" => with(ticket(), json!({"page": 1, "offset": 0, "cursor": "c"})),
+        "file_url" => with(ticket(), json!({"file": {"id": "1", "name": "n", "row": "1"}})),
         "group" => json!({"group": "g"}),
         "ticket_url" => ticket(),
         _ => json!({}),

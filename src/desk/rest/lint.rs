@@ -216,6 +216,17 @@ impl Lint<'_> {
             self.place(&["webhook", "ticket"], &hook.ticket);
             hook.key.iter().for_each(|place| self.place(&["webhook", "key"], place));
         }
+        if let Some(files) = &settings.files {
+            self.place(&["files", "name"], &files.name);
+            files.id.iter().for_each(|place| self.place(&["files", "id"], place));
+            files.row.iter().for_each(|place| self.place(&["files", "row"], place));
+            let names = sample(settings, "file_url");
+            files.url.iter().for_each(|text| self.template(&["files", "url"], text, &names));
+        }
+        if settings.files.is_some() != settings.operations.files.is_some() {
+            let words = "files need both: the call that lists them, and where they stand in its rows";
+            self.say(&["operations"], words, "declare `operations.files` and `[files]`, or neither");
+        }
         for pointer in &settings.errors {
             self.pointer(&["errors"], pointer);
         }

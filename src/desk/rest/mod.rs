@@ -5,6 +5,7 @@ pub mod auth;
 mod call;
 mod check;
 mod context;
+mod files;
 mod lint;
 pub mod operation;
 pub mod place;
@@ -36,7 +37,7 @@ use crate::model::Timestamp;
 use crate::model::assignment::Person;
 use crate::model::finding::Finding;
 use crate::model::key::Key;
-use crate::model::ticket::{Amended, Change, Created, Draft, TicketReading, TicketRef, TicketStatus};
+use crate::model::ticket::{Amended, Category, Change, Created, Draft, TicketReading, TicketRef, TicketStatus};
 
 /// An index whose lag nobody has stated.
 const UNKNOWN_LAG: Span = Span::secs(300);
@@ -238,15 +239,9 @@ impl Rest {
         let closer = told(&reading.closer).map(|id| Person { id, name: told(&reading.closer_name), email: None });
         let first_work_at =
             told(&reading.first_work_at).and_then(|text| place::read_time(&text, &self.settings.times, self.zone));
+        let evidence = if row.status.category == Category::Closed { self.files(&row.status.ticket).await } else { Vec::new() };
         let closed_by_us = closer.as_ref().zip(self.settings.account.as_ref()).map(|(by, me)| by.id.eq_ignore_ascii_case(me));
-        Ok(TicketReading {
-            status: row.status,
-            closer,
-            words: told(&reading.words),
-            first_work_at,
-            closed_by_us,
-            evidence: Vec::new(),
-        })
+        Ok(TicketReading { status: row.status, closer, words: told(&reading.words), first_work_at, closed_by_us, evidence })
     }
 }
 

@@ -87,6 +87,9 @@ pub struct Settings {
     /// What is told of a closed ticket, from the captures of `operations.read.after`.
     #[serde(default)]
     pub reading: Reading,
+    /// Where the files that lie with a ticket stand in the rows of `operations.files`.
+    #[serde(default)]
+    pub files: Option<Files>,
     /// The calls.
     pub operations: Operations,
     /// The desk's own webhook; none: hooks are refused, and polling finds everything.
@@ -198,6 +201,23 @@ pub struct Reading {
     pub first_work_at: Option<String>,
 }
 
+/// Where files stand in a row. Their names and addresses travel with the outcome, never what is in them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Files {
+    /// The file's name; with `*` in the pointer, the names of all files of the row.
+    pub name: Place,
+    /// Its id, for the address.
+    #[serde(default)]
+    pub id: Option<Place>,
+    /// Id of the row (the comment that brought it), for the address.
+    #[serde(default)]
+    pub row: Option<Place>,
+    /// Address for people: `{{base}}/attachments/{{file.id}}`; also `{{file.name}}`, `{{file.row}}`, `{{ticket.id}}`.
+    #[serde(default)]
+    pub url: Option<String>,
+}
+
 /// The calls. `probe`, `create` and `read` make a desk; the others make it better.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -223,12 +243,16 @@ pub struct Operations {
     /// Closes as cancelled, with a comment.
     #[serde(default)]
     pub close: Option<Operation>,
-    /// Puts a new text on the ticket (the order changed).
+    /// Puts `{{body}}` in the place of the ticket's text (the order changed; a comment has said so). Only for desks that
+    /// let a ticket's text be replaced.
     #[serde(default)]
     pub rewrite: Option<Operation>,
     /// Reads what comments say, so that `{{mark}}` can be found in them; none: an unclear comment waits for a person.
     #[serde(default)]
     pub comments: Option<Operation>,
+    /// Lists the files that lie with a ticket (`[files]`); none: no evidence travels with its outcome.
+    #[serde(default)]
+    pub files: Option<Operation>,
     /// Looks `{{group}}` up, for `check --online`.
     #[serde(default)]
     pub group: Option<Operation>,
@@ -246,6 +270,7 @@ impl Operations {
             ("close", &self.close),
             ("rewrite", &self.rewrite),
             ("comments", &self.comments),
+            ("files", &self.files),
             ("group", &self.group),
         ];
         let mut all = vec![("probe", &self.probe), ("create", &self.create), ("read", &self.read)];

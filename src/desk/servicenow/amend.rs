@@ -29,8 +29,7 @@ impl ServiceNow {
                 body.insert("close_notes".to_owned(), json!(render::plain(markup, shape::MAX_BODY)));
                 body.insert(self.settings.comment_field.column().to_owned(), json!(marked(markup, mark)));
             }
-            Change::Fields { summary, body: markup } => {
-                body.insert("short_description".to_owned(), json!(render::clip(summary, shape::MAX_SUMMARY)));
+            Change::Text { body: markup } => {
                 body.insert("description".to_owned(), json!(render::plain(markup, shape::MAX_BODY)));
             }
         }

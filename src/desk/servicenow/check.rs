@@ -23,6 +23,10 @@ impl ServiceNow {
             }
         }
         out.push(self.key_column().await);
+        if let Err(error) = self.attachments("").await {
+            let words = format!("files at tickets are not shown to us, so no evidence travels with outcomes: {error}");
+            out.push(finding(Grade::Warning, "table sys_attachment", words));
+        }
         if self.account.is_none() {
             let words = "our own user name is not known: give `account`, or copies made by admins look like ours";
             out.push(finding(Grade::Warning, "account", words));

@@ -15,15 +15,16 @@ use serde_json::Value;
 
 use self::settings::{Settings, StateRule, Webhook};
 use self::shape::{COLUMNS, Meaning, column};
-use super::common::{Auth, Limits, Next, Page, Reply, Wire, no_witness, our_key, secret, text, walk};
+use super::common::{Auth, Limits, MAX_EVIDENCE, Next, Page, Reply, Wire, no_witness, our_key, secret, text, walk};
 use super::{Changes, Desk, DeskInfo, Hint, Level, Preview, StatusAnswer};
 use crate::catalog::{ConfigFile, Problem, SecretRef};
 use crate::http::signature::{Construction, Encoding, HmacAlgorithm, Refusal, Scheme};
 use crate::http::{Call, CallError, Inbound};
 use crate::model::Timestamp;
+use crate::model::completion::Evidence;
 use crate::model::finding::Finding;
 use crate::model::key::Key;
-use crate::model::ticket::{Amended, Change, Created, Draft, TicketReading, TicketRef, TicketStatus};
+use crate::model::ticket::{Amended, Category, Change, Created, Draft, TicketReading, TicketRef, TicketStatus};
 
 /// Tickets per bulk read, and rows per page.
 const BATCH: usize = 100;
@@ -243,6 +244,27 @@ impl ServiceNow {
         Ok(Page { rows: rows.iter().filter_map(|r| self.status_of(r)).collect(), next })
     }
 
+    pub(super) async fn attachments(&self, query: &str) -> Result<Vec<Value>, CallError> {
+        let call = self
+            .table("GET", "sys_attachment")
+            .query("sysparm_query", query)
+            .query("sysparm_fields", "sys_id,file_name,table_sys_id")
+            .query("sysparm_limit", MAX_EVIDENCE.to_string());
+        self.rows(self.wire.read(call).await?)
+    }
+
+    /// The files that lie with a record. Nothing waits for them: an account that may not see them sees none.
+    async fn files(&self, ticket: &TicketRef) -> Vec<Evidence> {
+        let query = format!("table_name={}^table_sys_id={}^ORDERBYsys_created_on", self.settings.table, ticket.id);
+        match self.attachments(&query).await {
+            Ok(rows) => shape::files(&rows, ticket, self.wire.base()),
+            Err(error) => {
+                tracing::info!(desk = self.wire.edge(), ticket = ticket.number, %error, "the ticket's files are not shown to us");
+                Vec::new()
+            }
+        }
+    }
+
     async fn one(&self, ticket: &TicketRef) -> StatusAnswer {
         let read = async { self.wire.read_if_there(self.record("GET", ticket)?.query("sysparm_fields", COLUMNS)).await };
         match read.await {
@@ -341,7 +363,10 @@ impl Desk for ServiceNow {
         };
         let record = reply.body.get("result").unwrap_or(&Value::Null);
         match self.status_of(record) {
-            Some(status) => Ok(shape::reading(status, record, self.account.as_deref())),
+            Some(status) => {
+                let evidence = if status.category == Category::Closed { self.files(ticket).await } else { Vec::new() };
+                Ok(TicketReading { evidence, ..shape::reading(status, record, self.account.as_deref()) })
+            }
             None => Err(CallError::retry("E-SHAPE", format!("{} answered without a record", self.wire.edge()))),
         }
     }

@@ -8,6 +8,7 @@ use super::settings::{Settings, StateRule};
 use crate::desk::common::{our_key, text};
 use crate::desk::render;
 use crate::model::assignment::Person;
+use crate::model::completion::Evidence;
 use crate::model::ticket::{Category, Draft, TicketReading, TicketRef, TicketStatus};
 use crate::model::{Outcome, Timestamp};
 
@@ -149,6 +150,18 @@ pub(super) fn reading(status: TicketStatus, record: &Value, account: Option<&str
         closed_by_us,
         evidence: Vec::new(),
     }
+}
+
+/// Rows of `sys_attachment` as evidence. An instance that ignores a condition answers with files of others: only those that
+/// name the record are its.
+pub(super) fn files(rows: &[Value], ticket: &TicketRef, base: &str) -> Vec<Evidence> {
+    let own = rows.iter().filter(|row| column(row, "table_sys_id") == Some(ticket.id.as_str()));
+    let file = |row: &Value| {
+        let id = column(row, "sys_id").filter(|id| id.bytes().all(|b| b.is_ascii_alphanumeric()))?;
+        let url = format!("{base}/sys_attachment.do?sys_id={id}");
+        Some(Evidence { name: render::clip(column(row, "file_name")?, 200), url: Some(url) })
+    };
+    own.filter_map(file).collect()
 }
 
 /// The newest journal entry without its heading (`2024-03-09 19:53:49 - Name (Additional comments)`).

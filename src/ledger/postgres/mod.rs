@@ -1,11 +1,14 @@
 //! The ledger on a PostgreSQL server: any number of equal serving processes, each with writers that share commits and
 //! readers beside them. A write that meets another's is done again.
 
+mod hosts;
 mod inspect;
 mod pooler;
 mod replicas;
 
 use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
@@ -33,14 +36,20 @@ const SETTINGS: &str = "SET statement_timeout = '60s'; SET idle_in_transaction_s
 #[derive(Debug)]
 pub(super) struct Postgres {
     door: Door,
+    readers: PgPool,
     /// What replicas say to each other.
     notes: PgPool,
+    /// The host that the pools connect to.
+    followed: AtomicUsize,
 }
 
 /// How connections are made.
 #[derive(Debug, Clone)]
 pub(super) struct Door {
-    options: PgConnectOptions,
+    /// One for each host; where there are several, one of them is the primary.
+    hosts: Arc<Vec<PgConnectOptions>>,
+    /// The host that was the primary last.
+    primary: Arc<AtomicUsize>,
 }
 
 impl Door {
@@ -49,20 +58,52 @@ impl Door {
         // The address may hold a password: its own words are not repeated.
         let unread =
             |_| LedgerError::Unfit("[ledger] url is no address of the form postgres://user@host:5432/database".to_owned());
-        let mut options = PgConnectOptions::from_str(url).map_err(unread)?;
-        if let Some(password) = password {
-            options = options.password(password.expose_secret());
+        let mut hosts = Vec::new();
+        for url in hosts::each(url)? {
+            let mut options = PgConnectOptions::from_str(&url).map_err(unread)?;
+            if let Some(password) = password {
+                options = options.password(password.expose_secret());
+            }
+            // Poolers refuse start-up settings that they do not know.
+            let options = options.extra_float_digits(None).application_name("lastmile").statement_cache_capacity(300);
+            hosts.push(options.disable_statement_logging());
         }
-        // Poolers refuse start-up settings that they do not know.
-        let options = options.extra_float_digits(None).application_name("lastmile").statement_cache_capacity(300);
-        Ok(Self { options: options.disable_statement_logging() })
+        Ok(Self { hosts: Arc::new(hosts), primary: Arc::default() })
     }
 
-    /// A connection of any kind.
+    /// How the primary is reached, as far as it is known.
+    fn options(&self) -> (usize, Option<&PgConnectOptions>) {
+        let at = self.primary.load(Ordering::Relaxed);
+        (at, self.hosts.get(at))
+    }
+
+    /// A connection of any kind; of several hosts, to the primary. The last one is asked first.
     async fn connection(&self) -> LedgerResult<PgConnection> {
-        let late = || LedgerError::Unavailable(format!("{} does not answer within 5 s", self.shown()));
-        let connecting = tokio::time::timeout(CONNECT_WITHIN, self.options.connect());
+        let several = self.hosts.len() > 1;
+        let first = self.primary.load(Ordering::Relaxed);
+        let mut failed = LedgerError::Unavailable("it has no host".to_owned());
+        for at in (0..self.hosts.len()).map(|n| (first + n) % self.hosts.len()) {
+            match self.connect_to(at, several).await {
+                Ok(connection) => {
+                    if self.primary.swap(at, Ordering::Relaxed) != at {
+                        tracing::info!(ledger = self.shown(), "another host is the primary now");
+                    }
+                    return Ok(connection);
+                }
+                Err(error) => failed = error,
+            }
+        }
+        Err(failed)
+    }
+
+    async fn connect_to(&self, at: usize, primary_only: bool) -> LedgerResult<PgConnection> {
+        let Some(options) = self.hosts.get(at) else { return Err(LedgerError::Unavailable("it has no host".to_owned())) };
+        let late = || LedgerError::Unavailable(format!("{} does not answer within 5 s", shown(options)));
+        let connecting = tokio::time::timeout(CONNECT_WITHIN, options.connect());
         let mut connection = connecting.await.map_err(|_| late())??;
+        if primary_only && is_standby(&mut connection).await? {
+            return Err(LedgerError::Unavailable(format!("{} is a standby: it only reads", shown(options))));
+        }
         connection.execute(SETTINGS).await?;
         Ok(connection)
     }
@@ -84,9 +125,18 @@ impl Door {
 
     /// Host, port and database: no user, no password.
     pub(super) fn shown(&self) -> String {
-        let (host, port) = (self.options.get_host(), self.options.get_port());
-        format!("{host}:{port}/{}", self.options.get_database().unwrap_or_default())
+        self.options().1.map(shown).unwrap_or_default()
     }
+}
+
+fn shown(options: &PgConnectOptions) -> String {
+    format!("{}:{}/{}", options.get_host(), options.get_port(), options.get_database().unwrap_or_default())
+}
+
+/// Asked without a prepared statement: poolers.
+async fn is_standby(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    use sqlx::Row as _;
+    connection.fetch_one("SELECT pg_is_in_recovery()").await?.try_get(0)
 }
 
 impl Postgres {
@@ -105,23 +155,29 @@ impl Postgres {
         } else {
             writers.push(Conn::Postgres(first));
         }
-        let readers = PgPoolOptions::new()
-            .max_connections(READERS)
-            .acquire_timeout(Duration::from_secs(10))
-            .after_connect(|connection, _| {
-                Box::pin(async move {
-                    connection.execute(SETTINGS).await?;
-                    connection.execute("SET default_transaction_read_only = on").await?;
-                    Ok(())
-                })
-            })
-            .connect_lazy_with(door.options.clone());
-        let notes = PgPoolOptions::new()
-            .max_connections(1)
-            .acquire_timeout(Duration::from_secs(10))
-            .after_connect(|connection, _| Box::pin(async move { connection.execute(SETTINGS).await.map(drop) }))
-            .connect_lazy_with(door.options.clone());
-        Ok((Self { door, notes }, writers, Pool::Postgres(readers)))
+        let (at, options) = door.options();
+        let options = options.cloned().unwrap_or_default();
+        let several = door.hosts.len() > 1;
+        let readers = pool(READERS, several, "SET default_transaction_read_only = on").connect_lazy_with(options.clone());
+        let notes = pool(1, several, "").connect_lazy_with(options);
+        let home = Self { door, readers: readers.clone(), notes, followed: AtomicUsize::new(at) };
+        Ok((home, writers, Pool::Postgres(readers)))
+    }
+
+    /// The pools connect to the host that is the primary now. `lost`: it is to be looked for.
+    pub(super) async fn follow(&self, lost: bool) {
+        if self.door.hosts.len() == 1 {
+            return;
+        }
+        if lost && let Err(error) = self.door.connection().await {
+            tracing::debug!(error = %error, "no host of the ledger is a primary that answers");
+        }
+        if let (at, Some(options)) = self.door.options()
+            && self.followed.swap(at, Ordering::Relaxed) != at
+        {
+            self.readers.set_connect_options(options.clone());
+            self.notes.set_connect_options(options.clone());
+        }
     }
 
     pub(super) async fn close(&self) {
@@ -131,6 +187,20 @@ impl Postgres {
     pub(super) fn door(&self) -> Door {
         self.door.clone()
     }
+}
+
+/// Connections made as they are needed. Of several hosts, one that has become a standby is not read from: what it knows is old.
+fn pool(most: u32, several: bool, also: &'static str) -> PgPoolOptions {
+    PgPoolOptions::new().max_connections(most).acquire_timeout(Duration::from_secs(10)).after_connect(move |connection, _| {
+        Box::pin(async move {
+            if several && is_standby(connection).await? {
+                return Err(sqlx::Error::Protocol("this host is a standby".to_owned()));
+            }
+            connection.execute(SETTINGS).await?;
+            connection.execute(also).await?;
+            Ok(())
+        })
+    })
 }
 
 async fn refuse_newer(connection: &mut PgConnection) -> LedgerResult<()> {

@@ -14,8 +14,8 @@ macro_rules! clock {
 }
 
 impl Postgres {
-    /// How many serve, and what time it is there.
-    pub(in crate::ledger) async fn alive(&self, owner: &str, hold_ms: i64) -> LedgerResult<(u32, i64)> {
+    /// How many serve, how many of them before us, and what time it is there.
+    pub(in crate::ledger) async fn alive(&self, owner: &str, hold_ms: i64) -> LedgerResult<(u32, u32, i64)> {
         sqlx::query(concat!(
             "INSERT INTO replica (owner, since, until) VALUES ($1, ",
             clock!(),
@@ -34,11 +34,20 @@ impl Postgres {
             .bind(hold_ms)
             .execute(&self.notes)
             .await?;
-        let (alive, at): (i64, i64) =
-            sqlx::query_as(concat!("SELECT COUNT(*) FILTER (WHERE until >= ", clock!(), "), ", clock!(), " FROM replica"))
-                .fetch_one(&self.notes)
-                .await?;
-        Ok((u32::try_from(alive).unwrap_or(u32::MAX).max(1), at))
+        let (alive, before, at): (i64, i64, i64) = sqlx::query_as(concat!(
+            "SELECT COUNT(*) FILTER (WHERE until >= ",
+            clock!(),
+            "), COUNT(*) FILTER (WHERE until >= ",
+            clock!(),
+            " AND owner < $1), ",
+            clock!(),
+            " FROM replica"
+        ))
+        .bind(owner)
+        .fetch_one(&self.notes)
+        .await?;
+        let count = |n: i64| u32::try_from(n).unwrap_or(u32::MAX);
+        Ok((count(alive).max(1), count(before), at))
     }
 
     pub(in crate::ledger) async fn turn(&self, duty: &str, owner: &str, hold_ms: i64) -> LedgerResult<Turn> {

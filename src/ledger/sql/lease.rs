@@ -223,18 +223,18 @@ async fn write_attempts(
 /// What the ledger itself cannot read.
 pub(super) const E_LEDGER: &str = "E-LEDGER";
 
-/// Draft, reference and number of a ticket.
-type TicketText = (Option<String>, Option<String>, Option<String>);
+/// Draft, reference, number and shape of a ticket.
+type TicketText = (Option<String>, Option<String>, Option<String>, String);
 
 /// The same with its id.
-type TicketParts = (i64, Option<String>, Option<String>, Option<String>);
+type TicketParts = (i64, Option<String>, Option<String>, Option<String>, String);
 
 /// Tickets of the claims, and where the chains of their assignments end.
 async fn texts(tx: &mut Conn, claims: impl Iterator<Item = &Claim> + Clone) -> LedgerResult<(HashMap<i64, TicketText>, Heads)> {
     let tickets: Vec<i64> = claims.clone().filter_map(|c| c.ticket_id).collect();
     let assignments: Vec<i64> = claims.filter(|c| c.kind == "create").filter_map(|c| c.assignment).collect();
     let (tickets, heads): (String, String) = query_as(
-        "SELECT (SELECT json_group_array(json_array(id, draft, ref_id, ref_number)) FROM ticket
+        "SELECT (SELECT json_group_array(json_array(id, draft, ref_id, ref_number, shape)) FROM ticket
                  WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each($1))),
                 (SELECT json_group_array(json_array(id, state, chain_seq, chain_head)) FROM assignment
                  WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each($2)))",
@@ -244,7 +244,7 @@ async fn texts(tx: &mut Conn, claims: impl Iterator<Item = &Claim> + Clone) -> L
     .fetch_one(tx)
     .await?;
     let tickets: Vec<TicketParts> = document(&tickets)?;
-    let tickets = tickets.into_iter().map(|(id, draft, ref_id, number)| (id, (draft, ref_id, number))).collect();
+    let tickets = tickets.into_iter().map(|(id, draft, ref_id, number, shape)| (id, (draft, ref_id, number, shape))).collect();
     Ok((tickets, Heads::of(document::<Vec<Head>>(&heads)?)?))
 }
 
@@ -296,7 +296,8 @@ async fn load(tx: &mut Conn, claim: &Claim, ticket: Option<&TicketText>, now: Ti
             let (id, number) = ticket
                 .and_then(|t| Some((t.1.clone()?, t.2.clone()?)))
                 .ok_or_else(|| LedgerError::Corrupt("its ticket was never filed".to_owned()))?;
-            Load::Amend { ticket_id: Id(ticket_id), ticket: TicketRef { id, number }, change: document(body)? }
+            let double = ticket.is_some_and(|t| t.3 == "double");
+            Load::Amend { ticket_id: Id(ticket_id), ticket: TicketRef { id, number }, change: document(body)?, double }
         }
         _ => return Err(LedgerError::Corrupt("it belongs to nothing".to_owned())),
     };

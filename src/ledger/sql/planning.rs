@@ -27,12 +27,18 @@ const CANDIDATES: &str = "
             WHERE p.lane = a.lane AND p.state IN ('received', 'planned', 'due', 'sending', 'unclear', 'open', 'rework')
               AND p.parked_at IS NULL AND (p.lane_at, p.id) < (a.lane_at, a.id)
               AND (a.revocation = 0 OR p.revocation = 1 OR p.state IN ('sending', 'unclear')))
-    ORDER BY a.plan_at, a.id LIMIT $3";
+    ORDER BY a.plan_at, a.id LIMIT $3 OFFSET $4";
 
 type Candidate = (i64, String, i64, i64, Option<String>, i64, Option<String>, bool);
 
-/// Assignments that want a plan now, and those whose order cannot be read.
-pub(in crate::ledger) async fn to_plan(pool: &Pool, now: Timestamp, limit: usize) -> LedgerResult<(Vec<ToPlan>, Vec<i64>)> {
+/// Assignments that want a plan now, and those whose order cannot be read. So many at the front are left to others, but no
+/// revocation.
+pub(in crate::ledger) async fn to_plan(
+    pool: &Pool,
+    now: Timestamp,
+    limit: usize,
+    skipped: usize,
+) -> LedgerResult<(Vec<ToPlan>, Vec<i64>)> {
     let mut out: Vec<ToPlan> = Vec::new();
     let mut unreadable = Vec::new();
     for revocation in [1, 0] {
@@ -44,6 +50,7 @@ pub(in crate::ledger) async fn to_plan(pool: &Pool, now: Timestamp, limit: usize
             .bind(revocation)
             .bind(now.0)
             .bind(i64::try_from(left).unwrap_or(i64::MAX))
+            .bind(if revocation == 1 { 0 } else { i64::try_from(skipped).unwrap_or(0) })
             .fetch_all(pool)
             .await?;
         for (id, state, revision, received_at, text, cycle, lane_ticket, leaver) in found {

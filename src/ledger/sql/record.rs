@@ -98,7 +98,7 @@ pub(in crate::ledger) async fn record(
     receipts: &[&Receipt],
     from: From,
 ) -> LedgerResult<Vec<Recorded>> {
-    let (mut events, mut orders, any_early) = known(tx, receipts).await?;
+    let (mut events, mut orders, any) = known(tx, receipts).await?;
     let forged = forged(&events, receipts);
     let mut plan = Plan::default();
     let mut results = Vec::with_capacity(receipts.len());
@@ -132,7 +132,7 @@ pub(in crate::ledger) async fn record(
         events.insert(place, KnownEvent { digest: receipt.digest.clone(), assignment, held });
         results.push(result);
     }
-    write(tx, shared, plan, any_early, &mut results, receipts).await?;
+    write(tx, shared, plan, any, &mut results, receipts).await?;
     Ok(results)
 }
 
@@ -332,7 +332,7 @@ async fn write(
     tx: &mut Conn,
     shared: &Shared,
     plan: Plan,
-    any_early: bool,
+    any: Any,
     results: &mut [Recorded],
     receipts: &[&Receipt],
 ) -> LedgerResult<()> {
@@ -346,7 +346,7 @@ async fn write(
     if !plan.changes.is_empty() {
         change::apply(tx, shared, &plan.changes).await?;
     }
-    if any_early {
+    if any.early {
         for (source, external_id, operation, at) in withdraw::early(tx, &plan.assignments).await? {
             withdraw(tx, shared, &source, &external_id, operation, at, "the platform took it back before it arrived").await?;
         }
@@ -354,9 +354,8 @@ async fn write(
     if !plan.withdrawals.is_empty() {
         withdraw::apply(tx, shared, &plan.withdrawals, results, receipts).await?;
     }
-    let revocations: Vec<i64> = plan.assignments.iter().filter(|a| a.rev == 1).map(|a| a.id).collect();
-    if !revocations.is_empty() {
-        leave::hurry_new(tx, &revocations).await?;
+    if any.left && !plan.assignments.is_empty() {
+        leave::met(tx, shared, &plan.assignments).await?;
     }
     if !plan.leavers.is_empty() {
         leave::apply(tx, shared, &plan.leavers, results, receipts).await?;
@@ -441,21 +440,30 @@ type OrderMap = HashMap<String, Known>;
 /// Natural key, assignment, digest, revision, when its content arrived.
 type OrderRow = (String, i64, String, i64, i64);
 
-/// What the ledger has of these events and their orders, and whether any withdrawal waits for its order.
-async fn known(tx: &mut Conn, receipts: &[&Receipt]) -> LedgerResult<(EventMap, OrderMap, bool)> {
+/// What there is at all that new orders must be held against.
+#[derive(Clone, Copy)]
+struct Any {
+    /// A withdrawal waits for its order.
+    early: bool,
+    /// Somebody left.
+    left: bool,
+}
+
+/// What the ledger has of these events and their orders.
+async fn known(tx: &mut Conn, receipts: &[&Receipt]) -> LedgerResult<(EventMap, OrderMap, Any)> {
     let asked: Vec<(&str, &str)> = receipts.iter().map(|r| (r.source.as_str(), r.event_id.as_str())).collect();
     let keys: Vec<String> = receipts
         .iter()
         .filter_map(|r| if let ReceiptContent::Order(a) = &r.content { Some(a.natural_key()) } else { None })
         .collect();
-    let (events, orders, early): (String, String, bool) = query_as(
+    let (events, orders, early, left): (String, String, bool, bool) = query_as(
         "SELECT (SELECT json_group_array(json_array(i.source, i.event_id, i.digest, i.assignment_id, CASE WHEN i.answer = 'quarantined' THEN
                     (SELECT q.id FROM quarantine AS q WHERE q.source = i.source AND q.event_id = i.event_id) END))
                  FROM json_each($1) AS j CROSS JOIN inbox AS i WHERE i.source = j.value->>0 AND i.event_id = j.value->>1),
                 (SELECT json_group_array(json_array(a.natural_key, a.id, a.content_digest, a.revision, COALESCE(i.received_at, 0)))
                  FROM json_each($2) AS j CROSS JOIN assignment AS a LEFT JOIN inbox AS i ON i.id = a.document_id
                  WHERE a.natural_key = CAST(j.value AS TEXT)),
-                EXISTS (SELECT 1 FROM early_withdrawal)",
+                EXISTS (SELECT 1 FROM early_withdrawal), EXISTS (SELECT 1 FROM leaver)",
     )
     .bind(rows(&asked)?)
     .bind(rows(&keys)?)
@@ -465,5 +473,5 @@ async fn known(tx: &mut Conn, receipts: &[&Receipt]) -> LedgerResult<(EventMap, 
     let order = |(key, id, digest, revision, seen_at)| (key, Known { id, digest, revision, seen_at });
     let events: Vec<EventRow> = document(&events)?;
     let orders: Vec<OrderRow> = document(&orders)?;
-    Ok((events.into_iter().map(event).collect(), orders.into_iter().map(order).collect(), early))
+    Ok((events.into_iter().map(event).collect(), orders.into_iter().map(order).collect(), Any { early, left }))
 }

@@ -105,6 +105,8 @@ struct Writes {
     ended: Vec<(i64, Timestamp)>,
     /// Doubles that are closed now: ticket rows.
     undoubled: Vec<(i64, Timestamp)>,
+    /// Doubles that somebody took before they were closed: ticket rows.
+    kept: Vec<i64>,
     /// Closings that the desk does not allow: (errand, ticket, assignment, at).
     refused_closings: Vec<(i64, i64, i64, Timestamp)>,
 }
@@ -189,7 +191,7 @@ impl Writes {
     fn add(&mut self, row: &Row, end: &Settlement) -> LedgerResult<()> {
         // The desk's own hook may have named the ticket already: then it is there, whatever the call's answer says.
         let witnessed = match (&end.end, &row.ref_id, &row.ref_number) {
-            (End::Filed(_) | End::Done | End::WasClosed, ..) => None,
+            (End::Filed(_) | End::Done | End::WasClosed | End::Kept, ..) => None,
             (_, Some(id), Some(number)) if row.is_create() => Some(End::Filed(Created {
                 ticket: TicketRef { id: id.clone(), number: number.clone() },
                 url: None,
@@ -205,6 +207,7 @@ impl Writes {
             End::Done => self.done(row, end.at),
             End::WasClosed if row.broke_off == 1 => self.done(row, end.at),
             End::WasClosed => self.was_closed(row, end.at),
+            End::Kept => self.kept(row, end.at),
             End::Park { .. } if row.is_moot_create() && row.was_sent() => self.never_sent(row, end.at),
             End::Retry { .. } | End::Clear if row.is_moot_create() => self.never_sent(row, end.at),
             End::Retry { .. } | End::Park { .. } | End::Clear | End::Miss { .. } if row.is_untrue_report() => {
@@ -218,7 +221,7 @@ impl Writes {
             End::Clear => self.clear(row, end.at),
         }
         let (verdict, code, reason) = match how {
-            End::Filed(_) | End::Done | End::WasClosed => ("done", None, None),
+            End::Filed(_) | End::Done | End::WasClosed | End::Kept => ("done", None, None),
             End::Retry { code, reason, .. } => ("retry", Some(code), Some(reason)),
             End::Park { code, reason } => ("reject", Some(code), Some(reason)),
             End::Unclear { code, reason, .. } => ("unclear", Some(code), Some(reason)),
@@ -287,6 +290,13 @@ impl Writes {
         let Some(assignment) = row.assignment_id else { return };
         let cause = "the ticket was closed on the desk before we closed it: its closer's word stands";
         self.moves.push(Move::ours(assignment, None, "was_closed", at).cause(cause));
+    }
+
+    fn kept(&mut self, row: &Row, at: Timestamp) {
+        self.errands.push(json!({"id": row.id, "state": "dropped", "due": at, "done": at, "reason": after::TOUCHED}));
+        self.kept.extend(row.ticket_id);
+        let Some(assignment) = row.assignment_id else { return };
+        self.moves.push(Move::ours(assignment, None, "double_kept", at).cause(after::TOUCHED));
     }
 
     /// A step that could not be told is told again, unless its outcome is due by now; one that is refused is let go.
@@ -363,6 +373,13 @@ impl Writes {
             self.refused_closings.push((row.id, ticket, assignment, at));
             return;
         }
+        if row.kind == "amend" {
+            self.errands.push(json!({"id": row.id, "state": "dropped", "due": at, "done": at, "code": code, "reason": reason}));
+            let Some(assignment) = row.assignment_id else { return };
+            let cause = "the desk keeps the ticket's first text; the comment says what changed";
+            self.moves.push(Move::ours(assignment, None, "text_kept", at).cause(cause).detail(json!({"code": code})));
+            return;
+        }
         self.errands.push(json!({"id": row.id, "state": "parked", "due": at, "fail": 1, "code": code, "reason": reason}));
         let Some(assignment) = row.assignment_id else { return };
         let back = (row.kind == "create" && row.state == "sending").then_some(State::Due);
@@ -410,7 +427,10 @@ impl Writes {
             after::close_without_ticket(tx, shared, *assignment, Outcome::Cancelled, *at).await?;
         }
         for (ticket, at) in &self.undoubled {
-            undouble(tx, *ticket, *at).await?;
+            after::undouble(tx, *ticket, *at).await?;
+        }
+        for ticket in &self.kept {
+            after::keep_double(tx, *ticket).await?;
         }
         for (errand, ticket, assignment, at) in &self.refused_closings {
             after::say_instead(tx, shared, *errand, (*ticket, *assignment), *at).await?;
@@ -454,18 +474,6 @@ impl Writes {
         .await?;
         Ok(())
     }
-}
-
-/// A double is closed on its desk: nothing is left to do about it.
-async fn undouble(tx: &mut Conn, ticket: i64, at: Timestamp) -> LedgerResult<()> {
-    query(
-        "UPDATE stray SET settled_at = $2 FROM ticket AS t WHERE t.id = $1 AND stray.desk = t.desk AND stray.ref_id = t.ref_id",
-    )
-    .bind(ticket)
-    .bind(at.0)
-    .execute(tx)
-    .await?;
-    Ok(())
 }
 
 /// The draft goes to another group next time.

@@ -9,7 +9,8 @@ mod views;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::{AtomicI64, AtomicU32};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
@@ -27,6 +28,10 @@ use super::{
 };
 use crate::model::ticket::TicketRef;
 use crate::model::{Id, Key, Timestamp};
+
+/// How long it is tried to write down how a call ended, while a server is away; then its witnesses are asked.
+const SETTLE_WITHIN: Duration = Duration::from_secs(10);
+const SETTLE_AGAIN: Duration = Duration::from_millis(250);
 
 /// How the ledger is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,6 +94,10 @@ pub struct SqlLedger {
     shared: Arc<Shared>,
     /// How far our clock is ahead of the database's, as last heard.
     ahead_ms: AtomicI64,
+    /// How many replicas come before this one, as last heard.
+    place: AtomicU32,
+    /// Rounds of planning so far.
+    rounds: AtomicU32,
 }
 
 /// What the engines have of their own.
@@ -140,6 +149,8 @@ impl SqlLedger {
             writers: Mutex::new(writers),
             shared,
             ahead_ms: AtomicI64::new(0),
+            place: AtomicU32::new(0),
+            rounds: AtomicU32::new(0),
         })
     }
 
@@ -254,7 +265,11 @@ impl Ledger for SqlLedger {
     }
 
     async fn to_plan(&self, now: Timestamp, limit: usize) -> LedgerResult<Vec<ToPlan>> {
-        let (orders, unreadable) = sql::planning::to_plan(&self.readers, now, limit).await?;
+        let skipped = self.skipped(limit);
+        let (mut orders, mut unreadable) = sql::planning::to_plan(&self.readers, now, limit, skipped).await?;
+        if skipped > 0 && orders.is_empty() && unreadable.is_empty() {
+            (orders, unreadable) = sql::planning::to_plan(&self.readers, now, limit, 0).await?;
+        }
         if !unreadable.is_empty() {
             self.write(move |tx| {
                 let unreadable = unreadable.clone();
@@ -276,22 +291,35 @@ impl Ledger for SqlLedger {
 
     async fn lease(&self, request: LeaseRequest) -> LedgerResult<Vec<Leased>> {
         self.refuse_astray()?;
+        let request = self.asked_by_database(request);
         // Most rounds find nothing: do not disturb the writer for them.
         let due = sql::lease::due(&self.readers, &request).await?;
         if !due.anything() {
             return Ok(Vec::new());
         }
         let request = Arc::new(request);
-        self.write(move |tx| {
+        let leased = self.write(move |tx| {
             let request = Arc::clone(&request);
             Box::pin(async move { sql::lease::lease(tx, &request, due).await })
-        })
-        .await
+        });
+        Ok(self.leased_by_own_clock(leased.await?))
     }
 
     async fn settle(&self, settlements: Vec<Settlement>) -> LedgerResult<Vec<bool>> {
-        let (reply, answer) = oneshot::channel();
-        self.send(Job::Settle(settlements, reply), answer).await
+        let settlements: Vec<Settlement> = settlements.into_iter().map(|s| self.settled_by_database(s)).collect();
+        let began = std::time::Instant::now();
+        loop {
+            let (reply, answer) = oneshot::channel();
+            match self.send(Job::Settle(settlements.clone(), reply), answer).await {
+                // A server that restarts or fails over costs a moment. How a call ended is not thrown away for that.
+                Err(LedgerError::Unavailable(words)) if !self.is_alone() && began.elapsed() < SETTLE_WITHIN => {
+                    self.queue()?;
+                    tracing::debug!(words, "how a call ended could not be written; once more");
+                    tokio::time::sleep(SETTLE_AGAIN).await;
+                }
+                other => return other,
+            }
+        }
     }
 
     fn tell_progress(&self, source: &str, wanted: bool) {

@@ -5,9 +5,11 @@ use std::sync::atomic::Ordering;
 use async_trait::async_trait;
 
 use super::{Home, SqlLedger};
-use crate::ledger::{Alive, LedgerError, LedgerResult, Replicas, Turn};
+use crate::ledger::{Alive, End, LeaseRequest, Leased, LedgerError, LedgerResult, Replicas, Settlement, Turn};
 use crate::model::Timestamp;
 
+/// One in so many rounds of planning looks at the front of the queue.
+const FRONT_EVERY: u32 = 8;
 /// A clock further from the database's than this may take leases from others too early.
 const MOST_APART_MS: i64 = 5_000;
 
@@ -26,6 +28,48 @@ impl SqlLedger {
     }
 }
 
+impl SqlLedger {
+    /// How many orders this replica leaves to those before it: each plans a part of a long queue of its own. Now and then it
+    /// looks at the front all the same, so that nothing waits for a replica that plans no more.
+    pub(super) fn skipped(&self, limit: usize) -> usize {
+        let place = usize::try_from(self.place.load(Ordering::Relaxed)).unwrap_or(0);
+        if place == 0 || self.rounds.fetch_add(1, Ordering::Relaxed).is_multiple_of(FRONT_EVERY) { 0 } else { place * limit }
+    }
+
+    /// A request for leases by the database's clock, so that no replica takes those of another too early.
+    pub(super) fn asked_by_database(&self, request: LeaseRequest) -> LeaseRequest {
+        LeaseRequest { now: self.by_database(request.now), ..request }
+    }
+
+    /// The end of a quiet period by the clock of this machine.
+    pub(super) fn leased_by_own_clock(&self, mut leased: Vec<Leased>) -> Vec<Leased> {
+        let ahead = self.ahead_ms.load(Ordering::Relaxed);
+        for errand in &mut leased {
+            errand.quiet_until = errand.quiet_until.map(|at| at.plus_ms(ahead));
+        }
+        leased
+    }
+
+    /// A time of this machine by the database's clock: leases and quiet periods are compared by all replicas.
+    fn by_database(&self, at: Timestamp) -> Timestamp {
+        at.plus_ms(-self.ahead_ms.load(Ordering::Relaxed))
+    }
+
+    /// The same for what a settlement says.
+    pub(super) fn settled_by_database(&self, mut settlement: Settlement) -> Settlement {
+        settlement.at = self.by_database(settlement.at);
+        match &mut settlement.end {
+            End::Retry { at, .. } | End::Miss { ask_at: at } | End::Unheard { ask_at: at } => *at = self.by_database(*at),
+            End::Unclear { ask_at, quiet_until, .. } => {
+                *ask_at = self.by_database(*ask_at);
+                *quiet_until = self.by_database(*quiet_until);
+            }
+            _ => {}
+        }
+        settlement
+    }
+}
+
 #[async_trait]
 impl Replicas for SqlLedger {
     fn is_shared(&self) -> bool {
@@ -33,11 +77,14 @@ impl Replicas for SqlLedger {
     }
 
     async fn alive(&self, owner: &str, now: Timestamp, hold_ms: i64) -> LedgerResult<Alive> {
-        let Home::Postgres(home) = &self.home else { return Ok(Alive { replicas: 1, ahead_ms: 0 }) };
-        let (replicas, at) = home.alive(owner, hold_ms).await?;
+        let Home::Postgres(home) = &self.home else { return Ok(Alive { replicas: 1, place: 0, ahead_ms: 0 }) };
+        let said = home.alive(owner, hold_ms).await;
+        home.follow(said.is_err()).await;
+        let (replicas, place, at) = said?;
+        self.place.store(place, Ordering::Relaxed);
         let ahead_ms = now.0 - at;
         self.ahead_ms.store(ahead_ms, Ordering::Relaxed);
-        Ok(Alive { replicas, ahead_ms })
+        Ok(Alive { replicas, place, ahead_ms })
     }
 
     async fn turn(&self, duty: &str, owner: &str, hold_ms: i64) -> LedgerResult<Turn> {

@@ -15,6 +15,7 @@ use lastmile::sandbox::admins::close;
 use lastmile::sandbox::desk_state::NewTicket;
 use lastmile::sandbox::server::TOKEN;
 use lastmile::sandbox::{Harm, Stage, Target, When};
+use serde_json::json;
 
 use super::desk_bench::{Bench, HOOK_SECRET, Kind, draft, edge, key};
 use super::desk_limits::{
@@ -56,7 +57,7 @@ contract!(
     what_a_desk_lists_is_everything_of_ours,
     a_comment_is_found_again_by_its_mark,
     a_withdrawn_ticket_is_closed_once,
-    changed_orders_rewrite_the_ticket,
+    a_changed_order_stands_above_the_tickets_text_where_the_desk_allows_it,
     a_refused_connection_may_be_repeated,
     a_busy_desk_says_when,
     a_failed_create_is_unclear,
@@ -200,6 +201,8 @@ async fn a_reading_names_closer_and_words(b: Bench) {
     let mark = Change::Comment { mark: "lmc-1".to_owned(), body: "ours".to_owned() };
     b.desk.amend(&ticket, &mark).await.unwrap();
     b.clock.advance_ms(60_000);
+    let files = json!([{"filename": "proof.png", "content": "https://desk.example/files/1"}, {"filename": "log 2.txt"}]);
+    b.state().change(&ticket.id, |t, _| drop(t.fields.insert("attachment".to_owned(), files)));
     b.state().change(&ticket.id, |t, now| close(t, "anna.berg", now, Outcome::Rejected, "No licence left."));
     let reading = b.desk.read(&ticket).await.unwrap();
     assert_eq!(reading.closer.as_ref().map(|p| p.id.as_str()), Some("anna.berg"));
@@ -207,6 +210,13 @@ async fn a_reading_names_closer_and_words(b: Bench) {
     assert_eq!(reading.first_work_at, Some(started));
     assert_eq!(reading.status.outcome, Some(Outcome::Rejected));
     assert!(!format!("{reading:?}").contains("licence"));
+    let named: Vec<&str> = reading.evidence.iter().map(|file| file.name.as_str()).collect();
+    assert_eq!(named, ["proof.png", "log 2.txt"]);
+    assert!(reading.evidence[0].url.as_deref().is_some_and(|url| url.starts_with("http")), "{:?}", reading.evidence);
+    // Another ticket's files are not its own.
+    let other = b.create("b").await.ticket;
+    b.state().change(&other.id, |t, now| close(t, "anna.berg", now, Outcome::Fulfilled, "Done."));
+    assert_eq!(b.desk.read(&other).await.unwrap().evidence, []);
 }
 
 async fn changes_with_equal_times_are_never_skipped(b: Bench) {
@@ -297,15 +307,20 @@ async fn a_jira_that_lets_nobody_comment_on_closed_tickets_closes_them_all_the_s
     assert!(matches!(b.desk.amend(&ticket, &comment).await, Err(CallError::Reject { .. })), "a comment alone is refused");
 }
 
-async fn changed_orders_rewrite_the_ticket(b: Bench) {
+async fn a_changed_order_stands_above_the_tickets_text_where_the_desk_allows_it(b: Bench) {
     let ticket = b.create("a").await.ticket;
-    let change = Change::Fields { summary: "Grant another role".to_owned(), body: "New text.".to_owned() };
+    let change = Change::Text { body: "**Changed.** New text.".to_owned() };
+    let (before, done) = (b.state().get(&ticket.id).unwrap(), b.desk.amend(&ticket, &change).await);
+    if b.kind == Kind::Zammad {
+        // It keeps the first text for ever: no trouble, the comment says it.
+        assert!(matches!(done, Err(CallError::Reject { .. })), "{done:?}");
+        return;
+    }
+    assert_eq!(done.unwrap(), Amended::Done);
     b.desk.amend(&ticket, &change).await.unwrap();
     let now = b.state().get(&ticket.id).unwrap();
-    assert_eq!(now.summary, "Grant another role");
-    // Some desks keep the first text for ever: then the new one stands beside it.
-    let said: String = now.comments.iter().map(|c| c.body.to_string()).collect();
-    assert!(now.body.to_string().contains("New text.") || said.contains("New text."));
+    assert!(now.body.to_string().contains("New text."));
+    assert_eq!((now.summary, now.comments.len()), (before.summary, before.comments.len()), "nothing else is touched");
     assert_eq!(status_of(&*b.desk, &ticket).await.key, Some(key("a")));
 }
 

@@ -25,7 +25,7 @@ async fn every_call(desk: &dyn Desk, ticket: &TicketRef) -> String {
     for change in [
         Change::Comment { mark: "lmc-x".to_owned(), body: "b".to_owned() },
         Change::Close { mark: "lmc-x".to_owned(), body: "b".to_owned() },
-        Change::Fields { summary: "s".to_owned(), body: "b".to_owned() },
+        Change::Text { body: "b".to_owned() },
     ] {
         note(desk.amend(ticket, &change).await.err());
     }

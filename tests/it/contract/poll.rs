@@ -339,6 +339,22 @@ fn the_next_round_is_sooner_after_a_failure_and_never_before_it_is_wanted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_list_of_one_may_stand_bare_and_none_may_be_null() {
+    for (list, cursor) in [("snapshot", ""), ("cursor", "cursor = { field = \"/at\", parameter = \"since\", overlap = \"0s\" }")]
+    {
+        let world = World::new(0..0).await;
+        let source = world.source(list, r#"{ by = "next_pointer", pointer = "/next" }"#, cursor);
+        let says = |items: Value| ([(header::CONTENT_TYPE, "application/json")], json!({ "items": items }).to_string());
+        world.fail(1, says(row(7)));
+        assert_eq!(world.poll(&source).await.unwrap().new, 1, "{list}");
+        assert_eq!(world.taken().await, ids(7..8), "{list}");
+        world.fail(1, says(json!([row(7)])));
+        world.poll(&source).await.unwrap();
+        assert_eq!((world.taken().await, world.withdrawn().await), (ids(7..8), Vec::new()), "{list}: the same order");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn pages_overlap_by_a_row_so_a_limit_of_one_is_refused() {
     let world = World::new(0..1).await;
     let text = format!(

@@ -147,6 +147,29 @@ async fn an_untouched_double_of_ours_is_closed_and_what_others_made_or_touched_i
     bed.chains_hold().await;
 }
 
+/// Its closing waits for its turn, and meanwhile an admin takes the double: it is looked at once more, and left to them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_double_that_is_taken_before_its_closing_is_sent_stays_open() {
+    let bed = Bed::new().await;
+    bed.open_on_both().await;
+    let doubles = bed.desks().map(|desk| (desk, copy(desk, &desk.state().all()[0].clone(), USER).id));
+    for finding in &bed.compare().await {
+        assert_eq!(bed.repair(finding).await, Acted::Done, "untouched");
+    }
+    for (desk, id) in &doubles {
+        desk.state().change(id, |t, _| t.assignee = Some("alice".to_owned()));
+    }
+    bed.rounds(3).await;
+    for (desk, id) in &doubles {
+        let double = desk.state().get(id).unwrap();
+        assert_eq!((double.closed_at, double.comments.len()), (None, 0), "nobody wrote into it");
+    }
+    let strays = bed.bridge.ledger.operations(&None, false, 10).await.unwrap().strays;
+    let actions: Vec<_> = strays.iter().map(|s| s.action.as_str()).collect();
+    assert_eq!(actions, ["reported: somebody touched it after it was found"; 2]);
+    bed.chains_hold().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_orphan_of_no_order_is_only_dismissed_and_stays_dismissed() {
     let bed = Bed::new().await;

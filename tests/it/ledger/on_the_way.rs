@@ -176,6 +176,122 @@ async fn a_leavers_grants_are_taken_back_and_what_is_taken_from_them_goes_first(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_approved_before_somebody_left_and_arrives_later_is_taken_back() {
+    let bed = bed().await;
+    bed.record(vec![receipt("l1", ReceiptContent::Left { person: "p1".to_owned() })]).await;
+    let approved = |id: &str, at: Option<Timestamp>| {
+        let mut order = order(id, Operation::Grant);
+        (order.approved_at, order.requested_at) = (at, None);
+        order.application.id = format!("app-{id}");
+        takes(&format!("e{id}"), order)
+    };
+    let new = bed.record(vec![approved("1", Some(NOW.plus_secs(-3_600))), approved("2", None)]).await;
+    let ids: Vec<Id> = new.iter().map(|r| if let Recorded::New { id } = r { *id } else { panic!("{r:?}") }).collect();
+    assert_eq!(bed.state(ids[0]).await, "closed", "only late");
+    assert_eq!(bed.state(ids[1]).await, "received", "nobody can tell");
+    assert_eq!(bed.plan_all(NOW.plus_secs(9)).await, 1);
+    let told = bed.lease("source/idm", NOW.plus_secs(9)).await;
+    assert!(matches!(&told[0].load, Load::Report { completion, .. } if completion.outcome == Outcome::Cancelled));
+    let row = bed
+        .ledger
+        .assignment(ids[0], &None, true)
+        .await
+        .unwrap()
+        .unwrap()
+        .journal
+        .into_iter()
+        .find(|row| row.event == "withdrawn");
+    assert!(row.unwrap().cause.contains("had left"));
+    // Approved after they left: they are back, and nothing is hurried any more.
+    bed.record(vec![approved("3", Some(NOW.plus_secs(86_400)))]).await;
+    bed.record(vec![takes("e4", order("4", Operation::Revoke))]).await;
+    let waiting = bed.ledger.to_plan(NOW.plus_secs(90_000), 10).await.unwrap();
+    let of = |id: &str| waiting.iter().find(|w| w.assignment.external_id == id).map(|w| w.leaver);
+    assert_eq!((of("3"), of("4")), (Some(false), Some(false)));
+    bed.chains_hold().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_taken_from_a_leaver_waits_for_no_date() {
+    let bed = bed().await;
+    let later = |id: &str, person: &str| {
+        let mut order = order(id, Operation::Revoke);
+        order.beneficiary.id = person.to_owned();
+        order.application.id = format!("app-{id}");
+        order.valid_from = Some(NOW.plus_secs(30 * 86_400));
+        order
+    };
+    // One waits for its date, one is about to be filed with it, one has its ticket.
+    let (open, _) = bed.opened("e0", later("0", "p1"), "IAM-0").await;
+    let Recorded::New { id: due } = bed.record(vec![takes("e1", later("1", "p1"))]).await[0] else { panic!() };
+    assert_eq!(bed.plan_all(NOW).await, 1);
+    let Recorded::New { id: waits } = bed.record(vec![takes("e2", later("2", "p1"))]).await[0] else { panic!() };
+    let ours = bed.ledger.to_plan(NOW, 10).await.unwrap().into_iter().find(|w| w.id == waits).unwrap();
+    let wait = Decision {
+        id: ours.id,
+        revision: ours.revision,
+        eligible_at: NOW,
+        action: PlanAction::Wait { until: NOW.plus_secs(29 * 86_400) },
+        catalog_version: "1".to_owned(),
+        persons: Vec::new(),
+    };
+    assert_eq!(bed.ledger.plan(vec![wait], NOW).await.unwrap(), 1);
+    assert!(bed.ledger.to_plan(NOW.plus_secs(5), 10).await.unwrap().is_empty());
+
+    let left = |event: &str| receipt(event, ReceiptContent::Left { person: "p1".to_owned() });
+    assert_eq!(bed.record(vec![left("l1")]).await, [Recorded::Withdrawn { assignments: 3 }]);
+    let mut now: Vec<(Id, bool)> =
+        bed.ledger.to_plan(NOW.plus_secs(5), 10).await.unwrap().into_iter().map(|w| (w.id, w.leaver)).collect();
+    now.sort();
+    assert_eq!(now, [(due, true), (waits, true)], "planned anew, at once");
+    let told = bed.lease("desk/desk", NOW.plus_secs(6)).await;
+    let Load::Amend { change: lastmile::model::ticket::Change::Comment { body, .. }, ticket, .. } = &told[0].load else {
+        panic!()
+    };
+    assert!(body.contains("has left") && ticket.number == "IAM-0", "{body}");
+    assert_eq!((told.len(), bed.state(open).await.as_str()), (1, "open"));
+    bed.record(vec![left("l2")]).await;
+    assert!(bed.lease("desk/desk", NOW.plus_secs(7)).await.is_empty(), "it is said once");
+    bed.chains_hold().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_order_stands_above_the_text_of_its_ticket_and_the_newest_change_counts() {
+    let bed = bed().await;
+    let (id, _) = bed.opened("e1", order("1", Operation::Grant), "IAM-1").await;
+    for (n, event) in ["e2", "e3"].into_iter().enumerate() {
+        let mut moved = order("1", Operation::Grant);
+        moved.valid_until = Some(NOW.plus_secs(86_400 * (n as i64 + 40)));
+        bed.record(vec![takes(event, moved)]).await;
+    }
+    let texts = |leased: &[Leased]| -> Vec<String> {
+        leased
+            .iter()
+            .filter_map(|l| match &l.load {
+                Load::Amend { change: lastmile::model::ticket::Change::Text { body }, .. } => Some(body.clone()),
+                _ => None,
+            })
+            .collect()
+    };
+    let sent = bed.lease("desk/desk", NOW.plus_secs(9)).await;
+    let text = texts(&sent);
+    assert_eq!((sent.len(), text.len()), (3, 1), "two comments; the newer text overtook the other");
+    let first = text[0].find("As it was first ordered").unwrap();
+    let until = NOW.plus_secs(86_400 * 41).human();
+    assert!(text[0][..first].contains(&until) && !text[0].contains(&NOW.plus_secs(86_400 * 40).human()), "{}", text[0]);
+    // A desk that keeps its first text: no person is needed, and the timeline says it.
+    let refused = || End::Park { code: "E-REFUSED".to_owned(), reason: "not on this desk".to_owned() };
+    for leased in &sent {
+        let text = matches!(&leased.load, Load::Amend { change: lastmile::model::ticket::Change::Text { .. }, .. });
+        assert!(bed.settle(leased, NOW.plus_secs(10), if text { refused() } else { End::Done }).await);
+    }
+    let detail = bed.ledger.assignment(id, &None, true).await.unwrap().unwrap();
+    assert_eq!(detail.row.parked_code, None);
+    assert!(detail.journal.iter().any(|row| row.event == "text_kept"));
+    bed.chains_hold().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_was_taken_back_is_not_created_although_its_first_create_broke_off() {
     let bed = bed().await;
     let grant = order("1", Operation::Grant);

@@ -3,6 +3,8 @@
 
 mod browser;
 mod chromium;
+mod on_postgres;
+pub mod pair;
 pub mod pgbouncer;
 pub mod postgres;
 mod replicas;

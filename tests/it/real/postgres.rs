@@ -114,7 +114,8 @@ pub async fn connect(url: &str) -> PgConnection {
     options.extra_float_digits(None).disable_statement_logging().connect().await.unwrap()
 }
 
-fn newest_bin() -> Option<PathBuf> {
+/// Where the newest PostgreSQL has its programs.
+pub fn newest_bin() -> Option<PathBuf> {
     let versions = std::fs::read_dir("/usr/lib/postgresql").ok()?;
     let mut found: Vec<PathBuf> =
         versions.flatten().map(|v| v.path().join("bin")).filter(|b| b.join("initdb").is_file()).collect();

@@ -109,8 +109,8 @@ async fn amended_and_withdrawn(desk: &dyn Desk) {
     desk.amend(&ticket, &comment).await.unwrap();
     assert!(desk.has_mark(&ticket, "lmc-one").await.unwrap());
     assert!(!desk.has_mark(&ticket, "lmc-two").await.unwrap());
-    let fields = Change::Fields { summary: "Another role".to_owned(), body: "New text".to_owned() };
-    desk.amend(&ticket, &fields).await.unwrap();
+    let text = Change::Text { body: "New text".to_owned() };
+    assert!(matches!(desk.amend(&ticket, &text).await, Err(CallError::Reject { .. })), "RT keeps the first text");
     let close = Change::Close { mark: "lmc-end".to_owned(), body: "Withdrawn.".to_owned() };
     desk.amend(&ticket, &close).await.unwrap();
     assert!(desk.has_mark(&ticket, "lmc-end").await.unwrap());

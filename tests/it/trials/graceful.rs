@@ -6,40 +6,50 @@ use std::time::{Duration, Instant};
 use lastmile::sandbox::server::USER;
 use lastmile::sandbox::{Harm, Target, When};
 use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
+use sqlx::Executor as _;
 
+use super::kills::sending;
 use super::trial::Bed;
 use super::{Engine, Level, Site};
 use crate::program::{self, Running, until};
+use crate::real::postgres::{Postgres, connect};
 
 /// What a stop may take.
 const STOPS_WITHIN: Duration = Duration::from_secs(25);
+
+/// Time that a desk takes for a create here: long enough to be told to stop meanwhile.
+const SLOW_MS: u64 = 4_000;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sigterm_finishes_the_call_under_way() {
     let site = program::Site::new().await;
     site.only_pushed();
-    for desk in [&site.jira, &site.servicenow] {
-        desk.faults().add(Target::Create, Harm::Slow(2_000), When::Always);
+    let desks = [&site.jira, &site.servicenow];
+    for desk in desks {
+        desk.faults().add(Target::Create, Harm::Slow(SLOW_MS), When::Next(1));
+        desk.faults().add(Target::Create, Harm::Slow(SLOW_MS), When::Always);
     }
     let mut running = site.serve().await;
     site.platform.order(6);
     site.platform.deliver(&site.address("/hooks/iga")).await;
-    // The desks answer in two seconds: their first calls are under way now.
-    tokio::time::sleep(Duration::from_millis(1_000)).await;
+    let created = || desks.iter().map(|d| d.state().created_by(USER)).sum::<u64>();
+    // The first rule of a desk is used up when a call has come.
+    let has_come = |desk: &&lastmile::sandbox::SandboxDesk| desk.faults().current().len() == 1;
+    until("a call is under way", async || desks.iter().any(has_come).then_some(())).await;
     let told = Instant::now();
     running.signal(Signal::TERM);
+    assert_eq!(created(), 0, "it has come and is not done");
     assert_eq!(running.wait(), Some(0), "{}", running.said());
     assert!(told.elapsed() < STOPS_WITHIN);
-    let created = || site.jira.state().created_by(USER) + site.servicenow.state().created_by(USER);
-    let after = created();
+    let (after, ledger) = (created(), format!("sqlite:{}", site.folder.path().join("ledger.db").display()));
+    assert!(after > 0, "it was waited for");
+    assert_eq!(sending(Engine::Sqlite, &ledger).await.len(), 0, "and settled: nothing is left for a witness");
+    desks.iter().for_each(|desk| desk.faults().set(Vec::new()));
     let again = site.serve().await;
-    assert!(!again.said().contains("calls under way"), "nothing was left for a witness: {}", again.said());
-    let due = async || (created() > 0).then_some(());
-    until("orders that are due are filed", due).await;
-    assert!(created() >= after);
-    for desk in [&site.jira, &site.servicenow] {
-        assert!(desk.state().keys_created_by(USER).values().all(|n| *n == 1));
-    }
+    assert!(!again.said().contains("calls under way"), "{}", again.said());
+    let keys = || desks.iter().flat_map(|d| d.state().keys_created_by(USER).into_values()).collect::<Vec<_>>();
+    until("what was not begun is filed now", async || (keys().len() == 6).then_some(())).await;
+    assert_eq!((created(), keys()), (6, vec![1; 6]));
 }
 
 /// An hour without the desk, by the fake clock: orders are taken, and filed when it is back, each once.
@@ -69,6 +79,48 @@ fn a_desk_that_is_away_for_an_hour_costs_only_time() {
             });
         }
     }
+}
+
+/// An hour without the database, by the fake clock, with calls under way when it goes: nothing is taken meanwhile, and all
+/// of it is when it is back, each once.
+#[test]
+fn a_database_that_is_away_for_an_hour_costs_only_time() {
+    let server = match Postgres::start() {
+        Ok(server) => &*Box::leak(Box::new(server)),
+        Err(why) => return crate::real::skipped(&why),
+    };
+    let fakes = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let mut site = fakes.block_on(async {
+        server.make("migrated", "template1").await;
+        Site::new(Level::D1, Engine::Postgres(server)).await
+    });
+    site.begin(0);
+    fakes.block_on(async {
+        let bed = Bed::open(&site).await;
+        site.desk.faults().add(Target::Create, Harm::Lost, When::Next(1));
+        (1..=2).for_each(|n| bed.order(n));
+        bed.minute().await;
+        let (socket, aside) = (server.folder.join(".s.PGSQL.5432"), server.folder.join("aside"));
+        let mut inside = connect(&server.url("postgres")).await;
+        std::fs::rename(&socket, &aside).unwrap();
+        let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()";
+        inside.execute(cut).await.unwrap();
+        for minute in 0..60 {
+            if minute % 12 == 0 {
+                bed.order(3 + minute / 12);
+            }
+            assert!(bed.any_minute().await.is_err(), "minute {minute}: there is no database");
+        }
+        assert_eq!(site.platform.state().counts().undelivered, 5, "nothing is promised that is not kept");
+        std::fs::rename(&aside, &socket).unwrap();
+        for _ in 0..40 {
+            bed.minute().await;
+        }
+        let keys = site.desk.state().keys_created_by(USER);
+        assert_eq!((keys.len(), site.desk.state().created_by(USER)), (7, 7));
+        assert_eq!(site.platform.state().counts().undelivered, 0);
+        bed.close().await;
+    });
 }
 
 /// Lets no file of the process grow beyond so many bytes.

@@ -162,6 +162,7 @@ impl Site {
         self.fresh_ledger();
         self.platform.state().forget_all();
         self.platform.faults().forget_answers.store(0, Ordering::SeqCst);
+        self.desk.forget_late();
         self.desk.state().forget_all();
         self.desk.faults().set(Vec::new());
         self.desk.faults().set_search_lag_ms(lag_ms);
@@ -195,7 +196,9 @@ fn write_configuration(folder: &Path, level: Level, platform: &str, desk: &str) 
         let text = match path.as_str() {
             "lastmile.toml" => text.replace("desk = \"jira\"", &format!("desk = \"{}\"", level.desk())),
             "admin-groups.toml" => "[access-desk]\nname = \"Access Desk\"\n".to_owned(),
-            _ if path == own => text.replace("index_lag = \"5s\"", "index_lag = \"5m\""),
+            _ if path == own => text
+                .replace("index_lag = \"5s\"", "index_lag = \"5m\"")
+                .replace("max_processing = \"5s\"", "max_processing = \"2m\""),
             _ if ["applications/", "desks/", "calendars/pune"].iter().any(|other| path.starts_with(other)) => continue,
             _ => text,
         };
@@ -217,7 +220,7 @@ fn idempotent(url: &str) -> String {
         .replace("{ env = \"ZAMMAD_WEBHOOK_TOKEN\" }", "{ file = \"secrets/desk\" }")
         .replace("\nprefix = \"/api/v1\"", "\nprefix = \"/api/v1\"\ncreate_is_idempotent = true")
         .replace("[operations.create]\n", "[operations.create]\nheaders = { Idempotency-Key = \"{{key}}\" }\n")
-        .replace("timeout = \"30s\"", "timeout = \"5s\"")
+        .replace("timeout = \"30s\"", "timeout = \"5s\"\nmax_processing = \"2m\"")
 }
 
 /// The token of the fakes is the one that the configuration names.

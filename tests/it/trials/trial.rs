@@ -29,13 +29,15 @@ pub struct Plan {
     pub harm: Option<Harm>,
     pub lag_ms: i64,
     pub death: Option<Death>,
+    /// And where the next process dies.
+    pub again: Option<Death>,
 }
 
 /// How a trial went.
 #[derive(Debug, Default)]
 pub struct Went {
-    /// The process died where it should.
-    pub died: bool,
+    /// How many processes died where they should.
+    pub deaths: u32,
     /// How often the first life passed each point.
     pub passed: BTreeMap<Point, u32>,
     pub tickets: u64,
@@ -67,21 +69,21 @@ struct Script<'a> {
 pub fn run(site: &mut Site, plan: Plan) -> Result<Went, String> {
     site.begin(plan.lag_ms);
     let mut script = Script::begin(site, plan);
-    let (mut death, mut went) = (plan.death, Went::default());
+    let mut went = Went::default();
+    let mut deaths = [plan.death, plan.again].into_iter().flatten();
     loop {
         let process = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let (outcome, passed) = process.block_on(life(death, live(&mut script)));
+        let (outcome, passed) = process.block_on(life(deaths.next(), live(&mut script)));
         // Nothing of the process outlives it: no task, no connection, no transaction.
         drop(process);
-        if !went.died {
+        if went.deaths == 0 {
             went.passed = passed;
         }
         match outcome {
             Some(Ok(())) => break,
             Some(Err(found)) => return Err(found),
-            None => went.died = true,
+            None => went.deaths += 1,
         }
-        death = None;
     }
     went.tickets = site.desk.state().created_by(USER);
     Ok(went)
@@ -120,8 +122,14 @@ impl<'a> Bed<'a> {
 
     /// A round of all stages, and a minute passes.
     pub async fn minute(&self) {
-        self.round(false).await.unwrap();
+        self.any_minute().await.unwrap();
+    }
+
+    /// The same; an error says why the round broke off.
+    pub async fn any_minute(&self) -> Result<(), String> {
+        let round = self.round(false).await;
         self.site.clock.advance_ms(60_000);
+        round
     }
 
     /// Places an order.

@@ -7,15 +7,25 @@ use crate::ledger::engine::{Conn, query, query_as};
 use super::super::super::{LedgerResult, Receipt, ReceiptContent, Recorded};
 use super::super::journal::{self, Move};
 use super::super::{Shared, rows};
+use super::NewAssignment;
+use super::change::drop_unsent;
 use super::withdraw::take_back;
-use crate::model::Timestamp;
+use crate::ledger::sql::settle::after;
+use crate::model::{State, Timestamp};
 use crate::plan::due::LEAVERS_AHEAD_MS;
 
 /// Place of the receipt in its batch, and the person's hash.
 pub(super) type Leaver = (usize, String);
 
-/// What became of an open order of a leaver.
-type Open = (i64, String, Option<i64>, i64, Option<i64>, String);
+/// What became of an open order of a leaver: id, state, ticket, whether it is a revocation, when it was taken back, person,
+/// when it is meant for.
+type Open = (i64, String, Option<i64>, i64, Option<i64>, String, Option<i64>);
+
+/// How far the platform's clock may be ahead of ours: what its hooks tolerate, too.
+const CLOCKS_APART_MS: i64 = 300_000;
+
+/// Why an order that gives something was taken back.
+const LEFT: &str = "the person left";
 
 /// Carries out the batch's leavers and says in the results how many orders each concerned.
 pub(super) async fn apply(
@@ -50,7 +60,7 @@ pub(super) async fn apply(
     .await?;
     // One look for the whole batch: few states are open, and no index goes by person.
     let open: Vec<Open> = query_as(
-        "SELECT id, state, ticket_id, revocation, withdrawn_at, beneficiary FROM assignment
+        "SELECT id, state, ticket_id, revocation, withdrawn_at, beneficiary, valid_from FROM assignment
          WHERE state IN ('received', 'planned', 'due', 'sending', 'unclear', 'open', 'rework')
            AND beneficiary IN (SELECT value->>'p' FROM json_each($1)) ORDER BY id",
     )
@@ -60,12 +70,12 @@ pub(super) async fn apply(
     for (place, person) in leavers {
         let at = receipts[*place].received_at;
         let mut count = 0;
-        for (id, state, ticket, revocation, withdrawn, _) in open.iter().filter(|o| o.5 == *person && o.4.is_none()) {
+        for (id, state, ticket, revocation, _, _, from) in open.iter().filter(|o| o.5 == *person && o.4.is_none()) {
             count += 1;
-            match (*revocation == 1, withdrawn) {
-                (true, _) => hurry(tx, *id, at).await?,
-                (false, None) => take_back(tx, shared, *id, state, *ticket, at, "the person left").await?,
-                (false, Some(_)) => {}
+            if *revocation == 1 {
+                hurry(tx, shared, *id, (state, *ticket), from.is_some_and(|from| from > at.0), at).await?;
+            } else {
+                take_back(tx, shared, *id, state, *ticket, at, LEFT).await?;
             }
         }
         results[*place] = Recorded::Withdrawn { assignments: count };
@@ -81,13 +91,23 @@ pub(super) fn leaver_of(receipt: &Receipt) -> Option<&str> {
     }
 }
 
-/// What is being taken away already goes first from now on, wherever it stands.
-async fn hurry(tx: &mut Conn, id: i64, at: Timestamp) -> LedgerResult<()> {
-    query("UPDATE assignment SET plan_at = -1 WHERE id = $1 AND state IN ('received', 'planned') AND plan_at <= $2")
-        .bind(id)
-        .bind(at.0)
-        .execute(&mut *tx)
-        .await?;
+/// What is being taken away already goes first from now on, wherever it stands, and its date is no reason to wait.
+async fn hurry(
+    tx: &mut Conn,
+    shared: &Shared,
+    id: i64,
+    (state, ticket): (&str, Option<i64>),
+    dated: bool,
+    at: Timestamp,
+) -> LedgerResult<()> {
+    let cause = "the person left: it goes ahead of everything";
+    if dated && state == State::Due.as_str() && drop_unsent(tx, id).await? {
+        // Its ticket was about to say a later date.
+        let step = Move::ours(id, Some(State::Planned), "hurried", at).cause(cause);
+        journal::apply(tx, &[step], at).await?;
+        return plan_first(tx, id).await;
+    }
+    plan_first(tx, id).await?;
     // Once: who left twice is not further ahead.
     query(
         "UPDATE errand SET rank = rank - $2 WHERE assignment_id = $1 AND kind = 'create' AND state IN ('ready', 'unclear', 'parked')
@@ -97,18 +117,44 @@ async fn hurry(tx: &mut Conn, id: i64, at: Timestamp) -> LedgerResult<()> {
     .bind(LEAVERS_AHEAD_MS)
     .execute(&mut *tx)
     .await?;
-    let step = Move::ours(id, None, "hurried", at).cause("the person left: it goes ahead of everything");
-    journal::apply(tx, &[step], at).await
+    journal::apply(tx, &[Move::ours(id, None, "hurried", at).cause(cause)], at).await?;
+    match (State::parse(state), ticket) {
+        (Some(State::Open | State::Rework), Some(ticket)) => after::tell_leaver(tx, shared, ticket, id, at).await,
+        _ => Ok(()),
+    }
 }
 
-/// New orders to take something from somebody who has left are planned first.
-pub(super) async fn hurry_new(tx: &mut Conn, revocations: &[i64]) -> LedgerResult<()> {
-    query(
-        "UPDATE assignment SET plan_at = -1 WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each($1))
-            AND EXISTS (SELECT 1 FROM leaver AS l WHERE l.person = assignment.beneficiary)",
+async fn plan_first(tx: &mut Conn, id: i64) -> LedgerResult<()> {
+    query("UPDATE assignment SET plan_at = -1 WHERE id = $1 AND state IN ('received', 'planned')").bind(id).execute(tx).await?;
+    Ok(())
+}
+
+/// New orders for somebody who has left. What takes something from them is planned first. What gives them something and
+/// was approved before they left only came late: it is taken back. What was approved afterwards shows that they are back.
+pub(super) async fn met(tx: &mut Conn, shared: &Shared, new: &[NewAssignment]) -> LedgerResult<()> {
+    let ids: Vec<i64> = new.iter().map(|a| a.id).collect();
+    let found: Vec<(i64, i64, String, i64, Option<i64>, i64, String)> = query_as(
+        "SELECT a.id, a.revocation, a.state, a.received_at, COALESCE(a.approved_at, a.requested_at), l.left_at, l.person
+         FROM assignment AS a JOIN leaver AS l ON l.person = a.beneficiary
+         WHERE a.id IN (SELECT CAST(value AS BIGINT) FROM json_each($1)) AND a.withdrawn_at IS NULL ORDER BY a.id",
     )
-    .bind(rows(revocations)?)
-    .execute(tx)
+    .bind(rows(&ids)?)
+    .fetch_all(&mut *tx)
     .await?;
+    for (id, revocation, state, received, ordered, left, person) in found {
+        let came_late = ordered.is_some_and(|ordered| ordered <= left + CLOCKS_APART_MS);
+        match (revocation == 1, came_late, ordered) {
+            (true, ..) => plan_first(tx, id).await?,
+            (false, true, _) => {
+                let cause = "the person had left before it arrived";
+                take_back(tx, shared, id, &state, None, Timestamp(received), cause).await?;
+            }
+            (false, false, Some(_)) => {
+                query("DELETE FROM leaver WHERE person = $1").bind(person).execute(&mut *tx).await?;
+            }
+            // When it was ordered is not known: it is carried out, and says nothing about the person.
+            (false, false, None) => {}
+        }
+    }
     Ok(())
 }

@@ -4,7 +4,7 @@ use crate::ledger::engine::{Conn, query, query_as};
 
 use super::super::super::{LedgerError, LedgerResult};
 use super::super::{Shared, document, rows};
-use crate::model::ticket::Change;
+use crate::model::ticket::{Change, Draft};
 use crate::model::{Assignment, Outcome, Timestamp};
 use crate::plan::markup::escape;
 
@@ -33,7 +33,8 @@ pub(in crate::ledger) async fn follow(tx: &mut Conn, shared: &Shared, filed: &[(
     Ok(())
 }
 
-/// A comment that names what the order says now.
+/// A comment that names what the order says now, and where the desk allows it the same above the ticket's text: whoever
+/// takes the ticket from the queue reads that first.
 pub(in crate::ledger) async fn tell_change(
     tx: &mut Conn,
     shared: &Shared,
@@ -50,8 +51,8 @@ pub(in crate::ledger) async fn tell_change(
     let order: Assignment = document(text.as_deref().ok_or_else(|| LedgerError::Corrupt("a document is gone".to_owned()))?)?;
     let day = |t: Option<Timestamp>| t.map_or_else(|| "not limited".to_owned(), Timestamp::human);
     let mark = shared.comment_mark(ticket, "changed", revision);
-    let body = format!(
-        "**The order was changed.** It now says:\n\n- {} of {} on {} for {}\n- valid from: {}\n- valid until: {}\n",
+    let now = format!(
+        "It now says:\n\n- {} of {} on {} for {}\n- valid from: {}\n- valid until: {}\n",
         order.operation.human(),
         escape(order.subject()),
         escape(&order.application.name),
@@ -59,7 +60,9 @@ pub(in crate::ledger) async fn tell_change(
         day(order.valid_from),
         day(order.valid_until)
     );
-    errand(tx, shared, "comment", ticket, assignment, &Change::Comment { mark, body }, at).await?;
+    let body = format!("**The order was changed.** {now}");
+    errand(tx, shared, "comment", ticket, assignment, (&Change::Comment { mark: mark.clone(), body }, mark), at).await?;
+    rewrite(tx, shared, (ticket, assignment), revision, &now, at).await?;
     query("UPDATE ticket_item SET revision = $3 WHERE ticket_id = $1 AND assignment_id = $2")
         .bind(ticket)
         .bind(assignment)
@@ -67,6 +70,42 @@ pub(in crate::ledger) async fn tell_change(
         .execute(tx)
         .await?;
     Ok(())
+}
+
+/// The ticket's own text with what changed above it. Made of the first text each time, so that changes do not pile up.
+async fn rewrite(
+    tx: &mut Conn,
+    shared: &Shared,
+    (ticket, assignment): (i64, i64),
+    revision: i64,
+    now: &str,
+    at: Timestamp,
+) -> LedgerResult<()> {
+    // A newer text overtakes one that was not sent.
+    query("UPDATE errand SET state = 'dropped', done_at = $2, reason = 'a newer change overtook it' WHERE ticket_id = $1 AND kind = 'amend' AND state IN ('ready', 'parked')")
+        .bind(ticket)
+        .bind(at.0)
+        .execute(&mut *tx)
+        .await?;
+    let (draft,): (Option<String>,) = query_as("SELECT draft FROM ticket WHERE id = $1").bind(ticket).fetch_one(&mut *tx).await?;
+    let Some(draft) = draft.as_deref().map(document::<Draft>).transpose()? else { return Ok(()) };
+    let body = format!("**Changed on {}.** {now}\n### As it was first ordered\n\n{}", at.human(), draft.body);
+    let mark = shared.comment_mark(ticket, "text", revision);
+    errand(tx, shared, "amend", ticket, assignment, (&Change::Text { body }, mark), at).await
+}
+
+/// What a leaver still has is taken away by an open ticket, which may have been meant for a later day.
+pub(in crate::ledger) async fn tell_leaver(
+    tx: &mut Conn,
+    shared: &Shared,
+    ticket: i64,
+    assignment: i64,
+    at: Timestamp,
+) -> LedgerResult<()> {
+    // One mark: it is said once, however often the platform says it.
+    let mark = shared.comment_mark(ticket, "left", 0);
+    let body = "**The person has left.** Please do this now, whatever date it was meant for.\n".to_owned();
+    errand(tx, shared, "comment", ticket, assignment, (&Change::Comment { mark: mark.clone(), body }, mark), at).await
 }
 
 /// An untouched ticket is closed; one that somebody works on is told.
@@ -87,11 +126,11 @@ pub(in crate::ledger) async fn tell_withdrawal(
     let mark = shared.comment_mark(ticket, "withdrawn", withdrawn_at);
     if assigned == 0 && first_work.is_none() {
         let body = "**The order was taken back.** Nothing needs to be done.\n".to_owned();
-        errand(tx, shared, "close", ticket, assignment, &Change::Close { mark, body }, at).await
+        errand(tx, shared, "close", ticket, assignment, (&Change::Close { mark: mark.clone(), body }, mark), at).await
     } else {
         let body = "**The order was taken back.** Please stop, undo what was already done, and close this ticket as cancelled.\n"
             .to_owned();
-        errand(tx, shared, "comment", ticket, assignment, &Change::Comment { mark, body }, at).await
+        errand(tx, shared, "comment", ticket, assignment, (&Change::Comment { mark: mark.clone(), body }, mark), at).await
     }
 }
 
@@ -120,7 +159,7 @@ pub(in crate::ledger) async fn tell_reinstated(
     }
     let mark = shared.comment_mark(ticket, "reinstated", withdrawn_at.0);
     let body = "**The order stands after all.** Please carry it out.\n".to_owned();
-    errand(tx, shared, "comment", ticket, assignment, &Change::Comment { mark, body }, at).await?;
+    errand(tx, shared, "comment", ticket, assignment, (&Change::Comment { mark: mark.clone(), body }, mark), at).await?;
     Ok(true)
 }
 
@@ -135,7 +174,7 @@ pub(in crate::ledger) async fn say_instead(
     let (text,): (Option<String>,) = query_as("SELECT body FROM errand WHERE id = $1").bind(closing).fetch_one(&mut *tx).await?;
     let Some(Change::Close { mark, body }) = text.as_deref().map(document::<Change>).transpose()? else { return Ok(()) };
     let body = format!("{body}\nWe may not close this ticket: please close it as cancelled.\n");
-    errand(tx, shared, "comment", ticket, assignment, &Change::Comment { mark, body }, at).await
+    errand(tx, shared, "comment", ticket, assignment, (&Change::Comment { mark: mark.clone(), body }, mark), at).await
 }
 
 async fn errand(
@@ -144,13 +183,9 @@ async fn errand(
     kind: &str,
     ticket: i64,
     assignment: i64,
-    change: &Change,
+    (change, mark): (&Change, String),
     at: Timestamp,
 ) -> LedgerResult<()> {
-    let mark = match change {
-        Change::Comment { mark, .. } | Change::Close { mark, .. } => mark.clone(),
-        Change::Fields { .. } => shared.comment_mark(ticket, "fields", at.0),
-    };
     let body = serde_json::to_string(change).map_err(|e| LedgerError::Corrupt(e.to_string()))?;
     query(
         "INSERT INTO errand (id, kind, edge, ticket_id, assignment_id, state, rank, due_at, mark, body, made_at)
@@ -204,6 +239,33 @@ pub(in crate::ledger) async fn owe_report(tx: &mut Conn, shared: &Shared, assign
     .bind(assignment)
     .bind(at.0)
     .bind(shared.report_mark(&natural_key, closings))
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// A double is closed on its desk: nothing is left to do about it.
+pub(super) async fn undouble(tx: &mut Conn, ticket: i64, at: Timestamp) -> LedgerResult<()> {
+    query(
+        "UPDATE stray SET settled_at = $2 FROM ticket AS t WHERE t.id = $1 AND stray.desk = t.desk AND stray.ref_id = t.ref_id",
+    )
+    .bind(ticket)
+    .bind(at.0)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Why a double that was to be closed stays.
+pub(super) const TOUCHED: &str = "somebody touched the double after it was found: it is left to them";
+
+/// A double that somebody has taken is theirs to close; it stays on the list of strays.
+pub(super) async fn keep_double(tx: &mut Conn, ticket: i64) -> LedgerResult<()> {
+    query(
+        "UPDATE stray SET ours = 0, action = $2 FROM ticket AS t WHERE t.id = $1 AND stray.desk = t.desk AND stray.ref_id = t.ref_id",
+    )
+    .bind(ticket)
+    .bind("reported: somebody touched it after it was found")
     .execute(tx)
     .await?;
     Ok(())

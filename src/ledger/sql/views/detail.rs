@@ -14,7 +14,7 @@ use crate::model::{Id, Timestamp};
 const MAX_CALLS: i64 = 50;
 
 /// Events whose cause is always in our own words; other causes may quote a desk or a person.
-const OWN_WORDS: [&str; 20] = [
+const OWN_WORDS: [&str; 21] = [
     "received",
     "planned",
     "due",
@@ -34,7 +34,9 @@ const OWN_WORDS: [&str; 20] = [
     "progress_refused",
     "hurried",
     "was_closed",
+    "double_kept",
     "close_refused",
+    "text_kept",
 ];
 
 /// Hashes of the persons of an order.
@@ -64,7 +66,7 @@ pub(in crate::ledger) async fn assignment(
     scope: &Scope,
     names: bool,
 ) -> LedgerResult<Option<AssignmentDetail>> {
-    let mut query = QueryBuilder::new("SELECT a.persons, i.document, ");
+    let mut query = QueryBuilder::new("SELECT a.persons, a.answer_by, i.document, ");
     query.push(ASSIGNMENT_COLUMNS).push(" LEFT JOIN inbox AS i ON i.id = a.document_id WHERE a.id = ").push_bind(id.0);
     push_scope(&mut query, "a.application_id", scope);
     let Some(found) = query.build().fetch_optional(pool).await? else { return Ok(None) };
@@ -73,6 +75,7 @@ pub(in crate::ledger) async fn assignment(
         requester: None,
         approvers: Vec::new(),
         reason: None,
+        answer_by: time(&found, "answer_by")?,
         tickets: tickets(pool, id, names).await?,
         journal: journal(pool, id, names).await?,
         errands: errands(pool, id, names).await?,

@@ -1,0 +1,101 @@
+//! A start on very many open assignments: how long until the first create call.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use lastmile::ledger::{Ledger, Mode, SqlLedger};
+use lastmile::model::{Clock, clock::SystemClock};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+
+use super::orders;
+use super::server::Server;
+use crate::bed::{configure_on, folder};
+use crate::loopback_desk::LoopbackDesk;
+use crate::million::{TABLES, serve};
+use crate::{Effort, report};
+
+/// Orders that go the real way; all others are copies of their rows.
+const REAL: usize = 1_000;
+const HOUR_MS: i64 = 3_600_000;
+
+/// Measures and prints.
+pub async fn run(server: &Server, effort: Effort) -> anyhow::Result<()> {
+    println!("\n# PostgreSQL: start on {} open assignments", effort.open);
+    let made = Instant::now();
+    server.copy("template1", "cold").await?;
+    let url = server.url("cold");
+    let ledger = SqlLedger::open(url.as_str(), "bench", Mode::Serve).await?;
+    orders::record(&ledger, 0, REAL).await?;
+    while orders::plan(&ledger).await? > 0 {}
+    loop {
+        let leased = orders::lease(&ledger, 0, 100).await?;
+        if leased.is_empty() {
+            break;
+        }
+        orders::settle(&ledger, &leased).await?;
+    }
+    ledger.close().await;
+    let mut connection = server.connect("cold").await?;
+    copy_rows(&mut connection, i64::try_from(effort.open / REAL as u64)?).await?;
+    connection.execute("VACUUM ANALYZE").await?;
+    connection.execute("CHECKPOINT").await?;
+    connection.close().await?;
+    let ledger = SqlLedger::open(url.as_str(), "bench", Mode::Serve).await?;
+    let open = ledger.open_tickets("jira").await?;
+    anyhow::ensure!(u64::try_from(open)? == effort.open, "{open} open tickets");
+    println!("  ledger made in {:.0} s", made.elapsed().as_secs_f64());
+    let mut took = Vec::new();
+    for n in 0..effort.rounds {
+        orders::record(&ledger, REAL + n, 1).await?;
+        let desk = LoopbackDesk::start().await?;
+        let files = folder()?;
+        let listen = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        configure_on(files.path(), &desk.url(), &listen.to_string(), &url, 64)?;
+        let began = Instant::now();
+        let process = serve(files.path())?;
+        tokio::time::timeout(Duration::from_secs(120), desk.wait_for(1)).await.context("no create call")??;
+        took.push(desk.last_create().context("no create call")?.duration_since(began).as_secs_f64());
+        // Until its ticket is settled: the next start finds a quiet ledger.
+        while ledger.open_tickets("jira").await? < i64::try_from(effort.open)? + i64::try_from(n + 1)? {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        drop(process);
+        // A killed one is believed to be there for ten seconds, and a newcomer waits for it.
+        tokio::time::sleep(Duration::from_secs(11)).await;
+    }
+    ledger.close().await;
+    println!("  each: {took:.2?}");
+    report::verdict("seconds from start to first create call, PostgreSQL", report::median(&took), false, 3.0);
+    Ok(())
+}
+
+/// `times - 1` copies of every row, an hour earlier each time.
+async fn copy_rows(connection: &mut PgConnection, times: i64) -> anyhow::Result<()> {
+    let day_ago = SystemClock.now().plus_ms(-24 * HOUR_MS).0;
+    for (table, ids, instants, unique) in TABLES {
+        let asked =
+            "SELECT CAST(column_name AS TEXT) FROM information_schema.columns WHERE table_name = $1 ORDER BY ordinal_position";
+        let columns: Vec<(String,)> = sqlx::query_as(asked).bind(table).fetch_all(&mut *connection).await?;
+        let picked: Vec<String> = columns
+            .iter()
+            .map(|(c,)| match c.as_str() {
+                // 22 bits of an id differ within a millisecond.
+                c if ids.contains(&c) => format!("{c} - n.k * {}", HOUR_MS << 22),
+                c if instants.contains(&c) => format!("{c} - n.k * {HOUR_MS}"),
+                c if unique.contains(&c) => format!("{c} || '-' || n.k"),
+                "checked_at" => day_ago.to_string(),
+                c => c.to_owned(),
+            })
+            .collect();
+        let names: Vec<&str> = columns.iter().map(|(c,)| c.as_str()).collect();
+        let text = format!(
+            "INSERT INTO {table} ({}) SELECT {} FROM generate_series(1::bigint, {}) AS n (k), {table}",
+            names.join(", "),
+            picked.join(", "),
+            times - 1
+        );
+        connection.execute(AssertSqlSafe(text)).await?;
+    }
+    sqlx::query("UPDATE ticket SET checked_at = $1 WHERE checked_at <> $1").bind(day_ago).execute(connection).await?;
+    Ok(())
+}

@@ -1,0 +1,150 @@
+//! PostgreSQL goes wrong under the running program: its connections are cut, it is restarted at once, and its standby takes
+//! its place after a `kill -9`. Platform and desks live in this process; the oracle is theirs.
+
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use lastmile::ledger::{Ledger as _, Mode, SqlLedger};
+use lastmile::sandbox::server::USER;
+
+use super::kills::{busy, with_quiet};
+use crate::program::{Running, Site, until, until_within};
+use crate::real::pair::Pair;
+use crate::real::postgres::connect;
+use crate::real::skipped;
+
+/// What happens to the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Blow {
+    Cut,
+    Restart,
+    /// The primary dies; after so long its standby is the primary.
+    Failover(Duration),
+}
+
+/// What it came to.
+#[derive(Debug, Default)]
+struct Came {
+    orders: u64,
+    tickets: u64,
+    /// Overtaken by a revocation before anything was sent: these have no ticket, as it shall be.
+    superseded: u64,
+}
+
+/// The program under load while the server gets its blows, `apart` from each other; then all has to end well.
+async fn carry_out(pair: &mut Pair, blows: &[Blow], apart: Duration, pace: Duration) -> Came {
+    let site = Site::new().await;
+    with_quiet(&site, ["2s", "500ms", "500ms"]);
+    let url = pair.url();
+    site.change("lastmile.toml", |text| {
+        let (before, _) = text.split_once("\n[ledger]").unwrap();
+        let work = "[work]\nlease = \"10s\"\n";
+        let text = if before.contains("[work]\n") { before.replace("[work]\n", work) } else { format!("{before}\n{work}") };
+        format!("{text}\n[ledger]\nurl = \"{url}\"\n")
+    });
+    let mut command = site.command(&["serve"]);
+    command.stderr(Stdio::piped()).stdout(Stdio::null());
+    let mut running = Running::start(command);
+    until("serve is ready", async || site.answers().await.then_some(())).await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let load = busy(&site, pace, &stop);
+    for blow in blows {
+        tokio::time::sleep(apart).await;
+        match blow {
+            Blow::Cut => pair.cut().await,
+            Blow::Restart => pair.tell("restart"),
+            Blow::Failover(away) => {
+                pair.tell("die");
+                tokio::time::sleep(*away).await;
+                pair.tell("promote");
+            }
+        }
+    }
+    // It goes on: what is ordered from here on is filed, too.
+    let before = site.platform.state().counts().completed;
+    until_within(Duration::from_secs(60), "orders are carried out again", async || {
+        (site.platform.state().counts().completed > before + 3).then_some(())
+    })
+    .await;
+    stop.store(true, Ordering::SeqCst);
+    until_within(Duration::from_secs(120), "everything is reported", async || {
+        let counts = site.platform.state().counts();
+        (counts.undelivered == 0 && counts.completed == counts.orders).then_some(())
+    })
+    .await;
+    load.abort();
+    running.signal(rustix::process::Signal::TERM);
+    assert_eq!(running.wait(), Some(0), "{}", running.said());
+    let lost_primary = blows.iter().any(|b| matches!(b, Blow::Failover(_)));
+    oracle(&site, &pair.at(if lost_primary { 'b' } else { 'a' })).await
+}
+
+/// All tickets that the bridge's account made, all completions, all chains.
+async fn oracle(site: &Site, url: &str) -> Came {
+    let counts = site.platform.state().counts();
+    let desks = [&site.jira, &site.servicenow];
+    let keys: Vec<u64> = desks.iter().flat_map(|d| d.state().keys_created_by(USER).into_values()).collect();
+    let mut ledger = connect(url).await;
+    let mut count = async |sql: &'static str| {
+        let (n,): (i64,) = sqlx::query_as(sql).fetch_one(&mut ledger).await.unwrap();
+        u64::try_from(n).unwrap()
+    };
+    let came = Came {
+        orders: counts.orders as u64,
+        tickets: desks.iter().map(|d| d.state().created_by(USER)).sum(),
+        superseded: count("SELECT COUNT(*) FROM journal WHERE event = 'superseded'").await,
+    };
+    assert_eq!(count("SELECT COUNT(*) FROM assignment").await, came.orders, "{came:?}");
+    assert_eq!(came.tickets + came.superseded, came.orders, "tickets of all orders: {came:?}");
+    assert!(keys.iter().all(|n| *n == 1) && keys.len() as u64 == came.tickets, "keys: {came:?}");
+    assert_eq!((counts.completions, counts.further), (counts.orders, 0), "completions: {came:?}");
+    let ledger = SqlLedger::open(url, "demo", Mode::Read).await.unwrap();
+    assert_eq!(ledger.verify_chains().await.unwrap(), []);
+    ledger.close().await;
+    came
+}
+
+fn server() -> Option<Pair> {
+    Pair::start().map_err(|why| skipped(&why)).ok()
+}
+
+const PACE: Duration = Duration::from_millis(60);
+const APART: Duration = Duration::from_millis(1_300);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_restarted_and_cut_off_under_load_loses_and_doubles_nothing() {
+    let Some(mut pair) = server() else { return };
+    let came = carry_out(&mut pair, &[Blow::Cut, Blow::Restart, Blow::Cut, Blow::Restart], APART, PACE).await;
+    eprintln!("{came:?}");
+    assert!(came.orders > 10, "{came:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standby_takes_the_place_of_a_killed_primary_and_nothing_is_lost_or_doubled() {
+    let Some(mut pair) = server() else { return };
+    pair.tell("standby");
+    let came = carry_out(&mut pair, &[Blow::Cut, Blow::Failover(Duration::from_millis(700))], APART, PACE).await;
+    eprintln!("{came:?}");
+    assert!(came.orders > 10, "{came:?}");
+}
+
+/// Many of each; prints the lines of docs/guarantees.md.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes long: cargo test --test it trials::failover -- --ignored --nocapture"]
+async fn many_blows_lose_and_double_nothing() {
+    let (mut all, began) = (Came::default(), Instant::now());
+    for n in 0..50_u32 {
+        let Some(mut pair) = server() else { return };
+        pair.tell("standby");
+        let away = Duration::from_millis(u64::from(n % 10) * 300);
+        let blows = [Blow::Cut, Blow::Restart, Blow::Cut, Blow::Failover(away)];
+        let came = carry_out(&mut pair, &blows, Duration::from_millis(700), Duration::from_millis(25)).await;
+        all.orders += came.orders;
+        all.tickets += came.tickets;
+        all.superseded += came.superseded;
+        let (once, seconds) = (n + 1, began.elapsed().as_secs());
+        eprintln!("{once} failovers, {once} restarts, {} cuts in {seconds} s: {all:?}", 2 * once);
+    }
+}
