@@ -14,7 +14,7 @@ use crate::model::{Id, Timestamp};
 const MAX_CALLS: i64 = 50;
 
 /// Events whose cause is always in our own words; other causes may quote a desk or a person.
-const OWN_WORDS: [&str; 21] = [
+const OWN_WORDS: [&str; 22] = [
     "received",
     "planned",
     "due",
