@@ -59,11 +59,13 @@ pub enum Stage {
     Whole,
     /// Closing on the desk until lastmile learned of it.
     Noticed,
+    /// Approved until eligible: the wait for a later day, which is nobody's.
+    Date,
 }
 
 impl Stage {
     /// Every stage, in the order of rows.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Approval,
         Self::Provisioning,
         Self::EndToEnd,
@@ -75,6 +77,7 @@ impl Stage {
         Self::Paused,
         Self::Whole,
         Self::Noticed,
+        Self::Date,
     ];
 }
 
@@ -379,6 +382,7 @@ impl Case {
             let waits = self.first_work.zip(self.closed).map(|(from, to)| paused(from, to));
             self.set(Stage::Touch, touched.zip(waits).map(|(whole, waits)| whole.less(waits)));
             self.set(Stage::Queue, span(self.filed, self.first_work));
+            self.set(Stage::Date, span(self.approved, self.eligible));
             self.set(Stage::Filing, span(self.eligible, self.filed));
             self.set(Stage::SyncBack, span(self.closed, self.reported));
             self.set(Stage::Noticed, span(self.closed, life.learned));

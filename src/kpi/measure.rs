@@ -8,6 +8,7 @@ use super::case::Stage;
 use super::cell::{Cell, Count};
 use super::forecast::HitRate;
 use super::sketch::Sketch;
+use super::whose::Whose;
 use crate::model::Timestamp;
 
 /// Below this count no percentile is shown: it would say more about single cases than about the group.
@@ -71,6 +72,8 @@ pub struct Line {
     pub provisioning_business: Spread,
     /// How targets were kept.
     pub target: Attainment,
+    /// Whose time it was.
+    pub whose: Whose,
     /// Requested until the platform had the outcome: what the requester feels.
     pub end_to_end: Timed,
     /// Eligible until the ticket was created: the platform's message, lastmile and the desk.
@@ -297,6 +300,7 @@ impl Sums {
             approval_business: spread(Stage::Approval, true),
             provisioning_business: spread(Stage::Provisioning, true),
             target,
+            whose: Whose::of(closed),
             end_to_end: Timed::of(closed, Stage::EndToEnd),
             filing: Timed::of(closed, Stage::Filing),
             queue: Timed::of(closed, Stage::Queue),

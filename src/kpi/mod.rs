@@ -20,4 +20,5 @@ pub mod small;
 mod sums;
 pub mod timing;
 pub mod verify;
+pub mod whose;
 pub mod window;

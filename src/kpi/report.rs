@@ -6,7 +6,7 @@ use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::case::{Case, DAY_MS, Stage, Verdict, day, hour, sign};
+use super::case::{Case, DAY_MS, HOUR_MS, Stage, Verdict, day, hour, sign};
 use super::cell::{Cell, Count};
 use super::clocks::CalendarStamp;
 use super::measure::{Attainment, Line, Spread, Sums, percent};
@@ -25,8 +25,11 @@ pub const MOST_BEHIND: i64 = 50_000;
 const PART_BEHIND: i64 = 5_000;
 /// And no fewer than this where a list takes only some.
 const LEAST_BEHIND: i64 = 100;
-/// A period longer than so many days is told by months.
-const BY_DAY: i64 = 31;
+/// The trend of so many days is told by days, of so many more by weeks from Monday to Sunday, else by months.
+const BY_DAY: i64 = 14;
+const BY_WEEK: i64 = 92;
+/// Sums of whole months take part in longer periods.
+const WITHIN_MONTHS: i64 = 31;
 
 /// Which report.
 #[derive(Debug, Default, Clone, Deserialize, IntoParams)]
@@ -274,6 +277,8 @@ pub struct Point {
     pub closed: i64,
     /// Requested to approved.
     pub approval: Spread,
+    /// The same in working time.
+    pub approval_business: Spread,
     /// Eligible to closed, less pauses.
     pub provisioning: Spread,
     /// The same in working time.
@@ -310,7 +315,7 @@ pub struct Report {
     pub operations: Vec<Line>,
     /// By desk.
     pub desks: Vec<Line>,
-    /// By day, or by month in periods of more than 31 days.
+    /// By day; by week from Monday to Sunday in periods of more than 14 days, by month in those of more than 92.
     pub trend: Vec<Point>,
     /// What is owed, by age.
     pub backlog: Vec<BacklogRow>,
@@ -385,10 +390,46 @@ struct Gathered {
     dims: HashMap<i64, Dim>,
     /// By what they are cut by.
     sums: BTreeMap<i64, Sums>,
-    /// By start of day or month.
+    /// By start of day, week or month.
     closed: BTreeMap<i64, Cell>,
     arrived: BTreeMap<i64, i64>,
-    by_day: bool,
+    step: Step,
+}
+
+/// What the trend is told by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Day,
+    Week,
+    Month,
+}
+
+impl Step {
+    fn of(from: Timestamp, to: Timestamp) -> Self {
+        match to.ms_since(from) / DAY_MS {
+            ..=BY_DAY => Self::Day,
+            ..=BY_WEEK => Self::Week,
+            _ => Self::Month,
+        }
+    }
+
+    /// Start of the one that an instant is in.
+    fn start(self, at: i64) -> i64 {
+        match self {
+            Self::Day => day(Timestamp(at)),
+            // The first day of all was a Thursday.
+            Self::Week => day(Timestamp(at)) - (at / DAY_MS + 3) % 7 * DAY_MS,
+            Self::Month => month(Timestamp(at)),
+        }
+    }
+
+    fn next(self, start: i64) -> i64 {
+        match self {
+            Self::Day => start + DAY_MS,
+            Self::Week => start + 7 * DAY_MS,
+            Self::Month => month_after(start),
+        }
+    }
 }
 
 impl Gathered {
@@ -406,8 +447,8 @@ impl Gathered {
         let named = |d: Dim| (d.id, Dim { application_name: names[&d.application_id].clone(), ..d });
         let wanted = |(_, d): &(i64, Dim)| groups.is_empty() || groups.contains(&d.admin_group);
         let dims: HashMap<i64, Dim> = found.into_iter().map(named).filter(wanted).collect();
-        let by_day = to.ms_since(from) <= BY_DAY * DAY_MS;
-        let mut gathered = Self { dims, sums: BTreeMap::new(), closed: BTreeMap::new(), arrived: BTreeMap::new(), by_day };
+        let mut gathered =
+            Self { dims, sums: BTreeMap::new(), closed: BTreeMap::new(), arrived: BTreeMap::new(), step: Step::of(from, to) };
         let ahead = window::kept(ledger, filter, from, to).await?;
         let everything = ahead.is_some() && is_everything(filter) && groups.is_empty();
         gathered.read_trend(ledger, filter, (from, to), everything, ahead.is_none()).await?;
@@ -417,7 +458,7 @@ impl Gathered {
                 (sums.closed, sums.leavers, sums.arrived) = (ahead.closed, ahead.leavers, ahead.arrived);
             }
         } else {
-            for row in periods(ledger, [Kind::Leaver, Kind::LeaverMonth], filter, (from, to), true).await? {
+            for row in periods(ledger, [Kind::Leaver, Kind::LeaverMonth], filter, (from, to), true, true).await? {
                 gathered.sum(row.place.dim).leavers.merge(&decoded(&row));
             }
         }
@@ -441,15 +482,16 @@ impl Gathered {
         everything: bool,
         figures: bool,
     ) -> LedgerResult<()> {
+        let by_months = self.step == Step::Month;
         if everything {
-            for row in periods(ledger, [Kind::Trend, Kind::TrendMonth], filter, period, false).await? {
+            for row in periods(ledger, [Kind::Trend, Kind::TrendMonth], filter, period, by_months, false).await? {
                 let (cell, bucket) = (decoded(&row), self.bucket(row.place.at));
                 *self.arrived.entry(bucket).or_default() += row.n - cell.count(Count::Closed);
                 self.closed.entry(bucket).or_default().merge(&cell);
             }
             return Ok(());
         }
-        for row in periods(ledger, [Kind::Closed, Kind::ClosedMonth], filter, period, figures).await? {
+        for row in periods(ledger, [Kind::Closed, Kind::ClosedMonth], filter, period, by_months, figures).await? {
             if !self.dims.contains_key(&row.place.dim) {
                 continue;
             }
@@ -476,7 +518,7 @@ impl Gathered {
     }
 
     fn bucket(&self, at: i64) -> i64 {
-        if self.by_day { at } else { month(Timestamp(at)) }
+        self.step.start(at)
     }
 
     /// Groups with figures.
@@ -515,7 +557,7 @@ impl Gathered {
     fn trend(&self, from: Timestamp, to: Timestamp) -> Vec<Point> {
         let (none, mut points, mut at) = (Cell::default(), Vec::new(), self.bucket(from.0));
         while at < to.0 {
-            let next = if self.by_day { at + DAY_MS } else { month_after(at) };
+            let next = self.step.next(at);
             let cell = self.closed.get(&at).unwrap_or(&none);
             let (in_target, late) = (cell.count(Count::InTarget), cell.count(Count::Late));
             points.push(Point {
@@ -524,6 +566,7 @@ impl Gathered {
                 arrived: self.arrived.get(&at).copied().unwrap_or(0),
                 closed: cell.count(Count::Closed),
                 approval: Spread::of(cell.took(Stage::Approval, false)),
+                approval_business: Spread::of(cell.took(Stage::Approval, true)),
                 provisioning: Spread::of(cell.took(Stage::Provisioning, false)),
                 provisioning_business: Spread::of(cell.took(Stage::Provisioning, true)),
                 target: Attainment { in_target, late, overdue_open: 0, percent: percent(in_target, in_target + late) },
@@ -555,12 +598,13 @@ pub(super) async fn periods<R: Rollups + ?Sized>(
     [days, months]: [Kind; 2],
     filter: &CellFilter,
     (from, to): (Timestamp, Timestamp),
+    by_months: bool,
     rest: bool,
 ) -> LedgerResult<Vec<CellRow>> {
     let first = if month(from) == from.0 { from.0 } else { month_after(from.0) };
     let last = month(to);
-    // Months take part only where the trend is told by them.
-    if last <= first || to.ms_since(from) <= BY_DAY * DAY_MS {
+    // Months take part only where no trend is told by less.
+    if !by_months || last <= first || to.ms_since(from) <= WITHIN_MONTHS * DAY_MS {
         return ledger.cells(days, from, to, filter, rest).await;
     }
     let mut rows = ledger.cells(days, from, Timestamp(first), filter, rest).await?;
@@ -680,5 +724,40 @@ async fn leavers<R: Rollups + ?Sized>(
             shown.push(Shown { row: Behind { exact: leaver.left_at, ..row }, case });
         }
     }
+    Ok(shown)
+}
+
+/// Persons who left and still have access, longest first: for each the order that is waited for. It reads no more than it
+/// shows.
+///
+/// # Errors
+/// The ledger does not answer.
+pub async fn leavers_open<R: Rollups + Exports + ?Sized>(
+    ledger: &R,
+    catalog: &Catalog,
+    scope: &Scope,
+    asked: &Asked,
+    now: Timestamp,
+    limit: usize,
+) -> LedgerResult<Vec<Shown>> {
+    let (from, to) = asked.period(now);
+    let small = Small::over(ledger, catalog, from, to).await?;
+    let mut hours = ledger.cells(Kind::LeaverOpen, Timestamp(0), Timestamp(i64::MAX), &asked.filter(scope), false).await?;
+    hours.sort_by_key(|cell| (cell.place.at, cell.place.dim));
+    let mut shown = Vec::new();
+    for cell in hours {
+        let (hour, dim) = (Timestamp(cell.place.at), cell.place.dim);
+        if shown.len() >= limit {
+            break;
+        }
+        for leaver in ledger.leavers_between(hour, hour.plus_ms(HOUR_MS), Some(dim)).await? {
+            let id = Id(leaver.id);
+            let (Some(row), (Some(kept), _)) = (ledger.named(id).await?, ledger.case(id).await?) else { continue };
+            if let Some(case) = Case::read(&kept.body).filter(|_| leaver.waiting > 0 && small.lists(&row.dim.admin_group)) {
+                shown.push(Shown { row: Behind { exact: leaver.left_at, ..row }, case });
+            }
+        }
+    }
+    shown.truncate(limit);
     Ok(shown)
 }

@@ -64,7 +64,7 @@ pub(super) async fn windows<R: Rollups + ?Sized>(ledger: &R, dim: i64, now: Time
         ] {
             // A row of nothing is removed: what arrived alone keeps it.
             let (mut cell, mut n) = (Cell::default(), more);
-            for row in periods(ledger, of, &own, (from, to), true).await? {
+            for row in periods(ledger, of, &own, (from, to), true, true).await? {
                 cell.merge(&decoded(&row));
                 n += row.n;
             }

@@ -61,7 +61,7 @@ pub(in crate::web) async fn assignments(
         })
         .collect();
     let which = asked.which.unwrap_or_default();
-    let choices = Which::ALL.map(|one| json!({"words": one.human(), "here": one == which, "link": links.behind(one, None)}));
+    let choices = Which::ALL.map(|one| json!({"words": one.human(), "here": one == which, "link": links.behind(one)}));
     let data = json!({
         "rows": shown, "n": shown_n(rows.len()), "more": rows.len() > MOST, "cut": cut.then_some(MOST_BEHIND), "most": MOST, "days": asked.days(), "business": business,
         "application": asked.application, "admin_group": asked.admin_group, "choices": choices, "csv": links.behind_file(which, "csv"), "xlsx": links.behind_file(which, "xlsx"),

@@ -3,10 +3,12 @@
 mod assignment;
 mod assignments;
 pub(super) mod behind;
+mod chart;
 pub(super) mod evidence;
 pub(super) mod exports;
+mod figure;
 mod helpers;
-mod kpi;
+pub(super) mod kpi;
 mod operations;
 mod overview;
 
@@ -25,7 +27,6 @@ use super::problem::{Code, problem};
 
 pub(super) use assignment::assignment;
 pub(super) use assignments::assignments;
-pub(super) use kpi::kpi;
 pub(super) use operations::{comparisons, operations};
 pub(super) use overview::overview;
 

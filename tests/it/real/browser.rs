@@ -20,6 +20,16 @@ const AXE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/npm/node_modules/
 const FIND_SERIOUS: &str = "axe.run(document, {resultTypes: ['violations']}).then(r => r.violations
     .filter(v => ['serious', 'critical'].includes(v.impact))
     .map(v => v.id + ': ' + v.help + ' at ' + v.nodes.map(n => n.target.join(' ')).join(', ')))";
+/// Pages of figures.
+const FIGURES: [&str; 7] = [
+    "/kpi/application?days=90",
+    "/kpi/application?days=90&application=sap-erp",
+    "/kpi/group?days=90",
+    "/kpi/approval?days=90",
+    "/kpi/leavers?days=90",
+    "/kpi/backlog?days=90",
+    "/kpi/assignments?which=late&days=90",
+];
 /// Links followed at most: the demo's list alone has fifty.
 const MOST_LINKS: usize = 80;
 
@@ -130,12 +140,21 @@ fn the_demos_pages_work_in_a_real_browser() {
     let demo = Demo::start();
     demo.send_nonsense();
     let one = demo.read("/api/v1/assignments").unwrap()["assignments"][0]["id"].as_str().unwrap().to_owned();
-    let pages = ["/", "/assignments", &format!("/assignments/{one}"), "/operations", "/kpi", "/kpi?days=7&application=sap-erp"];
+    let pages = [
+        "/",
+        "/assignments",
+        &format!("/assignments/{one}"),
+        "/operations",
+        "/kpi",
+        "/kpi?days=7&application=sap-erp",
+        "/kpi?days=365",
+    ];
+    let pages = pages.into_iter().chain(FIGURES).collect::<Vec<_>>();
     let odd_pages = ["/assignments?q=nothing", "/sign-in", "/docs/errors", "/no-such-page"];
     let mut to_follow = BTreeSet::new();
     for (width, phone, dark) in [(1280, false, false), (1280, false, true), (390, true, false), (390, true, true)] {
         browser.look(width, phone, dark);
-        for path in pages.into_iter().chain(odd_pages) {
+        for path in pages.iter().copied().chain(odd_pages) {
             let page = format!("{path} {width} wide, {}", if dark { "dark" } else { "light" });
             let visit = browser.visit(&format!("{}{path}", demo.url));
             if path == "/no-such-page" {
@@ -151,8 +170,47 @@ fn the_demos_pages_work_in_a_real_browser() {
     for link in to_follow.iter().take(MOST_LINKS) {
         fine(&browser.visit(link), link);
     }
+    figures_are_filtered_and_lead_to_what_is_behind_them(&mut browser, &demo);
+    printed_pages_hold_figures_and_no_navigation(&mut browser, &demo);
+    browser.look(1280, false, false);
     the_first_key_skips_to_the_content(&mut browser, &demo);
     an_operator_throws_the_odd_event_away(&mut browser, &demo);
+}
+
+fn figures_are_filtered_and_lead_to_what_is_behind_them(browser: &mut Browser, demo: &Demo) {
+    browser.look(390, true, true);
+    fine(&browser.visit(&format!("{}/kpi", demo.url)), "/kpi");
+    let filtered = browser.follow(
+        "(() => { document.querySelector('select[name=days]').value = '90';
+            document.querySelector('select[name=application]').value = 'sap-erp';
+            document.querySelector('form.filters button').click(); })()",
+    );
+    fine(&filtered, "figures of one application");
+    let charts = browser.evaluate("document.querySelectorAll('svg.chart[role=img] > title').length");
+    assert!(charts.as_i64().unwrap() >= 3, "{charts}");
+    let n = browser.evaluate("document.querySelector('#trend tbody td a').innerText");
+    fine(&browser.follow("document.querySelector('#trend tbody td a').click()"), "what is behind a number");
+    let rows = browser.evaluate("document.querySelectorAll('table.list tbody tr').length");
+    assert_eq!(rows.to_string(), n.as_str().unwrap(), "as many as the number said");
+    let others = browser.evaluate(
+        "[...document.querySelectorAll('table.list tbody td:nth-child(2) small')].filter(s => !/sap/i.test(s.innerText)).length",
+    );
+    assert_eq!(others, 0, "the filter is kept");
+}
+
+fn printed_pages_hold_figures_and_no_navigation(browser: &mut Browser, demo: &Demo) {
+    browser.look_printed();
+    for path in ["/kpi?days=90"].into_iter().chain(FIGURES) {
+        fine(&browser.visit(&format!("{}{path}", demo.url)), path);
+        let seen = "[...document.querySelectorAll('nav, form, .skip')].filter(e => e.checkVisibility()).length";
+        assert_eq!(browser.evaluate(seen), 0, "{path}: navigation is not printed");
+        let wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth";
+        assert_eq!(browser.evaluate(wide), 0, "{path} is wider than the paper");
+        let cut = "[...document.querySelectorAll('svg.chart, table')].filter(e => e.getBoundingClientRect().right > innerWidth + 1).length";
+        assert_eq!(browser.evaluate(cut), 0, "{path}: something is cut off");
+        let heads = "[...document.querySelectorAll('thead')].every(h => getComputedStyle(h).display === 'table-header-group')";
+        assert_eq!(browser.evaluate(heads), true, "{path}: heads are repeated");
+    }
 }
 
 fn the_first_key_skips_to_the_content(browser: &mut Browser, demo: &Demo) {

@@ -117,6 +117,13 @@ impl Browser {
         self.call("Emulation.setEmulatedMedia", &media);
     }
 
+    /// Looks at pages as they are printed, on A4.
+    pub fn look_printed(&mut self) {
+        let metrics = json!({"width": 700, "height": 1000, "deviceScaleFactor": 1, "mobile": false});
+        self.call("Emulation.setDeviceMetricsOverride", &metrics);
+        self.call("Emulation.setEmulatedMedia", &json!({"media": "print", "features": []}));
+    }
+
     /// Opens an address and waits until it is loaded.
     pub fn visit(&mut self, url: &str) -> Visit {
         self.events.clear();

@@ -115,35 +115,63 @@ async fn a_list_of_many_is_paged_and_keeps_its_filter() {
     assert!(second.contains("These are the oldest.") && !second.contains("rel=\"next\""));
 }
 
+/// Weeks of a made past: what was closed of it.
+fn finished(weeks: u32, per_day: u32) -> Vec<Past> {
+    let closed = |(n, p): (usize, history::Past)| {
+        Some(Past {
+            received_at: p.approved,
+            eligible_at: p.approved,
+            filed_at: p.filed,
+            first_work_at: p.first_work,
+            closed_at: p.closed?,
+            reported_at: p.reported?,
+            outcome: p.outcome?,
+            desk: p.desk.to_owned(),
+            admin_group: p.group,
+            number: format!("OLD-{n}"),
+            assignment: p.assignment,
+        })
+    };
+    history::history(7, NOW, weeks, per_day).unwrap().into_iter().enumerate().filter_map(closed).collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn percentiles_need_twenty_cases_and_both_times_stay_apart() {
     let bed = Bed::new("", true).await;
-    let past = history::history(7, NOW, 3, 12).unwrap();
-    let finished: Vec<Past> = past
-        .into_iter()
-        .enumerate()
-        .filter_map(|(n, p)| {
-            Some(Past {
-                received_at: p.approved,
-                eligible_at: p.approved,
-                filed_at: p.filed,
-                first_work_at: p.first_work,
-                closed_at: p.closed?,
-                reported_at: p.reported?,
-                outcome: p.outcome?,
-                desk: p.desk.to_owned(),
-                admin_group: p.group,
-                number: format!("OLD-{n}"),
-                assignment: p.assignment,
-            })
-        })
-        .collect();
+    let finished = finished(3, 12);
     bed.bridge.ledger.load_history(finished).await.unwrap();
     bed.count().await;
     let text = page(&bed, "/kpi?days=30").await;
-    assert!(text.contains("n is too small"), "{text}");
+    assert!(text.contains("too few"), "{text}");
     assert_snapshot!("kpi", text);
-    assert_snapshot!("kpi_of_one_application", page(&bed, "/kpi?days=30&application=sap-erp").await);
+    assert_snapshot!("kpi_of_one_application", page(&bed, "/kpi/application?days=30&application=sap-erp").await);
+    for name in ["application", "group", "approval", "leavers", "backlog"] {
+        assert_snapshot!(format!("kpi_{name}"), page(&bed, &format!("/kpi/{name}?days=30")).await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_number_of_a_figure_leads_to_what_is_behind_it_and_keeps_the_filter() {
+    let bed = Bed::new("", true).await;
+    bed.bridge.ledger.load_history(finished(4, 20)).await.unwrap();
+    bed.count().await;
+    let get = async |path: &str| {
+        bed.call(Ask::get(path).with("accept", "text/html")).await.body.replace("&amp;", "&").replace("&#x3D;", "=")
+    };
+    let html = get("/kpi?days=30&operation=grant").await;
+    assert!(html.contains("<svg class=\"chart\"") && html.contains("role=\"img\"") && html.contains("<desc>"), "{html}");
+    assert!(!html.contains(" style=") && !html.contains("<style"), "no style of its own");
+    let all = bed.call(Ask::get("/api/v1/kpi?days=30&operation=grant")).await.json();
+    for (point, n) in all["trend"].as_array().unwrap().iter().map(|p| (p, p["provisioning"]["n"].as_i64().unwrap())) {
+        let day = |at: i64| lastmile::model::Timestamp(at).to_utc().date_naive().to_string();
+        let (from, to) = (day(point["from"].as_i64().unwrap()), day(point["to"].as_i64().unwrap() - 1));
+        let link = format!("/kpi/assignments?from={from}&to={to}&operation=grant&which=closed");
+        if n == 0 {
+            continue;
+        }
+        assert!(html.contains(&format!("<a href=\"{link}\">{n}</a>")), "{link} {n}: {html}");
+        assert_eq!(get(&link).await.matches("<th scope=\"row\">").count(), usize::try_from(n).unwrap().min(200), "{link}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

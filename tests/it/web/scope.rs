@@ -11,6 +11,7 @@ fn everything(filled: &Filled) -> Vec<String> {
         ["/", "/assignments", "/operations", "/kpi", "/kpi?days=366", "/kpi?clock=business", "/kpi.csv", "/metrics"]
             .map(str::to_owned)
             .to_vec();
+    paths.extend(["application", "group", "approval", "leavers", "backlog"].map(|page| format!("/kpi/{page}?days=90")));
     paths.extend(["", ".csv", ".html"].map(|ending| format!("/evidence{ending}?days=90")));
     paths.extend(["", ".csv"].map(|ending| format!("/kpi/assignments{ending}?which=overdue")));
     for base in ["/assignments?", "/api/v1/assignments?limit=500&"] {
