@@ -200,10 +200,10 @@ pub struct Case {
     pub left: Option<Timestamp>,
     /// Durations of all time, by [`Stage`].
     #[serde(rename = "e")]
-    pub elapsed: [Option<i64>; 11],
+    pub elapsed: [Option<i64>; Stage::ALL.len()],
     /// Durations of working time.
     #[serde(rename = "b", skip_serializing_if = "none_at_all")]
-    pub business: [Option<i64>; 11],
+    pub business: [Option<i64>; Stage::ALL.len()],
     /// The target it was (is) measured by.
     #[serde(rename = "tg", skip_serializing_if = "Option::is_none")]
     pub target: Option<Target>,
@@ -218,7 +218,7 @@ pub struct Case {
     pub pauses: Vec<(Timestamp, Option<Timestamp>)>,
 }
 
-fn none_at_all(durations: &[Option<i64>; 11]) -> bool {
+fn none_at_all(durations: &[Option<i64>; Stage::ALL.len()]) -> bool {
     durations.iter().all(Option::is_none)
 }
 

@@ -173,7 +173,7 @@ mod tests {
     #[test]
     fn names_of_sheets_are_short_clean_and_different() {
         let mut taken = vec!["about".to_owned()];
-        assert_eq!(name("By admin group [all] and more words than fit", &mut taken), "By admin group  all  and more wo");
+        assert_eq!(name("By admin group [all] and more words than fit", &mut taken), "By admin group  all  and more w");
         assert_eq!(name("By admin group [all] and more words", &mut taken), "By admin group  all  and more 2");
         assert_eq!(name("ABOUT", &mut taken), "ABOUT 2");
         assert_eq!(name("", &mut taken), "Table");
