@@ -144,7 +144,7 @@ async fn a_refusal_is_denied_with_its_reason_and_a_cancelled_request_is_withdraw
     let setup = entra.bed.bridge.setup.load_full();
     let looked = deadline::look(&*entra.bed.bridge.ledger, &*setup.sources[entra.name], &*entra.bed.clock).await;
     assert!(matches!(looked, Ok(1)), "{looked:?}");
-    let first = entra.bed.jira.state().all().remove(0).number;
+    let first = entra.detail(0).await.row.ticket.unwrap();
     entra.bed.jira.state().change(&first, |t, now| admins::close(t, "alice", now, Outcome::Rejected, "No licence left."));
     entra.bed.rounds(6).await;
     assert_eq!(entra.end(0).await, ended("reported", "rejected", None));
