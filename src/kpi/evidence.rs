@@ -132,7 +132,7 @@ impl Pack {
     pub fn document(&self) -> Document {
         let columns = COLUMNS.map(|(key, title, unit)| Column::new(key, title, unit)).to_vec();
         let rows = |wrong: bool| {
-            let these = self.rows.iter().filter(move |r| !r.violations.is_empty() == wrong);
+            let these = self.rows.iter().filter(move |r| r.violations.is_empty() != wrong);
             these.map(Judged::cells).collect::<Vec<_>>()
         };
         // One table for machines has all of it; what is wrong stands at its top, too.

@@ -407,8 +407,8 @@ enum Step {
 impl Step {
     fn of(from: Timestamp, to: Timestamp) -> Self {
         match to.ms_since(from) / DAY_MS {
-            ..=BY_DAY => Self::Day,
-            ..=BY_WEEK => Self::Week,
+            days if days <= BY_DAY => Self::Day,
+            days if days <= BY_WEEK => Self::Week,
             _ => Self::Month,
         }
     }

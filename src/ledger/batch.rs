@@ -120,8 +120,8 @@ pub(super) struct Writers {
 /// How a writer's connection is made again.
 #[derive(Debug, Clone)]
 pub(super) enum Again {
-    Sqlite(FileDoor),
-    Postgres(Door),
+    Sqlite(Box<FileDoor>),
+    Postgres(Box<Door>),
 }
 
 impl Again {

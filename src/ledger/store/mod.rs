@@ -103,7 +103,7 @@ pub struct SqlLedger {
 /// What the engines have of their own.
 #[derive(Debug)]
 enum Home {
-    Sqlite(File),
+    Sqlite(Box<File>),
     Postgres(Box<Postgres>),
 }
 
@@ -120,7 +120,7 @@ impl SqlLedger {
             (Home::Postgres(Box::new(home)), writers, readers)
         } else {
             let (home, writer, readers) = File::open(&address.url, may_write).await?;
-            (Home::Sqlite(home), vec![writer], readers)
+            (Home::Sqlite(Box::new(home)), vec![writer], readers)
         };
         let first = writers.first_mut().ok_or_else(|| LedgerError::Unavailable("it has no writer".to_owned()))?;
         let shared = Arc::new(Shared::load(first, instance, may_write).await?);
@@ -129,8 +129,8 @@ impl SqlLedger {
         }
         let (jobs, writers) = if may_write {
             let again = match &home {
-                Home::Postgres(home) => Again::Postgres(home.door()),
-                Home::Sqlite(home) => Again::Sqlite(home.door()),
+                Home::Postgres(home) => Again::Postgres(Box::new(home.door())),
+                Home::Sqlite(home) => Again::Sqlite(Box::new(home.door())),
             };
             let (sender, handles) =
                 Writers { shared: Arc::clone(&shared), one_commit_per_job: mode == Mode::ServeSingly, again }.start(writers);

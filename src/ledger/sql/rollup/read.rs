@@ -10,6 +10,9 @@ use crate::ledger::rollups::{
 };
 use crate::model::{Id, Timestamp};
 
+/// Start, cut, count, oldest, sums.
+type CellColumns = (i64, i64, i64, i64, Option<String>, Option<String>);
+
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
 /// Number of an assignment's latest ticket.
@@ -72,7 +75,7 @@ pub(in crate::ledger) async fn cells(
     if !kind.is_whole() {
         push_filter(&mut query, filter);
     }
-    let found: Vec<(i64, i64, i64, i64, Option<String>, Option<String>)> = query.build_query_as().fetch_all(pool).await?;
+    let found: Vec<CellColumns> = query.build_query_as().fetch_all(pool).await?;
     Ok(found
         .into_iter()
         .map(|(at, dim, n, oldest, main, rest)| CellRow {

@@ -13,6 +13,9 @@ use crate::ledger::exports::{Apart, Checkpoint, Evidence, EvidenceFilter, Eviden
 use crate::ledger::{LedgerError, LedgerResult};
 use crate::model::{Id, State, Timestamp};
 
+/// Hash, the edge's id, name, address.
+type PersonColumns = (String, Option<String>, Option<String>, Option<String>);
+
 /// Orders whose persons and chains are read at a time.
 const PAGE: usize = 500;
 
@@ -103,7 +106,7 @@ async fn people(pool: &Pool, page: &[Row]) -> LedgerResult<BTreeMap<String, Know
         hashes.extend(text(row, "closed_by")?);
     }
     let list = super::super::rows(&hashes.into_iter().collect::<Vec<String>>())?;
-    let rows: Vec<(String, Option<String>, Option<String>, Option<String>)> = query_as(
+    let rows: Vec<PersonColumns> = query_as(
         "SELECT hash, external_id, name, email FROM person WHERE hash IN (SELECT CAST(value AS TEXT) FROM json_each($1))",
     )
     .bind(list)
