@@ -40,9 +40,7 @@ async fn carry_out(pair: &mut Pair, blows: &[Blow], apart: Duration, pace: Durat
     let url = pair.url();
     site.change("lastmile.toml", |text| {
         let (before, _) = text.split_once("\n[ledger]").unwrap();
-        let work = "[work]\nlease = \"10s\"\n";
-        let text = if before.contains("[work]\n") { before.replace("[work]\n", work) } else { format!("{before}\n{work}") };
-        format!("{text}\n[ledger]\nurl = \"{url}\"\n")
+        format!("{before}\n[ledger]\nurl = \"{url}\"\n")
     });
     let mut command = site.command(&["serve"]);
     command.stderr(Stdio::piped()).stdout(Stdio::null());
