@@ -2,12 +2,16 @@
 
 mod compare;
 mod mailing;
+mod poll;
 mod reload;
 mod replica;
 mod rollup;
+mod sync;
 pub mod telemetry;
+mod wake;
 mod workers;
 
 pub use reload::SwapError;
 pub(crate) use reload::{moved, objections, orphans, remember};
-pub use workers::{Runtime, Wake};
+pub use wake::Wake;
+pub use workers::Runtime;

@@ -8,20 +8,18 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use futures_util::FutureExt as _;
-use futures_util::future::select_all;
-use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, watch};
+use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::compare::{self, CompareTimes};
+use super::poll::{AnswerTimes, PollTimes, answer_round, poll_round};
 use super::replica::{self, Presence, Taken};
 use super::rollup::Pace;
-use crate::desk::Desk;
-use crate::flow::{
-    Breakers, Pauses, Setup, Work, Worker, complete, deadline, dispatch, edge_answers, edge_fails, intake, plan, sync,
-};
-use crate::http::CallError;
+use super::sync::{SyncTimes, sync_round};
+use super::wake::{Listen, Wake};
+use crate::flow::{Breakers, Pauses, Setup, Worker, complete, dispatch, plan};
 use crate::ledger::{Ledger, LedgerResult};
 use crate::model::{Clock, Timestamp};
 
@@ -32,83 +30,11 @@ const FIGURES: &str = "figures";
 /// Longest sleep of a loop that was not woken.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// The same in milliseconds.
-const LOOK_EVERY_MS: i64 = 500;
-/// Batches of fresh tickets read back in one round.
-const READ_BACKS: usize = 8;
-/// How often open tickets are counted to pace the full pass.
-const COUNT_EVERY_MS: i64 = 600_000;
-/// How often orders are looked for whose platform will soon stop waiting.
-const DEADLINES_EVERY_MS: i64 = 10_000;
+pub(super) const LOOK_EVERY_MS: i64 = 500;
 /// After a failure of the ledger.
 const AFTER_FAILURE: Duration = Duration::from_secs(2);
 /// How long a stop waits for calls under way.
 const STOP_WITHIN: Duration = Duration::from_secs(25);
-
-/// Wakes loops. A hint and never needed; one that comes while a loop is at work makes it look once more.
-#[derive(Debug, Clone, Default)]
-pub struct Wake {
-    orders: Arc<watch::Sender<()>>,
-    errands: Arc<watch::Sender<()>>,
-}
-
-impl Wake {
-    /// Orders arrived, or may be planned now.
-    pub fn orders(&self) {
-        self.orders.send_replace(());
-    }
-
-    /// Calls outward are due.
-    pub fn errands(&self) {
-        self.errands.send_replace(());
-    }
-
-    /// Anything may have happened.
-    pub fn all(&self) {
-        self.orders();
-        self.errands();
-    }
-
-    fn listen(&self, to: Listen) -> Bells {
-        match to {
-            Listen::Orders => Bells(vec![self.orders.subscribe()]),
-            Listen::Both => Bells(vec![self.orders.subscribe(), self.errands.subscribe()]),
-            Listen::Errands => Bells(vec![self.errands.subscribe()]),
-            Listen::Time => Bells(Vec::new()),
-        }
-    }
-}
-
-/// What wakes a loop.
-#[derive(Debug, Clone, Copy)]
-enum Listen {
-    Orders,
-    Errands,
-    /// Orders and errands.
-    Both,
-    /// Nothing but the time: what it asks of the outside is paced.
-    Time,
-}
-
-struct Bells(Vec<watch::Receiver<()>>);
-
-impl Bells {
-    /// What rings from here on makes the next nap short.
-    fn hush(&mut self) {
-        self.0.iter_mut().for_each(watch::Receiver::mark_unchanged);
-    }
-
-    /// Until one of them rings.
-    async fn rung(&mut self) {
-        if self.0.is_empty() {
-            return std::future::pending().await;
-        }
-        let ringing = self.0.iter_mut().map(|bell| Box::pin(bell.changed()));
-        // A bell that is gone never rings.
-        if select_all(ringing).await.0.is_err() {
-            std::future::pending().await
-        }
-    }
-}
 
 /// The running loops.
 #[derive(Debug)]
@@ -128,13 +54,13 @@ pub struct Runtime {
 
 /// What a loop's step needs besides its edge.
 #[derive(Clone)]
-struct Hands {
-    ledger: Arc<dyn Ledger>,
-    setup: Arc<ArcSwap<Setup>>,
-    clock: Arc<dyn Clock>,
-    worker: Worker,
+pub(super) struct Hands {
+    pub(super) ledger: Arc<dyn Ledger>,
+    pub(super) setup: Arc<ArcSwap<Setup>>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) worker: Worker,
     breakers: Arc<Breakers>,
-    wake: Wake,
+    pub(super) wake: Wake,
     presence: Arc<Presence>,
 }
 
@@ -152,12 +78,12 @@ impl Hands {
     }
 
     /// Whether this process has been heard of, and may call out.
-    fn joined(&self) -> bool {
+    pub(super) fn joined(&self) -> bool {
         self.presence.joined(&*self.ledger)
     }
 
     /// Whether a duty is this process's now.
-    async fn duty(&self, duty: &str, mine: &mut bool) -> LedgerResult<Option<Taken>> {
+    pub(super) async fn duty(&self, duty: &str, mine: &mut bool) -> LedgerResult<Option<Taken>> {
         replica::duty(&*self.ledger, duty, &self.worker.owner, mine).await
     }
 }
@@ -456,209 +382,4 @@ async fn dispatch_round(hands: &Hands, desk: &str, stopping: &CancellationToken)
     let worked =
         dispatch::pump(&*hands.ledger, &setup, &**desk, &hands.worker, &hands.breakers, &*hands.clock, Some(going)).await?;
     Ok(worked > 0)
-}
-
-/// When a source is polled next, and by which schedule that was said.
-#[derive(Debug, Default)]
-struct PollTimes {
-    schedule: Option<String>,
-    next: Option<Timestamp>,
-    failures: u32,
-    /// Whether it is this process's turn to poll.
-    mine: bool,
-}
-
-/// One poll when due. A source that is not polled is looked at again: a reload may change that.
-async fn poll_round(hands: &Hands, source: &str, times: &mut PollTimes) -> LedgerResult<bool> {
-    let setup = hands.setup.load_full();
-    let Some(source) = setup.sources.get(source) else { return Ok(false) };
-    let info = source.info();
-    if !info.capabilities.polls {
-        return Ok(false);
-    }
-    let now = hands.clock.now();
-    let (hinted, duty) = (source.take_hint(), format!("poll/{}", info.name));
-    match hands.duty(&duty, &mut times.mine).await? {
-        // A hint came to this process alone.
-        None if !hinted => return Ok(false),
-        // Whoever polled before us kept the same schedule.
-        Some(Taken::Fresh(Some(ran_at))) => (times.next, times.failures) = (source.next_poll(ran_at), 0),
-        _ => {}
-    }
-    if !hands.joined() {
-        return Ok(false);
-    }
-    if times.schedule.is_some() && times.schedule != info.schedule {
-        times.next = source.next_poll(now);
-    }
-    times.schedule.clone_from(&info.schedule);
-    // The first tick is one poll at the start: what came while we were away.
-    if !hinted && times.next.is_some_and(|at| now < at) {
-        return Ok(false);
-    }
-    let broken = match intake::poll(&*hands.ledger, &**source, &*hands.clock).await {
-        Ok(polled) => {
-            if polled.any() {
-                hands.wake.all();
-            }
-            polled.broken
-        }
-        Err(intake::PollError::Ledger(error)) => return Err(error),
-        Err(intake::PollError::Call(error)) => Some(error),
-    };
-    hands.ledger.ran(&duty, now).await?;
-    if let Some(CallError::Retry { code: "E-BUSY", after: Some(after), .. }) = &broken {
-        let asked = i64::try_from(after.as_millis()).unwrap_or(i64::MAX);
-        hands.worker.pauses.begin(&format!("source/{}", info.name), asked, &*hands.clock);
-    }
-    times.failures = if broken.is_some() { times.failures + 1 } else { 0 };
-    let retry = setup.catalog.main.retry.schedule();
-    let failed = broken.as_ref().map(|error| (error, times.failures));
-    times.next = intake::next_round(source.next_poll(now), failed, &retry, now);
-    // A source with more at hand says "now".
-    Ok(times.failures == 0 && times.next.is_some_and(|at| at <= now))
-}
-
-/// When a platform that waits is looked after next.
-#[derive(Debug, Default)]
-struct AnswerTimes {
-    deadlines: Option<Timestamp>,
-    look: Option<Timestamp>,
-}
-
-/// Orders whose platform will soon stop waiting, and those it no longer wants.
-async fn answer_round(hands: &Hands, source: &str, times: &mut AnswerTimes) -> LedgerResult<bool> {
-    let setup = hands.setup.load_full();
-    let Some(source) = setup.sources.get(source) else { return Ok(false) };
-    let Some(waits) = source.waits() else { return Ok(false) };
-    let (ledger, now) = (&*hands.ledger, hands.clock.now());
-    if times.deadlines.is_none_or(|at| now >= at) {
-        times.deadlines = Some(now.plus_ms(DEADLINES_EVERY_MS));
-        if deadline::step(ledger, &**source, &*hands.clock).await? > 0 {
-            hands.wake.errands();
-        }
-    }
-    if times.look.is_none_or(|at| now >= at) {
-        times.look = Some(now.plus_ms(waits.look_every_ms));
-        match deadline::look(ledger, &**source, &*hands.clock).await {
-            Ok(0) | Err(intake::PollError::Call(_)) => {}
-            Ok(_) => hands.wake.all(),
-            Err(intake::PollError::Ledger(error)) => return Err(error),
-        }
-    }
-    Ok(false)
-}
-
-/// When a desk is asked next.
-#[derive(Debug, Default)]
-struct SyncTimes {
-    changes: Option<Timestamp>,
-    /// Next batch of the full pass, and how far the batches lie apart.
-    pass: Option<Timestamp>,
-    pass_every_ms: i64,
-    counted: Option<Timestamp>,
-    sweep: Option<Timestamp>,
-    /// Nothing is asked before: the desk did not answer.
-    rest: Option<Timestamp>,
-    /// Whether it is this process's turn to ask.
-    mine: bool,
-}
-
-impl SyncTimes {
-    /// A batch of the full pass when due: all open tickets evenly over the span, also after a long absence.
-    async fn pass(
-        &mut self,
-        ledger: &dyn Ledger,
-        desk: &dyn Desk,
-        span_ms: i64,
-        clock: &dyn Clock,
-    ) -> Result<(), sync::SyncError> {
-        let now = clock.now();
-        if self.counted.is_none_or(|at| now >= at) {
-            let (info, open) = (desk.info(), ledger.open_tickets(&desk.info().name).await?);
-            let batch = i64::try_from(info.status_batch.max(1)).unwrap_or(i64::MAX);
-            self.pass_every_ms = span_ms.saturating_mul(batch).checked_div(open).unwrap_or(span_ms).clamp(1, span_ms / 24 + 1);
-            self.counted = Some(now.plus_ms(COUNT_EVERY_MS));
-        }
-        let due = *self.pass.get_or_insert(now);
-        if now < due {
-            return Ok(());
-        }
-        // Time lost while the desk was away is not made up for by a burst.
-        self.pass = Some(due.plus_ms(self.pass_every_ms).max(now.plus_ms(-LOOK_EVERY_MS)));
-        sync::full_pass(ledger, desk, now.plus_ms(-span_ms), clock).await?;
-        Ok(())
-    }
-}
-
-/// When a desk was last asked with success: an alarm on its age notices a loop that hangs, too.
-fn succeeded(series: &'static str, desk: &str, now: Timestamp) {
-    metrics::gauge!(series, "desk" => desk.to_owned()).set(now.0 as f64 / 1000.0);
-}
-
-/// Changes when due, a batch of the full pass, the sweep when due. A desk that is away is asked again later.
-async fn sync_round(hands: &Hands, desk: &str, times: &mut SyncTimes) -> LedgerResult<bool> {
-    let setup = hands.setup.load_full();
-    let Some(desk) = setup.desks.get(desk) else { return Ok(false) };
-    let (ledger, clock) = (&*hands.ledger, &*hands.clock);
-    let work = &setup.catalog.main.work;
-    let (now, edge) = (clock.now(), format!("desk/{}", desk.info().name));
-    match hands.duty(&format!("sync/{}", desk.info().name), &mut times.mine).await? {
-        Some(Taken::Fresh(_)) => *times = SyncTimes { mine: true, ..SyncTimes::default() },
-        Some(Taken::Kept) if hands.joined() => {}
-        _ => return Ok(false),
-    }
-    if times.rest.is_some_and(|until| now < until) || hands.worker.pauses.left_ms(&edge, clock).is_some() {
-        return Ok(false);
-    }
-    times.rest = None;
-    let outcome = async {
-        let (mut busy, mut asked) = (false, false);
-        if times.changes.is_none_or(|at| now >= at) {
-            asked = true;
-            let synced = sync::changes(ledger, &**desk, clock).await?;
-            if !synced.more {
-                times.changes = Some(now.plus_ms(work.sync_every.ms()));
-            }
-            busy |= synced.more;
-            sync::look_again(ledger, &**desk, clock).await?;
-            if synced.changed > 0 {
-                hands.wake.all();
-            }
-        }
-        // Fresh tickets soon: their keys are read back. A full batch means that more wait; bounded, because a desk that
-        // says nothing of a ticket leaves it fresh.
-        for _ in 0..READ_BACKS {
-            if sync::read_back(ledger, &**desk, clock).await? < desk.info().status_batch {
-                break;
-            }
-        }
-        times.pass(ledger, &**desk, work.full_pass.ms(), clock).await?;
-        if times.sweep.is_none_or(|at| now >= at) {
-            times.sweep = Some(now.plus_ms(work.sweep_every.ms()));
-            sync::sweep(ledger, &**desk, clock).await?;
-            succeeded("lastmile_sweep_last_success_timestamp_seconds", &desk.info().name, clock.now());
-        }
-        Ok::<(bool, bool), sync::SyncError>((busy, asked))
-    }
-    .await;
-    match outcome {
-        Ok((busy, asked)) => {
-            if asked {
-                succeeded("lastmile_sync_last_success_timestamp_seconds", &desk.info().name, clock.now());
-                edge_answers(ledger, &edge, Work::Changes, clock.now()).await?;
-            }
-            Ok(busy)
-        }
-        Err(sync::SyncError::Ledger(error)) => Err(error),
-        Err(sync::SyncError::Call(error)) => {
-            if let CallError::Retry { code: "E-BUSY", after, .. } = &error {
-                let asked = after.and_then(|d| i64::try_from(d.as_millis()).ok());
-                hands.worker.pauses.begin(&edge, asked.unwrap_or(work.sync_every.ms()), clock);
-            }
-            edge_fails(ledger, &edge, Work::Changes, &error, clock.now()).await?;
-            times.rest = Some(now.plus_ms(work.sync_every.ms()));
-            Ok(false)
-        }
-    }
 }

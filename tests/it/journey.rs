@@ -67,7 +67,7 @@ impl Bed {
         Self { folder, place, clock, platform, jira, servicenow, bridge, worker: Worker::new(), breakers: Breakers::default() }
     }
 
-    /// An order of the sandbox's company for now, pushed as a signed webhook.
+    /// An order of the sandbox's company dated today, pushed as a signed webhook.
     async fn order(&self, n: u64) -> (String, Recorded) {
         let mut document = company::order(1, n, self.clock.now());
         for field in ["validFrom", "validUntil"] {

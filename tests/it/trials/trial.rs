@@ -174,7 +174,7 @@ impl<'a> Bed<'a> {
     }
 }
 
-/// Places or changes an order for now.
+/// Places or changes an order dated at the moment.
 fn place(site: &Site, n: u64, until_days: Option<i64>) -> String {
     let now = site.clock.now();
     let mut document = company::order(1, n, now);

@@ -1,0 +1,102 @@
+//! The loops of a source: polling by its schedule, and looking after a platform that waits for answers.
+
+use super::replica::Taken;
+use super::workers::Hands;
+use crate::flow::{deadline, intake};
+use crate::http::CallError;
+use crate::ledger::LedgerResult;
+use crate::model::Timestamp;
+
+/// How often orders are looked for whose platform will soon stop waiting.
+const DEADLINES_EVERY_MS: i64 = 10_000;
+
+/// When a source is polled next, and by which schedule that was said.
+#[derive(Debug, Default)]
+pub(super) struct PollTimes {
+    schedule: Option<String>,
+    next: Option<Timestamp>,
+    failures: u32,
+    /// Whether it is this process's turn to poll.
+    mine: bool,
+}
+
+/// One poll when due. A source that is not polled is looked at again: a reload may change that.
+pub(super) async fn poll_round(hands: &Hands, source: &str, times: &mut PollTimes) -> LedgerResult<bool> {
+    let setup = hands.setup.load_full();
+    let Some(source) = setup.sources.get(source) else { return Ok(false) };
+    let info = source.info();
+    if !info.capabilities.polls {
+        return Ok(false);
+    }
+    let now = hands.clock.now();
+    let (hinted, duty) = (source.take_hint(), format!("poll/{}", info.name));
+    match hands.duty(&duty, &mut times.mine).await? {
+        // A hint came to this process alone.
+        None if !hinted => return Ok(false),
+        // Whoever polled before us kept the same schedule.
+        Some(Taken::Fresh(Some(ran_at))) => (times.next, times.failures) = (source.next_poll(ran_at), 0),
+        _ => {}
+    }
+    if !hands.joined() {
+        return Ok(false);
+    }
+    if times.schedule.is_some() && times.schedule != info.schedule {
+        times.next = source.next_poll(now);
+    }
+    times.schedule.clone_from(&info.schedule);
+    // The first tick is one poll at the start: what came while we were away.
+    if !hinted && times.next.is_some_and(|at| now < at) {
+        return Ok(false);
+    }
+    let broken = match intake::poll(&*hands.ledger, &**source, &*hands.clock).await {
+        Ok(polled) => {
+            if polled.any() {
+                hands.wake.all();
+            }
+            polled.broken
+        }
+        Err(intake::PollError::Ledger(error)) => return Err(error),
+        Err(intake::PollError::Call(error)) => Some(error),
+    };
+    hands.ledger.ran(&duty, now).await?;
+    if let Some(CallError::Retry { code: "E-BUSY", after: Some(after), .. }) = &broken {
+        let asked = i64::try_from(after.as_millis()).unwrap_or(i64::MAX);
+        hands.worker.pauses.begin(&format!("source/{}", info.name), asked, &*hands.clock);
+    }
+    times.failures = if broken.is_some() { times.failures + 1 } else { 0 };
+    let retry = setup.catalog.main.retry.schedule();
+    let failed = broken.as_ref().map(|error| (error, times.failures));
+    times.next = intake::next_round(source.next_poll(now), failed, &retry, now);
+    // A source with more at hand says "now".
+    Ok(times.failures == 0 && times.next.is_some_and(|at| at <= now))
+}
+
+/// When a platform that waits is looked after next.
+#[derive(Debug, Default)]
+pub(super) struct AnswerTimes {
+    deadlines: Option<Timestamp>,
+    look: Option<Timestamp>,
+}
+
+/// Orders whose platform will soon stop waiting, and those it no longer wants.
+pub(super) async fn answer_round(hands: &Hands, source: &str, times: &mut AnswerTimes) -> LedgerResult<bool> {
+    let setup = hands.setup.load_full();
+    let Some(source) = setup.sources.get(source) else { return Ok(false) };
+    let Some(waits) = source.waits() else { return Ok(false) };
+    let (ledger, now) = (&*hands.ledger, hands.clock.now());
+    if times.deadlines.is_none_or(|at| now >= at) {
+        times.deadlines = Some(now.plus_ms(DEADLINES_EVERY_MS));
+        if deadline::step(ledger, &**source, &*hands.clock).await? > 0 {
+            hands.wake.errands();
+        }
+    }
+    if times.look.is_none_or(|at| now >= at) {
+        times.look = Some(now.plus_ms(waits.look_every_ms));
+        match deadline::look(ledger, &**source, &*hands.clock).await {
+            Ok(0) | Err(intake::PollError::Call(_)) => {}
+            Ok(_) => hands.wake.all(),
+            Err(intake::PollError::Ledger(error)) => return Err(error),
+        }
+    }
+    Ok(false)
+}
