@@ -33,7 +33,7 @@ pub(super) struct Arguments {
 #[derive(Debug, Subcommand)]
 enum What {
     /// Compute every figure again from the journal and compare: counts must be the same, percentiles within one percent.
-    /// Reads beside a running server; 1 when something differs.
+    /// Reads beside a running server; 1 when something differs. While orders move, run it again before believing a difference.
     Verify,
     /// Throw all figures away and make them again from the journal. The server must be stopped; it would do the same at a
     /// gentler pace. Forecasts stay, and what is closed stays measured by the calendar and target of its time.

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use super::clocks::{Both, CalendarStamp, Clocks, target_of};
 use super::life::Life;
 use crate::catalog::{Calendar, Catalog, ClockKind, Target};
-use crate::ledger::rollups::{Forecast, Kind, LifeRow, Mark, Place};
+use crate::ledger::rollups::{Kind, LifeRow, Mark, Place};
 use crate::model::key::stable_number;
 use crate::model::{Id, Outcome, Timestamp};
 use crate::plan::business;
@@ -471,12 +471,6 @@ impl Case {
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.closed.is_none()
-    }
-
-    /// By when it was expected, compared with when it was closed.
-    #[must_use]
-    pub fn within(&self, forecast: Forecast) -> Option<bool> {
-        self.closed.map(|closed| closed <= forecast.nine_by)
     }
 }
 

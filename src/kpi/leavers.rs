@@ -3,7 +3,7 @@
 use super::case::{Case, DAY_MS, HOUR_MS, Stage, day, hour};
 use super::cell::{Cell, Count};
 use crate::ledger::rollups::{Kind, LeaverRow, Place};
-use crate::model::{Id, Operation, Timestamp};
+use crate::model::{Id, Operation};
 
 /// Revocations this close to each other belong to one leaving.
 const TOGETHER_MS: i64 = 7 * DAY_MS;
@@ -78,15 +78,10 @@ pub fn add(cell: &mut Cell, row: &LeaverRow) {
     cell.count_more(if within(all) { Count::LeaversIn24 } else { Count::LeaversLate }, 1);
 }
 
-/// Whether somebody still has access that should be gone for so many hours.
-#[must_use]
-pub fn overdue(row: &LeaverRow, hours: i64, now: Timestamp) -> bool {
-    row.waiting > 0 && now.ms_since(row.left_at) > hours * HOUR_MS
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Timestamp;
 
     fn revocation(id: i64, operation: Operation, ends: i64, closed: Option<i64>) -> Revocation {
         let case = Case { approved: Some(Timestamp(ends)), closed: closed.map(Timestamp), ..Case::default() };
@@ -125,7 +120,5 @@ mod tests {
         assert_eq!((row.left_at, row.orders, row.waiting), (Timestamp(start - HOUR_MS), 1, 1), "no account ends, and they left");
         all[1].case.valid_from = Some(Timestamp(start + DAY_MS));
         assert_eq!(leaving(9, &all).unwrap().left_at, Timestamp(start + DAY_MS));
-        all[1].case.valid_from = None;
-        assert!(overdue(&row, 24, Timestamp(start + 25 * HOUR_MS)) && !overdue(&row, 24, Timestamp(start + 23 * HOUR_MS)));
     }
 }

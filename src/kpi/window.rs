@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 
 use super::case::{DAY_MS, day};
 use super::cell::{Cell, Count};
-use super::report::periods;
 use super::rollup::{decoded, month, month_after};
 use crate::ledger::LedgerResult;
 use crate::ledger::rollups::{CellFilter, CellRow, Kind, Place, Rollups};
@@ -13,6 +12,8 @@ use crate::model::Timestamp;
 
 /// Days of the periods that are added up ahead.
 pub const WINDOWS: [i64; 4] = [7, 30, 90, 365];
+/// Sums of whole months take part in longer periods.
+const WITHIN_MONTHS: i64 = 31;
 
 /// The sums that a sum is part of.
 pub(super) fn made_of(place: Place) -> Vec<Place> {
@@ -114,4 +115,25 @@ pub(super) async fn kept<R: Rollups + ?Sized>(
     }
     // Nothing says that nothing is a sum: it may be a period of the past.
     Ok((!found.is_empty()).then_some(found))
+}
+
+/// Sums over a period: whole months where there are such, days around them; with or without what only figures need.
+pub(super) async fn periods<R: Rollups + ?Sized>(
+    ledger: &R,
+    [days, months]: [Kind; 2],
+    filter: &CellFilter,
+    (from, to): (Timestamp, Timestamp),
+    by_months: bool,
+    rest: bool,
+) -> LedgerResult<Vec<CellRow>> {
+    let first = if month(from) == from.0 { from.0 } else { month_after(from.0) };
+    let last = month(to);
+    // Months take part only where no trend is told by less.
+    if !by_months || last <= first || to.ms_since(from) <= WITHIN_MONTHS * DAY_MS {
+        return ledger.cells(days, from, to, filter, rest).await;
+    }
+    let mut rows = ledger.cells(days, from, Timestamp(first), filter, rest).await?;
+    rows.extend(ledger.cells(months, Timestamp(first), Timestamp(last), filter, rest).await?);
+    rows.extend(ledger.cells(days, Timestamp(last), to, filter, rest).await?);
+    Ok(rows)
 }

@@ -13,5 +13,6 @@ mod workers;
 
 pub use reload::SwapError;
 pub(crate) use reload::{moved, objections, orphans, remember};
+pub use rollup::Pace;
 pub use wake::Wake;
 pub use workers::Runtime;

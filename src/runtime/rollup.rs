@@ -23,7 +23,7 @@ const MOST_OWED: Duration = Duration::from_secs(120);
 
 /// The figures, and the rest they still owe.
 #[derive(Debug, Default)]
-pub(super) struct Pace {
+pub struct Pace {
     rollup: Rollup,
     owed: Duration,
 }
@@ -35,7 +35,10 @@ impl Pace {
     }
 
     /// One step, unless rest is owed for the one before; how long to rest now.
-    pub(super) async fn round(
+    ///
+    /// # Errors
+    /// The ledger does not answer.
+    pub async fn round(
         &mut self,
         ledger: &Arc<dyn Ledger>,
         setup: &Arc<ArcSwap<Setup>>,

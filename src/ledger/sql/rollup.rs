@@ -3,6 +3,7 @@
 pub(in crate::ledger) mod read;
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::LazyLock;
 
 use crate::ledger::engine::{Conn, Pool, query, query_as};
 use serde::Deserialize;
@@ -301,16 +302,16 @@ async fn soil(tx: &mut Conn, mut dirty: Vec<Place>) -> LedgerResult<()> {
     Ok(())
 }
 
+/// Reads what is dirty by [`Kind::level`].
+static DIRTY: LazyLock<String> = LazyLock::new(|| {
+    let later = Kind::ALL.into_iter().filter(|kind| kind.level() > 0);
+    let levels: String = later.map(|kind| format!("WHEN '{}' THEN {} ", kind.as_str(), kind.level())).collect();
+    format!("SELECT kind, at, dim, mark FROM kpi_dirty ORDER BY CASE kind {levels}ELSE 0 END, kind, at, dim LIMIT $1")
+});
+
 /// Sums that are no longer true, by [`Kind::level`].
 pub(in crate::ledger) async fn dirty(pool: &Pool, limit: i64) -> LedgerResult<Vec<Dirty>> {
-    let found: Vec<(String, i64, i64, i64)> = query_as(
-        "SELECT kind, at, dim, mark FROM kpi_dirty
-         ORDER BY CASE WHEN kind IN ('closed_month', 'leaver_month', 'trend', 'now') THEN 1
-            WHEN kind IN ('trend_month', 'window', 'leaver_window') THEN 2 ELSE 0 END, kind, at, dim LIMIT $1",
-    )
-    .bind(limit)
-    .fetch_all(pool)
-    .await?;
+    let found: Vec<(String, i64, i64, i64)> = query_as(DIRTY.as_str()).bind(limit).fetch_all(pool).await?;
     let dirty = |(kind, at, dim, mark): (String, i64, i64, i64)| {
         Kind::parse(&kind).map(|kind| Dirty { place: Place { kind, at, dim }, mark })
     };

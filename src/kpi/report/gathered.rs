@@ -1,0 +1,232 @@
+//! Sums read and put together: by what a report is cut by, and by the parts of its trend.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::Point;
+use crate::kpi::case::{DAY_MS, Stage, day};
+use crate::kpi::cell::{Cell, Count};
+use crate::kpi::measure::{Attainment, Line, Spread, Sums, percent};
+use crate::kpi::rollup::{decoded, month, month_after};
+use crate::kpi::small::Small;
+use crate::kpi::window::{self, periods};
+use crate::ledger::LedgerResult;
+use crate::ledger::rollups::{CellFilter, Dim, Kind, Rollups};
+use crate::ledger::views::BacklogRow;
+use crate::model::Timestamp;
+
+/// The trend of so many days is told by days, of so many more by weeks from Monday to Sunday, else by months.
+const BY_DAY: i64 = 14;
+const BY_WEEK: i64 = 92;
+
+/// Whether nothing is left out.
+fn is_everything(filter: &CellFilter) -> bool {
+    let CellFilter { scope, application, admin_group, operation, desk, dim } = filter;
+    scope.is_none() && dim.is_none() && [application, admin_group, operation, desk].iter().all(|one| one.is_none())
+}
+
+/// Sums read for a report.
+pub(super) struct Gathered {
+    dims: HashMap<i64, Dim>,
+    /// By what they are cut by.
+    pub(super) sums: BTreeMap<i64, Sums>,
+    /// By start of day, week or month.
+    closed: BTreeMap<i64, Cell>,
+    arrived: BTreeMap<i64, i64>,
+    step: Step,
+}
+
+/// What the trend is told by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Day,
+    Week,
+    Month,
+}
+
+impl Step {
+    fn of(from: Timestamp, to: Timestamp) -> Self {
+        match to.ms_since(from) / DAY_MS {
+            days if days <= BY_DAY => Self::Day,
+            days if days <= BY_WEEK => Self::Week,
+            _ => Self::Month,
+        }
+    }
+
+    /// Start of the one that an instant is in.
+    fn start(self, at: i64) -> i64 {
+        match self {
+            Self::Day => day(Timestamp(at)),
+            // The first day of all was a Thursday.
+            Self::Week => day(Timestamp(at)) - (at / DAY_MS + 3) % 7 * DAY_MS,
+            Self::Month => month(Timestamp(at)),
+        }
+    }
+
+    fn next(self, start: i64) -> i64 {
+        match self {
+            Self::Day => start + DAY_MS,
+            Self::Week => start + 7 * DAY_MS,
+            Self::Month => month_after(start),
+        }
+    }
+}
+
+impl Gathered {
+    pub(super) async fn read<R: Rollups + ?Sized>(
+        ledger: &R,
+        filter: &CellFilter,
+        groups: &[String],
+        from: Timestamp,
+        to: Timestamp,
+    ) -> LedgerResult<Self> {
+        // The latest name of an application comes last.
+        let found = ledger.dims(filter).await?;
+        let mut names: HashMap<String, String> = HashMap::new();
+        found.iter().for_each(|d| drop(names.insert(d.application_id.clone(), d.application_name.clone())));
+        let named = |d: Dim| (d.id, Dim { application_name: names[&d.application_id].clone(), ..d });
+        let wanted = |(_, d): &(i64, Dim)| groups.is_empty() || groups.contains(&d.admin_group);
+        let dims: HashMap<i64, Dim> = found.into_iter().map(named).filter(wanted).collect();
+        let mut gathered =
+            Self { dims, sums: BTreeMap::new(), closed: BTreeMap::new(), arrived: BTreeMap::new(), step: Step::of(from, to) };
+        let ahead = window::kept(ledger, filter, from, to).await?;
+        let everything = ahead.is_some() && is_everything(filter) && groups.is_empty();
+        gathered.read_trend(ledger, filter, (from, to), everything, ahead.is_none()).await?;
+        if let Some(ahead) = ahead {
+            for (dim, ahead) in ahead {
+                let sums = gathered.sum(dim);
+                (sums.closed, sums.leavers, sums.arrived) = (ahead.closed, ahead.leavers, ahead.arrived);
+            }
+        } else {
+            for row in periods(ledger, [Kind::Leaver, Kind::LeaverMonth], filter, (from, to), true, true).await? {
+                gathered.sum(row.place.dim).leavers.merge(&decoded(&row));
+            }
+        }
+        for row in ledger.cells(Kind::Now, Timestamp(0), Timestamp(1), filter, false).await? {
+            if let Some(now) = row.main.as_deref().and_then(|main| serde_json::from_str(main).ok()) {
+                gathered.sum(row.place.dim).now = now;
+            }
+        }
+        let dims = &gathered.dims;
+        gathered.sums.retain(|dim, _| dims.contains_key(dim));
+        Ok(gathered)
+    }
+
+    /// The parts of the period. Of everything, there is one sum a day; else, sums of each cut. What was added up ahead is read
+    /// for the figures, and the trend needs the main sketches of its parts alone: else both are made of the same rows.
+    async fn read_trend<R: Rollups + ?Sized>(
+        &mut self,
+        ledger: &R,
+        filter: &CellFilter,
+        period: (Timestamp, Timestamp),
+        everything: bool,
+        figures: bool,
+    ) -> LedgerResult<()> {
+        let by_months = self.step == Step::Month;
+        if everything {
+            for row in periods(ledger, [Kind::Trend, Kind::TrendMonth], filter, period, by_months, false).await? {
+                let (cell, bucket) = (decoded(&row), self.bucket(row.place.at));
+                *self.arrived.entry(bucket).or_default() += row.n - cell.count(Count::Closed);
+                self.closed.entry(bucket).or_default().merge(&cell);
+            }
+            return Ok(());
+        }
+        for row in periods(ledger, [Kind::Closed, Kind::ClosedMonth], filter, period, by_months, figures).await? {
+            if !self.dims.contains_key(&row.place.dim) {
+                continue;
+            }
+            let cell = decoded(&row);
+            self.closed.entry(self.bucket(row.place.at)).or_default().merge(&cell);
+            if figures {
+                self.sum(row.place.dim).closed.merge(&cell);
+            }
+        }
+        for row in ledger.cells(Kind::Arrived, period.0, period.1, filter, false).await? {
+            if !self.dims.contains_key(&row.place.dim) {
+                continue;
+            }
+            *self.arrived.entry(self.bucket(row.place.at)).or_default() += row.n;
+            if figures {
+                self.sum(row.place.dim).arrived += row.n;
+            }
+        }
+        Ok(())
+    }
+
+    fn sum(&mut self, dim: i64) -> &mut Sums {
+        self.sums.entry(dim).or_default()
+    }
+
+    fn bucket(&self, at: i64) -> i64 {
+        self.step.start(at)
+    }
+
+    /// Groups with figures.
+    pub(super) fn groups(&self) -> BTreeSet<&str> {
+        self.sums.keys().filter_map(|dim| Some(self.dims.get(dim)?.admin_group.as_str())).collect()
+    }
+
+    /// One line per id, by name; small ones together in a last line.
+    pub(super) fn lines(&self, small: &Small, what: &str, id_and_name: fn(&Dim) -> (&str, &str)) -> Vec<Line> {
+        let mut merged: BTreeMap<&str, (&str, Sums)> = BTreeMap::new();
+        let mut groups: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for (dim, sums) in &self.sums {
+            let Some(dim) = self.dims.get(dim) else { continue };
+            let (id, name) = id_and_name(dim);
+            let entry = merged.entry(id).or_insert_with(|| (name, Sums::default()));
+            entry.1.merge(sums);
+            groups.entry(id).or_default().insert(&dim.admin_group);
+        }
+        let (fold, mut others) = (small.to_fold(&groups), Sums::default());
+        merged.retain(|id, (_, sums)| {
+            let folded = fold.contains(id);
+            if folded {
+                others.merge(sums);
+            }
+            !folded
+        });
+        let mut lines: Vec<Line> = merged.into_iter().map(|(id, (name, sums))| sums.line(id, name)).collect();
+        if !fold.is_empty() {
+            let others = others.line("", &format!("{} {what} together", fold.len()));
+            lines.push(if small.withholds(&self.groups()) { bare(others) } else { others });
+        }
+        lines.sort_by(|a, b| (a.name.to_lowercase(), &a.id).cmp(&(b.name.to_lowercase(), &b.id)));
+        lines
+    }
+
+    pub(super) fn trend(&self, from: Timestamp, to: Timestamp) -> Vec<Point> {
+        let (none, mut points, mut at) = (Cell::default(), Vec::new(), self.bucket(from.0));
+        while at < to.0 {
+            let next = self.step.next(at);
+            let cell = self.closed.get(&at).unwrap_or(&none);
+            let (in_target, late) = (cell.count(Count::InTarget), cell.count(Count::Late));
+            points.push(Point {
+                from: Timestamp(at).max(from),
+                to: Timestamp(next).min(to),
+                arrived: self.arrived.get(&at).copied().unwrap_or(0),
+                closed: cell.count(Count::Closed),
+                approval: Spread::of(cell.took(Stage::Approval, false)),
+                approval_business: Spread::of(cell.took(Stage::Approval, true)),
+                provisioning: Spread::of(cell.took(Stage::Provisioning, false)),
+                provisioning_business: Spread::of(cell.took(Stage::Provisioning, true)),
+                target: Attainment { in_target, late, overdue_open: 0, percent: percent(in_target, in_target + late) },
+            });
+            at = next;
+        }
+        points
+    }
+
+    pub(super) fn backlog(&self) -> Vec<BacklogRow> {
+        let mut merged: BTreeMap<(&str, &str), (&str, Sums)> = BTreeMap::new();
+        for (dim, sums) in self.sums.iter().filter(|(_, sums)| sums.now.open.n() > 0) {
+            let Some(dim) = self.dims.get(dim) else { continue };
+            let entry = merged.entry((&dim.application_id, &dim.admin_group));
+            entry.or_insert_with(|| (dim.application_name.as_str(), Sums::default())).1.now.merge(&sums.now);
+        }
+        merged.into_iter().map(|((id, group), (name, sums))| sums.now.open.row((id, name), group)).collect()
+    }
+}
+
+/// Without anything that tells how fast or how well somebody worked.
+pub(super) fn bare(line: Line) -> Line {
+    Line { id: line.id, name: line.name, flow: line.flow, ..Line::default() }
+}

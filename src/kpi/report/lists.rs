@@ -1,0 +1,167 @@
+//! The assignments behind a figure.
+
+use std::collections::HashMap;
+
+use super::{Asked, Which};
+use crate::catalog::Catalog;
+use crate::kpi::case::{Case, HOUR_MS, hour};
+use crate::kpi::small::Small;
+use crate::ledger::rollups::{Behind, CellFilter, Dim, Kind, LeaverRow, Rollups, Sought};
+use crate::ledger::views::Scope;
+use crate::ledger::{Exports, LedgerResult};
+use crate::model::{Id, Timestamp};
+
+/// Rows behind a figure, at most.
+pub const MOST_BEHIND: i64 = 50_000;
+/// Rows looked at in one part: never all of a long list at once.
+const PART_BEHIND: i64 = 5_000;
+/// And no fewer than this where a list takes only some.
+const LEAST_BEHIND: i64 = 100;
+
+/// An assignment behind a figure, and how it counts.
+#[derive(Debug, Clone)]
+pub struct Shown {
+    /// What the ledger says of it.
+    pub row: Behind,
+    /// As it counts.
+    pub case: Case,
+}
+
+/// The assignments behind a figure: latest first, open ones longest waiting first; at most [`MOST_BEHIND`] are looked at.
+/// Those of small admin groups are left out: see [`Small`].
+///
+/// # Errors
+/// The ledger does not answer.
+pub async fn behind<R: Rollups + Exports + ?Sized>(
+    ledger: &R,
+    catalog: &Catalog,
+    scope: &Scope,
+    asked: &Asked,
+    now: Timestamp,
+    limit: i64,
+) -> LedgerResult<Vec<Shown>> {
+    Ok(found(ledger, catalog, scope, asked, now, limit).await?.rows)
+}
+
+/// Assignments behind a figure.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// As far as they are asked for.
+    pub rows: Vec<Shown>,
+    /// There may be others: [`MOST_BEHIND`] were looked at.
+    pub cut: bool,
+}
+
+/// As [`behind`], and whether there may be others.
+///
+/// # Errors
+/// The ledger does not answer.
+pub async fn found<R: Rollups + Exports + ?Sized>(
+    ledger: &R,
+    catalog: &Catalog,
+    scope: &Scope,
+    asked: &Asked,
+    now: Timestamp,
+    limit: i64,
+) -> LedgerResult<Found> {
+    let which = asked.which.unwrap_or_default();
+    let (from, to) = asked.period(now);
+    let filter = asked.filter(scope);
+    let small = Small::over(ledger, catalog, from, to).await?;
+    let takes = |dim: &Dim| {
+        small.lists(&dim.admin_group) && (asked.admin_groups.is_empty() || asked.admin_groups.contains(&dim.admin_group))
+    };
+    let (always, this_hour) = (Timestamp(i64::MIN), Timestamp(hour(now)));
+    let (kind, from, to) = match which {
+        Which::Overdue => (Kind::Due, always, this_hour),
+        Which::Open => (Kind::Open, always, Timestamp(i64::MAX)),
+        Which::DateOverdue => (Kind::Dated, always, this_hour),
+        Which::Expired => (Kind::Expired, always, this_hour),
+        Which::TroubledOpen => (Kind::Troubled, always, Timestamp(i64::MAX)),
+        Which::Arrived => (Kind::Arrived, from, to),
+        Which::Leavers => {
+            let mut shown = leavers(ledger, &filter, from, to, limit).await?;
+            shown.retain(|shown| takes(&shown.row.dim));
+            return Ok(Found { rows: shown, cut: false });
+        }
+        _ => (Kind::Closed, from, to),
+    };
+    let mut sought = Sought { kind, from, to, filter, latest_first: !which.is_open(), after: None, limit: 0 };
+    let (mut shown, mut looked, mut end) = (Vec::new(), 0, false);
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    // A list that takes only some looks at more, a part at a time.
+    while shown.len() < limit && looked < MOST_BEHIND {
+        let rest = i64::try_from(limit - shown.len()).unwrap_or(i64::MAX);
+        sought.limit = rest.max(LEAST_BEHIND).min(MOST_BEHIND - looked).min(PART_BEHIND);
+        let rows = ledger.behind(&sought).await?;
+        let n = i64::try_from(rows.len()).unwrap_or(i64::MAX);
+        looked += n;
+        sought.after = rows.last().map(|row| (row.exact, row.id));
+        let read = rows.into_iter().filter_map(|row| Some(Shown { case: Case::read(&row.body)?, row }));
+        shown.extend(read.filter(|shown| which.takes(&shown.case, now) && takes(&shown.row.dim)));
+        end = n < sought.limit;
+        if end {
+            break;
+        }
+    }
+    let cut = !end && looked >= MOST_BEHIND;
+    shown.truncate(limit);
+    Ok(Found { rows: shown, cut })
+}
+
+/// The last order of every person who left in the period.
+async fn leavers<R: Rollups + ?Sized>(
+    ledger: &R,
+    filter: &CellFilter,
+    from: Timestamp,
+    to: Timestamp,
+    limit: i64,
+) -> LedgerResult<Vec<Shown>> {
+    let seen: HashMap<i64, Dim> = ledger.dims(filter).await?.into_iter().map(|d| (d.id, d)).collect();
+    let mut shown = Vec::new();
+    for leaver in ledger.leavers_between(from, to, None).await?.into_iter().rev().filter(|l| seen.contains_key(&l.dim)) {
+        if i64::try_from(shown.len()).unwrap_or(i64::MAX) >= limit.min(MOST_BEHIND) {
+            break;
+        }
+        shown.extend(deciding(ledger, &leaver).await?);
+    }
+    Ok(shown)
+}
+
+/// The order that a person's leaving waits for, or waited for last.
+async fn deciding<R: Rollups + ?Sized>(ledger: &R, leaver: &LeaverRow) -> LedgerResult<Option<Shown>> {
+    let row = ledger.named(Id(leaver.id)).await?;
+    let shown = |row: Behind| Some(Shown { case: Case::read(&row.body)?, row: Behind { exact: leaver.left_at, ..row } });
+    Ok(row.and_then(shown))
+}
+
+/// Persons who left and still have access, longest first: for each the order that is waited for. It reads no more than it
+/// shows.
+///
+/// # Errors
+/// The ledger does not answer.
+pub async fn leavers_open<R: Rollups + Exports + ?Sized>(
+    ledger: &R,
+    catalog: &Catalog,
+    scope: &Scope,
+    asked: &Asked,
+    now: Timestamp,
+    limit: usize,
+) -> LedgerResult<Vec<Shown>> {
+    let (from, to) = asked.period(now);
+    let small = Small::over(ledger, catalog, from, to).await?;
+    let mut hours = ledger.cells(Kind::LeaverOpen, Timestamp(0), Timestamp(i64::MAX), &asked.filter(scope), false).await?;
+    hours.sort_by_key(|cell| (cell.place.at, cell.place.dim));
+    let mut shown = Vec::new();
+    for cell in hours {
+        let (hour, dim) = (Timestamp(cell.place.at), cell.place.dim);
+        if shown.len() >= limit {
+            break;
+        }
+        for leaver in ledger.leavers_between(hour, hour.plus_ms(HOUR_MS), Some(dim)).await?.iter().filter(|l| l.waiting > 0) {
+            shown.extend(deciding(ledger, leaver).await?.filter(|shown| small.lists(&shown.row.dim.admin_group)));
+        }
+    }
+    shown.truncate(limit);
+    Ok(shown)
+}
