@@ -42,6 +42,14 @@ pub struct Setup {
     pub desks: BTreeMap<String, Arc<dyn Desk>>,
 }
 
+impl Setup {
+    /// Every edge, as the ledger names them.
+    pub fn edges(&self) -> impl Iterator<Item = String> {
+        let desks = self.desks.keys().map(|name| format!("desk/{name}"));
+        desks.chain(self.sources.keys().map(|name| format!("source/{name}")))
+    }
+}
+
 impl QuietOf for Setup {
     fn quiet_ms(&self, edge: &str) -> i64 {
         match edge.split_once('/') {

@@ -1,7 +1,7 @@
 //! The loop that asks a desk: what changed, a batch of the full pass, the sweep.
 
+use super::hands::{Hands, LOOK_EVERY_MS};
 use super::replica::Taken;
-use super::workers::{Hands, LOOK_EVERY_MS};
 use crate::desk::Desk;
 use crate::flow::{Work, edge_answers, edge_fails, sync};
 use crate::http::CallError;
