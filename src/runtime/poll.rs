@@ -3,7 +3,6 @@
 use super::hands::Hands;
 use super::replica::Taken;
 use crate::flow::intake;
-use crate::http::CallError;
 use crate::ledger::LedgerResult;
 use crate::model::Timestamp;
 
@@ -56,9 +55,9 @@ pub(super) async fn poll_round(hands: &Hands, source: &str, times: &mut PollTime
         Err(intake::PollError::Call(error)) => Some(error),
     };
     hands.ledger.ran(&duty, now).await?;
-    if let Some(CallError::Retry { code: "E-BUSY", after: Some(after), .. }) = &broken {
-        let asked = i64::try_from(after.as_millis()).unwrap_or(i64::MAX);
-        hands.worker.pauses.begin(&format!("source/{}", info.name), asked, &*hands.clock);
+    // One that does not say how long is asked again by its schedule.
+    if let Some((error, asked)) = broken.as_ref().and_then(|error| Some((error, error.asked_ms()?))) {
+        hands.worker.pauses.heed(&format!("source/{}", info.name), error, asked, &*hands.clock);
     }
     times.failures = if broken.is_some() { times.failures + 1 } else { 0 };
     let retry = setup.catalog.main.retry.schedule();
