@@ -70,7 +70,7 @@ async fn carry_out(door: &Door, arguments: &Arguments) -> anyhow::Result<ExitCod
                 compare(&**ledger, setup).await?;
             }
             let mut edges = Vec::new();
-            for edge in reconcile::edges(setup) {
+            for edge in setup.edges() {
                 edges.push(reconcile::summary(&**ledger, &edge).await?);
             }
             json!({"findings": ledger.findings(&None, MOST).await?, "edges": edges})
@@ -88,7 +88,7 @@ fn runs(report: &Value) -> bool {
 /// No server runs: every edge is compared here, at the same pace.
 async fn compare(ledger: &dyn Ledger, setup: &Setup) -> anyhow::Result<()> {
     let clock = SystemClock;
-    for edge in reconcile::edges(setup) {
+    for edge in setup.edges() {
         reconcile::begin(ledger, &edge, clock.now()).await?;
     }
     for desk in setup.desks.values() {

@@ -5,13 +5,13 @@ use futures_util::stream::FuturesUnordered;
 
 use crate::http::{CallError, gate};
 use crate::ledger::{End, LeaseRequest, Leased, Ledger, LedgerResult, Load, Settlement, Step};
+use crate::model::Clock;
 use crate::model::completion::Completion;
 use crate::model::failpoint::{Point, reach};
 use crate::model::progress::Progress;
-use crate::model::{Clock, random};
 use crate::source::Source;
 
-use super::{Setup, Work, Worker};
+use super::{Setup, Work, Worker, wait_ms};
 
 /// Reports sent at the same time.
 const IN_FLIGHT: usize = 16;
@@ -76,11 +76,7 @@ pub async fn step(
                 (Load::Progress { progress, .. }, _) => teller.tell_progress(&errand, progress).await?,
                 _ => return Ok(()),
             };
-            match &end {
-                End::Unclear { quiet_until, .. } => worker.quiets.met(errand.id, *quiet_until, clock),
-                End::Miss { .. } => {}
-                _ => worker.quiets.forget(errand.id),
-            }
+            worker.quiets.ended(errand.id, &end, clock);
             reach(Point::CompleteSettles).await;
             ledger.settle(vec![Settlement { id: errand.id, lease_no: errand.lease_no, at: clock.now(), end }]).await?;
             reach(Point::CompleteSettled).await;
@@ -121,23 +117,20 @@ impl Teller<'_> {
             metrics::counter!("lastmile_call_failures_total", "edge" => self.edge.to_owned(), "code" => error.code())
                 .increment(1);
         }
-        Ok(match (error, self.source.info().confirm_quiet_ms) {
+        Ok(match (&error, self.source.info().confirm_quiet_ms) {
             // The platform can be asked what it holds, and is, before anything is said again.
             (CallError::Unclear { .. }, Some(quiet)) => {
-                let ask_at = now.plus_ms(self.wait_ms(errand, None));
+                let ask_at = now.plus_ms(wait_ms(self.setup, errand, None));
                 End::Unclear { ask_at, quiet_until: now.plus_ms(quiet), code, reason }
             }
             (CallError::Reject { .. }, _) => End::Park { code, reason },
             // Its id is stable, so that what is unclear may simply be said again.
             (CallError::Unclear { .. }, None) => {
-                End::Retry { at: now.plus_ms(self.wait_ms(errand, None)), code, reason, new_group: None }
+                End::Retry { at: now.plus_ms(wait_ms(self.setup, errand, None)), code, reason, new_group: None }
             }
-            (CallError::Retry { after, .. }, _) => {
-                let asked = after.and_then(|d| i64::try_from(d.as_millis()).ok());
-                let wait = self.wait_ms(errand, asked);
-                if code == "E-BUSY" {
-                    self.worker.pauses.begin(self.edge, asked.unwrap_or(wait), self.clock);
-                }
+            (CallError::Retry { .. }, _) => {
+                let wait = wait_ms(self.setup, errand, error.asked_ms());
+                self.worker.pauses.heed(self.edge, &error, wait, self.clock);
                 End::Retry { at: now.plus_ms(wait), code, reason, new_group: None }
             }
         })
@@ -154,13 +147,11 @@ impl Teller<'_> {
         };
         let (code, reason) = (error.code().to_owned(), error.reason().to_owned());
         metrics::counter!("lastmile_call_failures_total", "edge" => self.edge.to_owned(), "code" => error.code()).increment(1);
-        let asked = match &error {
-            CallError::Reject { .. } => return Ok(End::Park { code, reason }),
-            CallError::Retry { after, .. } => after.and_then(|d| i64::try_from(d.as_millis()).ok()),
-            CallError::Unclear { .. } => None,
-        };
+        if let CallError::Reject { .. } = &error {
+            return Ok(End::Park { code, reason });
+        }
         self.worker.health.failed(self.ledger, self.edge, Work::Reports, &error, now).await?;
-        Ok(End::Retry { at: now.plus_ms(self.wait_ms(errand, asked)), code, reason, new_group: None })
+        Ok(End::Retry { at: now.plus_ms(wait_ms(self.setup, errand, error.asked_ms())), code, reason, new_group: None })
     }
 
     /// The platform asked another report for patience while this one was leased.
@@ -176,14 +167,9 @@ impl Teller<'_> {
         match held {
             Ok(true) => End::Done,
             Ok(false) if quiet_left_ms == 0 => End::Clear,
-            Ok(false) => End::Miss { ask_at: now.plus_ms(self.wait_ms(errand, None).min(quiet_left_ms)) },
+            Ok(false) => End::Miss { ask_at: now.plus_ms(wait_ms(self.setup, errand, None).min(quiet_left_ms)) },
             Err(CallError::Reject { code, reason }) => End::Park { code: code.to_owned(), reason },
-            Err(_) => End::Miss { ask_at: now.plus_ms(self.wait_ms(errand, None)) },
+            Err(_) => End::Miss { ask_at: now.plus_ms(wait_ms(self.setup, errand, None)) },
         }
-    }
-
-    fn wait_ms(&self, errand: &Leased, asked_ms: Option<i64>) -> i64 {
-        let failures = errand.failures.max(errand.misses) + 1;
-        self.setup.catalog.main.retry.schedule().wait_ms(failures, asked_ms, random::u64())
     }
 }

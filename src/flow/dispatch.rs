@@ -14,9 +14,9 @@ use crate::ledger::{End, LeaseRequest, Leased, Ledger, LedgerResult, Load, Settl
 use crate::model::errand::ErrandKind;
 use crate::model::failpoint::{Point, reach};
 use crate::model::ticket::{Amended, Category, Change, Created, TicketRef};
-use crate::model::{Clock, Timestamp, random};
+use crate::model::{Clock, Timestamp};
 
-use super::{Breakers, Setup, Work, Worker, plan, sync};
+use super::{Breakers, Setup, Work, Worker, plan, sync, wait_ms};
 
 /// Misses in a row before a quiet period may end: one look is not enough.
 const MISSES: u32 = 2;
@@ -233,11 +233,7 @@ impl Calls<'_> {
             },
             (_, Load::Report { .. } | Load::Progress { .. }) => return Ok(()),
         };
-        match &end {
-            End::Unclear { quiet_until, .. } => self.worker.quiets.met(errand.id, *quiet_until, self.clock),
-            End::Miss { .. } | End::Unheard { .. } => {}
-            _ => self.worker.quiets.forget(errand.id),
-        }
+        self.worker.quiets.ended(errand.id, &end, self.clock);
         let settlement = Settlement { id: errand.id, lease_no: errand.lease_no, at: self.clock.now(), end };
         reach(Point::DispatchSettles).await;
         let settled = self.ledger.settle(vec![settlement]).await?;
@@ -282,16 +278,15 @@ impl Calls<'_> {
     fn unheard(&self, errand: &Leased, error: &CallError) -> End {
         match error {
             CallError::Reject { code, reason } => End::Park { code: (*code).to_owned(), reason: reason.clone() },
-            CallError::Retry { code: "E-BUSY", after, .. } => End::Unheard { ask_at: self.patience(errand, *after) },
-            _ => End::Unheard { ask_at: self.clock.now().plus_ms(self.wait_ms(errand, None)) },
+            CallError::Retry { code: "E-BUSY", .. } => End::Unheard { ask_at: self.patience(errand, error) },
+            _ => End::Unheard { ask_at: self.clock.now().plus_ms(wait_ms(self.setup, errand, None)) },
         }
     }
 
     /// "Slow down" is said to all of us: the desk's whole queue waits. Returns until when.
-    fn patience(&self, errand: &Leased, after: Option<Duration>) -> Timestamp {
-        let asked = after.and_then(|d| i64::try_from(d.as_millis()).ok());
-        let wait = self.wait_ms(errand, asked);
-        self.worker.pauses.begin(self.edge, asked.unwrap_or(wait), self.clock);
+    fn patience(&self, errand: &Leased, error: &CallError) -> Timestamp {
+        let wait = wait_ms(self.setup, errand, error.asked_ms());
+        self.worker.pauses.heed(self.edge, error, wait, self.clock);
         self.clock.now().plus_ms(wait)
     }
 
@@ -337,16 +332,15 @@ impl Calls<'_> {
         let (code, reason) = (error.code().to_owned(), error.reason().to_owned());
         metrics::counter!("lastmile_call_failures_total", "edge" => self.edge.to_owned(), "code" => error.code()).increment(1);
         match error {
-            CallError::Retry { code: "E-BUSY", after, .. } => {
-                End::Retry { at: self.patience(errand, *after), code, reason, new_group: None }
+            CallError::Retry { code: "E-BUSY", .. } => {
+                End::Retry { at: self.patience(errand, error), code, reason, new_group: None }
             }
-            CallError::Retry { after, .. } => {
-                let asked = after.and_then(|d| i64::try_from(d.as_millis()).ok());
+            CallError::Retry { .. } => {
                 if matches!(*error, CallError::Retry { code: "E-CONNECT" | "E-AUTH" | "E-NOT-JSON", .. }) {
                     // The desk is away for all: the rest of its queue need not try one by one.
                     self.breakers.open(self.edge, now);
                 }
-                End::Retry { at: now.plus_ms(self.wait_ms(errand, asked)), code, reason, new_group: None }
+                End::Retry { at: now.plus_ms(wait_ms(self.setup, errand, error.asked_ms())), code, reason, new_group: None }
             }
             CallError::Reject { code: "E-GROUP", .. } if errand.kind == ErrandKind::Create => {
                 self.fall_back(errand, code, reason, now)
@@ -355,7 +349,7 @@ impl Calls<'_> {
             CallError::Unclear { .. } => {
                 self.breakers.open(self.edge, now);
                 let quiet_until = now.plus_ms(self.desk.info().quiet_ms());
-                End::Unclear { ask_at: now.plus_ms(self.wait_ms(errand, None)), quiet_until, code, reason }
+                End::Unclear { ask_at: now.plus_ms(wait_ms(self.setup, errand, None)), quiet_until, code, reason }
             }
         }
     }
@@ -415,13 +409,8 @@ impl Calls<'_> {
         if harmless || (quiet_over && errand.misses + 1 >= MISSES) {
             return End::Clear;
         }
-        let ask_at = now.plus_ms(self.wait_ms(errand, None));
+        let ask_at = now.plus_ms(wait_ms(self.setup, errand, None));
         // The look that counts is the one after the quiet period.
         End::Miss { ask_at: ask_at.min(now.plus_ms(if quiet_over { 1_000 } else { quiet_left_ms })) }
-    }
-
-    fn wait_ms(&self, errand: &Leased, asked_ms: Option<i64>) -> i64 {
-        let failures = errand.failures.max(errand.misses) + 1;
-        self.setup.catalog.main.retry.schedule().wait_ms(failures, asked_ms, random::u64())
     }
 }

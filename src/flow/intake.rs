@@ -190,8 +190,8 @@ pub fn next_round(
     retry: &RetrySchedule,
     now: Timestamp,
 ) -> Option<Timestamp> {
-    let Some((CallError::Retry { after, .. }, failures)) = failed else { return scheduled };
-    let asked = after.map(|span| i64::try_from(span.as_millis()).unwrap_or(i64::MAX));
+    let Some((error @ CallError::Retry { .. }, failures)) = failed else { return scheduled };
+    let asked = error.asked_ms();
     let own = now.plus_ms(retry.wait_ms(failures, asked, crate::model::random::u64()));
     let earliest = asked.map_or(now, |ms| now.plus_ms(ms));
     Some(scheduled.map_or(own, |at| at.min(own)).max(earliest))

@@ -19,7 +19,8 @@ use std::sync::Arc;
 
 use crate::catalog::Catalog;
 use crate::desk::Desk;
-use crate::ledger::QuietOf;
+use crate::ledger::{Leased, QuietOf};
+use crate::model::random;
 use crate::plan::Planner;
 use crate::source::Source;
 
@@ -42,6 +43,14 @@ pub struct Setup {
     pub desks: BTreeMap<String, Arc<dyn Desk>>,
 }
 
+impl Setup {
+    /// Every edge, as the ledger names them.
+    pub fn edges(&self) -> impl Iterator<Item = String> {
+        let desks = self.desks.keys().map(|name| format!("desk/{name}"));
+        desks.chain(self.sources.keys().map(|name| format!("source/{name}")))
+    }
+}
+
 impl QuietOf for Setup {
     fn quiet_ms(&self, edge: &str) -> i64 {
         match edge.split_once('/') {
@@ -50,6 +59,12 @@ impl QuietOf for Setup {
             _ => 0,
         }
     }
+}
+
+/// How long an errand waits before it is tried, or asked about, again; a wish of the other side counts.
+fn wait_ms(setup: &Setup, errand: &Leased, asked_ms: Option<i64>) -> i64 {
+    let failures = errand.failures.max(errand.misses) + 1;
+    setup.catalog.main.retry.schedule().wait_ms(failures, asked_ms, random::u64())
 }
 
 /// Who leases: differs between processes and between starts of one.
@@ -71,7 +86,7 @@ impl Worker {
     /// A name nobody had before.
     #[must_use]
     pub fn new() -> Self {
-        let token = crate::model::random::token();
+        let token = random::token();
         let owner = format!("worker-{}", &token[..12]);
         Self { owner, health: Arc::default(), pauses: Arc::default(), quiets: Arc::default(), planning: Arc::default() }
     }

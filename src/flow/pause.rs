@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
+use crate::http::CallError;
 use crate::model::{Clock, Timestamp};
 
 /// The pauses of all edges of this process, by the boot-time clock: a correction of the wall clock ends none.
@@ -20,6 +21,13 @@ impl Pauses {
             metrics::counter!("lastmile_pauses_total", "edge" => edge.to_owned()).increment(1);
         }
         map.insert(edge.to_owned(), until.max(running));
+    }
+
+    /// Begins one where this is what a call ended with ("slow down"): as long as was asked, or `otherwise_ms`.
+    pub fn heed(&self, edge: &str, error: &CallError, otherwise_ms: i64, clock: &dyn Clock) {
+        if let CallError::Retry { code: "E-BUSY", .. } = error {
+            self.begin(edge, error.asked_ms().unwrap_or(otherwise_ms), clock);
+        }
     }
 
     /// How long it still lasts; `None`: calls may go.
@@ -41,6 +49,8 @@ impl Pauses {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::model::clock::FakeClock;
 
@@ -55,5 +65,18 @@ mod tests {
         assert_eq!(pauses.left_ms("desk/servicenow", &clock), None, "the others go on");
         clock.advance_ms(60_000);
         assert_eq!(pauses.left_ms("desk/jira", &clock), None);
+    }
+
+    #[test]
+    fn only_who_says_slow_down_is_heeded_and_for_as_long_as_was_asked() {
+        let (pauses, clock) = (Pauses::default(), FakeClock::at(Timestamp(0)));
+        let retry = |code, after| CallError::Retry { code, reason: String::new(), after };
+        pauses.heed("desk/jira", &retry("E-TIMEOUT", Some(Duration::from_secs(7))), 1_000, &clock);
+        pauses.heed("desk/jira", &CallError::unclear("E-BUSY", ""), 1_000, &clock);
+        assert_eq!(pauses.left_ms("desk/jira", &clock), None);
+        pauses.heed("desk/jira", &retry("E-BUSY", None), 1_000, &clock);
+        assert_eq!(pauses.left_ms("desk/jira", &clock), Some(1_000));
+        pauses.heed("desk/jira", &retry("E-BUSY", Some(Duration::from_secs(7))), 1_000, &clock);
+        assert_eq!(pauses.left_ms("desk/jira", &clock), Some(7_000));
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use crate::ledger::Leased;
+use crate::ledger::{End, Leased};
 use crate::model::{Clock, Id, Timestamp};
 
 /// The quiet periods this process has begun or met, each with its end as the ledger keeps it and by the boot-time clock.
@@ -17,6 +17,15 @@ impl Quiets {
         let mut map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if map.get(&errand).is_none_or(|(known, _)| *known != until) {
             map.insert(errand, (until, clock.boot_ms().saturating_add(left)));
+        }
+    }
+
+    /// A call ended: it begins a quiet period, says nothing about one, or ends it.
+    pub fn ended(&self, errand: Id, end: &End, clock: &dyn Clock) {
+        match end {
+            End::Unclear { quiet_until, .. } => self.met(errand, *quiet_until, clock),
+            End::Miss { .. } | End::Unheard { .. } => {}
+            _ => self.forget(errand),
         }
     }
 

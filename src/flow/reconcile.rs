@@ -82,12 +82,6 @@ fn summary_of(edge: &str) -> String {
     format!("compared/{edge}")
 }
 
-/// Every edge of a setup that can be compared.
-pub fn edges(setup: &Setup) -> impl Iterator<Item = String> {
-    let desks = setup.desks.keys().map(|name| format!("desk/{name}"));
-    desks.chain(setup.sources.keys().map(|name| format!("source/{name}")))
-}
-
 /// Begins a comparison; `false` when one is under way.
 ///
 /// # Errors

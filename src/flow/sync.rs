@@ -77,18 +77,17 @@ async fn take_rows(ledger: &dyn Ledger, desk: &dyn Desk, rows: Vec<TicketStatus>
         ledger.held(&desk.info().name, &ids).await?.into_iter().map(|h| (h.ticket.id.clone(), h)).collect();
     let mut observations = Vec::new();
     for row in rows {
-        match held.get(&row.ticket.id) {
-            Some(ours) if known_closed(ours, &row, desk.info().index_lag_ms, now) => {}
-            Some(ours) => observations.push(observe(desk, ours, row).await),
-            None if row.key.is_some() => {
-                let key = row.key.clone().unwrap_or_else(|| crate::model::Key(String::new()));
+        match (held.get(&row.ticket.id), &row.key) {
+            (Some(ours), _) if known_closed(ours, &row, desk.info().index_lag_ms, now) => {}
+            (Some(ours), _) => observations.push(observe(desk, ours, row).await),
+            (None, Some(key)) => {
                 // A copy made by somebody else carries the key too: it is no witness.
                 let own = desk.is_own_account(row.created_by.as_deref()).await || row.created_by.is_none();
-                if !(own && ledger.witness(&desk.info().name, &key, &row.ticket, now).await?) {
+                if !(own && ledger.witness(&desk.info().name, key, &row.ticket, now).await?) {
                     note_stray(ledger, desk, row, now).await?;
                 }
             }
-            None => {}
+            (None, None) => {}
         }
     }
     record(ledger, observations, now).await

@@ -54,6 +54,15 @@ impl CallError {
         }
     }
 
+    /// How long the other side asked to be left alone, milliseconds.
+    #[must_use]
+    pub fn asked_ms(&self) -> Option<i64> {
+        match self {
+            Self::Retry { after, .. } => after.and_then(|span| i64::try_from(span.as_millis()).ok()),
+            Self::Reject { .. } | Self::Unclear { .. } => None,
+        }
+    }
+
     /// Shorthand for a refusal that a person must look at.
     pub fn reject(code: &'static str, reason: impl Into<String>) -> Self {
         Self::Reject { code, reason: reason.into() }

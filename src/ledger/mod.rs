@@ -24,6 +24,7 @@ mod waiting;
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
+use sqlx::migrate::Migrator;
 
 use crate::model::ticket::TicketRef;
 use crate::model::{Id, Key, Timestamp};
@@ -211,6 +212,20 @@ pub trait Ledger: Views + Rollups + Replicas + Comparing + Exports {
 pub trait QuietOf: Send + Sync {
     /// Of `desk/NAME` or `source/NAME`.
     fn quiet_ms(&self, edge: &str) -> i64;
+}
+
+/// Newest schema that this program knows.
+fn newest(migrations: &Migrator) -> i64 {
+    migrations.iter().map(|m| m.version).max().unwrap_or(0)
+}
+
+/// Refuses a ledger that a newer program made.
+fn not_newer(migrations: &Migrator, found: Option<i64>) -> LedgerResult<()> {
+    let known = newest(migrations);
+    match found {
+        Some(found) if found > known => Err(LedgerError::NewerSchema { found, known }),
+        _ => Ok(()),
+    }
 }
 
 /// Code of a server, pooler or clock that the ledger cannot rely on.

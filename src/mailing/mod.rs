@@ -161,12 +161,8 @@ async fn settle(
         return Ok(Step::Sent);
     };
     let failures = u32::try_from(claimed.failures + 1).unwrap_or(u32::MAX);
-    let after = match &error {
-        CallError::Retry { after, .. } => after.and_then(|d| i64::try_from(d.as_millis()).ok()),
-        _ => None,
-    };
     // What is refused for good is tried again, too: whoever mends the configuration need not remember to send it.
-    let wait = catalog.main.retry.schedule().wait_ms(failures, after, random::u64());
+    let wait = catalog.main.retry.schedule().wait_ms(failures, error.asked_ms(), random::u64());
     let (code, reason) = (error.code().to_owned(), error.reason().to_owned());
     let end = DeliveryEnd::Failed { next_at: now.plus_ms(wait), code: code.clone(), reason };
     ledger.settle_delivery(key, claimed, end, now).await?;

@@ -39,30 +39,29 @@ impl fmt::Display for Key {
 /// 24 characters (120 bits) of base 32 that depend on every part and on where each part ends.
 #[must_use]
 pub fn stable_id(parts: &[&str]) -> String {
-    let mut hash = Sha256::new();
-    for part in parts {
-        hash.update((part.len() as u64).to_le_bytes());
-        hash.update(part.as_bytes());
-    }
-    let digest = hash.finalize();
-    base32(&digest[..15])
+    base32(&digest(parts)[..15])
 }
 
 /// The same as a number of 62 bits, for keys of rows.
 #[must_use]
 pub fn stable_number(parts: &[&str]) -> i64 {
-    let mut hash = Sha256::new();
-    for part in parts {
-        hash.update((part.len() as u64).to_le_bytes());
-        hash.update(part.as_bytes());
-    }
-    hash.finalize().iter().take(8).fold(0, |number: i64, byte| (number << 8) | i64::from(*byte)) & (i64::MAX >> 1)
+    digest(parts).iter().take(8).fold(0, |number: i64, byte| (number << 8) | i64::from(*byte)) & (i64::MAX >> 1)
 }
 
 /// Salted hash of a person's id on a platform: stands for the person in the journal and in keys of rows.
 #[must_use]
 pub fn person_hash(salt: &str, source: &str, external_id: &str) -> String {
     stable_id(&["person", salt, source, external_id])
+}
+
+/// Of every part, and of where each ends.
+fn digest(parts: &[&str]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part.as_bytes());
+    }
+    hash.finalize().into()
 }
 
 fn base32(bytes: &[u8]) -> String {

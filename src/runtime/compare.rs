@@ -2,7 +2,6 @@
 
 use crate::flow::sync::SyncError;
 use crate::flow::{Setup, Worker, reconcile};
-use crate::http::CallError;
 use crate::ledger::{Ledger, LedgerResult};
 use crate::model::{Clock, Timestamp};
 
@@ -64,10 +63,7 @@ pub(super) async fn round(
         Err(SyncError::Ledger(error)) => return Err(error),
         // Sync says when the edge is away; the comparison goes on from where it is.
         Err(SyncError::Call(error)) => {
-            if let CallError::Retry { code: "E-BUSY", after, .. } = &error {
-                let asked = after.and_then(|d| i64::try_from(d.as_millis()).ok());
-                worker.pauses.begin(edge, asked.unwrap_or(REST_MS), clock);
-            }
+            worker.pauses.heed(edge, &error, REST_MS, clock);
             tracing::debug!(edge, code = error.code(), "the comparison could not go on; it is tried again");
             times.look = Some(now.plus_ms(REST_MS));
         }

@@ -1,6 +1,8 @@
 //! Loops that call the stages, reload, and a graceful stop.
 
+mod answer;
 mod compare;
+mod hands;
 mod mailing;
 mod poll;
 mod reload;
@@ -8,6 +10,7 @@ mod replica;
 mod rollup;
 mod sync;
 pub mod telemetry;
+mod upkeep;
 mod wake;
 mod workers;
 

@@ -1,14 +1,10 @@
-//! The loops of a source: polling by its schedule, and looking after a platform that waits for answers.
+//! The loop that polls a source by its schedule.
 
+use super::hands::Hands;
 use super::replica::Taken;
-use super::workers::Hands;
-use crate::flow::{deadline, intake};
-use crate::http::CallError;
+use crate::flow::intake;
 use crate::ledger::LedgerResult;
 use crate::model::Timestamp;
-
-/// How often orders are looked for whose platform will soon stop waiting.
-const DEADLINES_EVERY_MS: i64 = 10_000;
 
 /// When a source is polled next, and by which schedule that was said.
 #[derive(Debug, Default)]
@@ -59,9 +55,9 @@ pub(super) async fn poll_round(hands: &Hands, source: &str, times: &mut PollTime
         Err(intake::PollError::Call(error)) => Some(error),
     };
     hands.ledger.ran(&duty, now).await?;
-    if let Some(CallError::Retry { code: "E-BUSY", after: Some(after), .. }) = &broken {
-        let asked = i64::try_from(after.as_millis()).unwrap_or(i64::MAX);
-        hands.worker.pauses.begin(&format!("source/{}", info.name), asked, &*hands.clock);
+    // One that does not say how long is asked again by its schedule.
+    if let Some((error, asked)) = broken.as_ref().and_then(|error| Some((error, error.asked_ms()?))) {
+        hands.worker.pauses.heed(&format!("source/{}", info.name), error, asked, &*hands.clock);
     }
     times.failures = if broken.is_some() { times.failures + 1 } else { 0 };
     let retry = setup.catalog.main.retry.schedule();
@@ -69,34 +65,4 @@ pub(super) async fn poll_round(hands: &Hands, source: &str, times: &mut PollTime
     times.next = intake::next_round(source.next_poll(now), failed, &retry, now);
     // A source with more at hand says "now".
     Ok(times.failures == 0 && times.next.is_some_and(|at| at <= now))
-}
-
-/// When a platform that waits is looked after next.
-#[derive(Debug, Default)]
-pub(super) struct AnswerTimes {
-    deadlines: Option<Timestamp>,
-    look: Option<Timestamp>,
-}
-
-/// Orders whose platform will soon stop waiting, and those it no longer wants.
-pub(super) async fn answer_round(hands: &Hands, source: &str, times: &mut AnswerTimes) -> LedgerResult<bool> {
-    let setup = hands.setup.load_full();
-    let Some(source) = setup.sources.get(source) else { return Ok(false) };
-    let Some(waits) = source.waits() else { return Ok(false) };
-    let (ledger, now) = (&*hands.ledger, hands.clock.now());
-    if times.deadlines.is_none_or(|at| now >= at) {
-        times.deadlines = Some(now.plus_ms(DEADLINES_EVERY_MS));
-        if deadline::step(ledger, &**source, &*hands.clock).await? > 0 {
-            hands.wake.errands();
-        }
-    }
-    if times.look.is_none_or(|at| now >= at) {
-        times.look = Some(now.plus_ms(waits.look_every_ms));
-        match deadline::look(ledger, &**source, &*hands.clock).await {
-            Ok(0) | Err(intake::PollError::Call(_)) => {}
-            Ok(_) => hands.wake.all(),
-            Err(intake::PollError::Ledger(error)) => return Err(error),
-        }
-    }
-    Ok(false)
 }

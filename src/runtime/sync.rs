@@ -1,10 +1,9 @@
 //! The loop that asks a desk: what changed, a batch of the full pass, the sweep.
 
+use super::hands::{Hands, LOOK_EVERY_MS};
 use super::replica::Taken;
-use super::workers::{Hands, LOOK_EVERY_MS};
 use crate::desk::Desk;
 use crate::flow::{Work, edge_answers, edge_fails, sync};
-use crate::http::CallError;
 use crate::ledger::{Ledger, LedgerResult};
 use crate::model::{Clock, Timestamp};
 
@@ -116,10 +115,7 @@ pub(super) async fn sync_round(hands: &Hands, desk: &str, times: &mut SyncTimes)
         }
         Err(sync::SyncError::Ledger(error)) => Err(error),
         Err(sync::SyncError::Call(error)) => {
-            if let CallError::Retry { code: "E-BUSY", after, .. } = &error {
-                let asked = after.and_then(|d| i64::try_from(d.as_millis()).ok());
-                hands.worker.pauses.begin(&edge, asked.unwrap_or(work.sync_every.ms()), clock);
-            }
+            hands.worker.pauses.heed(&edge, &error, work.sync_every.ms(), clock);
             edge_fails(ledger, &edge, Work::Changes, &error, clock.now()).await?;
             times.rest = Some(now.plus_ms(work.sync_every.ms()));
             Ok(false)

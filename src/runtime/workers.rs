@@ -9,12 +9,13 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use futures_util::FutureExt as _;
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard};
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::answer::{AnswerTimes, answer_round};
 use super::compare::{self, CompareTimes};
-use super::poll::{AnswerTimes, PollTimes, answer_round, poll_round};
+use super::hands::{Hands, LOOK_EVERY};
+use super::poll::{PollTimes, poll_round};
 use super::replica::{self, Presence, Taken};
 use super::rollup::Pace;
 use super::sync::{SyncTimes, sync_round};
@@ -23,14 +24,8 @@ use crate::flow::{Breakers, Pauses, Setup, Worker, complete, dispatch, plan};
 use crate::ledger::{Ledger, LedgerResult};
 use crate::model::{Clock, Timestamp};
 
-/// The duty of erasing and of tying the chains.
-const UPKEEP: &str = "upkeep";
 /// The duty of keeping the figures.
 const FIGURES: &str = "figures";
-/// Longest sleep of a loop that was not woken.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// The same in milliseconds.
-pub(super) const LOOK_EVERY_MS: i64 = 500;
 /// After a failure of the ledger.
 const AFTER_FAILURE: Duration = Duration::from_secs(2);
 /// How long a stop waits for calls under way.
@@ -50,42 +45,6 @@ pub struct Runtime {
     presence: Arc<Presence>,
     /// Edges whose loops run, each with what ends them.
     edges: Mutex<BTreeMap<String, CancellationToken>>,
-}
-
-/// What a loop's step needs besides its edge.
-#[derive(Clone)]
-pub(super) struct Hands {
-    pub(super) ledger: Arc<dyn Ledger>,
-    pub(super) setup: Arc<ArcSwap<Setup>>,
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) worker: Worker,
-    breakers: Arc<Breakers>,
-    pub(super) wake: Wake,
-    presence: Arc<Presence>,
-}
-
-impl Hands {
-    /// A desk at rest plans what arrives, and leases it in the same commit (`dispatch`): then the planning stage only looks,
-    /// by time, for what was left.
-    fn leaves_planning_to_a_desk(&self, looked: &Mutex<Option<Instant>>) -> bool {
-        let (mut looked, setup) = (looked.lock().unwrap_or_else(PoisonError::into_inner), self.setup.load());
-        let lately = looked.is_some_and(|at| at.elapsed() < LOOK_EVERY);
-        let leaves = lately && self.worker.planning.is_left_to(|desk| setup.desks.contains_key(desk));
-        if !leaves {
-            *looked = Some(Instant::now());
-        }
-        leaves
-    }
-
-    /// Whether this process has been heard of, and may call out.
-    pub(super) fn joined(&self) -> bool {
-        self.presence.joined(&*self.ledger)
-    }
-
-    /// Whether a duty is this process's now.
-    pub(super) async fn duty(&self, duty: &str, mine: &mut bool) -> LedgerResult<Option<Taken>> {
-        replica::duty(&*self.ledger, duty, &self.worker.owner, mine).await
-    }
 }
 
 impl Runtime {
@@ -170,9 +129,7 @@ impl Runtime {
     /// Starts the loops of edges that the setup has and nobody works for, and ends those of edges it no longer has;
     /// their calls under way are finished. Breakers outlive it: a desk that is down stays known to be down.
     pub fn follow(&self) {
-        let now = self.setup.load();
-        let wanted: Vec<String> =
-            now.desks.keys().map(|d| format!("desk/{d}")).chain(now.sources.keys().map(|s| format!("source/{s}"))).collect();
+        let wanted: Vec<String> = self.setup.load().edges().collect();
         let mut edges = self.edges.lock().unwrap_or_else(PoisonError::into_inner);
         edges.retain(|edge, stop| {
             let stays = wanted.contains(edge);
@@ -282,40 +239,20 @@ impl Runtime {
     }
 
     fn start_mailing(&self) {
-        let (ledger, setup, clock) = (Arc::clone(&self.ledger), Arc::clone(&self.setup), Arc::clone(&self.clock));
-        let next = Arc::new(tokio::sync::Mutex::new(Timestamp(0)));
+        let (hands, next) = (self.hands(), Arc::new(tokio::sync::Mutex::new(Timestamp(0))));
         self.run("mailing", Listen::Time, self.stop.clone(), move || {
-            let (ledger, setup, clock, next) = (Arc::clone(&ledger), Arc::clone(&setup), Arc::clone(&clock), Arc::clone(&next));
-            async move { super::mailing::round(&ledger, &setup, &clock, &mut *next.lock().await).await }
+            let (hands, next) = (hands.clone(), Arc::clone(&next));
+            async move { super::mailing::round(&hands.ledger, &hands.setup, &hands.clock, &mut *next.lock().await).await }
         });
     }
 
     fn start_upkeep(&self) {
         let hands = self.hands();
-        let (ledger, setup, clock) = (Arc::clone(&self.ledger), Arc::clone(&self.setup), Arc::clone(&self.clock));
         // Not in the first minute: a start has better things to do.
-        let next = Arc::new(tokio::sync::Mutex::new((clock.now().plus_secs(60), false)));
+        let next = Arc::new(tokio::sync::Mutex::new((hands.clock.now().plus_secs(60), false)));
         self.run("upkeep", Listen::Time, self.stop.clone(), move || {
-            let (ledger, setup, clock, next) = (Arc::clone(&ledger), setup.load_full(), Arc::clone(&clock), Arc::clone(&next));
-            let hands = hands.clone();
-            async move {
-                let (next, mine) = &mut *next.lock().await;
-                let now = clock.now();
-                match hands.duty(UPKEEP, mine).await? {
-                    None => return Ok(false),
-                    Some(Taken::Fresh(Some(ran_at))) => *next = ran_at.plus_secs(3600).max(now),
-                    Some(_) => {}
-                }
-                if now < *next {
-                    return Ok(false);
-                }
-                *next = now.plus_secs(3600);
-                let kept = &setup.catalog.main.retention;
-                ledger.erase(now.plus_ms(-kept.inbox.ms()), now.plus_ms(-kept.persons.ms())).await?;
-                ledger.checkpoint(now).await?;
-                ledger.ran(UPKEEP, now).await?;
-                Ok(false)
-            }
+            let (hands, next) = (hands.clone(), Arc::clone(&next));
+            async move { super::upkeep::round(&hands, &mut *next.lock().await).await }
         });
     }
 

@@ -85,7 +85,7 @@ pub(super) async fn compare(state: &WebState, reader: &Reader) -> Result<(), Ref
     if !reader.may_act() || reader.scope.is_some() {
         return Err(Refused::new(Code::Role, "only operators of every application may compare"));
     }
-    for edge in reconcile::edges(&state.setup.load_full()) {
+    for edge in state.setup.load_full().edges() {
         reconcile::begin(&*state.ledger, &edge, state.clock.now()).await?;
     }
     Ok(())

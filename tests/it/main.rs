@@ -38,6 +38,7 @@ mod mailing;
 mod migrations;
 mod model;
 mod monitoring;
+mod orders;
 mod plan;
 mod platform_bed;
 mod program;

@@ -4,15 +4,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use lastmile::ledger::{
-    Decision, LeaseRequest, Ledger, LedgerError, PlanAction, Receipt, ReceiptContent, Recorded, Replicas, SqlLedger, Step,
-    TicketPlan, Turn, Views,
+    Decision, LeaseRequest, Ledger, LedgerError, Receipt, ReceiptContent, Recorded, Replicas, SqlLedger, Step, ToPlan, Turn,
+    Views,
 };
 use lastmile::model::assignment::Named;
-use lastmile::model::ticket::Draft;
-use lastmile::model::{Assignment, Id, Key, Operation, Person, Timestamp};
+use lastmile::model::{Assignment, Id, Timestamp};
 use sqlx::{AssertSqlSafe, Executor as _};
 
 use crate::engines::Place;
+use crate::orders;
 use crate::real::postgres::connect;
 
 const NOW: Timestamp = Timestamp(1_795_000_000_000);
@@ -26,75 +26,19 @@ async fn place() -> Option<Place> {
 
 fn receipt(n: usize) -> Receipt {
     let order = Assignment {
-        answer_by: None,
-        source: "idm".to_owned(),
-        external_id: n.to_string(),
-        generation: 1,
-        operation: Operation::Grant,
-        application: Named { id: "sap".to_owned(), name: "SAP".to_owned() },
         entitlement: Some(Named { id: format!("role-{n}"), name: "Role".to_owned() }),
-        account: None,
-        beneficiary: Person { id: "p1".to_owned(), name: Some("Pat Example".to_owned()), email: None },
-        requester: None,
-        approvals: Vec::new(),
-        requested_at: None,
-        approved_at: Some(NOW),
-        valid_from: None,
-        valid_until: None,
-        priority: 1,
         reason: Some("with a NUL \0 in it".to_owned()),
-        attributes: std::collections::BTreeMap::new(),
+        ..orders::order("idm", &n.to_string(), NOW)
     };
-    Receipt {
-        source: "idm".to_owned(),
-        event_id: format!("e{n}"),
-        digest: format!("d{n}"),
-        received_at: NOW,
-        content: ReceiptContent::Order(Box::new(order)),
-    }
+    Receipt { digest: format!("d{n}"), ..orders::receipt(&format!("e{n}"), order, NOW) }
 }
 
-fn file(order: &lastmile::ledger::ToPlan) -> Decision {
-    let key = Key::of("test", &[&order.assignment.natural_key()], 1);
-    let draft = Draft {
-        key,
-        summary: "s".to_owned(),
-        body: "b".to_owned(),
-        admin_group: "g".to_owned(),
-        priority: 1,
-        due_at: None,
-        fields: std::collections::BTreeMap::new(),
-    };
-    let plan = TicketPlan {
-        desk: "desk".to_owned(),
-        admin_group: "g".to_owned(),
-        route: "by convention".to_owned(),
-        template: "default".to_owned(),
-        template_version: "v".to_owned(),
-        cycle: 1,
-        rank: order.id.0,
-        draft,
-    };
-    Decision {
-        id: order.id,
-        revision: order.revision,
-        catalog_version: "c".to_owned(),
-        eligible_at: NOW,
-        persons: vec![order.assignment.beneficiary.clone()],
-        action: PlanAction::File(Box::new(plan)),
-    }
+fn file(order: &ToPlan) -> Decision {
+    orders::file(order, "test", "desk", NOW)
 }
 
 fn request(owner: &str, now: Timestamp) -> LeaseRequest {
-    LeaseRequest {
-        edge: "desk/desk".to_owned(),
-        owner: owner.to_owned(),
-        now,
-        lease_ms: 30_000,
-        quiet_ms: 60_000,
-        limit: 7,
-        witnesses_only: false,
-    }
+    orders::request("desk/desk", owner, now)
 }
 
 /// What one replica does: takes events in, plans, leases, until nothing is left.

@@ -1,43 +1,25 @@
 //! Orders given straight to a ledger.
 
-use lastmile::ledger::{
-    Decision, End, LeaseRequest, Leased, Ledger, PlanAction, Receipt, ReceiptContent, Settlement, SqlLedger, TicketPlan, ToPlan,
-};
+#[path = "../../../tests/it/orders.rs"]
+mod made_up;
+
+use lastmile::ledger::{Decision, End, LeaseRequest, Leased, Ledger, PlanAction, Receipt, Settlement, SqlLedger, ToPlan};
 use lastmile::model::assignment::Named;
 use lastmile::model::clock::SystemClock;
-use lastmile::model::ticket::{Created, Draft, TicketRef};
-use lastmile::model::{Assignment, Clock, Key, Operation, Person, Timestamp};
+use lastmile::model::ticket::{Created, TicketRef};
+use lastmile::model::{Assignment, Clock, Person, Timestamp};
 
 /// An order of a lane of its own.
 pub fn receipt(n: usize) -> Receipt {
     let now = SystemClock.now();
     let order = Assignment {
-        source: "iga".to_owned(),
-        external_id: format!("REQ-{n:09}"),
-        generation: 1,
-        operation: Operation::Grant,
         application: Named { id: format!("app-{}", n % 50), name: "An application".to_owned() },
         entitlement: Some(Named { id: format!("role-{}", n % 400), name: "A role".to_owned() }),
-        account: None,
         beneficiary: Person { id: format!("P{n:09}"), name: Some("Pat Example".to_owned()), email: None },
-        requester: None,
-        approvals: Vec::new(),
-        requested_at: None,
-        approved_at: Some(now),
-        valid_from: None,
-        valid_until: None,
-        answer_by: None,
-        priority: 1,
         reason: Some("needed for the work on the project".to_owned()),
-        attributes: std::collections::BTreeMap::new(),
+        ..made_up::order("iga", &format!("REQ-{n:09}"), now)
     };
-    Receipt {
-        source: "iga".to_owned(),
-        event_id: format!("msg-{n}"),
-        digest: format!("d{n}"),
-        received_at: now,
-        content: ReceiptContent::Order(Box::new(order)),
-    }
+    Receipt { digest: format!("d{n}"), ..made_up::receipt(&format!("msg-{n}"), order, now) }
 }
 
 /// So many orders, recorded.
@@ -49,33 +31,14 @@ pub async fn record(ledger: &SqlLedger, from: usize, count: usize) -> anyhow::Re
 }
 
 fn file(order: &ToPlan, now: Timestamp) -> Decision {
-    let draft = Draft {
-        key: Key::of("bench", &[&order.assignment.natural_key()], 1),
-        summary: "Grant: a role of an application".to_owned(),
-        body: "x".repeat(600),
-        admin_group: "an-application-admins".to_owned(),
-        priority: 1,
-        due_at: None,
-        fields: std::collections::BTreeMap::new(),
-    };
-    let plan = TicketPlan {
-        desk: "jira".to_owned(),
-        admin_group: draft.admin_group.clone(),
-        route: "by convention".to_owned(),
-        template: "default".to_owned(),
-        template_version: "v".to_owned(),
-        cycle: 1,
-        rank: order.id.0,
-        draft,
-    };
-    Decision {
-        id: order.id,
-        revision: order.revision,
-        catalog_version: "c".to_owned(),
-        eligible_at: now,
-        persons: vec![order.assignment.beneficiary.clone()],
-        action: PlanAction::File(Box::new(plan)),
+    let mut decision = made_up::file(order, "bench", "jira", now);
+    if let PlanAction::File(plan) = &mut decision.action {
+        "an-application-admins".clone_into(&mut plan.admin_group);
+        plan.draft.admin_group.clone_from(&plan.admin_group);
+        "Grant: a role of an application".clone_into(&mut plan.draft.summary);
+        plan.draft.body = "x".repeat(600);
     }
+    decision
 }
 
 /// Plans a round; how many it found.
@@ -88,16 +51,8 @@ pub async fn plan(ledger: &SqlLedger) -> anyhow::Result<usize> {
 
 /// A round of leases.
 pub async fn lease(ledger: &SqlLedger, owner: usize, limit: usize) -> anyhow::Result<Vec<Leased>> {
-    let request = LeaseRequest {
-        edge: "desk/jira".to_owned(),
-        owner: format!("owner-{owner}"),
-        now: SystemClock.now(),
-        lease_ms: 120_000,
-        quiet_ms: 60_000,
-        limit,
-        witnesses_only: false,
-    };
-    Ok(ledger.lease(request).await?)
+    let request = made_up::request("desk/jira", &format!("owner-{owner}"), SystemClock.now());
+    Ok(ledger.lease(LeaseRequest { lease_ms: 120_000, limit, ..request }).await?)
 }
 
 /// Each became a ticket.

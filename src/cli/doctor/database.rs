@@ -1,7 +1,7 @@
 //! The ledger on a PostgreSQL server.
 
 use super::Arguments;
-use super::file::{bytes, chains};
+use super::file::{bytes, chains, schema};
 use crate::cli::findings::finding;
 use crate::ledger::{Inspected, SqlLedger};
 use crate::model::finding::{Finding, Grade};
@@ -28,12 +28,6 @@ fn of_server(found: &Inspected) -> Vec<Finding> {
     } else {
         finding(Grade::Good, "server", format!("PostgreSQL {}", found.version))
     };
-    let schema = if found.schema < found.known_schema {
-        let words = format!("{}, this lastmile knows {}: it is migrated when `serve` starts", found.schema, found.known_schema);
-        finding(Grade::Warning, "schema", words)
-    } else {
-        finding(Grade::Good, "schema", found.schema.to_string())
-    };
     let durable = format!(
         "fsync {}, full_page_writes {}, synchronous_commit {}",
         found.fsync, found.full_page_writes, found.synchronous_commit
@@ -58,5 +52,5 @@ fn of_server(found: &Inspected) -> Vec<Finding> {
         finding(Grade::Good, "oldest transaction", format!("{age} s"))
     };
     let size = finding(Grade::Good, "size", bytes(u64::try_from(found.bytes).unwrap_or(0)));
-    vec![server, schema, durability, size, connections, oldest]
+    vec![server, schema(found.schema, found.known_schema), durability, size, connections, oldest]
 }

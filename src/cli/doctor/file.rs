@@ -95,15 +95,16 @@ pub(super) async fn chains(ledger: &SqlLedger, arguments: &Arguments) -> Option<
     None
 }
 
+/// The ledger's schema beside the newest that this program knows.
+pub(super) fn schema(found: i64, known: i64) -> Finding {
+    if found < known {
+        let words = format!("{found}, this lastmile knows {known}: it is migrated when `serve` starts");
+        return finding(Grade::Warning, "schema", words);
+    }
+    finding(Grade::Good, "schema", found.to_string())
+}
+
 fn of_file(found: &Inspection, thorough: bool) -> Vec<Finding> {
-    let schema = match found.schema.cmp(&found.known_schema) {
-        std::cmp::Ordering::Less => finding(
-            Grade::Warning,
-            "schema",
-            format!("{}, this lastmile knows {}: it is migrated when `serve` starts", found.schema, found.known_schema),
-        ),
-        _ => finding(Grade::Good, "schema", found.schema.to_string()),
-    };
     let safe = found.synchronous >= 2 && found.journal_mode == "wal";
     let level = match found.synchronous {
         0 => "OFF",
@@ -125,7 +126,7 @@ fn of_file(found: &Inspection, thorough: bool) -> Vec<Finding> {
         let words = format!("damaged: {}; stop the server, keep the file, restore a backup", found.damage.join("; "));
         finding(Grade::Bad, "check", words)
     };
-    vec![schema, safety, finding(Grade::Good, "size", size), damage]
+    vec![schema(found.schema, found.known_schema), safety, finding(Grade::Good, "size", size), damage]
 }
 
 fn disk(path: &Path) -> Finding {

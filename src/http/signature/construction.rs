@@ -109,7 +109,7 @@ fn fits(algorithm: HmacAlgorithm, secrets: &[SecretString], parts: &[&[u8]], giv
 /// Unix seconds, unix milliseconds (no second of this millennium has twelve digits) or RFC 3339.
 fn instant(text: &str) -> Option<Timestamp> {
     match text.parse::<i64>() {
-        Ok(number) if number.abs() >= 100_000_000_000 => Some(Timestamp(number)),
+        Ok(number) if number.unsigned_abs() >= 100_000_000_000 => Some(Timestamp(number)),
         Ok(number) => Some(Timestamp(number * 1000)),
         Err(_) => chrono::DateTime::parse_from_rfc3339(text).ok().map(|at| Timestamp(at.timestamp_millis())),
     }

@@ -1,3 +1,6 @@
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use super::*;
 
 // The vectors were computed once with an independent implementation (Python).
@@ -166,6 +169,13 @@ fn a_construction_may_sign_the_id_and_write_its_time_in_several_ways() {
     assert!(scheme.verify(request(&headers, body), NOW).is_ok());
     let late = scheme.verify(request(&headers, body), NOW.plus_secs(61)).unwrap_err();
     assert_eq!(late, Refusal::Stale(61, 60));
+
+    // The farthest number there is.
+    let ancient = i64::MIN.to_string();
+    let mac = mac_sha256(b"old", &[body.as_bytes(), ancient.as_bytes()]).unwrap().finalize().into_bytes();
+    let signature = format!("s={}", STANDARD.encode(mac));
+    let refused = scheme.verify(request(&[("x-signature", &signature), ("x-time", &ancient)], body), NOW).unwrap_err();
+    assert!(matches!(refused, Refusal::Stale(..)), "{refused}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use sqlx::PgPool;
 
 use super::{LedgerResult, MIGRATIONS, Postgres};
+use crate::ledger::newest;
 
 /// The server and the ledger on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +52,7 @@ impl Postgres {
             place: self.door.shown(),
             version,
             schema: schema.unwrap_or(0),
-            known_schema: MIGRATIONS.iter().map(|m| m.version).max().unwrap_or(0),
+            known_schema: newest(&MIGRATIONS),
             bytes,
             fsync,
             full_page_writes,

@@ -17,7 +17,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions as _, Executor as _};
 
 use super::engine::{Conn, Pool};
-use super::{LedgerError, LedgerResult};
+use super::{LedgerError, LedgerResult, not_newer};
 
 pub use inspect::Inspected;
 
@@ -204,15 +204,11 @@ fn pool(most: u32, several: bool, also: &'static str) -> PgPoolOptions {
 }
 
 async fn refuse_newer(connection: &mut PgConnection) -> LedgerResult<()> {
-    let known = MIGRATIONS.iter().map(|m| m.version).max().unwrap_or(0);
     let (there,): (bool,) =
         sqlx::query_as("SELECT to_regclass('_sqlx_migrations') IS NOT NULL").fetch_one(&mut *connection).await?;
     if !there {
         return Ok(());
     }
     let (found,): (Option<i64>,) = sqlx::query_as("SELECT MAX(version) FROM _sqlx_migrations").fetch_one(connection).await?;
-    match found {
-        Some(found) if found > known => Err(LedgerError::NewerSchema { found, known }),
-        _ => Ok(()),
-    }
+    not_newer(&MIGRATIONS, found)
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::super::{BRIDGE, LedgerError, LedgerResult};
-use super::{gathered, rows};
+use super::{document, rows};
 use crate::model::{State, Timestamp};
 
 /// One step in an assignment's life.
@@ -269,14 +269,14 @@ pub(in crate::ledger) async fn apply(tx: &mut Conn, moves: &[Move], seen_at: Tim
         return Ok(());
     }
     let wanted: Vec<i64> = moves.iter().map(|m| m.assignment).collect();
-    let row = query_as(
+    let (found,): (String,) = query_as(
         "SELECT json_group_array(json_array(id, state, chain_seq, chain_head)) FROM assignment
          WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each($1))",
     )
     .bind(rows(&wanted)?)
     .fetch_one(&mut *tx)
     .await?;
-    let chained = Heads::of(gathered::<Head>(&row)?)?.chain(moves, seen_at)?;
+    let chained = Heads::of(document::<Vec<Head>>(&found)?)?.chain(moves, seen_at)?;
     query(write_moves!("$1", "$2")).bind(chained.lines).bind(chained.ends).execute(tx).await?;
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! Leasing: lease number and attempt are on disk before anything is sent.
 
+mod due;
+
 use std::collections::HashMap;
 
 use crate::ledger::engine::{Conn, Pool, Target, query, query_as};
@@ -14,37 +16,8 @@ use crate::model::errand::ErrandKind;
 use crate::model::ticket::{Draft, TicketRef};
 use crate::model::{Assignment, Id, Operation, Outcome, Person, State, Timestamp};
 
-/// What a round would find.
-#[derive(Debug, Clone, Copy, sqlx::FromRow)]
-pub(in crate::ledger) struct Due {
-    /// Calls are to be made.
-    ready: bool,
-    /// Witnesses are to be asked.
-    unclear: bool,
-    /// Leases ran out.
-    abandoned: bool,
-}
-
-impl Due {
-    pub(in crate::ledger) fn anything(self) -> bool {
-        self.ready || self.unclear || self.abandoned
-    }
-}
-
-/// What a round would find: asked of a reader, so that idle rounds leave the writer alone.
-pub(in crate::ledger) async fn due<'e>(on: impl Into<Target<'e>>, request: &LeaseRequest) -> LedgerResult<Due> {
-    let due = query_as(
-        "SELECT EXISTS (SELECT 1 FROM errand WHERE edge = $1 AND state = 'ready' AND due_at <= $2 AND $3 = 0) AS ready,
-                EXISTS (SELECT 1 FROM errand WHERE edge = $1 AND state IN ('sending', 'unclear') AND state = 'unclear' AND due_at <= $2) AS unclear,
-                EXISTS (SELECT 1 FROM errand WHERE edge = $1 AND state IN ('sending', 'unclear') AND state = 'sending' AND lease_until < $2) AS abandoned",
-    )
-    .bind(&request.edge)
-    .bind(request.now.0)
-    .bind(i64::from(request.witnesses_only))
-    .fetch_one(on)
-    .await?;
-    Ok(due)
-}
+pub(in crate::ledger) use due::{Due, due};
+pub(super) use due::{abandoned, ready, unclear};
 
 /// Leases witnesses first, then what is ready, by rank.
 pub(in crate::ledger) async fn lease(tx: &mut Conn, request: &LeaseRequest, due: Due) -> LedgerResult<Vec<Leased>> {
@@ -86,11 +59,13 @@ pub(in crate::ledger) async fn expire(
     quiet_ms: i64,
     leased_before: Timestamp,
 ) -> LedgerResult<usize> {
-    let found: Vec<(i64, String, Option<i64>, Option<i64>)> = query_as(
+    let found: Vec<(i64, String, Option<i64>, Option<i64>)> = query_as(concat!(
         "UPDATE errand SET state = CASE WHEN kind = 'report' AND $5 = 0 THEN 'ready' WHEN kind = 'comment' AND ticket_id IS NULL THEN 'ready' ELSE 'unclear' END, lease_no = lease_no + 1, misses = 0,
             due_at = $2, quiet_until = $3, code = 'E-ABANDONED', reason = 'the process that sent it stopped before it heard the answer'
-         WHERE edge = $1 AND state IN ('sending', 'unclear') AND state = 'sending' AND lease_until < $4 RETURNING id, kind, assignment_id, ticket_id",
-    )
+         WHERE ",
+        abandoned!("$1", "$4"),
+        " RETURNING id, kind, assignment_id, ticket_id",
+    ))
     .bind(edge)
     .bind(now.0)
     .bind(now.plus_ms(quiet_ms).0)
@@ -156,19 +131,23 @@ enum Found {
 }
 
 /// Claims of unclear errands: their witnesses are asked, and asked again when this lease is over.
-const CLAIM_UNCLEAR: &str = "
-    WITH due AS MATERIALIZED (SELECT id FROM errand WHERE edge = $1 AND state IN ('sending', 'unclear') AND state = 'unclear' AND due_at <= $2
-        ORDER BY rank LIMIT $5 /*postgres FOR UPDATE SKIP LOCKED*/)
+const CLAIM_UNCLEAR: &str = concat!(
+    "WITH due AS MATERIALIZED (SELECT id FROM errand WHERE ",
+    unclear!("$1", "$2"),
+    " ORDER BY rank LIMIT $5 /*postgres FOR UPDATE SKIP LOCKED*/)
     UPDATE errand SET lease_no = lease_no + 1, lease_owner = $3, lease_until = $4, due_at = $4
     WHERE state = 'unclear' AND id IN (SELECT id FROM due)
-    RETURNING id, kind, ticket_id, assignment_id, mark, body, lease_no, failures, misses, quiet_until, made_at, rank";
+    RETURNING id, kind, ticket_id, assignment_id, mark, body, lease_no, failures, misses, quiet_until, made_at, rank"
+);
 /// Claims of ready errands: they are sent. Materialized: PostgreSQL may look into a subquery again and claim more.
-const CLAIM_READY: &str = "
-    WITH due AS MATERIALIZED (SELECT id FROM errand WHERE edge = $1 AND state = 'ready' AND due_at <= $2
-        ORDER BY rank LIMIT $5 /*postgres FOR UPDATE SKIP LOCKED*/)
+const CLAIM_READY: &str = concat!(
+    "WITH due AS MATERIALIZED (SELECT id FROM errand WHERE ",
+    ready!("$1", "$2"),
+    " ORDER BY rank LIMIT $5 /*postgres FOR UPDATE SKIP LOCKED*/)
     UPDATE errand SET lease_no = lease_no + 1, lease_owner = $3, lease_until = $4, state = 'sending', attempts = attempts + 1
     WHERE state = 'ready' AND id IN (SELECT id FROM due)
-    RETURNING id, kind, ticket_id, assignment_id, mark, body, lease_no, failures, misses, quiet_until, made_at, rank";
+    RETURNING id, kind, ticket_id, assignment_id, mark, body, lease_no, failures, misses, quiet_until, made_at, rank"
+);
 
 /// The `UPDATE` re-checks the state, so that two claimers never both win a row. The states stand in the text: only so
 /// are the partial indexes used.

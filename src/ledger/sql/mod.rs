@@ -134,22 +134,9 @@ pub(super) fn rows<T: Serialize>(rows: &[T]) -> LedgerResult<String> {
     serde_json::to_string(rows).map_err(|e| LedgerError::Corrupt(e.to_string()))
 }
 
-/// Reads what a hot query gathered with `json_group_array`.
-pub(super) fn gathered<T: serde::de::DeserializeOwned>(row: &(String,)) -> LedgerResult<Vec<T>> {
-    document(&row.0)
-}
-
-/// Ids as one JSON document.
+/// Ids as one JSON document: numbers, while an [`Id`] alone is written as text.
 pub(super) fn ids_json(ids: &[Id]) -> String {
-    let mut out = String::from("[");
-    for (n, id) in ids.iter().enumerate() {
-        if n > 0 {
-            out.push(',');
-        }
-        out.push_str(&id.0.to_string());
-    }
-    out.push(']');
-    out
+    ids.iter().map(|id| id.0).collect::<serde_json::Value>().to_string()
 }
 
 /// Reads a stored JSON document.

@@ -1,22 +1,23 @@
 //! Planning: which assignments want a decision, and carrying decisions out.
 
+mod taking_up;
+
 use std::collections::{HashMap, HashSet};
 
 use crate::ledger::engine::{Conn, Pool, query, query_as};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::super::{
-    Decision, LeaseRequest, Leased, LedgerError, LedgerResult, Load, PlanAction, Step, TakenUp, TicketPlan, ToPlan,
-};
+use super::super::{Decision, LeaseRequest, Leased, LedgerError, LedgerResult, PlanAction, TicketPlan, ToPlan};
 use super::journal::{self, Heads, Move};
-use super::lease::{self, E_LEDGER};
+use super::lease::{self, E_LEDGER, abandoned, ready, unclear};
 use super::record::drop_unsent;
 use super::settle::{after, park};
 use super::{Shared, document, recovery, rows};
-use crate::model::errand::ErrandKind;
-use crate::model::ticket::Draft;
 use crate::model::{Assignment, Id, Outcome, Person, State, Timestamp};
+
+use taking_up::leased;
+pub(in crate::ledger) use taking_up::take_up;
 
 /// First of their lanes; revocations before all else, and past unsent or open predecessors.
 macro_rules! candidates {
@@ -112,51 +113,6 @@ pub(in crate::ledger) async fn plan(
     Ok(count)
 }
 
-/// As [`plan`], and leases in the same commit. What is filed is leased as it is made where nothing of the edge waits;
-/// else by rank with what waits.
-pub(in crate::ledger) async fn take_up(
-    tx: &mut Conn,
-    shared: &Shared,
-    decisions: &[Decision],
-    request: &LeaseRequest,
-) -> LedgerResult<TakenUp> {
-    let now = request.now;
-    let standing = standing(tx, shared, decisions, Some(request), now).await?;
-    let at_once = !standing.waits && !request.witnesses_only;
-    let mut writes = Writes::default();
-    if at_once {
-        writes.at_once = first_by_rank(shared, decisions, &standing, request);
-        writes.lease = Some((request.owner.clone(), now.plus_ms(request.lease_ms)));
-    }
-    writes.decide(shared, decisions, &standing, now);
-    let (planned, made): (usize, HashSet<i64>) = (writes.updates.len(), writes.errands.iter().map(|e| e.id).collect());
-    let mut at_once_leased = std::mem::take(&mut writes.leased);
-    writes.write(tx, standing.heads, now).await?;
-    let leased: Vec<Leased> = if at_once {
-        at_once_leased.sort_by_key(|(rank, _)| *rank);
-        at_once_leased.into_iter().map(|(_, errand)| errand).collect()
-    } else {
-        let due = lease::due(&mut *tx, request).await?;
-        lease::lease(tx, request, due).await?
-    };
-    let left = made.len() - leased.iter().filter(|errand| made.contains(&errand.id.0)).count();
-    Ok(TakenUp { planned, left, leased })
-}
-
-/// Who goes first among what can be leased as it is made.
-fn first_by_rank(shared: &Shared, decisions: &[Decision], standing: &Standing, request: &LeaseRequest) -> HashSet<i64> {
-    // After a restore every create asks its witnesses first.
-    if shared.distrusted.get().is_some() {
-        return HashSet::new();
-    }
-    let desk = request.edge.strip_prefix("desk/").unwrap_or_default();
-    let of_edge = |d: &&Decision| matches!(&d.action, PlanAction::File(plan) if plan.desk == desk) && standing.takes(d).is_some();
-    let rank = |d: &Decision| if let PlanAction::File(plan) = &d.action { plan.rank } else { i64::MAX };
-    let mut filing: Vec<(i64, i64)> = decisions.iter().filter(of_edge).map(|d| (rank(d), d.id.0)).collect();
-    filing.sort_unstable();
-    filing.into_iter().take(request.limit).map(|(_, id)| id).collect()
-}
-
 /// An order that still wants a plan.
 struct Valid {
     source: String,
@@ -201,17 +157,21 @@ async fn standing(
 /// The lane is looked at again: since the question, an earlier order may have arrived, been sent or been reopened.
 async fn look(tx: &mut Conn, decisions: &[Decision], request: Option<&LeaseRequest>, now: Timestamp) -> LedgerResult<Standing> {
     let ids: Vec<i64> = decisions.iter().map(|d| d.id.0).collect();
-    let (orders, waits): (String, bool) = query_as(
+    let (orders, waits): (String, bool) = query_as(concat!(
         "SELECT (SELECT json_group_array(json_array(a.id, a.source, a.revision, CASE WHEN EXISTS (SELECT 1 FROM assignment AS p
             WHERE p.lane = a.lane AND p.state IN ('received', 'planned', 'due', 'sending', 'unclear', 'open', 'rework')
               AND p.parked_at IS NULL AND (p.lane_at, p.id) < (a.lane_at, a.id)
               AND (a.revocation = 0 OR p.revocation = 1 OR p.state IN ('sending', 'unclear'))) THEN 1 ELSE 0 END, a.revocation,
             a.state, a.chain_seq, a.chain_head))
          FROM json_each($1) AS j CROSS JOIN assignment AS a WHERE a.id = CAST(j.value AS BIGINT) AND a.state IN ('received', 'planned') AND a.parked_at IS NULL),
-         EXISTS (SELECT 1 FROM errand WHERE edge = $2 AND state = 'ready' AND due_at <= $3)
-           OR EXISTS (SELECT 1 FROM errand WHERE edge = $2 AND state IN ('sending', 'unclear') AND state = 'unclear' AND due_at <= $3)
-           OR EXISTS (SELECT 1 FROM errand WHERE edge = $2 AND state IN ('sending', 'unclear') AND state = 'sending' AND lease_until < $3)",
-    )
+         EXISTS (SELECT 1 FROM errand WHERE ",
+        ready!("$2", "$3"),
+        ") OR EXISTS (SELECT 1 FROM errand WHERE ",
+        unclear!("$2", "$3"),
+        ") OR EXISTS (SELECT 1 FROM errand WHERE ",
+        abandoned!("$2", "$3"),
+        ")",
+    ))
     .bind(rows(&ids)?)
     .bind(request.map_or("", |r| r.edge.as_str()))
     .bind(now.0)
@@ -461,21 +421,6 @@ impl<'a> Writes<'a> {
         .execute(tx)
         .await?;
         Ok(())
-    }
-}
-
-/// A create that is leased as it is made.
-fn leased(errand: Id, ticket: Id, draft: &Draft) -> Leased {
-    Leased {
-        id: errand,
-        lease_no: 1,
-        step: Step::Send,
-        kind: ErrandKind::Create,
-        mark: draft.key.to_string(),
-        failures: 0,
-        misses: 0,
-        quiet_until: None,
-        load: Load::Create { ticket_id: ticket, draft: Box::new(draft.clone()) },
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use sqlx::SqlitePool;
 
 use super::{File, LedgerResult, MIGRATIONS};
+use crate::ledger::newest;
 
 /// The file as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +48,7 @@ impl File {
             bytes: size(&self.path),
             log_bytes: size(&beside(&self.path, "-wal")),
             schema: schema.unwrap_or(0),
-            known_schema: MIGRATIONS.iter().map(|m| m.version).max().unwrap_or(0),
+            known_schema: newest(&MIGRATIONS),
             journal_mode,
             synchronous,
             damage: found.into_iter().filter(|line| line != "ok").collect(),

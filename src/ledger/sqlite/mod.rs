@@ -14,7 +14,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, Sq
 use tokio::sync::Mutex;
 
 use super::engine::{Conn, Pool};
-use super::{LedgerError, LedgerResult};
+use super::{LedgerError, LedgerResult, not_newer};
 
 pub use inspect::{Holder, Inspection, holder};
 use inspect::{lock_name, told_by};
@@ -125,7 +125,6 @@ fn take_lock(path: &Path) -> LedgerResult<std::fs::File> {
 }
 
 async fn refuse_newer(connection: &mut SqliteConnection) -> LedgerResult<()> {
-    let known = MIGRATIONS.iter().map(|m| m.version).max().unwrap_or(0);
     let table: Option<(String,)> =
         sqlx::query_as("SELECT name FROM sqlite_master WHERE type = 'table' AND name = '_sqlx_migrations'")
             .fetch_optional(&mut *connection)
@@ -134,8 +133,5 @@ async fn refuse_newer(connection: &mut SqliteConnection) -> LedgerResult<()> {
         return Ok(());
     }
     let (found,): (Option<i64>,) = sqlx::query_as("SELECT MAX(version) FROM _sqlx_migrations").fetch_one(connection).await?;
-    match found {
-        Some(found) if found > known => Err(LedgerError::NewerSchema { found, known }),
-        _ => Ok(()),
-    }
+    not_newer(&MIGRATIONS, found)
 }

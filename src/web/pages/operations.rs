@@ -56,7 +56,7 @@ pub(in crate::web) async fn operations(State(state): State<WebState>, reader: Re
 /// When each edge was compared last.
 pub(in crate::web) async fn comparisons(state: &WebState) -> LedgerResult<Vec<Summary>> {
     let mut all = Vec::new();
-    for edge in reconcile::edges(&state.setup.load_full()) {
+    for edge in state.setup.load_full().edges() {
         all.push(reconcile::summary(&*state.ledger, &edge).await?);
     }
     Ok(all)

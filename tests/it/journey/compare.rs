@@ -11,7 +11,7 @@ impl Bed {
     /// A whole comparison of every edge; what waits then.
     async fn compare(&self) -> Vec<FindingRow> {
         let (setup, ledger, clock) = (self.bridge.setup.load_full(), &*self.bridge.ledger, &*self.clock);
-        for edge in reconcile::edges(&setup) {
+        for edge in setup.edges() {
             assert!(reconcile::begin(ledger, &edge, clock.now()).await.unwrap());
             assert!(!reconcile::begin(ledger, &edge, clock.now()).await.unwrap(), "one at a time");
         }

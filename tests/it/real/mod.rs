@@ -11,6 +11,7 @@ mod replicas;
 pub mod rt;
 mod rt_desk;
 mod rt_journey;
+mod server;
 mod standard_webhooks;
 
 /// A component that is not there: a failure in CI, words elsewhere.

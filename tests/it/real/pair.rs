@@ -3,11 +3,12 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 
 use sqlx::{Connection as _, Executor as _};
 
-use super::postgres::{connect, newest_bin};
+use super::postgres::connect;
+use super::server::{as_owner, newest_bin};
 
 /// Carries out one word a line, as the user who owns the servers, and says `done` after each.
 const SCRIPT: &str = r#"
@@ -61,19 +62,8 @@ impl Pair {
     /// Starts `a`; words why there is none.
     pub fn start() -> Result<Self, String> {
         let bin = newest_bin().ok_or("PostgreSQL is not installed (`bash tests/run --install`)")?;
-        let root = rustix::process::geteuid().is_root();
-        let mut command = Command::new(if root { "setpriv" } else { "sh" });
-        if root {
-            command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups", "sh"]);
-        }
-        let mut process = command
-            .args(["-c", SCRIPT, "sh"])
-            .arg(bin)
-            .current_dir("/")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(|e| e.to_string())?;
+        let starting = as_owner(SCRIPT).arg(bin).current_dir("/").stdout(Stdio::piped()).spawn();
+        let mut process = starting.map_err(|e| e.to_string())?;
         let words = process.stdin.take().ok_or("no input")?;
         let answers = BufReader::new(process.stdout.take().ok_or("no output")?);
         let mut pair = Self { folder: PathBuf::new(), words, answers, _process: process };

@@ -1,11 +1,12 @@
 //! PgBouncer between the bridge and its database: session mode works, transaction mode is refused at the start.
 
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 
 use lastmile::ledger::{Ledger as _, LedgerError, Mode, SqlLedger};
 
 use super::postgres::{Postgres, connect};
+use super::server::as_owner;
 use super::skipped;
 use crate::program::until;
 
@@ -36,16 +37,9 @@ impl Pooler {
             std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o777))
         };
         open(folder.path()).map_err(|e| e.to_string())?;
-        let root = rustix::process::geteuid().is_root();
-        let mut command = Command::new(if root { "setpriv" } else { "sh" });
-        if root {
-            command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups", "sh"]);
-        }
-        let child = command
-            .args(["-c", SCRIPT, "sh"])
+        let child = as_owner(SCRIPT)
             .args([folder.path().join("pgbouncer.ini"), folder.path().join("log")])
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-            .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .spawn()
             .map_err(|e| e.to_string())?;

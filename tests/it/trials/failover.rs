@@ -6,13 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use lastmile::ledger::{Ledger as _, Mode, SqlLedger};
-use lastmile::sandbox::server::USER;
-
-use super::kills::{busy, with_quiet};
+use super::kills::{Came, busy, oracle, with_quiet};
 use crate::program::{Running, Site, until, until_within};
 use crate::real::pair::Pair;
-use crate::real::postgres::connect;
 use crate::real::skipped;
 
 /// What happens to the server.
@@ -22,15 +18,6 @@ enum Blow {
     Restart,
     /// The primary dies; after so long its standby is the primary.
     Failover(Duration),
-}
-
-/// What it came to.
-#[derive(Debug, Default)]
-struct Came {
-    orders: u64,
-    tickets: u64,
-    /// Overtaken by a revocation before anything was sent: these have no ticket, as it shall be.
-    superseded: u64,
 }
 
 /// The program under load while the server gets its blows, `apart` from each other; then all has to end well.
@@ -76,31 +63,8 @@ async fn carry_out(pair: &mut Pair, blows: &[Blow], apart: Duration, pace: Durat
     running.signal(rustix::process::Signal::TERM);
     assert_eq!(running.wait(), Some(0), "{}", running.said());
     let lost_primary = blows.iter().any(|b| matches!(b, Blow::Failover(_)));
-    oracle(&site, &pair.at(if lost_primary { 'b' } else { 'a' })).await
-}
-
-/// All tickets that the bridge's account made, all completions, all chains.
-async fn oracle(site: &Site, url: &str) -> Came {
-    let counts = site.platform.state().counts();
-    let desks = [&site.jira, &site.servicenow];
-    let keys: Vec<u64> = desks.iter().flat_map(|d| d.state().keys_created_by(USER).into_values()).collect();
-    let mut ledger = connect(url).await;
-    let mut count = async |sql: &'static str| {
-        let (n,): (i64,) = sqlx::query_as(sql).fetch_one(&mut ledger).await.unwrap();
-        u64::try_from(n).unwrap()
-    };
-    let came = Came {
-        orders: counts.orders as u64,
-        tickets: desks.iter().map(|d| d.state().created_by(USER)).sum(),
-        superseded: count("SELECT COUNT(*) FROM journal WHERE event = 'superseded'").await,
-    };
-    assert_eq!(count("SELECT COUNT(*) FROM assignment").await, came.orders, "{came:?}");
-    assert_eq!(came.tickets + came.superseded, came.orders, "tickets of all orders: {came:?}");
-    assert!(keys.iter().all(|n| *n == 1) && keys.len() as u64 == came.tickets, "keys: {came:?}");
-    assert_eq!((counts.completions, counts.further), (counts.orders, 0), "completions: {came:?}");
-    let ledger = SqlLedger::open(url, "demo", Mode::Read).await.unwrap();
-    assert_eq!(ledger.verify_chains().await.unwrap(), []);
-    ledger.close().await;
+    let mut came = Came::default();
+    oracle(&site, &pair.at(if lost_primary { 'b' } else { 'a' }), &mut came).await;
     came
 }
 
@@ -141,9 +105,7 @@ async fn many_blows_lose_and_double_nothing() {
         let away = Duration::from_millis(u64::from(n % 10) * 300);
         let blows = [Blow::Cut, Blow::Restart, Blow::Cut, Blow::Failover(away)];
         let came = carry_out(&mut pair, &blows, Duration::from_millis(700), PACE).await;
-        all.orders += came.orders;
-        all.tickets += came.tickets;
-        all.superseded += came.superseded;
+        all.add(&came);
         let (once, seconds) = (n + 1, began.elapsed().as_secs());
         eprintln!("{once} failovers, {once} restarts, {} cuts in {seconds} s: {all:?}", 2 * once);
     }

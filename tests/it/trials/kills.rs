@@ -40,13 +40,13 @@ struct Run {
 
 /// What it came to.
 #[derive(Debug, Default, Serialize, Deserialize)]
-struct Came {
+pub(super) struct Came {
     kills: u32,
     at_failpoints: u32,
     /// Of the dead: calls with their attempt on disk and unsettled, and in how many of the kills there were any.
     under_way: usize,
     kills_under_way: u32,
-    orders: usize,
+    pub(super) orders: usize,
     /// Orders that a later revocation of the same lane overtook before anything was sent: they want no ticket.
     #[serde(default)]
     overtaken: u64,
@@ -54,7 +54,7 @@ struct Came {
 }
 
 impl Came {
-    fn add(&mut self, other: &Self) {
+    pub(super) fn add(&mut self, other: &Self) {
         self.kills += other.kills;
         self.at_failpoints += other.at_failpoints;
         self.under_way += other.under_way;
@@ -283,8 +283,8 @@ fn overtaken(platform: &PlatformState) -> u64 {
     cancelled.len() as u64
 }
 
-/// All tickets that the bridge's account made, all comments, all completions, all chains.
-async fn oracle(site: &Site, ledger: &str, came: &mut Came) {
+/// All tickets that the bridge's account made, all completions, all chains.
+pub(super) async fn oracle(site: &Site, ledger: &str, came: &mut Came) {
     let counts = site.platform.state().counts();
     let desks = [&site.jira, &site.servicenow];
     let keys: Vec<u64> = desks.iter().flat_map(|d| d.state().keys_created_by(USER).into_values()).collect();
@@ -324,7 +324,7 @@ async fn many(engine: Engine, replicas: usize, rounds: u32, kills: u32) {
     let quiet = if std::env::var_os("LASTMILE_TRIALS_ROOM").is_some() { ROOM } else { SHORT };
     let (mut all, began) = (Came::default(), Instant::now());
     for seed in 0..rounds {
-        let name = format!("kills {} {replicas} {seed}", engine.name());
+        let name = format!("kills {} {replicas} {seed} {kills} {}", engine.name(), quiet.join("+"));
         let came = match kept.take(&name) {
             Some(known) => known,
             None => {
