@@ -352,7 +352,6 @@ fn days(ms: i64) -> String {
     humantime::format_duration(std::time::Duration::from_millis(ms.unsigned_abs())).to_string()
 }
 
-/// The scheme alone where an address might carry a password.
 /// Of several hosts the first: an address proper names one.
 fn with_first_host(address: &str) -> String {
     let Some((scheme, rest)) = address.split_once("://") else { return address.to_owned() };
@@ -362,6 +361,7 @@ fn with_first_host(address: &str) -> String {
     format!("{scheme}://{}{first}{tail}", &authority[..user])
 }
 
+/// The scheme alone where an address might carry a password.
 fn without_password(address: &str) -> String {
     match address.split_once(':') {
         Some((scheme, _)) => format!("{scheme}:…"),

@@ -190,6 +190,12 @@ fn suggestion_for(message: &str) -> Option<String> {
     nearest(wrong, known.iter().copied()).map(|best| format!("did you mean `{best}`?"))
 }
 
+/// The nearest IANA name of a time zone, when it is near enough to be meant.
+#[must_use]
+pub fn nearest_zone(wrong: &str) -> Option<&'static str> {
+    nearest(wrong, chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name()))
+}
+
 /// The nearest of the known words, when it is near enough to be meant.
 #[must_use]
 pub fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {

@@ -4,7 +4,7 @@ use chrono::{Datelike as _, Days, Months, NaiveDate};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::file::nearest;
+use super::file::{nearest, nearest_zone};
 use super::schedule::Schedule;
 use super::secret::SecretRef;
 use super::{Catalog, ConfigFile, MailSecurity, MailSettings, Problem};
@@ -196,9 +196,8 @@ impl Check<'_> {
         if let Some(zone) = &report.zone
             && zone.parse::<chrono_tz::Tz>().is_err()
         {
-            let help = nearest(zone, chrono_tz::TZ_VARIANTS.iter().map(|z| z.name()));
-            let help =
-                help.map_or_else(|| "an IANA name, as in \"Europe/Berlin\"".to_owned(), |best| format!("did you mean `{best}`?"));
+            let help = nearest_zone(zone)
+                .map_or_else(|| "an IANA name, as in \"Europe/Berlin\"".to_owned(), |best| format!("did you mean `{best}`?"));
             self.say(&at("zone"), format!("`{zone}` is not a time zone"), help);
         }
         self.receivers(n, report);

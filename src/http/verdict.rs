@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
+
+use super::Answer;
+
 /// Why a call outward is not done. `Done` is the `Ok` of a result.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
@@ -104,4 +108,18 @@ pub fn by_status(status: u16, retry_after: Option<Duration>, edge: &str, words: 
         300..=399 => CallError::Retry { code: "E-REDIRECT", reason, after: None },
         _ => CallError::Reject { code: "E-REFUSED", reason },
     }
+}
+
+/// What a read was answered, as JSON. The other side's own words may name persons: none of them is told.
+///
+/// # Errors
+/// The verdict by its status; a success that is not JSON may be asked for again.
+pub fn json_of(answer: &Answer, edge: &str) -> Result<Value, CallError> {
+    if !answer.is_success() {
+        return Err(by_status(answer.status, answer.retry_after(), edge, "").of_a_read());
+    }
+    answer.json().ok_or_else(|| {
+        let reason = format!("{edge} answered {} with something that is not JSON", answer.status);
+        CallError::retry("E-NOT-JSON", reason)
+    })
 }

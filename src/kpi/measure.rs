@@ -252,6 +252,22 @@ pub struct Health {
     pub open: i64,
 }
 
+impl Attainment {
+    /// What `percent` is of: closed with a target, and open past it.
+    #[must_use]
+    pub fn judged(&self) -> i64 {
+        self.in_target + self.late + self.overdue_open
+    }
+}
+
+impl Leavers {
+    /// What the shares are of: all gone, or overdue.
+    #[must_use]
+    pub fn judged(&self) -> i64 {
+        self.within_24h + self.late + self.overdue_open
+    }
+}
+
 /// A share in whole percent, rounded down, so that 100 means all; none of few.
 #[must_use]
 pub fn percent(n: i64, of: i64) -> Option<i64> {

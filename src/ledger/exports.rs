@@ -272,7 +272,8 @@ pub trait Exports: Send + Sync {
     /// may see persons.
     async fn evidence(&self, filter: &EvidenceFilter, names: bool, limit: usize) -> LedgerResult<Evidence>;
 
-    /// Notes that somebody takes a document out. Durable when it returns: nothing leaves before.
+    /// Notes that somebody takes a document out. Durable when it returns: files and answers are handed out only then. A
+    /// scheduled report is noted when it was sent; where that fails, it is sent again.
     async fn note_export(&self, export: Export) -> LedgerResult<()>;
 
     /// The latest exports, latest first.

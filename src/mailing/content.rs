@@ -71,9 +71,9 @@ pub async fn prepare(
     let asked = Asked { from: Some(first), to: Some(last), admin_groups: report.admin_groups.clone(), ..Asked::default() };
     let measured = Report::of(ledger, catalog, &scope, &asked, now).await?;
     let title = format!("lastmile {}: {first} to {last}", report.name);
-    let mut whole = Document { title: title.clone(), tables: Vec::new(), ..figures(&measured, &asked, &scope) };
+    let mut whole = Document { title: title.clone(), ..figures(&measured, &asked, &scope) };
     whole.about.insert(0, ("Report".to_owned(), format!("{}, due {}", report.name, due.human())));
-    let mut tables = figures(&measured, &asked, &scope).tables;
+    let mut tables = std::mem::take(&mut whole.tables);
     let letter = Document {
         tables: if report.contents.contains(&Content::Figures) { short(&tables) } else { Vec::new() },
         ..whole.clone()
@@ -117,7 +117,7 @@ pub async fn prepare(
         text: letter.text(),
         html: letter.html(),
         file: format!("lastmile-{}-{first}-{last}.xlsx", report.name),
-        workbook: whole.xlsx()?,
+        workbook: whole.into_xlsx().await?,
         title,
         data,
     })

@@ -24,7 +24,7 @@ pub(super) async fn send(
     let Some(hook) = &report.webhook else { return Err(refused("the report has no webhook".to_owned())) };
     let edge = format!("report {}", report.name);
     let client = HttpClient::new(ClientSettings::for_edge(&edge)).map_err(refused)?;
-    let secret = super::secret(catalog, &hook.secret).map_err(refused)?;
+    let secret = hook.secret.resolve(&catalog.folder).map_err(refused)?;
     let body = json!({
         "type": "lastmile.report",
         "timestamp": now.iso(),

@@ -15,9 +15,7 @@ use super::Prepared;
 use crate::catalog::{Catalog, MailSecurity, MailSettings, ScheduledReport};
 use crate::http::CallError;
 use crate::model::Timestamp;
-
-/// What a workbook is called in mail.
-const XLSX: &str = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet";
+use crate::sheet::XLSX_TYPE;
 
 /// Sends it. A server that refuses one receiver refuses the message.
 pub(super) async fn send(
@@ -52,7 +50,7 @@ fn message(
     for address in &report.to {
         builder = builder.to(mailbox(address)?);
     }
-    let kind = ContentType::parse(XLSX).map_err(|e| e.to_string())?;
+    let kind = ContentType::parse(XLSX_TYPE).map_err(|e| e.to_string())?;
     let attached: SinglePart = Attachment::new(prepared.file.clone()).body(prepared.workbook.clone(), kind);
     let words = MultiPart::alternative_plain_html(prepared.text.clone(), prepared.html.clone());
     builder.multipart(MultiPart::mixed().multipart(words).singlepart(attached)).map_err(|e| e.to_string())
@@ -71,7 +69,7 @@ pub(super) fn mailbox(text: &str) -> Result<Mailbox, String> {
 /// The further authority, if one is named.
 pub(super) fn authority(settings: &MailSettings, folder: &Path) -> Result<Option<Certificate>, String> {
     let Some(path) = &settings.ca else { return Ok(None) };
-    let path = if path.is_absolute() { path.clone() } else { folder.join(path) };
+    let path = folder.join(path);
     let pem = std::fs::read(&path).map_err(|e| format!("{} cannot be read: {e}", path.display()))?;
     Certificate::from_pem(&pem).map(Some).map_err(|_| format!("{} is no certificate in PEM", path.display()))
 }

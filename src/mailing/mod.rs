@@ -5,9 +5,7 @@ mod content;
 mod hook;
 mod mail;
 
-use secrecy::SecretString;
-
-use crate::catalog::{Catalog, Problem, ScheduledReport, SecretRef};
+use crate::catalog::{Catalog, Problem, ScheduledReport};
 use crate::http::CallError;
 use crate::ledger::exports::{Claimed, DeliveryClaim, DeliveryEnd, DeliveryRow, Export};
 use crate::ledger::{Ledger, LedgerResult};
@@ -16,7 +14,9 @@ use crate::model::{Clock, Timestamp, random};
 
 pub use content::{Prepared, prepare};
 
-/// How long one sending may take before another process may try: longer than every time-out in it.
+/// How long preparing and sending may take before another process may try: much longer than they do, and than the
+/// time-outs on the way as they come. What takes longer all the same (a large `[mail] timeout`, a ledger that is slow) may
+/// come twice.
 const LEASE_MS: i64 = 600_000;
 
 /// How a report travels.
@@ -234,8 +234,8 @@ pub fn check(catalog: &Catalog) -> Vec<Problem> {
     for (n, report) in catalog.main.reports.iter().enumerate() {
         let n = n.to_string();
         if let Some(hook) = &report.webhook {
-            let checked = secret(catalog, &hook.secret)
-                .and_then(|s| crate::http::signature::check_signing(&s).map_err(|refusal| refusal.to_string()));
+            let secret = hook.secret.resolve(&catalog.folder);
+            let checked = secret.and_then(|s| crate::http::signature::check_signing(&s).map_err(|refusal| refusal.to_string()));
             if let Err(words) = checked {
                 say(&["reports", &n, "webhook", "secret"], words);
             }
@@ -247,8 +247,4 @@ pub fn check(catalog: &Catalog) -> Vec<Problem> {
         }
     }
     problems
-}
-
-fn secret(catalog: &Catalog, secret: &SecretRef) -> Result<SecretString, String> {
-    secret.resolve(&catalog.folder)
 }

@@ -8,7 +8,7 @@ mod xlsx;
 
 use crate::model::Timestamp;
 
-pub use xlsx::{MOST_ROWS, XlsxError};
+pub use xlsx::{MOST_ROWS, XLSX_TYPE, XlsxError};
 
 /// A document: what it is about, then its tables.
 #[derive(Debug, Clone, Default)]

@@ -6,6 +6,8 @@ use rust_xlsxwriter::{DocProperties, ExcelDateTime, Format, FormatAlign, Workboo
 use super::{Cell, Document, Table, Unit};
 use crate::model::Timestamp;
 
+/// Media type of a workbook.
+pub const XLSX_TYPE: &str = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet";
 /// Rows of one table, at most: a workbook is made in memory.
 pub const MOST_ROWS: usize = 100_000;
 /// Characters of a cell, at most (the file format's limit, in UTF-16 units).
@@ -74,6 +76,15 @@ impl Document {
             table.sheet(sheet, &formats)?;
         }
         Ok(book.save_to_buffer()?)
+    }
+
+    /// As [`Document::xlsx`], away from the threads that answer: a large table takes its time.
+    ///
+    /// # Errors
+    /// See [`XlsxError`].
+    pub async fn into_xlsx(self) -> Result<Vec<u8>, XlsxError> {
+        let written = tokio::task::spawn_blocking(move || self.xlsx()).await;
+        written.unwrap_or_else(|_| Err(XlsxError::Writer("its writer stopped".to_owned())))
     }
 
     fn about_sheet(&self, sheet: &mut Worksheet, formats: &Formats) -> Result<(), XlsxError> {

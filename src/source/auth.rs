@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
+use super::web_address;
 use crate::catalog::SecretRef;
 use crate::http::oauth::{Grant, Tokens};
 use crate::http::{Answer, Call, CallError, HttpClient};
@@ -115,8 +116,7 @@ impl AuthSettings {
 
 impl ClientCredentials {
     fn grant(&self, folder: &Path) -> Result<Grant, String> {
-        let address = url::Url::parse(&self.token_url).ok().filter(|u| matches!(u.scheme(), "http" | "https"));
-        address.ok_or("`token_url` is not an address; it starts with https:// or http://")?;
+        web_address(&self.token_url).map_err(|words| format!("`token_url` is {words}"))?;
         Ok(Grant {
             token_url: self.token_url.clone(),
             client_id: self.client_id.clone(),

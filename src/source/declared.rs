@@ -14,7 +14,9 @@ use super::poll::{PollSettings, Poller};
 use super::report::{About, ReportSettings, Teller};
 use super::rows::{self, Row};
 use super::webhook::{Hook, WebhookSettings};
-use super::{Capabilities, EventContent, Handshake, HookRefusal, ListKind, Pulled, Source, SourceEvent, SourceInfo, digest};
+use super::{
+    Capabilities, EventContent, Handshake, HookRefusal, ListKind, Pulled, Source, SourceEvent, SourceInfo, native, no_list,
+};
 use crate::catalog::{ConfigFile, Problem};
 use crate::http::{CallError, Inbound};
 use crate::ledger::Recorded;
@@ -93,9 +95,9 @@ impl Declared {
     /// Everything that is wrong, each with its line.
     pub fn build(name: &str, file: &ConfigFile, base: &Path, clock: Arc<dyn Clock>) -> Result<Self, Vec<Problem>> {
         let settings: SourceFile = file.parse_all()?;
-        let mut problems = mapping_problems(file, "mapping", &settings.mapping);
+        let mut problems = native::mistakes(file, "mapping", &settings.mapping);
         if let Some(mapping) = &settings.poll_mapping {
-            problems.extend(mapping_problems(file, "poll_mapping", mapping));
+            problems.extend(native::mistakes(file, "poll_mapping", mapping));
         }
         let (kind, missing) = match settings.kind.as_str() {
             "poll" => ("poll", settings.poll.is_none()),
@@ -218,16 +220,6 @@ pub fn schema() -> schemars::Schema {
     schemars::schema_for!(SourceFile)
 }
 
-fn mapping_problems(file: &ConfigFile, table: &str, mapping: &Mapping) -> Vec<Problem> {
-    let mistakes = mapping.mistakes().into_iter();
-    mistakes
-        .map(|(keys, message, help)| {
-            let path: Vec<&str> = std::iter::once(table).chain(keys.iter().map(String::as_str)).collect();
-            file.problem(&path, message, help)
-        })
-        .collect()
-}
-
 #[async_trait]
 impl Source for Declared {
     fn info(&self) -> &SourceInfo {
@@ -238,7 +230,7 @@ impl Source for Declared {
         match (&self.poller, &self.folder) {
             (_, Some(folder)) => folder.pull(&self.info.name, &self.mapping, cursor, now).await,
             (Some(poller), _) => poller.pull(&self.info.name, &self.poll_mapping, cursor, now).await,
-            _ => Err(CallError::reject("E-CONFIG", format!("source `{}` has no list to poll", self.info.name))),
+            _ => Err(no_list(&self.info.name)),
         }
     }
 
@@ -290,15 +282,7 @@ impl Source for Declared {
     }
 
     fn remap(&self, event_id: &str, body: &str) -> SourceEvent {
-        let unmappable = |problem: String| EventContent::Unmappable { problem, body: body.to_owned() };
-        let content = match serde_json::from_str::<Value>(body) {
-            Ok(document) => self
-                .mapping_of(event_id)
-                .content(&self.info.name, &document, body)
-                .unwrap_or_else(|| unmappable("the mapping's `only` leaves it out: it can be discarded".to_owned())),
-            Err(e) => unmappable(format!("the body is not JSON: line {}, column {}", e.line(), e.column())),
-        };
-        SourceEvent { event_id: event_id.to_owned(), digest: digest(body.as_bytes()), content }
+        native::remap(&self.info.name, self.mapping_of(event_id), event_id, body)
     }
 
     fn sample(&self, document: &Value) -> Vec<EventContent> {

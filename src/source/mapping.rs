@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::EventContent;
 use super::date::{DateField, DayEdge};
 use super::field::{Field, Pointer, as_text, items, lookup};
-use crate::catalog::file::nearest;
+use crate::catalog::file::{nearest, nearest_zone};
 use crate::model::assignment::{Approval, Named};
 use crate::model::{Assignment, Operation, Person, Timestamp};
 
@@ -154,8 +154,7 @@ impl Mapping {
         let own = dates.iter().filter_map(|(name, date)| Some((*name, date.as_ref()?.zone()?)));
         for (key, zone) in [("zone", self.zone.as_str())].into_iter().chain(own) {
             if zone.parse::<Tz>().is_err() {
-                let help = nearest(zone, chrono_tz::TZ_VARIANTS.iter().map(|z| z.name()));
-                let help = help.map(|best| format!("did you mean `{best}`?"));
+                let help = nearest_zone(zone).map(|best| format!("did you mean `{best}`?"));
                 mistakes.push((vec![key.to_owned()], format!("there is no time zone `{zone}`"), help));
             }
         }

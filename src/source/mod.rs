@@ -27,18 +27,17 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use url::Url;
 
 use crate::catalog::file::nearest;
 use crate::catalog::{EdgeFile, Problem};
-use crate::model::Clock;
-
 use crate::http::signature::Refusal;
 use crate::http::{CallError, Inbound};
 use crate::ledger::TimeUp;
 use crate::ledger::views::AssignmentDetail;
 use crate::model::completion::Completion;
 use crate::model::progress::Progress;
-use crate::model::{Assignment, Operation, Timestamp};
+use crate::model::{Assignment, Clock, Operation, Timestamp};
 
 /// What a source can carry back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
@@ -251,10 +250,14 @@ pub trait Source: Send + Sync + std::fmt::Debug {
     fn info(&self) -> &SourceInfo;
 
     /// One round of polling from the cursor (`None`: from the beginning).
-    async fn pull(&self, cursor: Option<&str>, now: Timestamp) -> Result<Pulled, CallError>;
+    async fn pull(&self, _cursor: Option<&str>, _now: Timestamp) -> Result<Pulled, CallError> {
+        Err(no_list(&self.info().name))
+    }
 
     /// When it wants to be polled next; `None`: never.
-    fn next_poll(&self, now: Timestamp) -> Option<Timestamp>;
+    fn next_poll(&self, _now: Timestamp) -> Option<Timestamp> {
+        None
+    }
 
     /// Verifies and reads a webhook. Nothing is written; the reply is given after the commit.
     ///
@@ -323,7 +326,9 @@ pub trait Source: Send + Sync + std::fmt::Debug {
     }
 
     /// The events of the first page only, as [`Source::pull`] would give them: to try a set-up.
-    async fn first_page(&self, now: Timestamp) -> Result<Vec<SourceEvent>, CallError>;
+    async fn first_page(&self, _now: Timestamp) -> Result<Vec<SourceEvent>, CallError> {
+        Ok(Vec::new())
+    }
 
     /// Reads a message or row as if the platform had sent it, unverified: for trying a mapping. Nothing is recorded.
     fn sample(&self, document: &serde_json::Value) -> Vec<EventContent>;
@@ -421,6 +426,20 @@ pub fn build(name: &str, edge: &EdgeFile, folder: &Path, clock: Arc<dyn Clock>) 
         None => format!("a source is one of {}", KINDS.join(", ")),
     };
     Err(vec![edge.file.problem(&["kind"], format!("there is no kind of source `{}`", edge.kind), Some(help))])
+}
+
+/// The refusal of a source that is not polled.
+fn no_list(source: &str) -> CallError {
+    CallError::reject("E-CONFIG", format!("source `{source}` has no list to poll"))
+}
+
+/// What is said of an address that is none.
+const NO_ADDRESS: &str = "not an address; it starts with https:// or http://";
+
+/// An address of a platform, as its file gives it.
+fn web_address(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).ok().filter(|u| matches!(u.scheme(), "http" | "https"));
+    url.ok_or_else(|| NO_ADDRESS.to_owned())
 }
 
 /// SHA-256 in hex.

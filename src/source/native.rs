@@ -1,5 +1,6 @@
-//! What the platforms with code of their own share: a built-in mapping that a file may override, and a message that
-//! only means "look now".
+//! What sources share: a mapping's mistakes with their lines, and a body mapped afresh. What those of them with code of
+//! their own share: a built-in mapping that a file may override, a message that only means "look now", and an outcome in
+//! words.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -88,10 +89,10 @@ fn texts(value: &toml::Value, into: &mut Vec<String>) {
     }
 }
 
-/// What is wrong with a mapping, each with its line.
-pub(super) fn mistakes(file: &ConfigFile, mapping: &Mapping) -> Vec<Problem> {
+/// What is wrong with a mapping, which stands in this table of the file, each with its line.
+pub(super) fn mistakes(file: &ConfigFile, table: &str, mapping: &Mapping) -> Vec<Problem> {
     let place = |(keys, message, help): (Vec<String>, String, Option<String>)| {
-        let path: Vec<&str> = std::iter::once("mapping").chain(keys.iter().map(String::as_str)).collect();
+        let path: Vec<&str> = std::iter::once(table).chain(keys.iter().map(String::as_str)).collect();
         file.problem(&path, message, help)
     };
     mapping.mistakes().into_iter().map(place).collect()

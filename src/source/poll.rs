@@ -17,11 +17,11 @@ use super::field::{Field, Pointer, as_text, items};
 use super::mapping::Mapping;
 use super::paging::{Next, Paging, with};
 use super::timing::Timing;
-use super::{ListKind, Pulled, SourceEvent, digest};
+use super::{ListKind, Pulled, SourceEvent, digest, web_address};
 use crate::catalog::Span;
-use crate::catalog::file::nearest;
+use crate::catalog::file::nearest_zone;
 use crate::http::client::ClientSettings;
-use crate::http::verdict::by_status;
+use crate::http::verdict::json_of;
 use crate::http::{Answer, Call, CallError, HttpClient};
 use crate::model::key::stable_id;
 use crate::model::{Clock, Timestamp};
@@ -162,8 +162,7 @@ impl Poller {
     /// # Errors
     /// The key at fault and words for people.
     pub fn new(edge: &str, settings: PollSettings, folder: &Path, clock: Arc<dyn Clock>) -> Result<Self, (&'static str, String)> {
-        let url = Url::parse(&settings.url).ok().filter(|u| matches!(u.scheme(), "http" | "https"));
-        let url = url.ok_or_else(|| ("url", "not an address; it starts with https:// or http://".to_owned()))?;
+        let url = web_address(&settings.url).map_err(|words| ("url", words))?;
         if settings.list == ListKind::Cursor && settings.cursor.is_none() {
             return Err((
                 "list",
@@ -172,7 +171,7 @@ impl Poller {
         }
         let auth = settings.auth.resolve(folder).map_err(|words| ("auth", words))?.timed_by(clock);
         let zone: Tz = settings.zone.parse().map_err(|_| {
-            let meant = nearest(&settings.zone, chrono_tz::TZ_VARIANTS.iter().map(|z| z.name()));
+            let meant = nearest_zone(&settings.zone);
             let help = meant.map_or_else(String::new, |best| format!("; did you mean `{best}`?"));
             ("zone", format!("there is no time zone `{}`{help}", settings.zone))
         })?;
@@ -326,15 +325,7 @@ impl Poller {
     async fn get(&self, url: &Url) -> Result<(Answer, Value), CallError> {
         let call = Call::new("GET", url.as_str()).header("accept", "application/json");
         let answer = self.auth.send(&self.client, call).await.map_err(CallError::of_a_read)?;
-        if !answer.is_success() {
-            return Err(by_status(answer.status, answer.retry_after(), self.client.edge(), "").of_a_read());
-        }
-        let body = answer.json().ok_or_else(|| {
-            CallError::retry(
-                "E-NOT-JSON",
-                format!("{} answered {} with something that is not JSON", self.client.edge(), answer.status),
-            )
-        })?;
+        let body = json_of(&answer, self.client.edge())?;
         Ok((answer, body))
     }
 

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::settings::{Api, FieldShape, GroupAs, KeyAs, Settings};
-use crate::desk::common::{our_key, text};
+use crate::desk::common::{MAX_EVIDENCE, our_key, text};
 use crate::desk::render;
 use crate::model::assignment::Person;
 use crate::model::completion::Evidence;
@@ -15,9 +15,6 @@ use crate::model::{Outcome, Timestamp};
 pub(super) const MAX_SUMMARY: usize = 255;
 /// Longest text that Jira takes, with room for escapes.
 pub(super) const MAX_BODY: usize = 30_000;
-
-/// Most files told of one ticket.
-const MAX_EVIDENCE: usize = crate::desk::common::MAX_EVIDENCE;
 
 /// The explanation in an error body of Jira.
 pub(super) fn error_words(body: &Value) -> String {

@@ -19,10 +19,12 @@ pub(in crate::ledger) use gauges::gauges;
 pub(in crate::ledger) use lists::{assignments, errands, operations, quarantine_body, quarantined};
 pub(in crate::ledger) use owed::owed;
 
+use serde::Deserialize;
+
 use crate::ledger::engine::{QueryBuilder, Row};
 
-use super::super::LedgerResult;
 use super::super::views::{AssignmentRow, ErrandRow, Scope};
+use super::super::{LedgerError, LedgerResult};
 use crate::model::{Id, Timestamp};
 
 /// States whose ticket is with, or owed to, an admin group.
@@ -48,6 +50,27 @@ const ERRAND_COLUMNS: &str = "e.id, e.kind, e.edge, e.state, e.attempts, e.due_a
   LEFT JOIN ticket AS k ON k.id = e.ticket_id
   LEFT JOIN assignment AS a ON a.id = COALESCE(e.assignment_id,
     (SELECT MIN(i.assignment_id) FROM ticket_item AS i WHERE i.ticket_id = e.ticket_id))";
+
+/// Hashes of the persons of an order.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Persons {
+    requester: Option<String>,
+    approvers: Vec<Approver>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Approver {
+    by: String,
+}
+
+fn persons(row: &Row) -> LedgerResult<Persons> {
+    read(&row.try_get::<String, _>("persons")?)
+}
+
+fn read<T: serde::de::DeserializeOwned>(text: &str) -> LedgerResult<T> {
+    serde_json::from_str(text).map_err(|e| LedgerError::Corrupt(e.to_string()))
+}
 
 fn time(row: &Row, column: &str) -> LedgerResult<Option<Timestamp>> {
     Ok(row.try_get::<Option<i64>, _>(column)?.map(Timestamp))

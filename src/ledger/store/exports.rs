@@ -1,4 +1,4 @@
-//! Exports and scheduled reports, .
+//! Evidence, the log of exports, and what becomes of scheduled reports.
 
 use std::sync::Arc;
 

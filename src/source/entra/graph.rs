@@ -3,7 +3,7 @@
 use serde_json::Value;
 use url::Url;
 
-use crate::http::verdict::by_status;
+use crate::http::verdict::json_of;
 use crate::http::{Answer, Call, CallError, HttpClient};
 use crate::source::auth::Auth;
 
@@ -32,24 +32,13 @@ impl Graph {
         self.auth.send(&self.client, call).await.map_err(CallError::of_a_read)
     }
 
-    fn json_of(&self, answer: &Answer) -> Result<Value, CallError> {
-        if !answer.is_success() {
-            // Its own words may name persons.
-            return Err(by_status(answer.status, answer.retry_after(), self.edge(), "").of_a_read());
-        }
-        answer.json().ok_or_else(|| {
-            let reason = format!("{} answered {} with something that is not JSON", self.edge(), answer.status);
-            CallError::retry("E-NOT-JSON", reason)
-        })
-    }
-
     /// A request; `None`: there is none (any more).
     pub(super) async fn request(&self, id: &str) -> Result<Option<Value>, CallError> {
         let answer = self.read(self.call("GET", &["assignmentRequests", id])).await?;
         if matches!(answer.status, 404 | 410) {
             return Ok(None);
         }
-        self.json_of(&answer).map(Some)
+        json_of(&answer, self.edge()).map(Some)
     }
 
     /// Resumes a request. Which answer means what is its caller's affair.
@@ -61,13 +50,13 @@ impl Graph {
     /// A cheap read that needs our rights.
     pub(super) async fn any_request(&self) -> Result<(), CallError> {
         let call = self.call("GET", &["assignmentRequests"]).query("$top", "1").query("$select", "id");
-        self.json_of(&self.read(call).await?).map(drop)
+        json_of(&self.read(call).await?, self.edge()).map(drop)
     }
 
     /// Catalogs with their custom extensions; the answer is nothing we depend on.
     pub(super) async fn catalogs(&self) -> Result<Value, CallError> {
         let call =
             self.call("GET", &["catalogs"]).query("$select", "id,displayName").query("$expand", "customWorkflowExtensions");
-        self.json_of(&self.read(call).await?)
+        json_of(&self.read(call).await?, self.edge())
     }
 }

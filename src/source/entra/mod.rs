@@ -16,14 +16,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::Value;
-use url::Url;
 
 use self::callout::{Reader, Reading};
 use self::graph::Graph;
 use self::settings::{AtDeadline, EntraFile, ResumeSettings};
 use super::auth::{AuthSettings, ClientCredentials, SecretIn};
 use super::mapping::Mapping;
-use super::{Capabilities, EventContent, HookRefusal, Missing, Pulled, Source, SourceEvent, SourceInfo, Waits, digest, native};
+use super::{
+    Capabilities, EventContent, HookRefusal, Missing, NO_ADDRESS, Source, SourceEvent, SourceInfo, Waits, digest, native,
+    web_address,
+};
 use crate::catalog::{ConfigFile, Problem};
 use crate::http::client::ClientSettings;
 use crate::http::signature::Scheme;
@@ -90,7 +92,7 @@ impl Entra {
             note(&["resume", "deny_at"], format!("the platform takes no denial at `{}`", stage.as_str()));
         }
         let mapping = native::mapping(MAPPING, &settings.mapping).map_err(|words| note(&["mapping"], words)).ok();
-        problems.extend(mapping.iter().flat_map(|(mapping, _)| native::mistakes(file, mapping)));
+        problems.extend(mapping.iter().flat_map(|(mapping, _)| native::mistakes(file, "mapping", mapping)));
         match (scheme, graph, reader, mapping) {
             (Some(scheme), Some(graph), Some(reader), Some((mapping, _))) if problems.is_empty() => {
                 let EntraFile { resume, at_deadline, look_every, .. } = settings;
@@ -137,8 +139,8 @@ pub fn schema() -> schemars::Schema {
 
 fn graph(name: &str, settings: &EntraFile, folder: &Path, clock: Arc<dyn Clock>) -> Result<Graph, (&'static str, String)> {
     let address = |key: &'static str, text: &str| {
-        let url = Url::parse(text).ok().filter(|u| matches!(u.scheme(), "http" | "https") && u.query().is_none());
-        url.ok_or_else(|| (key, "not an address; it starts with https:// or http://".to_owned()))
+        let url = web_address(text).ok().filter(|u| u.query().is_none());
+        url.ok_or_else(|| (key, NO_ADDRESS.to_owned()))
     };
     let base = address("graph", &settings.graph)?;
     let mut token_url = address("login", &settings.login)?;
@@ -186,18 +188,6 @@ fn info(name: &str, within_ms: i64) -> SourceInfo {
 impl Source for Entra {
     fn info(&self) -> &SourceInfo {
         &self.info
-    }
-
-    async fn pull(&self, _cursor: Option<&str>, _now: Timestamp) -> Result<Pulled, CallError> {
-        Err(CallError::reject("E-CONFIG", format!("source `{}` has no list to poll", self.info.name)))
-    }
-
-    async fn first_page(&self, _now: Timestamp) -> Result<Vec<SourceEvent>, CallError> {
-        Ok(Vec::new())
-    }
-
-    fn next_poll(&self, _now: Timestamp) -> Option<Timestamp> {
-        None
     }
 
     fn accept(&self, inbound: Inbound, now: Timestamp) -> Result<Vec<SourceEvent>, HookRefusal> {

@@ -114,7 +114,10 @@ pub(super) async fn report(graph: &Graph, how: &ResumeSettings, completion: &Com
     if confirm(graph, completion).await.map_err(CallError::of_a_read)? {
         return Ok(());
     }
-    let answer = graph.resume(order.request, body(how, &order, completion)).await?;
+    // A request that goes on has no state of its own; at later stages there is nothing left to deny.
+    let denied = !completion.success && how.deny_at.contains(&order.stage);
+    let told = body(how, &order, &words(completion, how.detail_limit), denied);
+    let answer = graph.resume(order.request, told).await?;
     match answer.status {
         _ if answer.is_success() => Ok(()),
         // It no longer waits, or not yet again: what it holds says which.
@@ -126,15 +129,15 @@ pub(super) async fn report(graph: &Graph, how: &ResumeSettings, completion: &Com
     }
 }
 
-fn body(how: &ResumeSettings, order: &Order<'_>, completion: &Completion) -> Value {
+/// What resumes a request.
+pub(super) fn body(how: &ResumeSettings, order: &Order<'_>, detail: &str, denied: bool) -> Value {
     let mut data = json!({
         "@odata.type": "microsoft.graph.accessPackageAssignmentRequestCallbackData",
         "stage": order.stage.as_str(),
         "customExtensionStageInstanceId": order.instance,
-        "customExtensionStageInstanceDetail": words(completion, how.detail_limit),
+        "customExtensionStageInstanceDetail": detail,
     });
-    // A request that goes on has no state of its own; at later stages there is nothing left to deny.
-    if !completion.success && how.deny_at.contains(&order.stage) {
+    if denied {
         data["state"] = json!("denied");
     }
     json!({

@@ -1,10 +1,12 @@
 //! What the set-up needs is asked of Graph, without resuming anything.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::duration;
+use super::callout::Stage;
 use super::graph::Graph;
+use super::outcome::Order;
 use super::settings::{AtDeadline, ResumeSettings};
+use super::{duration, outcome};
 use crate::http::CallError;
 use crate::http::verdict::by_status;
 use crate::model::finding::{Finding, Grade};
@@ -44,17 +46,8 @@ pub(super) async fn check(graph: &Graph, how: &ResumeSettings, at_deadline: AtDe
 
 /// Resumes a request that nobody has: only the right to do so is seen.
 async fn resume(graph: &Graph, how: &ResumeSettings) -> Finding {
-    let stage = "assignmentRequestApproved";
-    let body = json!({
-        "source": how.source,
-        "type": format!("microsoft.graph.accessPackageCustomExtensionStage.{stage}"),
-        "data": {
-            "@odata.type": "microsoft.graph.accessPackageAssignmentRequestCallbackData",
-            "stage": stage,
-            "customExtensionStageInstanceId": NOBODY,
-            "customExtensionStageInstanceDetail": "lastmile asks whether it may resume",
-        },
-    });
+    let nobody = Order { request: NOBODY, stage: Stage::Approved, instance: NOBODY };
+    let body = outcome::body(how, &nobody, "lastmile asks whether it may resume", false);
     match graph.resume(NOBODY, body).await.map(|answer| (answer.status, answer.retry_after())) {
         Ok((401 | 403, _)) => finding(Grade::Bad, "resume", format!("requests cannot be resumed: {RIGHT}")),
         Ok((400 | 404 | 409 | 410, _)) => {

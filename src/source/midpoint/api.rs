@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::settings::CaseSettings;
-use crate::http::verdict::by_status;
+use crate::http::verdict::{by_status, json_of};
 use crate::http::{Answer, Call, CallError, HttpClient};
 use crate::source::auth::Auth;
 use crate::source::field::{as_text, items, lookup};
@@ -61,17 +61,6 @@ impl Api {
         self.auth.send(&self.client, call).await.map_err(CallError::of_a_read)
     }
 
-    fn json_of(&self, answer: &Answer) -> Result<Value, CallError> {
-        if !answer.is_success() {
-            // Its own words may name persons.
-            return Err(by_status(answer.status, answer.retry_after(), self.edge(), "").of_a_read());
-        }
-        answer.json().ok_or_else(|| {
-            let reason = format!("{} answered {} with something that is not JSON", self.edge(), answer.status);
-            CallError::retry("E-NOT-JSON", reason)
-        })
-    }
-
     /// Cases that fit a condition, from a place of the list.
     pub(super) async fn cases(&self, of: &CaseSettings, state: &str, from: usize, size: usize) -> Result<Page, CallError> {
         let text = format!("state = \"{state}\" and archetypeRef matches (oid = \"{}\")", of.archetype);
@@ -82,7 +71,7 @@ impl Api {
             .query("options", "resolveNames")
             .json(json!({"query": {"filter": {"text": text}, "paging": paging}}));
         let answer = self.send(call).await?;
-        let body = self.json_of(&answer)?;
+        let body = json_of(&answer, self.edge())?;
         if lookup(&body, "/object").is_none() {
             return Err(CallError::retry("E-PAGE", format!("{} answered a search without a list", self.edge())));
         }
@@ -98,7 +87,7 @@ impl Api {
         if answer.status == 404 || (hidden && answer.status == 403) {
             return Ok(None);
         }
-        self.json_of(&answer).map(|body| Some(unwrapped(body)))
+        json_of(&answer, self.edge()).map(|body| Some(unwrapped(body)))
     }
 
     /// A case.

@@ -15,7 +15,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::Value;
-use url::Url;
 
 use self::api::Api;
 use self::list::Beside;
@@ -24,7 +23,7 @@ use super::mapping::Mapping;
 use super::native::{self, Hints};
 use super::poll::polled;
 use super::timing::Timing;
-use super::{Capabilities, EventContent, HookRefusal, ListKind, Missing, Pulled, Source, SourceEvent, SourceInfo};
+use super::{Capabilities, EventContent, HookRefusal, ListKind, Missing, Pulled, Source, SourceEvent, SourceInfo, web_address};
 use crate::catalog::{ConfigFile, Problem};
 use crate::http::client::ClientSettings;
 use crate::http::{CallError, HttpClient, Inbound};
@@ -83,7 +82,7 @@ impl Midpoint {
             note(&["cases", "archetype"], "an OID holds no quotes".to_owned());
         }
         let mapping = native::mapping(MAPPING, &settings.mapping).map_err(|words| note(&["mapping"], words)).ok();
-        problems.extend(mapping.iter().flat_map(|(mapping, _)| native::mistakes(file, mapping)));
+        problems.extend(mapping.iter().flat_map(|(mapping, _)| native::mistakes(file, "mapping", mapping)));
         match (api, timing, hints, mapping) {
             (Some(api), Some(timing), Some(hints), Some((mapping, _))) if problems.is_empty() => {
                 let info = info(name, &settings, hints.are_taken());
@@ -106,8 +105,7 @@ pub fn schema() -> schemars::Schema {
 }
 
 fn api(name: &str, settings: &MidpointFile, folder: &Path, clock: Arc<dyn Clock>) -> Result<Api, (&'static str, String)> {
-    let base = Url::parse(&settings.url).ok().filter(|u| matches!(u.scheme(), "http" | "https"));
-    let base = base.ok_or_else(|| ("url", "not an address; it starts with https:// or http://".to_owned()))?;
+    let base = web_address(&settings.url).map_err(|words| ("url", words))?;
     let auth = settings.auth.resolve(folder).map_err(|words| ("auth", words))?.timed_by(clock);
     let timeout = settings.timeout.duration().max(Duration::from_millis(1));
     let client = ClientSettings { timeout, max_in_flight: settings.max_in_flight.max(1), ..ClientSettings::for_edge(name) };

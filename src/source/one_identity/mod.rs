@@ -150,7 +150,7 @@ fn mapping_of(settings: &OneIdentityFile, notes: &mut Notes<'_>) -> Option<Mappe
         }
     };
     let (mapping, pointers) = native::mapping(&text, &settings.mapping).map_err(|words| notes.note(&["mapping"], words)).ok()?;
-    notes.problems.extend(native::mistakes(notes.file, &mapping));
+    notes.problems.extend(native::mistakes(notes.file, "mapping", &mapping));
     Some((mapping, pointers, settings.joins.clone().unwrap_or(joins)))
 }
 

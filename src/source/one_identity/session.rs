@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 use url::Url;
 
 use super::settings::{Login, ServerKind};
-use crate::http::verdict::by_status;
+use crate::http::verdict::{by_status, json_of};
 use crate::http::{Answer, Call, CallError, HttpClient};
 use crate::source::field::{as_text, items, lookup};
 
@@ -122,13 +122,7 @@ impl Server {
         if !answer.is_success() {
             return Err(self.failure(&answer, false).of_a_read());
         }
-        match answer.json() {
-            Some(value) => Ok(Some(value)),
-            None => {
-                let reason = format!("{} answered {} with something that is not JSON", self.edge(), answer.status);
-                Err(CallError::retry("E-NOT-JSON", reason))
-            }
-        }
+        json_of(&answer, self.edge()).map(Some)
     }
 
     /// A call with an effect. `false`: 404.

@@ -6,13 +6,13 @@ use schemars::JsonSchema;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use url::Url;
 
 use super::session::Server;
 use crate::catalog::{SecretRef, Span};
 use crate::http::HttpClient;
 use crate::http::client::ClientSettings;
 use crate::source::native::HintSettings;
+use crate::source::web_address;
 
 /// The file. Exactly one of `approval`, `queue` and `assignments` says how lastmile works with the platform.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -127,8 +127,7 @@ pub(super) type Wrong = (&'static str, String);
 
 impl ServerSettings {
     pub(super) fn open(&self, edge: &str, application: bool, folder: &Path) -> Result<Server, Wrong> {
-        let base = Url::parse(&self.url).ok().filter(|u| matches!(u.scheme(), "http" | "https"));
-        let base = base.ok_or_else(|| ("url", "not an address; it starts with https:// or http://".to_owned()))?;
+        let base = web_address(&self.url).map_err(|words| ("url", words))?;
         let password = self.password.resolve(folder).map_err(|words| ("password", words))?;
         if application && (password.expose_secret().contains(';') || self.user.contains(';')) {
             let words = "the platform separates the parts of a login by `;`: user and password cannot hold one";

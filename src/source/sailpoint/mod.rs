@@ -14,9 +14,7 @@ use serde_json::{Value, json};
 use self::settings::{SailPointFile, StatusWords, TicketSettings};
 use super::field::{items, lookup};
 use super::mapping::Mapping;
-use super::{
-    Capabilities, EventContent, HookRefusal, Pulled, Question, Reply, Source, SourceEvent, SourceInfo, View, digest, native,
-};
+use super::{Capabilities, EventContent, HookRefusal, Question, Reply, Source, SourceEvent, SourceInfo, View, digest, native};
 use crate::catalog::{ConfigFile, Problem};
 use crate::http::signature::Scheme;
 use crate::http::{CallError, Inbound};
@@ -91,7 +89,7 @@ impl SailPoint {
             note(&["status"], "a word means either that it goes on or that it has ended".to_owned());
         }
         let mapping = native::mapping(MAPPING, &settings.mapping).map_err(|words| note(&["mapping"], words)).ok();
-        problems.extend(mapping.iter().flat_map(|(mapping, _)| native::mistakes(file, mapping)));
+        problems.extend(mapping.iter().flat_map(|(mapping, _)| native::mistakes(file, "mapping", mapping)));
         match (scheme, mapping) {
             (Some(scheme), Some((mapping, _))) if problems.is_empty() => {
                 let SailPointFile { tickets, status: words, .. } = settings;
@@ -116,10 +114,7 @@ impl SailPoint {
 
     /// The body and its number: the same request always has the same one, so that it can be given before anything else.
     fn request(&self, inbound: &Inbound) -> Result<(String, Value), HookRefusal> {
-        let body: Value = serde_json::from_slice(&inbound.body).map_err(|e| {
-            // Only the place: serde's own words may quote the body.
-            HookRefusal::NotParseable(format!("line {}, column {}", e.line(), e.column()))
-        })?;
+        let body: Value = serde_json::from_slice(&inbound.body).map_err(|e| HookRefusal::not_json(&e))?;
         let id = self.tickets.id.required_text("tickets.id", &body).map_err(HookRefusal::NotReadable)?;
         Ok((self.number(&id), body))
     }
@@ -198,18 +193,6 @@ fn mark(item: &Value) -> i64 {
 impl Source for SailPoint {
     fn info(&self) -> &SourceInfo {
         &self.info
-    }
-
-    async fn pull(&self, _cursor: Option<&str>, _now: Timestamp) -> Result<Pulled, CallError> {
-        Err(CallError::reject("E-CONFIG", format!("source `{}` has no list to poll", self.info.name)))
-    }
-
-    async fn first_page(&self, _now: Timestamp) -> Result<Vec<SourceEvent>, CallError> {
-        Ok(Vec::new())
-    }
-
-    fn next_poll(&self, _now: Timestamp) -> Option<Timestamp> {
-        None
     }
 
     fn accept(&self, inbound: Inbound, now: Timestamp) -> Result<Vec<SourceEvent>, HookRefusal> {

@@ -78,7 +78,7 @@ pub(in crate::web) async fn pack(state: &WebState, reader: &Reader, asked: &Evid
             covers.push_str(&format!(", {label} {value}"));
         }
     }
-    // Whoever sees names looks at single persons anyway, and is noted for it.
+    // Whoever sees names looks at single persons anyway. Files and API answers are noted; looking at the page is not.
     let small = if reader.sees_names() { None } else { Some(Small::over(&*state.ledger, &setup.catalog, from, to).await?) };
     Ok(Pack::of(evidence, small.as_ref(), covers, now))
 }

@@ -11,7 +11,7 @@ use super::evidence::{EvidenceAsked, pack};
 use crate::kpi::export::{cases, figures as figures_document};
 use crate::kpi::report::{Asked as KpiAsked, MOST_BEHIND, Report};
 use crate::ledger::exports::Export;
-use crate::sheet::{Document, MOST_ROWS, XlsxError};
+use crate::sheet::{Document, MOST_ROWS, XLSX_TYPE, XlsxError};
 use crate::web::WebState;
 use crate::web::access::Reader;
 use crate::web::answer::typed;
@@ -97,7 +97,7 @@ pub(in crate::web) async fn figures(
     let report = Report::of(&*state.ledger, &setup.catalog, &reader.scope, &asked, state.clock.now()).await?;
     let document = figures_document(&report, &asked, &reader.scope);
     let taken = Taken { what: "figures", items: document.tables[0].rows.len(), names: false, digest: None };
-    hand_out(&state, &reader, wanted, taken, "kpi", &document).await
+    hand_out(&state, &reader, wanted, taken, "kpi", document).await
 }
 
 /// The assignments behind a figure.
@@ -110,7 +110,7 @@ pub(in crate::web) async fn assignments(
     let rows = rows(&state, &reader, &asked, MOST_BEHIND).await?;
     let document = cases(&rows, &asked, &reader.scope, state.clock.now());
     let taken = Taken { what: "assignments", items: rows.len(), names: false, digest: None };
-    hand_out(&state, &reader, wanted, taken, "assignments", &document).await
+    hand_out(&state, &reader, wanted, taken, "assignments", document).await
 }
 
 /// The evidence pack.
@@ -122,7 +122,7 @@ pub(in crate::web) async fn evidence(
 ) -> Result<Response, Refused> {
     let pack = pack(&state, &reader, &asked, MOST_ROWS).await?;
     let taken = Taken { what: "evidence", items: pack.n, names: reader.sees_names(), digest: Some(pack.digest.clone()) };
-    hand_out(&state, &reader, wanted, taken, "evidence", &pack.document()).await
+    hand_out(&state, &reader, wanted, taken, "evidence", pack.document()).await
 }
 
 async fn hand_out(
@@ -131,11 +131,11 @@ async fn hand_out(
     wanted: Wanted,
     taken: Taken,
     name: &str,
-    document: &Document,
+    document: Document,
 ) -> Result<Response, Refused> {
     let form = wanted.form;
     let (kind, body): (&str, Body) = match form {
-        Form::Xlsx => ("application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", workbook(document)?.into()),
+        Form::Xlsx => (XLSX_TYPE, workbook(document).await?.into()),
         Form::Html => ("text/html; charset=utf-8", document.html().into()),
         Form::Csv | Form::Json => {
             ("text/csv; charset=utf-8", document.tables.first().map(crate::sheet::Table::csv).unwrap_or_default().into())
@@ -150,8 +150,8 @@ async fn hand_out(
     Ok(response)
 }
 
-fn workbook(document: &Document) -> Result<Vec<u8>, Refused> {
-    document.xlsx().map_err(|error| match error {
+async fn workbook(document: Document) -> Result<Vec<u8>, Refused> {
+    document.into_xlsx().await.map_err(|error| match error {
         XlsxError::TooManyRows(_) => Refused::new(Code::Unprocessable, error.to_string()),
         XlsxError::Writer(words) => {
             tracing::error!(error = words, "a workbook could not be written");

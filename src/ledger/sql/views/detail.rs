@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use crate::ledger::engine::{Pool, QueryBuilder, Row, query, query_scalar};
 use serde::Deserialize;
 
-use super::{ASSIGNMENT_COLUMNS, ERRAND_COLUMNS, assignment_row, errand_row, push_scope, text, time};
+use super::{ASSIGNMENT_COLUMNS, ERRAND_COLUMNS, assignment_row, errand_row, persons, push_scope, read, text, time};
 use crate::ledger::views::{AssignmentDetail, AttemptRow, ErrandRow, JournalRow, Scope, TicketRow};
-use crate::ledger::{Action, BRIDGE, LedgerError, LedgerResult};
+use crate::ledger::{Action, BRIDGE, LedgerResult};
 use crate::model::{Id, Timestamp};
 
 /// Calls shown of one errand.
@@ -38,19 +38,6 @@ const OWN_WORDS: [&str; 22] = [
     "close_refused",
     "text_kept",
 ];
-
-/// Hashes of the persons of an order.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Persons {
-    requester: Option<String>,
-    approvers: Vec<Approver>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Approver {
-    by: String,
-}
 
 /// The erasable part of an order that the page shows.
 #[derive(Debug, Default, Deserialize)]
@@ -89,7 +76,7 @@ pub(in crate::ledger) async fn assignment(
 }
 
 async fn add_persons(pool: &Pool, found: &Row, detail: &mut AssignmentDetail) -> LedgerResult<()> {
-    let persons: Persons = read(&found.try_get::<String, _>("persons")?)?;
+    let persons = persons(found)?;
     if let Some(document) = text(found, "document")? {
         detail.reason = read::<Words>(&document)?.reason;
     }
@@ -245,8 +232,4 @@ pub(in crate::ledger) async fn concerns(pool: &Pool, action: &Action) -> LedgerR
         Action::Discard { .. } => return Ok(Vec::new()),
     };
     Ok(query.fetch_all(pool).await?)
-}
-
-fn read<T: serde::de::DeserializeOwned>(text: &str) -> LedgerResult<T> {
-    serde_json::from_str(text).map_err(|e| LedgerError::Corrupt(e.to_string()))
 }

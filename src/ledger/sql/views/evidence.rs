@@ -2,15 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use serde::Deserialize;
-
 use super::super::ids_json;
 use super::super::upkeep::Line;
 use super::lists::search;
-use super::{limit_of, push_scope, text, time};
+use super::{limit_of, persons, push_scope, text, time};
+use crate::ledger::LedgerResult;
 use crate::ledger::engine::{Pool, QueryBuilder, Row, query_as};
 use crate::ledger::exports::{Apart, Checkpoint, Evidence, EvidenceFilter, EvidenceRow, Proof, Seen};
-use crate::ledger::{LedgerError, LedgerResult};
 use crate::model::{Id, State, Timestamp};
 
 /// Hash, the edge's id, name, address.
@@ -25,19 +23,6 @@ const COLUMNS: &str = "SELECT a.id, a.source, a.external_id, a.beneficiary, a.pe
     a.filed_at, a.first_work_at, a.closed_at, a.reported_at, a.state, a.outcome, a.chain_seq, a.chain_head,
     t.ref_number, t.url, t.key, t.closed_by
   FROM assignment AS a LEFT JOIN ticket AS t ON t.id = a.ticket_id WHERE ";
-
-/// Hashes of the persons of an order.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Persons {
-    requester: Option<String>,
-    approvers: Vec<Approver>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Approver {
-    by: String,
-}
 
 /// What is known of a person.
 #[derive(Debug, Default)]
@@ -90,10 +75,6 @@ async fn orders(pool: &Pool, filter: &EvidenceFilter, limit: usize) -> LedgerRes
     push_scope(&mut query, "a.application_id", &filter.scope);
     query.push(" ORDER BY a.closed_at, a.id LIMIT ").push_bind(limit_of(limit));
     Ok(query.build().fetch_all(pool).await?)
-}
-
-fn persons(row: &Row) -> LedgerResult<Persons> {
-    serde_json::from_str(&row.try_get::<String, _>("persons")?).map_err(|e| LedgerError::Corrupt(e.to_string()))
 }
 
 async fn people(pool: &Pool, page: &[Row]) -> LedgerResult<BTreeMap<String, Known>> {

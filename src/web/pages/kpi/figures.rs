@@ -236,8 +236,7 @@ pub(super) fn both_by_application(view: &View<'_>) -> Figure {
 
 /// How targets were kept, what is open and overdue counted as missed.
 pub(super) fn targets(view: &View<'_>, lines: &[Line], field: &str, first: &'static str) -> Option<Figure> {
-    let judged = |l: &Line| l.target.in_target + l.target.late + l.target.overdue_open;
-    let all: i64 = lines.iter().map(judged).sum();
+    let all: i64 = lines.iter().map(|l| l.target.judged()).sum();
     if all == 0 {
         return None;
     }
@@ -260,7 +259,7 @@ pub(super) fn targets(view: &View<'_>, lines: &[Line], field: &str, first: &'sta
             set("Open, overdue", Hue::Alarm, |l| l.target.overdue_open),
         ],
     };
-    let mut rows: Vec<&Line> = lines.iter().filter(|l| judged(l) > 0).collect();
+    let mut rows: Vec<&Line> = lines.iter().filter(|l| l.target.judged() > 0).collect();
     rows.sort_by_key(|l| (l.target.percent.unwrap_or(101), l.name.to_lowercase()));
     let rows = rows.into_iter().map(|l| Row {
         name: l.name.clone(),
@@ -369,7 +368,7 @@ pub(super) fn bands(view: &View<'_>) -> Figure {
 pub(super) fn leavers(view: &View<'_>) -> Figure {
     let l = &view.report.all.leavers;
     let title = "Persons who left".to_owned();
-    let n = l.within_24h + l.late + l.overdue_open;
+    let n = l.judged();
     let says = format!("{} of {n} had no access left within 24 hours, {} of them within 4 hours.", l.within_24h, l.within_4h);
     let counts = [
         ("Within 4 hours", "≤ 4 h", Hue::Good, l.within_4h),

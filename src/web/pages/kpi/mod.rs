@@ -287,12 +287,8 @@ impl View<'_> {
     fn leavers(&self, data: &mut Value) {
         let l = &self.report.all.leavers;
         let link = self.links.behind(Which::Leavers);
-        let judged = l.within_24h + l.late + l.overdue_open;
-        let share = |percent: Option<i64>, n: i64| match percent {
-            Some(percent) => format!("{percent} %"),
-            None if judged == 0 => "–".to_owned(),
-            None => format!("{n} of {judged}"),
-        };
+        let judged = l.judged();
+        let of_judged = |percent, n| if judged == 0 { "–".to_owned() } else { share(percent, n, judged) };
         let tile = |number, words: &str, more: String, main, alarm| Tile {
             number,
             words: words.to_owned(),
@@ -310,10 +306,10 @@ impl View<'_> {
                 true,
                 l.overdue_open > 0,
             ),
-            tile(share(l.percent_24h, l.within_24h), "without any access within 24 hours", n.clone(), true, false),
-            tile(share(l.percent_4h, l.within_4h), "within 4 hours", n, false, false),
+            tile(of_judged(l.percent_24h, l.within_24h), "without any access within 24 hours", n.clone(), true, false),
+            tile(of_judged(l.percent_4h, l.within_4h), "within 4 hours", n, false, false),
             tile(
-                self.elapsed_or_few(l.took.p50_ms),
+                elapsed_or_few(l.took.p50_ms),
                 "until the last access was gone: half within",
                 format!("n = {}", l.took.n),
                 false,
@@ -337,7 +333,7 @@ impl View<'_> {
             ..Tile::default()
         };
         let oldest = Tile {
-            number: flow.p90_age_ms.map_or_else(|| "too few".to_owned(), human),
+            number: elapsed_or_few(flow.p90_age_ms),
             more: flow.oldest.map(|at| format!("the oldest since {}", at.human())).unwrap_or_default(),
             ..plain(String::new(), "nine of ten open ones are no older", behind(Which::Open), false)
         };
@@ -376,10 +372,10 @@ impl View<'_> {
             main: true,
             alarm: false,
         }];
-        let (kept, judged) = (line.target, line.target.in_target + line.target.late + line.target.overdue_open);
+        let (kept, judged) = (line.target, line.target.judged());
         if judged > 0 {
             tiles.push(Tile {
-                number: kept.percent.map_or_else(|| format!("{} of {judged}", kept.in_target), |p| format!("{p} %")),
+                number: share(kept.percent, kept.in_target, judged),
                 words: "in target".to_owned(),
                 more: format!("{} too late; n = {judged}", kept.late),
                 link: behind(Which::Late),
@@ -404,9 +400,9 @@ impl View<'_> {
         });
         let left = &line.leavers;
         if left.n > 0 || left.overdue_open > 0 {
-            let judged = left.within_24h + left.late + left.overdue_open;
+            let judged = left.judged();
             tiles.push(Tile {
-                number: left.percent_24h.map_or_else(|| format!("{} of {judged}", left.within_24h), |p| format!("{p} %")),
+                number: share(left.percent_24h, left.within_24h, judged),
                 words: "of leavers without access within 24 h".to_owned(),
                 more: format!("{} still open after that; n = {judged}", left.overdue_open),
                 link: self.links.page(Page::Leavers.path()),
@@ -417,7 +413,7 @@ impl View<'_> {
         let right = line.quality;
         if right.meant > 0 {
             tiles.push(Tile {
-                number: right.right_percent.map_or_else(|| format!("{} of {}", right.right, right.meant), |p| format!("{p} %")),
+                number: share(right.right_percent, right.right, right.meant),
                 words: "right the first time".to_owned(),
                 more: format!("n = {}", right.meant),
                 link: behind(Which::NotRight),
@@ -487,11 +483,6 @@ impl View<'_> {
 
     fn or_few(&self, ms: Option<i64>) -> String {
         ms.map_or_else(|| "too few".to_owned(), |ms| self.tell(ms))
-    }
-
-    #[expect(clippy::unused_self, reason = "beside its sister")]
-    fn elapsed_or_few(&self, ms: Option<i64>) -> String {
-        ms.map_or_else(|| "too few".to_owned(), human)
     }
 
     #[expect(clippy::unused_self, reason = "one way to say it")]
@@ -566,8 +557,7 @@ impl View<'_> {
     }
 
     fn has_targets(&self) -> bool {
-        let t = self.report.all.target;
-        t.in_target + t.late + t.overdue_open > 0
+        self.report.all.target.judged() > 0
     }
 
     /// The target of all that is shown, milliseconds; none where they differ or count by another clock.
@@ -578,4 +568,14 @@ impl View<'_> {
         let first = targets.next()??;
         (targets.all(|t| t == Some(first)) && first.clock == clock).then(|| first.within.ms())
     }
+}
+
+/// A share as a number: percent, else how many of how many.
+fn share(percent: Option<i64>, n: i64, of: i64) -> String {
+    percent.map_or_else(|| format!("{n} of {of}"), |percent| format!("{percent} %"))
+}
+
+/// Time by the wall clock, whichever clock the page counts by.
+fn elapsed_or_few(ms: Option<i64>) -> String {
+    ms.map_or_else(|| "too few".to_owned(), human)
 }
