@@ -5,24 +5,26 @@
 
 mod builder;
 mod dialect;
+mod sqlite_tx;
 
 use std::marker::PhantomData;
 use std::sync::Arc;
 
 use futures_util::stream::{BoxStream, StreamExt as _, TryStreamExt as _};
 use sqlx::postgres::{PgArguments, PgConnection, PgPool, PgRow};
-use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqlitePool, SqliteRow};
+use sqlx::sqlite::{SqliteArguments, SqlitePool, SqliteRow};
 use sqlx::{Arguments as _, AssertSqlSafe, ColumnIndex, Connection as _, Decode, FromRow, Postgres, Row as _, Sqlite, Type};
 
 pub(in crate::ledger) use builder::QueryBuilder;
 use dialect::{Statement, Text};
+use sqlite_tx::SqliteTx;
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
 
 /// A connection that writes.
 #[derive(Debug)]
 pub(in crate::ledger) enum Conn {
-    Sqlite(SqliteConnection),
+    Sqlite(SqliteTx),
     Postgres(PgConnection),
 }
 
@@ -30,34 +32,39 @@ impl Conn {
     /// Begins a transaction that sees one state of the ledger. On PostgreSQL, what another process changed meanwhile
     /// makes it fail as a conflict, never overwrite.
     pub(in crate::ledger) async fn begin(&mut self) -> Result<()> {
-        let text = match self {
-            Self::Sqlite(_) => "BEGIN IMMEDIATE",
-            Self::Postgres(_) => "BEGIN ISOLATION LEVEL REPEATABLE READ",
-        };
-        self.say(text).await
+        match self {
+            Self::Sqlite(tx) => {
+                tx.begin();
+                Ok(())
+            }
+            Self::Postgres(c) => say(c, "BEGIN ISOLATION LEVEL REPEATABLE READ").await,
+        }
     }
 
     pub(in crate::ledger) async fn commit(&mut self) -> Result<()> {
-        self.say("COMMIT").await
+        match self {
+            Self::Sqlite(tx) => tx.commit().await,
+            Self::Postgres(c) => say(c, "COMMIT").await,
+        }
     }
 
     pub(in crate::ledger) async fn rollback(&mut self) -> Result<()> {
-        self.say("ROLLBACK").await
-    }
-
-    async fn say(&mut self, text: &'static str) -> Result<()> {
         match self {
-            Self::Sqlite(c) => sqlx::query(text).execute(c).await.map(drop),
-            Self::Postgres(c) => sqlx::query(text).execute(c).await.map(drop),
+            Self::Sqlite(tx) => tx.rollback().await,
+            Self::Postgres(c) => say(c, "ROLLBACK").await,
         }
     }
 
     pub(in crate::ledger) async fn close(self) -> Result<()> {
         match self {
-            Self::Sqlite(c) => c.close().await,
+            Self::Sqlite(tx) => tx.close().await,
             Self::Postgres(c) => c.close().await,
         }
     }
+}
+
+async fn say(connection: &mut PgConnection, text: &'static str) -> Result<()> {
+    sqlx::query(text).execute(connection).await.map(drop)
 }
 
 /// Connections that read.
@@ -78,7 +85,7 @@ impl Pool {
 
 /// Where a query runs.
 pub(in crate::ledger) enum Target<'e> {
-    SqliteConn(&'e mut SqliteConnection),
+    SqliteConn(&'e mut SqliteTx),
     SqlitePool(&'e SqlitePool),
     PostgresConn(&'e mut PgConnection),
     PostgresPool(&'e PgPool),
@@ -262,8 +269,9 @@ impl Query {
 
     pub(in crate::ledger) async fn execute<'e>(self, on: impl Into<Target<'e>>) -> Result<Done> {
         Ok(Done(match on.into() {
-            Target::SqliteConn(c) => {
-                sqlx::query_with(self.text.sqlite(), sqlite_args(self.args)?).execute(c).await?.rows_affected()
+            Target::SqliteConn(tx) => {
+                let (c, text) = tx.saying(self.text).await?;
+                sqlx::query_with(text, sqlite_args(self.args)?).execute(c).await?.rows_affected()
             }
             Target::SqlitePool(p) => {
                 sqlx::query_with(self.text.sqlite(), sqlite_args(self.args)?).execute(p).await?.rows_affected()
@@ -277,6 +285,15 @@ impl Query {
                 sqlx::query_with(text, args).execute(p).await?.rows_affected()
             }
         }))
+    }
+
+    /// For its effect, which nothing of the same transaction looks at before its next statement: it may be carried out with
+    /// that, or with the commit, and what goes wrong is told there.
+    pub(in crate::ledger) async fn execute_later(self, on: &mut Conn) -> Result<()> {
+        match on {
+            Conn::Sqlite(tx) => tx.later(self).await,
+            Conn::Postgres(_) => self.execute(on).await.map(drop),
+        }
     }
 
     /// Row by row, from readers.
@@ -310,7 +327,10 @@ impl<T: Shape> QueryAs<T> {
     pub(in crate::ledger) async fn fetch_all<'e>(self, on: impl Into<Target<'e>>) -> Result<Vec<T>> {
         let query = self.0;
         match on.into() {
-            Target::SqliteConn(c) => sqlx::query_as_with(query.text.sqlite(), sqlite_args(query.args)?).fetch_all(c).await,
+            Target::SqliteConn(tx) => {
+                let (c, text) = tx.saying(query.text).await?;
+                sqlx::query_as_with(text, sqlite_args(query.args)?).fetch_all(c).await
+            }
             Target::SqlitePool(p) => sqlx::query_as_with(query.text.sqlite(), sqlite_args(query.args)?).fetch_all(p).await,
             Target::PostgresConn(c) => {
                 let (text, args) = all_but_last(c, query).await?;
@@ -326,7 +346,10 @@ impl<T: Shape> QueryAs<T> {
     pub(in crate::ledger) async fn fetch_optional<'e>(self, on: impl Into<Target<'e>>) -> Result<Option<T>> {
         let query = self.0;
         match on.into() {
-            Target::SqliteConn(c) => sqlx::query_as_with(query.text.sqlite(), sqlite_args(query.args)?).fetch_optional(c).await,
+            Target::SqliteConn(tx) => {
+                let (c, text) = tx.saying(query.text).await?;
+                sqlx::query_as_with(text, sqlite_args(query.args)?).fetch_optional(c).await
+            }
             Target::SqlitePool(p) => sqlx::query_as_with(query.text.sqlite(), sqlite_args(query.args)?).fetch_optional(p).await,
             Target::PostgresConn(c) => {
                 let (text, args) = all_but_last(c, query).await?;

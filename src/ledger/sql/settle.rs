@@ -470,7 +470,7 @@ impl Writes {
         .bind(rows(&self.reported)?)
         .bind(chained.lines)
         .bind(chained.ends)
-        .execute(tx)
+        .execute_later(tx)
         .await?;
         Ok(())
     }
