@@ -177,7 +177,7 @@ pub trait Ledger: Views + Rollups + Replicas + Comparing + Exports {
     /// Orders of a source whose platform waits for an answer until `by` or earlier, and has none yet; the most urgent first.
     async fn waiting(&self, source: &str, by: Timestamp, limit: usize) -> LedgerResult<Vec<Waiting>>;
 
-    /// The platform's wait is nearly over: each order is told no, or noted as overdue, once. Returns how many changed.
+    /// The platform's wait is nearly over: each order is told no, or noted as overdue, once. Returns how many were told no.
     async fn time_is_up(&self, ends: Vec<(Id, TimeUp)>, now: Timestamp) -> LedgerResult<usize>;
 
     /// An operator's action.
