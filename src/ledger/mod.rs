@@ -141,12 +141,14 @@ pub trait Ledger: Views + Rollups + Replicas + Comparing + Exports {
     /// The platform asked for an order's outcome and is being told: its reports are owed no more. Returns how many were.
     async fn told(&self, source: &str, external_id: &str, now: Timestamp) -> LedgerResult<usize>;
 
-    /// At start of the only serving process: whatever is `sending` was left by a dead one and becomes unclear.
+    /// At the start: what a dead process left `sending` becomes unclear. Where no other can serve that is whatever is `sending`;
+    /// else what its lease is over of, by the database's clock: after [`Replicas::alive`], which asks for that.
     async fn recover(&self, now: Timestamp, quiet_ms: &dyn QuietOf) -> LedgerResult<usize>;
 
     /// After a restore from a backup (or a lossy failover): every create, comment and closing that is not sent yet, and every
     /// one to come while this process runs, may have been sent already, and asks its witnesses first. Until that time
-    /// of an edge a search may still miss what was made just before. Returns how many waited.
+    /// of an edge a search may still miss what was made just before. All processes of the ledger do the same as long as this one
+    /// lives, and some minutes longer. Returns how many waited.
     async fn distrust(&self, quiet_until: BTreeMap<String, Timestamp>, now: Timestamp) -> LedgerResult<usize>;
 
     /// Open tickets of a desk not checked since `before`, longest unchecked first. New ones stand at 0 and those that

@@ -24,8 +24,8 @@ pub(super) mod upkeep;
 pub(super) mod views;
 pub(super) mod waiting;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::collections::BTreeSet;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::ledger::engine::{Conn, query, query_as};
 use serde::Serialize;
@@ -46,8 +46,8 @@ pub(super) struct Shared {
     salt: String,
     /// For the figures: what changed.
     pub(super) touched: Arc<Touched>,
-    /// After a restore: by edge, until when a search may miss what was made just before.
-    distrusted: OnceLock<BTreeMap<String, Timestamp>>,
+    /// After a restore.
+    pub(super) caution: recovery::Caution,
     /// Sources whose platforms are told how far their orders are.
     progress: RwLock<BTreeSet<String>>,
 }
@@ -69,7 +69,7 @@ impl Shared {
             instance: instance.to_owned(),
             salt,
             touched: Arc::default(),
-            distrusted: OnceLock::new(),
+            caution: recovery::Caution::default(),
             progress: RwLock::default(),
         })
     }
@@ -84,7 +84,7 @@ impl Shared {
             instance: self.instance.clone(),
             salt: self.salt.clone(),
             touched,
-            distrusted: OnceLock::new(),
+            caution: recovery::Caution::default(),
             progress: RwLock::default(),
         }
     }

@@ -4,6 +4,7 @@ use lastmile::flow::reconcile;
 use lastmile::ledger::Replicas as _;
 
 use super::*;
+use crate::orders;
 use crate::program::until;
 
 /// More calls than any test makes.
@@ -87,4 +88,24 @@ async fn an_edge_is_compared_by_one_replica_and_by_another_when_that_one_leaves(
     other.leave("other").await.unwrap();
     until("jira is compared", async || bed.is_compared("desk/jira").await).await;
     bed.bridge.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_with_a_clock_ahead_starts_and_takes_back_nothing_of_the_living() {
+    let Some(bed) = Bed::shared().await else { return };
+    let now = bed.clock.now();
+    bed.order(9).await;
+    let ledger = &*bed.bridge.ledger;
+    plan::step(ledger, &bed.bridge.setup.load_full(), &*bed.clock).await.unwrap();
+    let edges = ["desk/jira", "desk/servicenow"];
+    let mut leased = 0;
+    for edge in edges {
+        leased += ledger.lease(orders::request(edge, "other", now)).await.unwrap().len();
+    }
+    assert_eq!(leased, 1);
+    let ahead: Arc<dyn Clock> = Arc::new(FakeClock::at(now.plus_secs(600)));
+    let started = open(bed.folder.path(), &bed.place, ahead).await;
+    started.arrive().await.unwrap();
+    assert_eq!(bed.place.text("SELECT COUNT(*) FROM errand WHERE state = 'sending'").await, "1", "the other is sending it");
+    started.close().await;
 }
