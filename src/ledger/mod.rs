@@ -14,6 +14,7 @@ mod planning;
 mod postgres;
 mod replicas;
 pub mod rollups;
+mod sign_ins;
 mod sql;
 mod sqlite;
 mod store;
@@ -39,6 +40,7 @@ pub use planning::{Decision, Past, PlanAction, TicketPlan, ToPlan};
 pub use postgres::Inspected;
 pub use replicas::{Alive, Replicas, Turn};
 pub use rollups::Rollups;
+pub use sign_ins::SignIns;
 pub use sqlite::{Holder, Inspection, holder, path_of};
 pub use store::{Address, Mode, SqlLedger, is_postgres};
 pub use views::Views;
@@ -95,7 +97,7 @@ pub type LedgerResult<T> = Result<T, LedgerError>;
 
 /// The durable record, write side.
 #[async_trait]
-pub trait Ledger: Views + Rollups + Replicas + Comparing + Exports {
+pub trait Ledger: Views + Rollups + Replicas + Comparing + Exports + SignIns {
     /// Records events; each result belongs to the event at its place. Durable when it returns. Many callers share
     /// one commit.
     async fn record(&self, receipts: Vec<Receipt>) -> LedgerResult<Vec<Recorded>>;

@@ -29,6 +29,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::ledger::engine::{Conn, query, query_as};
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 
 use super::touched::Touched;
 use super::{LedgerError, LedgerResult};
@@ -116,6 +117,16 @@ impl Shared {
 
     pub(super) fn person(&self, source: &str, external_id: &str) -> String {
         person_hash(&self.salt, source, external_id)
+    }
+
+    /// One key for each purpose, of the ledger's salt.
+    pub(super) fn common_key(&self, purpose: &str) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        for part in ["key", purpose, &self.salt] {
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part.as_bytes());
+        }
+        hash.finalize().into()
     }
 
     /// The stable id of a report: the same however often it is sent, another after a reopening.

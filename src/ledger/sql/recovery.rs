@@ -100,6 +100,8 @@ pub(in crate::ledger) async fn distrust(
         .await?;
     let moves: Vec<Move> = creates().filter_map(|(_, assignment, _)| *assignment).map(|a| doubted(a, now)).collect();
     journal::apply(tx, &moves, now).await?;
+    // Who has signed out since the copy was made is not signed in again.
+    query("DELETE FROM sign_in").execute(&mut *tx).await?;
     // A second call only finds more that waited.
     drop(shared.caution.own.set(Arc::new(quiet_until)));
     Ok(found.len())

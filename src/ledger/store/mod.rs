@@ -5,6 +5,7 @@ mod exports;
 mod open;
 mod replicas;
 mod rollups;
+mod sign_ins;
 mod turns;
 mod views;
 
