@@ -16,7 +16,7 @@ use crate::model::failpoint::{Point, reach};
 use crate::model::ticket::{Amended, Category, Change, Created, TicketRef};
 use crate::model::{Clock, Timestamp};
 
-use super::{Breakers, Setup, Work, Worker, plan, sync, wait_ms};
+use super::{Breakers, Setup, Work, Worker, ask_ms, plan, sync, wait_ms};
 
 /// Misses in a row before a quiet period may end: one look is not enough.
 const MISSES: u32 = 2;
@@ -78,7 +78,7 @@ pub async fn pump(
     let mut running = FuturesUnordered::new();
     // A busy desk leaves planning to the stage beside it: both work at the same time, and rank decides who goes next.
     let at_rest = (width / 4).max(1);
-    let (mut count, mut look, mut failed, mut rests) = (0, true, None, None);
+    let (mut count, mut look, mut failed) = (0, true, None);
     loop {
         // A commit for a few is a commit wasted: wait until a quarter is free.
         if look && failed.is_none() && running.len() <= width - width.div_ceil(4) {
@@ -108,13 +108,10 @@ pub async fn pump(
             count += taken.leased.len();
             look = more && going.is_some() && still();
             running.extend(taken.leased.into_iter().map(|errand| call.carry_out(errand, good_until)));
-            let (resting, rested) = (running.len() < at_rest && !call.held_back(), rests);
-            if rested != Some(resting) {
-                worker.planning.rests(&edge, resting);
-                rests = Some(resting);
-            }
-            // One that became busy does not plan what is left.
-            if let Some(going) = going.as_ref().filter(|_| taken.left > 0 || (rested != Some(false) && !resting)) {
+            let became_busy = worker.planning.rests(&edge, running.len() < at_rest && !call.held_back());
+            // One that became busy does not plan what is left. One that is busy, or held back, wakes nobody again: it would wake
+            // itself, too.
+            if let Some(going) = going.as_ref().filter(|_| taken.left > 0 || became_busy) {
                 (going.pass_on)();
             }
         }
@@ -159,7 +156,7 @@ impl Calls<'_> {
         if self.worker.pauses.left_ms(self.edge, self.clock).is_some() {
             return Ok((TakenUp::default(), 0, false));
         }
-        if self.breakers.probe_due(self.edge, self.clock.now()) && self.desk.probe().await.is_ok() {
+        if self.breakers.probe_due(self.edge, self.clock) && self.desk.probe().await.is_ok() {
             self.breakers.close(self.edge);
         }
         let lease_ms = self.setup.catalog.main.work.lease.ms().max(info.timeout_ms + 15_000);
@@ -279,7 +276,7 @@ impl Calls<'_> {
         match error {
             CallError::Reject { code, reason } => End::Park { code: (*code).to_owned(), reason: reason.clone() },
             CallError::Retry { code: "E-BUSY", .. } => End::Unheard { ask_at: self.patience(errand, error) },
-            _ => End::Unheard { ask_at: self.clock.now().plus_ms(wait_ms(self.setup, errand, None)) },
+            _ => End::Unheard { ask_at: self.clock.now().plus_ms(ask_ms(self.setup, errand, self.desk.info().quiet_ms())) },
         }
     }
 
@@ -320,8 +317,7 @@ impl Calls<'_> {
 
     async fn fails(&self, errand: &Leased, error: &CallError) -> LedgerResult<End> {
         if let CallError::Retry { code: gate::HELD, reason, .. } = error {
-            let (at, code, reason) = (self.clock.now(), gate::HELD.to_owned(), reason.clone());
-            return Ok(End::Retry { at, code, reason, new_group: None });
+            return Ok(End::Held { reason: reason.clone() });
         }
         self.worker.health.failed(self.ledger, self.edge, Work::Tickets, error, self.clock.now()).await?;
         Ok(self.failed(errand, error))
@@ -338,7 +334,7 @@ impl Calls<'_> {
             CallError::Retry { .. } => {
                 if matches!(*error, CallError::Retry { code: "E-CONNECT" | "E-AUTH" | "E-NOT-JSON", .. }) {
                     // The desk is away for all: the rest of its queue need not try one by one.
-                    self.breakers.open(self.edge, now);
+                    self.breakers.open(self.edge, self.clock);
                 }
                 End::Retry { at: now.plus_ms(wait_ms(self.setup, errand, error.asked_ms())), code, reason, new_group: None }
             }
@@ -347,9 +343,10 @@ impl Calls<'_> {
             }
             CallError::Reject { .. } => End::Park { code, reason },
             CallError::Unclear { .. } => {
-                self.breakers.open(self.edge, now);
-                let quiet_until = now.plus_ms(self.desk.info().quiet_ms());
-                End::Unclear { ask_at: now.plus_ms(wait_ms(self.setup, errand, None)), quiet_until, code, reason }
+                self.breakers.open(self.edge, self.clock);
+                let quiet_ms = self.desk.info().quiet_ms();
+                let ask_at = now.plus_ms(ask_ms(self.setup, errand, quiet_ms));
+                End::Unclear { ask_at, quiet_until: now.plus_ms(quiet_ms), code, reason }
             }
         }
     }
