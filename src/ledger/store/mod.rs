@@ -5,6 +5,8 @@ mod exports;
 mod open;
 mod replicas;
 mod rollups;
+#[cfg(test)]
+mod tests;
 mod turns;
 mod views;
 
@@ -153,6 +155,20 @@ impl Ledger for SqlLedger {
         self.write(move |tx| {
             let (name, from, to) = (name.clone(), from.clone(), to.clone());
             Box::pin(async move { sql::pull::move_cursor(tx, &name, from.as_deref(), &to, now).await })
+        })
+        .await
+    }
+
+    async fn move_cursors(&self, moves: Vec<(String, Option<String>, String)>, now: Timestamp) -> LedgerResult<()> {
+        let moves = Arc::new(moves);
+        self.write(move |tx| {
+            let moves = Arc::clone(&moves);
+            Box::pin(async move {
+                for (name, from, to) in moves.iter() {
+                    sql::pull::move_cursor(&mut *tx, name, from.as_deref(), to, now).await?;
+                }
+                Ok(())
+            })
         })
         .await
     }
