@@ -1,5 +1,6 @@
 //! When edges are compared, step by step: at most two calls a second each, so that no desk feels it.
 
+use super::due::Due;
 use crate::flow::sync::SyncError;
 use crate::flow::{Setup, Worker, reconcile};
 use crate::ledger::{Ledger, LedgerResult};
@@ -14,7 +15,7 @@ const REST_MS: i64 = 60_000;
 #[derive(Debug, Default)]
 pub(super) struct CompareTimes {
     /// Nothing is looked at before.
-    look: Option<Timestamp>,
+    look: Option<Due>,
     /// Since when the schedule counts: the last comparison, or the start.
     since: Option<Timestamp>,
 }
@@ -29,7 +30,7 @@ pub(super) async fn round(
     times: &mut CompareTimes,
 ) -> LedgerResult<bool> {
     let now = clock.now();
-    if times.look.is_some_and(|at| now < at) || worker.pauses.left_ms(edge, clock).is_some() {
+    if times.look.is_some_and(|due| !due.has_come(clock)) || worker.pauses.left_ms(edge, clock).is_some() {
         return Ok(false);
     }
     let stepped = match edge.split_once('/') {
@@ -47,7 +48,7 @@ pub(super) async fn round(
         Ok(reconcile::Stepped::More) => {}
         Ok(reconcile::Stepped::Complete) => times.since = Some(now),
         Ok(reconcile::Stepped::Idle) => {
-            times.look = Some(now.plus_ms(LOOK_EVERY_MS));
+            times.look = Some(Due::after(LOOK_EVERY_MS, clock));
             let since = match times.since {
                 Some(since) => since,
                 None => reconcile::summary(ledger, edge).await?.at.unwrap_or(now),
@@ -65,7 +66,7 @@ pub(super) async fn round(
         Err(SyncError::Call(error)) => {
             worker.pauses.heed(edge, &error, REST_MS, clock);
             tracing::debug!(edge, code = error.code(), "the comparison could not go on; it is tried again");
-            times.look = Some(now.plus_ms(REST_MS));
+            times.look = Some(Due::after(REST_MS, clock));
         }
     }
     Ok(false)
