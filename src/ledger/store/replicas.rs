@@ -1,10 +1,12 @@
 //! Replicas: nothing to say on SQLite, a few rows on PostgreSQL.
 
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
 use super::{Home, SqlLedger};
+use crate::ledger::postgres::Heard;
 use crate::ledger::{Alive, End, LeaseRequest, Leased, LedgerError, LedgerResult, Replicas, Settlement, Turn};
 use crate::model::Timestamp;
 
@@ -12,6 +14,15 @@ use crate::model::Timestamp;
 const FRONT_EVERY: u32 = 8;
 /// A clock further from the database's than this may take leases from others too early.
 const MOST_APART_MS: i64 = 5_000;
+/// A longer answer is wrong by more than a second.
+const TELLS_TIME_WITHIN: Duration = Duration::from_secs(2);
+
+/// How far our clock is ahead of the database's: it said `at` somewhere within an answer that took so long, and was asked so
+/// long after `now`. An answer that was slow to come says little of a clock: none.
+fn ahead_ms(now: Timestamp, before: Duration, took: Duration, at: i64) -> Option<i64> {
+    let ms = |span: Duration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+    (took <= TELLS_TIME_WITHIN).then(|| now.0.saturating_add(ms(before)).saturating_add(ms(took) / 2) - at)
+}
 
 impl SqlLedger {
     /// Leases are times: a clock that is astray takes none.
@@ -78,13 +89,16 @@ impl Replicas for SqlLedger {
 
     async fn alive(&self, owner: &str, now: Timestamp, hold_ms: i64) -> LedgerResult<Alive> {
         let Home::Postgres(home) = &self.home else { return Ok(Alive { replicas: 1, place: 0, ahead_ms: 0 }) };
+        let began = Instant::now();
         let said = home.alive(owner, hold_ms).await;
+        let lasted = began.elapsed();
         home.follow(said.is_err()).await;
-        let (replicas, place, at) = said?;
+        let Heard { replicas, place, at, took } = said?;
         self.place.store(place, Ordering::Relaxed);
-        let ahead_ms = now.0 - at;
-        self.ahead_ms.store(ahead_ms, Ordering::Relaxed);
-        Ok(Alive { replicas, place, ahead_ms })
+        if let Some(ahead) = ahead_ms(now, lasted.saturating_sub(took), took, at) {
+            self.ahead_ms.store(ahead, Ordering::Relaxed);
+        }
+        Ok(Alive { replicas, place, ahead_ms: self.ahead_ms.load(Ordering::Relaxed) })
     }
 
     async fn turn(&self, duty: &str, owner: &str, hold_ms: i64) -> LedgerResult<Turn> {
@@ -106,5 +120,19 @@ impl Replicas for SqlLedger {
             Home::Postgres(home) => home.leave(owner).await,
             Home::Sqlite(_) => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_database_is_not_taken_for_a_wrong_clock() {
+        let ms = Duration::from_millis;
+        assert_eq!(ahead_ms(Timestamp(10_000), ms(0), ms(20), 10_010), Some(0));
+        assert_eq!(ahead_ms(Timestamp(10_000), ms(7_000), ms(20), 17_010), Some(0), "it was asked 7 s later");
+        assert_eq!(ahead_ms(Timestamp(10_000), ms(0), ms(2_000), 3_000), Some(8_000), "this one is wrong");
+        assert_eq!(ahead_ms(Timestamp(10_000), ms(0), ms(9_000), 19_000), None, "nobody knows");
     }
 }
