@@ -67,8 +67,19 @@ async fn a_process_woken_after_its_lease_sends_nothing_of_what_it_held() {
         let places = places(&site, replicas);
         let paused = start(&places[0]).await;
         site.platform.order(ORDERS.into());
-        site.platform.deliver(&site.address("/hooks/iga")).await;
-        until("more is leased than is under way", async || (sending(engine, &ledger).await.len() >= 3).then_some(())).await;
+        let taken = site.platform.deliver(&site.address("/hooks/iga")).await;
+        let begun = std::time::Instant::now();
+        while sending(engine, &ledger).await.len() < 3 {
+            if begun.elapsed() > Duration::from_secs(15) {
+                panic!(
+                    "{} taken {taken} {:?}\n{}",
+                    engine.name(),
+                    site.platform.state().counts(),
+                    super::kills::left(&ledger).await
+                );
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
         paused.signal(Signal::STOP);
         // Two may have been sent, one a desk. Their settlements count only where somebody else has taken the lease.
         let leased = sending(engine, &ledger).await.len();
