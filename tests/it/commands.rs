@@ -368,8 +368,7 @@ async fn a_reload_swaps_everything_or_nothing() {
     site.remove("desks/servicenow.toml");
     site.write("sources/iga.toml", &sources.replace("schedule = \"30s\"", "schedule = \"0 3 * * *\""));
     let mut server = site.serve().await;
-    // The list is asked for at the start, and only then has anything in it: an order that came with it would be filed by
-    // the old configuration.
+    // The list is asked for at the start, too, and that may be late: an order in it then is filed by the old configuration.
     let polled = async || metrics(&site).await.contains("lastmile_poll_last_success_timestamp_seconds").then_some(());
     until("the first poll", polled).await;
     // A changed schedule and a new desk take effect: the order comes by the list alone and goes to the new desk.

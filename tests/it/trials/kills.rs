@@ -280,7 +280,7 @@ pub(super) async fn all_reported(site: &Site, ledger: &str, patience: Duration) 
 }
 
 /// Every order that is not reported: its state, its ticket, and the newest call that is owed for it.
-pub(super) async fn left(ledger: &str) -> String {
+async fn left(ledger: &str) -> String {
     const LEFT: &str = "SELECT a.external_id || ' ' || a.state || COALESCE(' parked ' || a.parked_code, '') || COALESCE(' ' || t.desk || ' ' || t.state, '')
             || COALESCE(' checked ' || t.checked_at, '') || COALESCE(': ' || (SELECT e.kind || ' ' || e.state || ' due ' || e.due_at || ' lease ' || COALESCE(e.lease_until, 0)
                 || ' failures ' || e.failures || ' misses ' || e.misses || COALESCE(' ' || e.code, '') || ' attempts ' || e.attempts
