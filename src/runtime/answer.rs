@@ -2,6 +2,7 @@
 
 use super::due::Due;
 use super::hands::Hands;
+use super::replica::Taken;
 use crate::flow::{deadline, intake};
 use crate::ledger::LedgerResult;
 
@@ -13,6 +14,8 @@ const DEADLINES_EVERY_MS: i64 = 10_000;
 pub(super) struct AnswerTimes {
     deadlines: Option<Due>,
     look: Option<Due>,
+    /// Whether it is this process's turn to look.
+    mine: bool,
 }
 
 /// Orders whose platform will soon stop waiting, and those it no longer wants.
@@ -20,7 +23,17 @@ pub(super) async fn answer_round(hands: &Hands, source: &str, times: &mut Answer
     let setup = hands.setup.load_full();
     let Some(source) = setup.sources.get(source) else { return Ok(false) };
     let Some(waits) = source.waits() else { return Ok(false) };
-    let (ledger, clock) = (&*hands.ledger, &*hands.clock);
+    let (ledger, clock, was_mine) = (&*hands.ledger, &*hands.clock, times.mine);
+    match hands.duty(&format!("answer/{}", source.info().name), &mut times.mine).await? {
+        Some(Taken::Fresh(_)) => *times = AnswerTimes { mine: true, ..AnswerTimes::default() },
+        Some(Taken::Kept) => {}
+        None => {
+            if was_mine {
+                deadline::left_to_others(&**source);
+            }
+            return Ok(false);
+        }
+    }
     if times.deadlines.is_none_or(|due| due.has_come(clock)) {
         times.deadlines = Some(Due::after(DEADLINES_EVERY_MS, clock));
         if deadline::step(ledger, &**source, clock).await? > 0 {

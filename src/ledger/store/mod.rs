@@ -5,6 +5,7 @@ mod exports;
 mod open;
 mod replicas;
 mod rollups;
+mod sign_ins;
 #[cfg(test)]
 mod tests;
 mod turns;
@@ -12,7 +13,7 @@ mod views;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU32};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -48,6 +49,8 @@ pub struct SqlLedger {
     shared: Arc<Shared>,
     /// How far our clock is ahead of the database's, as last heard.
     ahead_ms: AtomicI64,
+    /// Whether it said so yet.
+    knows_clock: AtomicBool,
     /// How many replicas come before this one, as last heard.
     place: AtomicU32,
     /// Rounds of planning so far.
@@ -271,7 +274,11 @@ impl Ledger for SqlLedger {
     }
 
     async fn recover(&self, now: Timestamp, quiet_ms: &dyn QuietOf) -> LedgerResult<usize> {
-        let alone = self.is_alone();
+        let (alone, now) = (self.is_alone(), self.by_database(now));
+        // A clock that is astray takes nothing from others: those whose is right will.
+        if self.refuse_astray().is_err() {
+            return Ok(0);
+        }
         let rows: Vec<(String,)> =
             query_as("SELECT DISTINCT edge FROM errand WHERE state IN ('sending', 'unclear') AND state = 'sending'")
                 .fetch_all(&self.readers)
@@ -298,12 +305,15 @@ impl Ledger for SqlLedger {
     }
 
     async fn distrust(&self, quiet_until: BTreeMap<String, Timestamp>, now: Timestamp) -> LedgerResult<usize> {
-        let shared = Arc::clone(&self.shared);
-        self.write(move |tx| {
+        let (shared, now) = (Arc::clone(&self.shared), self.by_database(now));
+        let quiet_until: BTreeMap<_, _> = quiet_until.into_iter().map(|(edge, at)| (edge, self.by_database(at))).collect();
+        let waited = self.write(move |tx| {
             let (shared, quiet_until) = (Arc::clone(&shared), quiet_until.clone());
             Box::pin(async move { sql::recovery::distrust(tx, &shared, quiet_until, now).await })
-        })
-        .await
+        });
+        let waited = waited.await?;
+        self.share_caution().await?;
+        Ok(waited)
     }
 
     async fn tickets_to_check(&self, desk: &str, before: Timestamp, limit: usize) -> LedgerResult<Vec<Held>> {

@@ -18,10 +18,10 @@ const MOST_APART_MS: i64 = 5_000;
 const TELLS_TIME_WITHIN: Duration = Duration::from_secs(2);
 
 /// How far our clock is ahead of the database's: it said `at` somewhere within an answer that took so long, and was asked so
-/// long after `now`. An answer that was slow to come says little of a clock: none.
-fn ahead_ms(now: Timestamp, before: Duration, took: Duration, at: i64) -> Option<i64> {
+/// long after `now`.
+fn ahead_ms(now: Timestamp, before: Duration, took: Duration, at: i64) -> i64 {
     let ms = |span: Duration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
-    (took <= TELLS_TIME_WITHIN).then(|| now.0.saturating_add(ms(before)).saturating_add(ms(took) / 2) - at)
+    now.0.saturating_add(ms(before)).saturating_add(ms(took) / 2).saturating_sub(at)
 }
 
 impl SqlLedger {
@@ -47,6 +47,23 @@ impl SqlLedger {
         if place == 0 || self.rounds.fetch_add(1, Ordering::Relaxed).is_multiple_of(FRONT_EVERY) { 0 } else { place * limit }
     }
 
+    /// An answer that was slow to come says little of a clock: what is known already is better.
+    fn learn_clock(&self, now: Timestamp, before: Duration, took: Duration, at: i64) {
+        if took <= TELLS_TIME_WITHIN || !self.knows_clock.load(Ordering::Relaxed) {
+            self.ahead_ms.store(ahead_ms(now, before, took, at), Ordering::Relaxed);
+            self.knows_clock.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// While one process recovers, all of this ledger ask before they send.
+    pub(super) async fn share_caution(&self) -> LedgerResult<()> {
+        let Home::Postgres(home) = &self.home else { return Ok(()) };
+        if let Some(own) = self.shared.caution.told()? {
+            return home.tell_caution(&own).await;
+        }
+        self.shared.caution.hear(home.caution().await?.as_deref())
+    }
+
     /// A request for leases by the database's clock, so that no replica takes those of another too early.
     pub(super) fn asked_by_database(&self, request: LeaseRequest) -> LeaseRequest {
         LeaseRequest { now: self.by_database(request.now), ..request }
@@ -54,15 +71,19 @@ impl SqlLedger {
 
     /// The end of a quiet period by the clock of this machine.
     pub(super) fn leased_by_own_clock(&self, mut leased: Vec<Leased>) -> Vec<Leased> {
-        let ahead = self.ahead_ms.load(Ordering::Relaxed);
         for errand in &mut leased {
-            errand.quiet_until = errand.quiet_until.map(|at| at.plus_ms(ahead));
+            errand.quiet_until = errand.quiet_until.map(|at| self.by_own_clock(at));
         }
         leased
     }
 
-    /// A time of this machine by the database's clock: leases and quiet periods are compared by all replicas.
-    fn by_database(&self, at: Timestamp) -> Timestamp {
+    /// A time by the database's clock as this machine's shows it.
+    fn by_own_clock(&self, at: Timestamp) -> Timestamp {
+        at.plus_ms(self.ahead_ms.load(Ordering::Relaxed))
+    }
+
+    /// A time of this machine by the database's clock: leases, quiet periods and schedules are compared by all replicas.
+    pub(super) fn by_database(&self, at: Timestamp) -> Timestamp {
         at.plus_ms(-self.ahead_ms.load(Ordering::Relaxed))
     }
 
@@ -95,22 +116,24 @@ impl Replicas for SqlLedger {
         home.follow(said.is_err()).await;
         let Heard { replicas, place, at, took } = said?;
         self.place.store(place, Ordering::Relaxed);
-        if let Some(ahead) = ahead_ms(now, lasted.saturating_sub(took), took, at) {
-            self.ahead_ms.store(ahead, Ordering::Relaxed);
-        }
+        self.learn_clock(now, lasted.saturating_sub(took), took, at);
+        self.share_caution().await?;
         Ok(Alive { replicas, place, ahead_ms: self.ahead_ms.load(Ordering::Relaxed) })
     }
 
     async fn turn(&self, duty: &str, owner: &str, hold_ms: i64) -> LedgerResult<Turn> {
         match &self.home {
-            Home::Postgres(home) => home.turn(duty, owner, hold_ms).await,
+            Home::Postgres(home) => Ok(match home.turn(duty, owner, hold_ms).await? {
+                Turn::Ours { ran_at } => Turn::Ours { ran_at: ran_at.map(|at| self.by_own_clock(at)) },
+                Turn::Others => Turn::Others,
+            }),
             Home::Sqlite(_) => Ok(Turn::Ours { ran_at: None }),
         }
     }
 
     async fn ran(&self, duty: &str, now: Timestamp) -> LedgerResult<()> {
         match &self.home {
-            Home::Postgres(home) => home.ran(duty, now).await,
+            Home::Postgres(home) => home.ran(duty, self.by_database(now)).await,
             Home::Sqlite(_) => Ok(()),
         }
     }
@@ -126,13 +149,22 @@ impl Replicas for SqlLedger {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::{Ledger as _, Mode};
 
-    #[test]
-    fn a_slow_database_is_not_taken_for_a_wrong_clock() {
-        let ms = Duration::from_millis;
-        assert_eq!(ahead_ms(Timestamp(10_000), ms(0), ms(20), 10_010), Some(0));
-        assert_eq!(ahead_ms(Timestamp(10_000), ms(7_000), ms(20), 17_010), Some(0), "it was asked 7 s later");
-        assert_eq!(ahead_ms(Timestamp(10_000), ms(0), ms(2_000), 3_000), Some(8_000), "this one is wrong");
-        assert_eq!(ahead_ms(Timestamp(10_000), ms(0), ms(9_000), 19_000), None, "nobody knows");
+    #[tokio::test]
+    async fn a_slow_database_is_not_taken_for_a_wrong_clock() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger =
+            SqlLedger::open(&format!("sqlite:{}", folder.path().join("l.db").display()), "test", Mode::Serve).await.unwrap();
+        let learnt = |before, took, at| {
+            ledger.learn_clock(Timestamp(10_000), Duration::from_millis(before), Duration::from_millis(took), at);
+            ledger.ahead_ms.load(Ordering::Relaxed)
+        };
+        assert_eq!(learnt(0, 9_000, 14_400), 100, "better than nothing");
+        assert_eq!(learnt(0, 20, 10_010), 0);
+        assert_eq!(learnt(7_000, 20, 17_010), 0, "it was asked 7 s later");
+        assert_eq!(learnt(0, 9_000, 19_000), 0, "nobody knows: what was known stays");
+        assert_eq!(learnt(0, 2_000, 3_000), 8_000, "this one is wrong");
+        ledger.close().await;
     }
 }
