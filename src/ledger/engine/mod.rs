@@ -5,6 +5,7 @@
 
 mod builder;
 mod dialect;
+mod patience;
 mod sqlite_tx;
 
 use std::marker::PhantomData;
@@ -17,6 +18,8 @@ use sqlx::{Arguments as _, AssertSqlSafe, ColumnIndex, Connection as _, Decode, 
 
 pub(in crate::ledger) use builder::QueryBuilder;
 use dialect::{Statement, Text};
+use patience::ANSWERS_WITHIN;
+pub(in crate::ledger) use patience::{in_time, silent};
 use sqlite_tx::SqliteTx;
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
@@ -282,7 +285,7 @@ impl Query {
             }
             Target::PostgresPool(p) => {
                 let (text, args) = only(self)?;
-                sqlx::query_with(text, args).execute(p).await?.rows_affected()
+                in_time!(p, ANSWERS_WITHIN, |c| sqlx::query_with(text, args).execute(c))?.rows_affected()
             }
         }))
     }
@@ -304,19 +307,36 @@ impl Query {
                 Err(error) => futures_util::stream::once(async { Err(error) }).boxed(),
             },
             Pool::Postgres(p) => match only(self) {
-                Ok((text, args)) => sqlx::query_with(text, args).fetch(p).map_ok(Row::Postgres).boxed(),
+                Ok((text, args)) => unsilent(sqlx::query_with(text, args).fetch(p).map_ok(Row::Postgres).boxed()),
                 Err(error) => futures_util::stream::once(async { Err(error) }).boxed(),
             },
         }
     }
 
     pub(in crate::ledger) async fn fetch_all(self, pool: &Pool) -> Result<Vec<Row>> {
-        self.fetch(pool).try_collect().await
+        let Pool::Postgres(p) = pool else { return self.fetch(pool).try_collect().await };
+        let (text, args) = only(self)?;
+        let rows = in_time!(p, ANSWERS_WITHIN, |c| sqlx::query_with(text, args).fetch_all(c))?;
+        Ok(rows.into_iter().map(Row::Postgres).collect())
     }
 
     pub(in crate::ledger) async fn fetch_optional(self, pool: &Pool) -> Result<Option<Row>> {
-        self.fetch(pool).try_next().await
+        let Pool::Postgres(p) = pool else { return self.fetch(pool).try_next().await };
+        let (text, args) = only(self)?;
+        Ok(in_time!(p, ANSWERS_WITHIN, |c| sqlx::query_with(text, args).fetch_optional(c))?.map(Row::Postgres))
     }
+}
+
+/// Rows that end with an error where the next one does not come.
+fn unsilent<'a>(rows: BoxStream<'a, Result<Row>>) -> BoxStream<'a, Result<Row>> {
+    futures_util::stream::unfold(Some(rows), |rows: Option<BoxStream<'a, Result<Row>>>| async move {
+        let mut rows = rows?;
+        match tokio::time::timeout(ANSWERS_WITHIN, rows.next()).await {
+            Ok(row) => Some((row?, Some(rows))),
+            Err(_) => Some((Err(silent()), None)),
+        }
+    })
+    .boxed()
 }
 
 impl<T: Shape> QueryAs<T> {
@@ -338,7 +358,7 @@ impl<T: Shape> QueryAs<T> {
             }
             Target::PostgresPool(p) => {
                 let (text, args) = only(query)?;
-                sqlx::query_as_with(text, args).fetch_all(p).await
+                in_time!(p, ANSWERS_WITHIN, |c| sqlx::query_as_with(text, args).fetch_all(c))
             }
         }
     }
@@ -357,7 +377,7 @@ impl<T: Shape> QueryAs<T> {
             }
             Target::PostgresPool(p) => {
                 let (text, args) = only(query)?;
-                sqlx::query_as_with(text, args).fetch_optional(p).await
+                in_time!(p, ANSWERS_WITHIN, |c| sqlx::query_as_with(text, args).fetch_optional(c))
             }
         }
     }
