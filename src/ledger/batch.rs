@@ -9,7 +9,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
-use super::engine::Conn;
+use super::engine::{Conn, Sees};
 use super::postgres::Door;
 use super::sql::{Shared, record, settle};
 use super::sqlite::FileDoor;
@@ -32,6 +32,8 @@ pub(super) trait WriteJob: Send {
 pub(super) enum Job {
     Record(Vec<Receipt>, oneshot::Sender<LedgerResult<Vec<Recorded>>>),
     Settle(Vec<Settlement>, oneshot::Sender<LedgerResult<Vec<bool>>>),
+    /// Claims errands, and is sure of them by their state.
+    Claim(Box<dyn WriteJob>),
     Other(Box<dyn WriteJob>),
 }
 
@@ -40,7 +42,7 @@ impl Job {
         match self {
             Self::Record(receipts, _) => receipts.len(),
             Self::Settle(settlements, _) => settlements.len(),
-            Self::Other(_) => 16,
+            Self::Claim(_) | Self::Other(_) => 16,
         }
     }
 
@@ -48,7 +50,7 @@ impl Job {
         match self {
             Self::Record(_, reply) => drop(reply.send(Err(error.same()))),
             Self::Settle(_, reply) => drop(reply.send(Err(error.same()))),
-            Self::Other(job) => job.reply(Some(error.same())),
+            Self::Claim(job) | Self::Other(job) => job.reply(Some(error.same())),
         }
     }
 }
@@ -94,7 +96,7 @@ impl Queue {
     async fn next(&mut self, singly: bool, competing: bool) -> Vec<Job> {
         let held = self.held.take();
         let Some(first) = (if held.is_some() { held } else { self.receiver.recv().await }) else { return Vec::new() };
-        let alone = |job: &Job| competing && matches!(job, Job::Other(_));
+        let alone = |job: &Job| competing && matches!(job, Job::Claim(_) | Job::Other(_));
         let mut rows = first.rows();
         let full = singly || alone(&first);
         let mut jobs = vec![first];
@@ -238,7 +240,8 @@ impl Writer {
 
     async fn write(&mut self, jobs: &mut [Job]) -> LedgerResult<Results> {
         let shared = Arc::clone(&self.shared);
-        let tx = self.begun().await?;
+        let sees = if matches!(jobs, [Job::Claim(_)]) { Sees::Latest } else { Sees::OneState };
+        let tx = self.begun(sees).await?;
         let results = run(tx, &shared, jobs).await?;
         let committed = commit(tx).await.map(|()| results);
         shared.touched.commit();
@@ -246,16 +249,16 @@ impl Writer {
     }
 
     /// A connection within a transaction. One that was lost while nobody used it is made again.
-    async fn begun(&mut self) -> LedgerResult<&mut Conn> {
+    async fn begun(&mut self, sees: Sees) -> LedgerResult<&mut Conn> {
         if let Some(mut connection) = self.connection.take() {
-            match connection.begin().await {
+            match connection.begin(sees).await {
                 Ok(()) => return Ok(self.connection.insert(connection)),
                 Err(error) => tracing::debug!(error = %error, "a connection to the ledger was lost; another is made"),
             }
         }
         let mut connection = self.again.writer().await?;
         self.shared.touched.listen(&mut connection).await?;
-        connection.begin().await?;
+        connection.begin(sees).await?;
         Ok(self.connection.insert(connection))
     }
 
@@ -287,7 +290,7 @@ async fn run(tx: &mut Conn, shared: &Shared, jobs: &mut [Job]) -> LedgerResult<R
         jobs.iter().filter_map(|j| if let Job::Settle(s, _) = j { Some(s) } else { None }).flatten().collect();
     let settled = if ends.is_empty() { Vec::new() } else { settle::settle(tx, shared, &ends).await? };
     for job in jobs {
-        if let Job::Other(job) = job {
+        if let Job::Claim(job) | Job::Other(job) = job {
             job.run(tx).await?;
         }
     }
@@ -301,7 +304,7 @@ fn reply_all(jobs: Vec<Job>, (recorded, settled): Results) {
         match job {
             Job::Record(receipts, reply) => drop(reply.send(Ok(recorded.by_ref().take(receipts.len()).collect()))),
             Job::Settle(ends, reply) => drop(reply.send(Ok(settled.by_ref().take(ends.len()).collect()))),
-            Job::Other(job) => job.reply(None),
+            Job::Claim(job) | Job::Other(job) => job.reply(None),
         }
     }
 }

@@ -40,7 +40,12 @@ impl From<String> for Text {
 pub(super) struct Statement {
     pub(super) text: Arc<str>,
     pub(super) takes: Arc<[usize]>,
+    /// The value that holds the rows it is about: where there are none, it does nothing.
+    pub(super) over: Option<usize>,
 }
+
+/// An empty list of rows.
+pub(super) const NO_ROWS: &str = "[]";
 
 type Statements = Arc<[Statement]>;
 
@@ -70,7 +75,19 @@ impl Text {
 }
 
 fn statements(text: &str) -> Statements {
-    parts(&turn(text), ';').into_iter().map(str::trim).filter(|s| !s.is_empty()).map(numbered).collect()
+    let cut = |text: &'_ str| parts(text, ';').into_iter().map(str::trim).filter(|s| !s.is_empty()).map(str::to_owned).collect();
+    let written: Vec<String> = cut(text);
+    let turned: Vec<String> = cut(&turn(text));
+    let over = |n: usize| written.get(n).and_then(|text| rows_of(text));
+    turned.iter().enumerate().map(|(n, text)| Statement { over: over(n), ..numbered(text) }).collect()
+}
+
+/// A write that is about the rows of one value (`… FROM json_each($1)`): which. A reading text answers with no rows, too.
+fn rows_of(text: &str) -> Option<usize> {
+    let (before, after) = text.split_once("FROM json_each($")?;
+    let about_others = before.contains("NOT ") || after.contains("NOT IN") || after.contains("json_each(") || before.contains("json_each(");
+    let digits = after.split(|c: char| !c.is_ascii_digit()).next()?;
+    if about_others || text.starts_with("SELECT") { None } else { digits.parse::<usize>().ok()?.checked_sub(1) }
 }
 
 /// Numbers its values from 1 on: the driver keeps prepared statements by their text, whatever other values stood beside.
@@ -93,7 +110,7 @@ fn numbered(text: &str) -> Statement {
         out.push_str(&(place + 1).to_string());
         rest = &rest[digits..];
     }
-    Statement { text: out.into(), takes: takes.into() }
+    Statement { text: out.into(), takes: takes.into(), over: None }
 }
 
 /// Cuts at a character outside of quotes and parentheses.
@@ -260,6 +277,18 @@ mod tests {
         let cut = statements("UPDATE a SET x = $3 WHERE y = $1 AND z > $3; DELETE FROM b WHERE n = $12");
         assert_eq!((&*cut[0].text, &*cut[0].takes), ("UPDATE a SET x = $1 WHERE y = $2 AND z > $1", &[2, 0][..]));
         assert_eq!((&*cut[1].text, &*cut[1].takes), ("DELETE FROM b WHERE n = $1", &[11][..]));
+    }
+
+    #[test]
+    fn a_write_knows_the_value_that_holds_its_rows() {
+        let cut = statements(
+            "UPDATE a SET x = j.value->>'x' FROM json_each($2) AS j WHERE a.id = $1;
+             INSERT INTO b SELECT value->>'y' FROM json_each($3) WHERE true;
+             DELETE FROM c WHERE id NOT IN (SELECT value FROM json_each($1));
+             INSERT INTO d VALUES ($1)",
+        );
+        assert_eq!(cut.iter().map(|s| s.over).collect::<Vec<_>>(), [Some(1), Some(2), None, None]);
+        assert_eq!(statements("SELECT COUNT(*) FROM json_each($1)")[0].over, None, "its answer is a row");
     }
 
     #[test]

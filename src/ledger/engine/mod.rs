@@ -24,6 +24,25 @@ use sqlite_tx::SqliteTx;
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
 
+/// What a transaction sees of those beside it, on PostgreSQL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::ledger) enum Sees {
+    /// One state of the ledger. What another process changed meanwhile makes it fail as a conflict, never overwrite.
+    OneState,
+    /// With each statement what is committed by then. Those who claim from one queue pass by what others have just claimed
+    /// instead of failing for it; two writers of one chain still meet at the journal's key.
+    Latest,
+}
+
+impl Sees {
+    fn begin(self) -> &'static str {
+        match self {
+            Self::OneState => "BEGIN ISOLATION LEVEL REPEATABLE READ",
+            Self::Latest => "BEGIN ISOLATION LEVEL READ COMMITTED",
+        }
+    }
+}
+
 /// A connection that writes.
 #[derive(Debug)]
 pub(in crate::ledger) enum Conn {
@@ -32,15 +51,14 @@ pub(in crate::ledger) enum Conn {
 }
 
 impl Conn {
-    /// Begins a transaction that sees one state of the ledger. On PostgreSQL, what another process changed meanwhile
-    /// makes it fail as a conflict, never overwrite.
-    pub(in crate::ledger) async fn begin(&mut self) -> Result<()> {
+    /// Begins a transaction. SQLite's writer is alone, and sees one state in any case.
+    pub(in crate::ledger) async fn begin(&mut self, sees: Sees) -> Result<()> {
         match self {
             Self::Sqlite(tx) => {
                 tx.begin();
                 Ok(())
             }
-            Self::Postgres(c) => say(c, "BEGIN ISOLATION LEVEL REPEATABLE READ").await,
+            Self::Postgres(c) => say(c, sees.begin()).await,
         }
     }
 
@@ -247,11 +265,17 @@ pub(in crate::ledger) fn query_scalar<T>(text: impl Into<Text>) -> QueryScalar<T
 async fn all_but_last(conn: &mut PgConnection, query: Query) -> Result<(AssertSqlSafe<Arc<str>>, PgArguments)> {
     let statements = query.text.postgres();
     let Some((last, before)) = statements.split_last() else { return Err(empty()) };
-    for statement in before {
+    for statement in before.iter().filter(|statement| !idle(statement, &query.args)) {
         let (text, args) = postgres_query(statement, &query.args)?;
         sqlx::query_with(text, args).execute(&mut *conn).await?;
     }
     postgres_query(last, &query.args)
+}
+
+/// Nothing is to be written: a round trip is spared.
+fn idle(statement: &Statement, args: &[Arg]) -> bool {
+    let rows = statement.over.and_then(|place| args.get(place));
+    matches!(rows, Some(Arg::Text(Some(rows))) if rows == dialect::NO_ROWS)
 }
 
 /// A reader's text is one statement.
@@ -273,8 +297,8 @@ impl Query {
     pub(in crate::ledger) async fn execute<'e>(self, on: impl Into<Target<'e>>) -> Result<Done> {
         Ok(Done(match on.into() {
             Target::SqliteConn(tx) => {
-                let (c, text) = tx.saying(self.text).await?;
-                sqlx::query_with(text, sqlite_args(self.args)?).execute(c).await?.rows_affected()
+                let c = tx.counting().await?;
+                sqlx::query_with(self.text.sqlite(), sqlite_args(self.args)?).execute(c).await?.rows_affected()
             }
             Target::SqlitePool(p) => {
                 sqlx::query_with(self.text.sqlite(), sqlite_args(self.args)?).execute(p).await?.rows_affected()

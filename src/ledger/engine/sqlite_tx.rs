@@ -60,6 +60,16 @@ impl SqliteTx {
         Ok((&mut self.connection, framed(text, std::mem::take(&mut self.begins), false)))
     }
 
+    /// The connection for a write whose number of rows counts: the driver adds up those of all statements of a text, and what
+    /// was there before a `BEGIN` for that.
+    pub(super) async fn counting(&mut self) -> Result<&mut SqliteConnection> {
+        self.catch_up().await?;
+        if std::mem::take(&mut self.begins) {
+            self.say("BEGIN IMMEDIATE").await?;
+        }
+        Ok(&mut self.connection)
+    }
+
     async fn catch_up(&mut self) -> Result<()> {
         let Some((text, args)) = self.last.take() else { return Ok(()) };
         let text = framed(text, std::mem::take(&mut self.begins), false);

@@ -109,6 +109,16 @@ impl SqlLedger {
         self.send(Job::Other(Box::new(FnJob { work, output: None, reply })), answer).await
     }
 
+    /// As [`Self::write`], for what claims from a queue that others claim from, too.
+    async fn claim<O, F>(&self, work: F) -> LedgerResult<O>
+    where
+        O: Send + 'static,
+        F: for<'c> Fn(&'c mut Conn) -> BoxFuture<'c, LedgerResult<O>> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        self.send(Job::Claim(Box::new(FnJob { work, output: None, reply })), answer).await
+    }
+
     async fn send<O>(&self, job: Job, answer: oneshot::Receiver<LedgerResult<O>>) -> LedgerResult<O> {
         let gone = || LedgerError::Unavailable("the writer has stopped".to_owned());
         self.queue()?.send(job).await.map_err(|_| gone())?;
@@ -235,7 +245,7 @@ impl Ledger for SqlLedger {
             return Ok(Vec::new());
         }
         let request = Arc::new(request);
-        let leased = self.write(move |tx| {
+        let leased = self.claim(move |tx| {
             let request = Arc::clone(&request);
             Box::pin(async move { sql::lease::lease(tx, &request, due).await })
         });

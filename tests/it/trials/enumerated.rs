@@ -115,10 +115,10 @@ impl Combination {
         format!("{} {level:?} {harm:?} {lag_ms} {}", engine.name(), if *twice { "two deaths" } else { "one death" })
     }
 
-    /// All of them; the widest differences first, so that a part of them says something of all.
+    /// All of them; the widest differences first and the ledgers in turn, so that a part of them says something of all.
     fn all(engines: &[Engine], long: bool) -> Vec<Self> {
         let mut found = Vec::new();
-        for &engine in engines {
+        for (place, &engine) in engines.iter().enumerate() {
             let mut here = Vec::new();
             for twice in [false, true].into_iter().take(if long { 2 } else { 1 }) {
                 for lag in [0, 5, 3, 1, 2, 4] {
@@ -130,9 +130,10 @@ impl Combination {
             }
             // A server takes longer to make a ledger: of the short form it gets a part, of every level.
             let part = if long || matches!(engine, Engine::Sqlite) { 1 } else { 5 };
-            found.extend(here.into_iter().step_by(part));
+            found.extend(here.into_iter().step_by(part).enumerate().map(|(n, one)| (n, place, one)));
         }
-        found
+        found.sort_by_key(|(n, place, _)| (*n, *place));
+        found.into_iter().map(|(.., one)| one).collect()
     }
 
     /// Without a death, then with each of the chosen ones.
