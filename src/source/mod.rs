@@ -6,6 +6,7 @@ pub mod cloud_events;
 pub mod date;
 pub mod declared;
 pub mod entra;
+mod exchange;
 pub mod field;
 pub mod folder;
 pub mod mapping;
