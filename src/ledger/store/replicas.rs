@@ -51,7 +51,7 @@ impl SqlLedger {
     }
 
     /// A time of this machine by the database's clock: leases and quiet periods are compared by all replicas.
-    fn by_database(&self, at: Timestamp) -> Timestamp {
+    pub(super) fn by_database(&self, at: Timestamp) -> Timestamp {
         at.plus_ms(-self.ahead_ms.load(Ordering::Relaxed))
     }
 
