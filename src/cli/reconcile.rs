@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use super::door::{Deed, Door, DoorArguments};
 use super::say;
-use crate::flow::Setup;
 use crate::flow::reconcile::{self, Stepped};
+use crate::flow::{Pauses, Setup};
 use crate::ledger::{Action, Comparing as _, Ledger};
 use crate::model::clock::SystemClock;
 use crate::model::{Clock, Id, Timestamp};
@@ -87,17 +87,17 @@ fn runs(report: &Value) -> bool {
 
 /// No server runs: every edge is compared here, at the same pace.
 async fn compare(ledger: &dyn Ledger, setup: &Setup) -> anyhow::Result<()> {
-    let clock = SystemClock;
+    let (clock, pauses) = (SystemClock, Pauses::default());
     for edge in setup.edges() {
         reconcile::begin(ledger, &edge, clock.now()).await?;
     }
     for desk in setup.desks.values() {
-        while reconcile::desk_step(ledger, &**desk, &clock).await? == Stepped::More {
+        while reconcile::desk_step(ledger, &**desk, &pauses, &clock).await? == Stepped::More {
             tokio::time::sleep(PAUSE).await;
         }
     }
     for source in setup.sources.values() {
-        while reconcile::source_step(ledger, &**source, &clock).await? == Stepped::More {
+        while reconcile::source_step(ledger, &**source, &pauses, &clock).await? == Stepped::More {
             tokio::time::sleep(PAUSE).await;
         }
         source.close().await;

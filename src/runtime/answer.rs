@@ -27,9 +27,11 @@ pub(super) async fn answer_round(hands: &Hands, source: &str, times: &mut Answer
             hands.wake.errands();
         }
     }
-    if times.look.is_none_or(|at| now >= at) {
+    // While it wants patience, the look stays due.
+    let paused = hands.worker.pauses.left_ms(&format!("source/{}", source.info().name), &*hands.clock).is_some();
+    if times.look.is_none_or(|at| now >= at) && !paused {
         times.look = Some(now.plus_ms(waits.look_every_ms));
-        match deadline::look(ledger, &**source, &*hands.clock).await {
+        match deadline::look(ledger, &**source, &hands.worker.pauses, &*hands.clock).await {
             Ok(0) | Err(intake::PollError::Call(_)) => {}
             Ok(_) => hands.wake.all(),
             Err(intake::PollError::Ledger(error)) => return Err(error),

@@ -34,11 +34,11 @@ pub(super) async fn round(
     }
     let stepped = match edge.split_once('/') {
         Some(("desk", name)) => match setup.desks.get(name) {
-            Some(desk) => reconcile::desk_step(ledger, &**desk, clock).await,
+            Some(desk) => reconcile::desk_step(ledger, &**desk, &worker.pauses, clock).await,
             None => return Ok(false),
         },
         Some((_, name)) => match setup.sources.get(name) {
-            Some(source) => reconcile::source_step(ledger, &**source, clock).await,
+            Some(source) => reconcile::source_step(ledger, &**source, &worker.pauses, clock).await,
             None => return Ok(false),
         },
         None => return Ok(false),
@@ -63,7 +63,6 @@ pub(super) async fn round(
         Err(SyncError::Ledger(error)) => return Err(error),
         // Sync says when the edge is away; the comparison goes on from where it is.
         Err(SyncError::Call(error)) => {
-            worker.pauses.heed(edge, &error, REST_MS, clock);
             tracing::debug!(edge, code = error.code(), "the comparison could not go on; it is tried again");
             times.look = Some(now.plus_ms(REST_MS));
         }

@@ -24,6 +24,10 @@ pub(super) async fn poll_round(hands: &Hands, source: &str, times: &mut PollTime
     if !info.capabilities.polls {
         return Ok(false);
     }
+    // A hint stays, and the round stays due, while it wants patience.
+    if hands.worker.pauses.left_ms(&format!("source/{}", info.name), &*hands.clock).is_some() {
+        return Ok(false);
+    }
     let now = hands.clock.now();
     let (hinted, duty) = (source.take_hint(), format!("poll/{}", info.name));
     match hands.duty(&duty, &mut times.mine).await? {
@@ -44,7 +48,7 @@ pub(super) async fn poll_round(hands: &Hands, source: &str, times: &mut PollTime
     if !hinted && times.next.is_some_and(|at| now < at) {
         return Ok(false);
     }
-    let broken = match intake::poll(&*hands.ledger, &**source, &*hands.clock).await {
+    let broken = match intake::poll(&*hands.ledger, &**source, &hands.worker.pauses, &*hands.clock).await {
         Ok(polled) => {
             if polled.any() {
                 hands.wake.all();
@@ -55,10 +59,6 @@ pub(super) async fn poll_round(hands: &Hands, source: &str, times: &mut PollTime
         Err(intake::PollError::Call(error)) => Some(error),
     };
     hands.ledger.ran(&duty, now).await?;
-    // One that does not say how long is asked again by its schedule.
-    if let Some((error, asked)) = broken.as_ref().and_then(|error| Some((error, error.asked_ms()?))) {
-        hands.worker.pauses.heed(&format!("source/{}", info.name), error, asked, &*hands.clock);
-    }
     times.failures = if broken.is_some() { times.failures + 1 } else { 0 };
     let retry = setup.catalog.main.retry.schedule();
     let failed = broken.as_ref().map(|error| (error, times.failures));
