@@ -21,15 +21,14 @@ pub(super) async fn poll_round(hands: &Hands, source: &str, times: &mut PollTime
     let setup = hands.setup.load_full();
     let Some(source) = setup.sources.get(source) else { return Ok(false) };
     let info = source.info();
-    if !info.capabilities.polls {
+    // A newcomer leaves a hint where it is: it is still there when calls may be made.
+    if !info.capabilities.polls || !hands.joined() {
         return Ok(false);
     }
-    // A hint stays, and the round stays due, while it wants patience.
-    if hands.worker.pauses.left_ms(&format!("source/{}", info.name), &*hands.clock).is_some() {
-        return Ok(false);
-    }
+    // While it wants patience a hint stays, the round stays due, and the duty is kept: others know nothing of the pause.
+    let paused = hands.worker.pauses.left_ms(&format!("source/{}", info.name), &*hands.clock).is_some();
     let now = hands.clock.now();
-    let (hinted, duty) = (source.take_hint(), format!("poll/{}", info.name));
+    let (hinted, duty) = (!paused && source.take_hint(), format!("poll/{}", info.name));
     match hands.duty(&duty, &mut times.mine).await? {
         // A hint came to this process alone.
         None if !hinted => return Ok(false),
@@ -37,7 +36,7 @@ pub(super) async fn poll_round(hands: &Hands, source: &str, times: &mut PollTime
         Some(Taken::Fresh(Some(ran_at))) => (times.next, times.failures) = (source.next_poll(ran_at), 0),
         _ => {}
     }
-    if !hands.joined() {
+    if paused {
         return Ok(false);
     }
     if times.schedule.is_some() && times.schedule != info.schedule {

@@ -97,7 +97,7 @@ impl SqlLedger {
             }
             (None, Vec::new())
         };
-        Ok(Self {
+        let ledger = Self {
             home,
             readers,
             queue: jobs.as_ref().map(mpsc::Sender::downgrade),
@@ -107,6 +107,11 @@ impl SqlLedger {
             ahead_ms: AtomicI64::new(0),
             place: AtomicU32::new(0),
             rounds: AtomicU32::new(0),
-        })
+        };
+        if may_write {
+            // Before the first order is planned.
+            ledger.share_caution().await?;
+        }
+        Ok(ledger)
     }
 }
