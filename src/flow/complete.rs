@@ -13,7 +13,7 @@ use crate::model::failpoint::{Point, reach};
 use crate::model::progress::Progress;
 use crate::source::Source;
 
-use super::{Setup, Work, Worker, wait_ms};
+use super::{Setup, Work, Worker, ask_ms, wait_ms};
 
 /// Reports sent at the same time.
 const IN_FLIGHT: usize = 16;
@@ -110,7 +110,7 @@ impl Teller<'_> {
         };
         let (code, reason) = (error.code().to_owned(), error.reason().to_owned());
         if error.code() == gate::HELD {
-            return Ok(self.held(reason));
+            return Ok(End::Held { reason });
         }
         if !PATIENCE.contains(&error.code()) {
             self.worker.health.failed(self.ledger, self.edge, Work::Reports, &error, now).await?;
@@ -120,7 +120,7 @@ impl Teller<'_> {
         Ok(match (&error, self.source.info().confirm_quiet_ms) {
             // The platform can be asked what it holds, and is, before anything is said again.
             (CallError::Unclear { .. }, Some(quiet)) => {
-                let ask_at = now.plus_ms(wait_ms(self.setup, errand, None));
+                let ask_at = now.plus_ms(ask_ms(self.setup, errand, quiet));
                 End::Unclear { ask_at, quiet_until: now.plus_ms(quiet), code, reason }
             }
             (CallError::Reject { .. }, _) => End::Park { code, reason },
@@ -145,7 +145,7 @@ impl Teller<'_> {
         };
         let (code, reason) = (error.code().to_owned(), error.reason().to_owned());
         if error.code() == gate::HELD {
-            return Ok(self.held(reason));
+            return Ok(End::Held { reason });
         }
         metrics::counter!("lastmile_call_failures_total", "edge" => self.edge.to_owned(), "code" => error.code()).increment(1);
         if let CallError::Reject { .. } = &error {
@@ -159,11 +159,6 @@ impl Teller<'_> {
     async fn kept<F: Future>(&self, errand: &Leased, call: F) -> F::Output {
         let otherwise = wait_ms(self.setup, errand, None);
         self.worker.pauses.kept(self.edge, otherwise, self.clock, call).await
-    }
-
-    /// The platform asked another call for patience while this report was leased.
-    fn held(&self, reason: String) -> End {
-        End::Retry { at: self.clock.now(), code: gate::HELD.to_owned(), reason, new_group: None }
     }
 
     /// Witness of an unclear report: what does the platform hold? `quiet_left_ms` is of before the question.

@@ -40,7 +40,7 @@ pub(super) struct FileDoor(SqliteConnectOptions);
 impl FileDoor {
     /// A connection whose commits are on disk when they return.
     pub(super) async fn writer(&self) -> LedgerResult<Conn> {
-        Ok(Conn::Sqlite(self.0.connect().await?))
+        Ok(Conn::Sqlite(self.0.connect().await?.into()))
     }
 }
 
@@ -82,7 +82,7 @@ impl File {
         let door = FileDoor(options.clone());
         let reading = options.read_only(true).pragma("cache_size", "-8192").pragma("temp_store", "file");
         let readers = SqlitePoolOptions::new().max_connections(4).test_before_acquire(false).connect_lazy_with(reading);
-        Ok((Self { path, lock: Mutex::new(lock), door }, Conn::Sqlite(connection), Pool::Sqlite(readers)))
+        Ok((Self { path, lock: Mutex::new(lock), door }, Conn::Sqlite(connection.into()), Pool::Sqlite(readers)))
     }
 
     /// How its writer's connection is made again.
