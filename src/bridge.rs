@@ -107,9 +107,7 @@ impl Bridge {
         let mode = if singly { crate::ledger::Mode::ServeSingly } else { crate::ledger::Mode::Serve };
         let ledger: Arc<dyn Ledger> = Arc::new(SqlLedger::open(address(&setup.catalog)?, &main.instance.name, mode).await?);
         // Before the first ticket is filed: its platform may want to know of it.
-        for (name, source) in &setup.sources {
-            ledger.tell_progress(name, source.info().capabilities.hears_progress());
-        }
+        ledger.tell_progress(setup.told_progress());
         if !ledger.is_shared() {
             clear_up(&*ledger, &setup, &*clock).await?;
         }
@@ -183,6 +181,7 @@ impl Bridge {
             self.setup.store(old);
             return Err(refused);
         }
+        self.ledger.tell_progress(self.setup.load().told_progress());
         drop(between);
         self.runtime.follow();
         self.wake.all();

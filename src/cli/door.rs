@@ -9,12 +9,12 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 
 use crate::bridge;
-use crate::flow::{Setup, intake, reconcile};
+use crate::flow::{Pauses, Setup, intake, reconcile};
 use crate::http::client::ClientSettings;
 use crate::http::{Answer, Call, HttpClient};
 use crate::ledger::{Acted, Action, Ledger as _, LedgerError, Mode, Recorded, SqlLedger, is_postgres, path_of};
 use crate::model::clock::SystemClock;
-use crate::model::{Clock, Id, Timestamp};
+use crate::model::{Clock, Id};
 
 /// Who acts where the server does not know us by a token.
 const ACTOR: &str = "command line";
@@ -132,17 +132,17 @@ pub(super) fn server_address(setup: &Setup) -> String {
     }
 }
 
-async fn acted(ledger: &SqlLedger, setup: &Setup, action: Action, now: Timestamp) -> anyhow::Result<Acted> {
+async fn acted(ledger: &SqlLedger, setup: &Setup, action: Action) -> anyhow::Result<Acted> {
     Ok(match action {
-        Action::Repair { finding } => reconcile::repair(ledger, setup, finding, ACTOR, now).await?,
-        other => ledger.act(other, ACTOR, now).await?,
+        Action::Repair { finding } => reconcile::repair(ledger, setup, finding, ACTOR, &Pauses::default(), &SystemClock).await?,
+        other => ledger.act(other, ACTOR, SystemClock.now()).await?,
     })
 }
 
 async fn own(ledger: &SqlLedger, setup: &Setup, deed: Deed) -> anyhow::Result<Did> {
     let now = SystemClock.now();
     Ok(match deed {
-        Deed::Act(action) => match acted(ledger, setup, action, now).await? {
+        Deed::Act(action) => match acted(ledger, setup, action).await? {
             Acted::Done => Did::done("done; `lastmile serve` goes on from there"),
             Acted::NotFound => Did::not("there is no such thing"),
             Acted::NotNow(why) => Did::not(why),

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::door::{Deed, Door, DoorArguments};
 use super::{say, say_aside};
 use crate::flow::reconcile::{self, Stepped};
-use crate::flow::{Setup, Worker};
+use crate::flow::{Pauses, Setup, Worker};
 use crate::ledger::{Action, Comparing as _, Ledger, Turn};
 use crate::model::clock::SystemClock;
 use crate::model::{Clock, Id, Timestamp};
@@ -177,15 +177,15 @@ async fn compare(ledger: &dyn Ledger, setup: &Setup) -> anyhow::Result<()> {
 }
 
 async fn compare_edge(ledger: &dyn Ledger, setup: &Setup, edge: &str, owner: &str) -> anyhow::Result<()> {
-    let (clock, mut watched) = (SystemClock, Watched::default());
+    let (clock, pauses, mut watched) = (SystemClock, Pauses::default(), Watched::default());
     loop {
         if let Turn::Ours { .. } = ledger.turn(&reconcile::duty(edge), owner, HOLD_MS).await? {
             let stepped = match edge.split_once('/') {
                 Some(("desk", name)) => {
-                    reconcile::desk_step(ledger, &**setup.desks.get(name).context("no such desk")?, &clock).await?
+                    reconcile::desk_step(ledger, &**setup.desks.get(name).context("no such desk")?, &pauses, &clock).await?
                 }
                 Some((_, name)) => {
-                    reconcile::source_step(ledger, &**setup.sources.get(name).context("no such source")?, &clock).await?
+                    reconcile::source_step(ledger, &**setup.sources.get(name).context("no such source")?, &pauses, &clock).await?
                 }
                 None => Stepped::Idle,
             };

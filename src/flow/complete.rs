@@ -1,9 +1,11 @@
 //! Completion: tells the platform the outcome until it has it.
 
+use std::future::Future;
+
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
-use crate::http::CallError;
+use crate::http::{CallError, gate};
 use crate::ledger::{End, LeaseRequest, Leased, Ledger, LedgerResult, Load, Settlement, Step};
 use crate::model::Clock;
 use crate::model::completion::Completion;
@@ -31,8 +33,6 @@ pub async fn step(
 ) -> LedgerResult<usize> {
     let edge = format!("source/{}", source.info().name);
     let can = source.info().capabilities;
-    // A reload may have changed it.
-    ledger.tell_progress(&source.info().name, can.hears_progress());
     // A platform that asks is told when it asks.
     if !can.report || can.asks {
         return Ok(0);
@@ -66,10 +66,6 @@ pub async fn step(
             }
             let teller = Teller { ledger, setup, source, worker, clock, edge };
             let end = match (&errand.load, errand.step) {
-                (Load::Report { .. } | Load::Progress { .. }, Step::Send) if worker.pauses.left_ms(edge, clock).is_some() => {
-                    let reason = "the platform asked another report for patience; it goes when that is over";
-                    End::Held { reason: reason.to_owned() }
-                }
                 (Load::Report { completion, .. }, Step::Send) => teller.tell(&errand, completion).await?,
                 (Load::Report { completion, .. }, Step::Witness) => {
                     teller.ask(&errand, completion, worker.quiets.left_ms(&errand, clock)).await
@@ -103,7 +99,7 @@ struct Teller<'a> {
 
 impl Teller<'_> {
     async fn tell(&self, errand: &Leased, completion: &Completion) -> LedgerResult<End> {
-        let told = self.source.report(completion).await;
+        let told = self.kept(errand, self.source.report(completion)).await;
         let now = self.clock.now();
         let error = match told {
             Ok(()) => {
@@ -113,6 +109,9 @@ impl Teller<'_> {
             Err(error) => error,
         };
         let (code, reason) = (error.code().to_owned(), error.reason().to_owned());
+        if error.code() == gate::HELD {
+            return Ok(End::Held { reason });
+        }
         if !PATIENCE.contains(&error.code()) {
             self.worker.health.failed(self.ledger, self.edge, Work::Reports, &error, now).await?;
             metrics::counter!("lastmile_call_failures_total", "edge" => self.edge.to_owned(), "code" => error.code())
@@ -130,9 +129,7 @@ impl Teller<'_> {
                 End::Retry { at: now.plus_ms(wait_ms(self.setup, errand, None)), code, reason, new_group: None }
             }
             (CallError::Retry { .. }, _) => {
-                let wait = wait_ms(self.setup, errand, error.asked_ms());
-                self.worker.pauses.heed(self.edge, &error, wait, self.clock);
-                End::Retry { at: now.plus_ms(wait), code, reason, new_group: None }
+                End::Retry { at: now.plus_ms(wait_ms(self.setup, errand, error.asked_ms())), code, reason, new_group: None }
             }
         })
     }
@@ -140,13 +137,16 @@ impl Teller<'_> {
     /// Its id is stable, so that what may have been heard is said again. What is refused is let go: only outcomes wait
     /// for a person.
     async fn tell_progress(&self, errand: &Leased, progress: &Progress) -> LedgerResult<End> {
-        let told = self.source.progress(progress).await;
+        let told = self.kept(errand, self.source.progress(progress)).await;
         let now = self.clock.now();
         let Err(error) = told else {
             self.worker.health.well(self.ledger, self.edge, Work::Reports, now).await?;
             return Ok(End::Done);
         };
         let (code, reason) = (error.code().to_owned(), error.reason().to_owned());
+        if error.code() == gate::HELD {
+            return Ok(End::Held { reason });
+        }
         metrics::counter!("lastmile_call_failures_total", "edge" => self.edge.to_owned(), "code" => error.code()).increment(1);
         if let CallError::Reject { .. } = &error {
             return Ok(End::Park { code, reason });
@@ -155,15 +155,25 @@ impl Teller<'_> {
         Ok(End::Retry { at: now.plus_ms(wait_ms(self.setup, errand, error.asked_ms())), code, reason, new_group: None })
     }
 
+    /// "Slow down" is said to all of us: everything for the platform waits.
+    async fn kept<F: Future>(&self, errand: &Leased, call: F) -> F::Output {
+        let otherwise = wait_ms(self.setup, errand, None);
+        self.worker.pauses.kept(self.edge, otherwise, self.clock, call).await
+    }
+
     /// Witness of an unclear report: what does the platform hold? `quiet_left_ms` is of before the question.
     async fn ask(&self, errand: &Leased, completion: &Completion, quiet_left_ms: i64) -> End {
-        let held = self.source.confirm(completion).await;
+        let held = self.kept(errand, self.source.confirm(completion)).await;
         let now = self.clock.now();
         match held {
             Ok(true) => End::Done,
             Ok(false) if quiet_left_ms == 0 => End::Clear,
             Ok(false) => End::Miss { ask_at: now.plus_ms(wait_ms(self.setup, errand, None).min(quiet_left_ms)) },
             Err(CallError::Reject { code, reason }) => End::Park { code: code.to_owned(), reason },
+            // It was not asked.
+            Err(error @ CallError::Retry { code: "E-BUSY" | gate::HELD, .. }) => {
+                End::Unheard { ask_at: now.plus_ms(wait_ms(self.setup, errand, error.asked_ms())) }
+            }
             Err(_) => End::Miss { ask_at: now.plus_ms(wait_ms(self.setup, errand, None)) },
         }
     }

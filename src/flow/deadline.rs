@@ -2,10 +2,11 @@
 //! operator chose. Never silence.
 
 use super::intake::{PollError, polled_badly, polled_well, receipt};
-use super::{Work, edge_answers, edge_fails};
+use super::{Pauses, Work, edge_answers, edge_fails};
 use crate::http::CallError;
 use crate::ledger::{Ledger, LedgerResult, TimeUp};
 use crate::model::{Clock, Id, State, Timestamp};
+use crate::source::absence::passed_over;
 use crate::source::{EventContent, Missing, Source, SourceEvent};
 
 /// Orders worked on in one round.
@@ -73,7 +74,7 @@ fn alarm(overdue: &[Id]) -> CallError {
 ///
 /// # Errors
 /// See [`PollError`]; nothing was recorded then.
-pub async fn look(ledger: &dyn Ledger, source: &dyn Source, clock: &dyn Clock) -> Result<usize, PollError> {
+pub async fn look(ledger: &dyn Ledger, source: &dyn Source, pauses: &Pauses, clock: &dyn Clock) -> Result<usize, PollError> {
     let name = &source.info().name;
     let under_way = ledger.waiting(name, Timestamp(i64::MAX), MOST_ASKED).await?;
     let ids: Vec<String> = under_way
@@ -84,14 +85,17 @@ pub async fn look(ledger: &dyn Ledger, source: &dyn Source, clock: &dyn Clock) -
     if ids.is_empty() {
         return Ok(0);
     }
-    let words = match source.missing(&ids).await.map_err(CallError::of_a_read) {
+    let words = match pauses.of_source(source, clock, source.missing(&ids)).await.map_err(CallError::of_a_read) {
         Ok(words) => words,
         Err(error) => {
             polled_badly(ledger, name, &error, clock.now()).await?;
             return Err(error.into());
         }
     };
-    polled_well(ledger, name, clock.now()).await?;
+    match passed_over(&words) {
+        Some(error) => polled_badly(ledger, name, &error, clock.now()).await?,
+        None => polled_well(ledger, name, clock.now()).await?,
+    }
     let gone = ids.into_iter().zip(words).filter(|(_, word)| *word == Missing::Withdrawn).map(|(id, _)| id);
     let receipts: Vec<_> = gone
         .map(|external_id| {

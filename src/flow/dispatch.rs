@@ -1,6 +1,7 @@
 //! Dispatch: leases errands of a desk, makes the calls, settles how they ended. Orders that were just received are planned
 //! and leased in one commit: one wait for the disk less before the call.
 
+use std::future::Future;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -163,7 +164,9 @@ impl Calls<'_> {
         if self.worker.pauses.left_ms(self.edge, self.clock).is_some() {
             return Ok((TakenUp::default(), 0, false));
         }
-        if self.breakers.probe_due(self.edge, self.clock) && self.desk.probe().await.is_ok() {
+        if self.breakers.probe_due(self.edge, self.clock)
+            && self.worker.pauses.of_desk(self.desk, self.clock, self.desk.probe()).await.is_ok()
+        {
             self.breakers.close(self.edge);
         }
         reach(Point::DispatchStarts).await;
@@ -238,13 +241,12 @@ impl Calls<'_> {
         let quiet_left_ms = self.worker.quiets.left_ms(&errand, self.clock);
         let end = match (errand.step, &errand.load) {
             (Step::Send, Load::Create { draft, .. }) => {
-                let result = gate::watched(|| self.may_send(good_until), self.desk.create(draft)).await;
+                let result = self.sent(&errand, good_until, self.desk.create(draft)).await;
                 self.ended(&errand, result).await?
             }
             (Step::Witness, Load::Create { draft, .. }) => self.look_for(&errand, &draft.key, quiet_left_ms).await,
             (Step::Send, Load::Amend { ticket, change, double, .. }) => {
-                let call = self.amend(ticket, change, *double);
-                match gate::watched(|| self.may_send(good_until), call).await {
+                match self.sent(&errand, good_until, self.amend(ticket, change, *double)).await {
                     Ok(None) => End::Kept,
                     Ok(Some(amended)) => self.ended_plain(&errand, Ok(amended)).await?,
                     Err(error) => self.ended_plain(&errand, Err(error)).await?,
@@ -252,11 +254,13 @@ impl Calls<'_> {
             }
             // No mark shows whether a text was replaced; doing it again is harmless.
             (Step::Witness, Load::Amend { change: Change::Text { .. }, .. }) => End::Clear,
-            (Step::Witness, Load::Amend { ticket, .. }) => match self.desk.has_mark(ticket, &errand.mark).await {
-                Ok(true) => End::Done,
-                Ok(false) => self.missed(&errand, quiet_left_ms),
-                Err(error) => self.unheard(&errand, &error),
-            },
+            (Step::Witness, Load::Amend { ticket, .. }) => {
+                match self.kept(&errand, self.desk.has_mark(ticket, &errand.mark)).await {
+                    Ok(true) => End::Done,
+                    Ok(false) => self.missed(&errand, quiet_left_ms),
+                    Err(error) => self.unheard(&errand, &error),
+                }
+            }
             (_, Load::Report { .. } | Load::Progress { .. }) => return Ok(()),
         };
         self.worker.quiets.ended(errand.id, &end, self.clock);
@@ -285,17 +289,25 @@ impl Calls<'_> {
         self.desk.amend(ticket, change).await.map(Some)
     }
 
+    /// A call: "slow down" is said to all of us, so that the desk's whole queue waits.
+    async fn kept<F: Future>(&self, errand: &Leased, call: F) -> F::Output {
+        let otherwise = wait_ms(self.setup, errand, None);
+        self.worker.pauses.kept(self.edge, otherwise, self.clock, call).await
+    }
+
+    /// A call that changes something on the desk.
+    async fn sent<F: Future>(&self, errand: &Leased, good_until: i64, call: F) -> F::Output {
+        self.kept(errand, gate::watched(|| self.may_send(good_until), |_| (), call)).await
+    }
+
     /// Asked immediately before the first byte, after every wait for a slot or a rate: a process that was stopped and
     /// woken may have lost its lease, and a breaker that opened meanwhile holds back the rest of its queue.
-    fn may_send(&self, good_until: i64) -> Result<(), String> {
+    fn may_send(&self, good_until: i64) -> Result<(), CallError> {
         if self.clock.boot_ms() > good_until {
-            return Err("its lease may have run out before it was sent; it is leased again".to_owned());
+            return Err(gate::held("its lease may have run out before it was sent; it is leased again"));
         }
         if self.breakers.is_open(self.edge) {
-            return Err("another call gave an unclear answer; it goes when the desk answers again".to_owned());
-        }
-        if self.worker.pauses.left_ms(self.edge, self.clock).is_some() {
-            return Err("the desk asked another call for patience; it goes when that is over".to_owned());
+            return Err(gate::held("another call gave an unclear answer; it goes when the desk answers again"));
         }
         Ok(())
     }
@@ -304,16 +316,11 @@ impl Calls<'_> {
     fn unheard(&self, errand: &Leased, error: &CallError) -> End {
         match error {
             CallError::Reject { code, reason } => End::Park { code: (*code).to_owned(), reason: reason.clone() },
-            CallError::Retry { code: "E-BUSY", .. } => End::Unheard { ask_at: self.patience(errand, error) },
+            CallError::Retry { code: "E-BUSY" | gate::HELD, .. } => {
+                End::Unheard { ask_at: self.clock.now().plus_ms(wait_ms(self.setup, errand, error.asked_ms())) }
+            }
             _ => End::Unheard { ask_at: self.clock.now().plus_ms(ask_ms(self.setup, errand, self.desk.info().quiet_ms())) },
         }
-    }
-
-    /// "Slow down" is said to all of us: the desk's whole queue waits. Returns until when.
-    fn patience(&self, errand: &Leased, error: &CallError) -> Timestamp {
-        let wait = wait_ms(self.setup, errand, error.asked_ms());
-        self.worker.pauses.heed(self.edge, error, wait, self.clock);
-        self.clock.now().plus_ms(wait)
     }
 
     async fn ended(&self, errand: &Leased, result: Result<Created, CallError>) -> LedgerResult<End> {
@@ -357,9 +364,6 @@ impl Calls<'_> {
         let (code, reason) = (error.code().to_owned(), error.reason().to_owned());
         metrics::counter!("lastmile_call_failures_total", "edge" => self.edge.to_owned(), "code" => error.code()).increment(1);
         match error {
-            CallError::Retry { code: "E-BUSY", .. } => {
-                End::Retry { at: self.patience(errand, error), code, reason, new_group: None }
-            }
             CallError::Retry { .. } => {
                 if matches!(*error, CallError::Retry { code: "E-CONNECT" | "E-AUTH" | "E-NOT-JSON", .. }) {
                     // The desk is away for all: the rest of its queue need not try one by one.
@@ -403,7 +407,7 @@ impl Calls<'_> {
         if self.desk.info().level == Level::D0 {
             return self.unsearchable(quiet_left_ms);
         }
-        match self.desk.find(key).await {
+        match self.kept(errand, self.desk.find(key)).await {
             Ok(found) => match found.into_iter().min_by_key(|f| (f.updated_at, f.ticket.id.clone())) {
                 Some(row) => End::Filed(Created { ticket: row.ticket, url: None, key_confirmed: true, group_missed: false }),
                 None => self.missed(errand, quiet_left_ms),

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use crate::http::CallError;
+use crate::http::{CallError, gate};
 use crate::ledger::{Ledger, LedgerResult, Trouble};
 use crate::model::Timestamp;
 
@@ -48,6 +48,10 @@ impl Work {
 /// # Errors
 /// The ledger is not available.
 pub async fn edge_fails(ledger: &dyn Ledger, edge: &str, work: Work, error: &CallError, now: Timestamp) -> LedgerResult<()> {
+    // Nothing was sent: that says nothing about the edge.
+    if error.code() == gate::HELD {
+        return Ok(());
+    }
     metrics::gauge!("lastmile_edge_failing", "edge" => edge.to_owned(), "work" => work.as_str()).set(1.0);
     if ledger.edge(edge, work.as_str(), Some(Trouble::of(error)), now).await? {
         tracing::warn!(
@@ -99,7 +103,7 @@ impl Health {
     ) -> LedgerResult<()> {
         match error {
             CallError::Reject { .. } => self.well(ledger, edge, work, now).await,
-            CallError::Retry { code: "E-BUSY", .. } => Ok(()),
+            CallError::Retry { code: "E-BUSY" | gate::HELD, .. } => Ok(()),
             CallError::Retry { .. } | CallError::Unclear { .. } if self.began(edge, work) => {
                 edge_fails(ledger, edge, work, error, now).await
             }

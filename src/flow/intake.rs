@@ -2,15 +2,16 @@
 
 use std::collections::HashSet;
 
-use crate::http::{CallError, Inbound};
+use crate::http::{CallError, Inbound, gate};
 use crate::ledger::{Ledger, LedgerError, Pull, Pulled, Receipt, ReceiptContent, Recorded, Snapshot, StandingRound, Stood};
 use crate::model::failpoint::{Point, reach};
 use crate::model::retry::RetrySchedule;
 use crate::model::{Clock, Id, Timestamp};
+use crate::source::absence::passed_over;
 use crate::source::rows::{RowAnswer, answers};
 use crate::source::{EventContent, HookRefusal, ListKind, Missing, Source, SourceEvent};
 
-use super::{Setup, Work};
+use super::{Pauses, Setup, Work};
 
 /// Why an event was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -131,7 +132,11 @@ pub enum PollError {
 ///
 /// # Errors
 /// See [`PollError`]; no event was recorded then.
-pub async fn poll(ledger: &dyn Ledger, source: &dyn Source, clock: &dyn Clock) -> Result<Polled, PollError> {
+pub async fn poll(ledger: &dyn Ledger, source: &dyn Source, pauses: &Pauses, clock: &dyn Clock) -> Result<Polled, PollError> {
+    pauses.of_source(source, clock, round(ledger, source, clock)).await
+}
+
+async fn round(ledger: &dyn Ledger, source: &dyn Source, clock: &dyn Clock) -> Result<Polled, PollError> {
     let name = &source.info().name;
     let from = ledger.cursor(&format!("pull/{name}")).await?;
     let started_at = clock.now();
@@ -147,7 +152,8 @@ pub async fn poll(ledger: &dyn Ledger, source: &dyn Source, clock: &dyn Clock) -
     };
     let events = pulled.events.len();
     let whole = source.info().list == Some(ListKind::Snapshot) && pulled.complete;
-    let whole = whole && still_there(ledger, source, &mut pulled.present).await?;
+    let explained = if whole { still_there(ledger, source, &mut pulled.present).await? } else { Explained::default() };
+    let whole = whole && explained.whole;
     let snapshot = whole.then_some(Snapshot { present: pulled.present, one_page: pulled.one_page });
     let receipts = pulled.events.into_iter().map(|event| receipt(name, event, started_at)).collect();
     let pull = Pull { source: name.clone(), from, to: pulled.next_cursor, receipts, snapshot, started_at };
@@ -160,7 +166,7 @@ pub async fn poll(ledger: &dyn Ledger, source: &dyn Source, clock: &dyn Clock) -
             count(name, &results);
             let new = results.iter().filter(|r| matches!(r, Recorded::New { .. })).count();
             let told = source.recorded(&results).await.err();
-            Polled { events, new, withdrawn, reinstated, broken: pulled.broken.or(told) }
+            Polled { events, new, withdrawn, reinstated, broken: pulled.broken.or(told).or(explained.passed_over) }
         }
     };
     match &polled.broken {
@@ -171,6 +177,9 @@ pub async fn poll(ledger: &dyn Ledger, source: &dyn Source, clock: &dyn Clock) -
 }
 
 pub(super) async fn polled_badly(ledger: &dyn Ledger, name: &str, error: &CallError, now: Timestamp) -> Result<(), LedgerError> {
+    if error.code() == gate::HELD {
+        return Ok(());
+    }
     metrics::counter!("lastmile_poll_failures_total", "source" => name.to_owned(), "code" => error.code()).increment(1);
     super::edge_fails(ledger, &format!("source/{name}"), Work::Poll, error, now).await
 }
@@ -197,27 +206,38 @@ pub fn next_round(
     Some(scheduled.map_or(own, |at| at.min(own)).max(earliest))
 }
 
-/// Absence from a list means what the platform says it means: what it only forgot stays. False where it cannot be asked.
-async fn still_there(ledger: &dyn Ledger, source: &dyn Source, present: &mut Vec<String>) -> Result<bool, PollError> {
+/// What a platform says of orders that its list no longer shows.
+#[derive(Default)]
+struct Explained {
+    /// It could be asked: absence now means what it says.
+    whole: bool,
+    /// Some could not be read.
+    passed_over: Option<CallError>,
+}
+
+/// Absence from a list means what the platform says it means: what it only forgot stays, and so does what cannot be read.
+async fn still_there(ledger: &dyn Ledger, source: &dyn Source, present: &mut Vec<String>) -> Result<Explained, PollError> {
+    let all = Explained { whole: true, passed_over: None };
     if !source.explains_absence() {
-        return Ok(true);
+        return Ok(all);
     }
     let shown: HashSet<&String> = present.iter().collect();
     let awaited = ledger.awaited(&source.info().name).await?;
     let gone: Vec<String> = awaited.into_iter().filter(|id| !shown.contains(id)).collect();
     if gone.is_empty() {
-        return Ok(true);
+        return Ok(all);
     }
     match source.missing(&gone).await {
         Ok(words) => {
-            let kept = gone.into_iter().zip(words).filter(|(_, word)| *word == Missing::Unknown).map(|(id, _)| id);
+            let passed_over = passed_over(&words);
+            let kept = gone.into_iter().zip(words).filter(|(_, word)| *word != Missing::Withdrawn).map(|(id, _)| id);
             present.extend(kept);
-            Ok(true)
+            Ok(Explained { passed_over, ..all })
         }
         Err(error) => {
             let (code, reason) = (error.code(), error.reason());
             tracing::warn!(source = source.info().name, code, reason, "missing orders could not be asked about; they stay");
-            Ok(false)
+            Ok(Explained::default())
         }
     }
 }

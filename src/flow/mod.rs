@@ -14,7 +14,7 @@ pub mod reconcile;
 pub mod sync;
 pub mod turn;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::catalog::Catalog;
@@ -48,6 +48,13 @@ impl Setup {
     pub fn edges(&self) -> impl Iterator<Item = String> {
         let desks = self.desks.keys().map(|name| format!("desk/{name}"));
         desks.chain(self.sources.keys().map(|name| format!("source/{name}")))
+    }
+
+    /// Sources whose platforms are told how far their orders are.
+    #[must_use]
+    pub fn told_progress(&self) -> BTreeSet<String> {
+        let told = self.sources.iter().filter(|(_, source)| source.info().capabilities.hears_progress());
+        told.map(|(name, _)| name.clone()).collect()
     }
 }
 

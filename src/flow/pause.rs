@@ -1,10 +1,17 @@
 //! An edge that asked for patience (429) is left alone as a whole until then; the others go on.
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
-use crate::http::CallError;
+use crate::desk::Desk;
+use crate::http::{CallError, gate};
 use crate::model::{Clock, Timestamp};
+use crate::source::Source;
+
+/// How long a question waits where "slow down" was said and not for how long.
+const OTHERWISE_MS: i64 = 30_000;
 
 /// The pauses of all edges of this process, by the boot-time clock: a correction of the wall clock ends none.
 #[derive(Debug, Default)]
@@ -23,11 +30,32 @@ impl Pauses {
         map.insert(edge.to_owned(), until.max(running));
     }
 
-    /// Begins one where this is what a call ended with ("slow down"): as long as was asked, or `otherwise_ms`.
-    pub fn heed(&self, edge: &str, error: &CallError, otherwise_ms: i64, clock: &dyn Clock) {
-        if let CallError::Retry { code: "E-BUSY", .. } = error {
-            self.begin(edge, error.asked_ms().unwrap_or(otherwise_ms), clock);
-        }
+    /// Makes calls of an edge: none begins while the edge wants patience, and what one of them is told ("slow down") begins
+    /// a pause, as long as was asked, or `otherwise_ms`. Whatever calls out goes through here.
+    pub async fn kept<F: Future>(&self, edge: &str, otherwise_ms: i64, clock: &dyn Clock, calls: F) -> F::Output {
+        let ask = || match self.left_ms(edge, clock) {
+            None => Ok(()),
+            Some(left) => Err(CallError::Retry {
+                code: gate::HELD,
+                reason: "the other side asked another call for patience; it goes when that is over".to_owned(),
+                after: u64::try_from(left).ok().map(Duration::from_millis),
+            }),
+        };
+        let heard = |asked: Option<Duration>| {
+            let asked_ms = asked.and_then(|span| i64::try_from(span.as_millis()).ok());
+            self.begin(edge, asked_ms.unwrap_or(otherwise_ms), clock);
+        };
+        gate::watched(ask, heard, calls).await
+    }
+
+    /// [`Pauses::kept`], for questions to a desk.
+    pub async fn of_desk<F: Future>(&self, desk: &dyn Desk, clock: &dyn Clock, calls: F) -> F::Output {
+        self.kept(&format!("desk/{}", desk.info().name), OTHERWISE_MS, clock, calls).await
+    }
+
+    /// [`Pauses::kept`], for questions to a platform.
+    pub async fn of_source<F: Future>(&self, source: &dyn Source, clock: &dyn Clock, calls: F) -> F::Output {
+        self.kept(&format!("source/{}", source.info().name), OTHERWISE_MS, clock, calls).await
     }
 
     /// How long it still lasts; `None`: calls may go.
@@ -49,9 +77,8 @@ impl Pauses {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
+    use crate::http::verdict::by_status;
     use crate::model::clock::FakeClock;
 
     #[test]
@@ -67,16 +94,18 @@ mod tests {
         assert_eq!(pauses.left_ms("desk/jira", &clock), None);
     }
 
-    #[test]
-    fn only_who_says_slow_down_is_heeded_and_for_as_long_as_was_asked() {
+    #[tokio::test]
+    async fn only_who_says_slow_down_is_heeded_and_for_as_long_as_was_asked() {
         let (pauses, clock) = (Pauses::default(), FakeClock::at(Timestamp(0)));
-        let retry = |code, after| CallError::Retry { code, reason: String::new(), after };
-        pauses.heed("desk/jira", &retry("E-TIMEOUT", Some(Duration::from_secs(7))), 1_000, &clock);
-        pauses.heed("desk/jira", &CallError::unclear("E-BUSY", ""), 1_000, &clock);
+        let told = async |say: &dyn Fn()| pauses.kept("desk/jira", 1_000, &clock, async { say() }).await;
+        told(&|| drop(by_status(425, Some(Duration::from_secs(7)), "jira", ""))).await;
+        told(&|| drop(CallError::unclear("E-BUSY", ""))).await;
         assert_eq!(pauses.left_ms("desk/jira", &clock), None);
-        pauses.heed("desk/jira", &retry("E-BUSY", None), 1_000, &clock);
-        assert_eq!(pauses.left_ms("desk/jira", &clock), Some(1_000));
-        pauses.heed("desk/jira", &retry("E-BUSY", Some(Duration::from_secs(7))), 1_000, &clock);
+        told(&|| drop(by_status(429, None, "jira", ""))).await;
+        assert_eq!(pauses.left_ms("desk/jira", &clock), Some(1_000), "also where nobody looks at the error");
+        told(&|| drop(by_status(429, Some(Duration::from_secs(7)), "jira", ""))).await;
         assert_eq!(pauses.left_ms("desk/jira", &clock), Some(7_000));
+        drop(by_status(429, Some(Duration::from_secs(60)), "mail", ""));
+        assert_eq!(pauses.left_ms("desk/jira", &clock), Some(7_000), "another edge's calls are its own");
     }
 }

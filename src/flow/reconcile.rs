@@ -4,11 +4,11 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::Setup;
 use super::sync::{SyncError, is_untouched_ours};
+use super::{Pauses, Setup};
 use crate::desk::{Desk, StatusAnswer};
 use crate::http::CallError;
-use crate::ledger::compare::{FindingKind, Sight};
+use crate::ledger::compare::{FindingKind, FindingRow, Sight};
 use crate::ledger::{Acted, Action, Held, Ledger, LedgerError, LedgerResult};
 use crate::model::ticket::{Category, TicketRef};
 use crate::model::{Clock, Id, Timestamp};
@@ -131,7 +131,11 @@ fn text<T: Serialize>(value: &T) -> LedgerResult<String> {
 ///
 /// # Errors
 /// See [`SyncError`]; the comparison goes on from the same place.
-pub async fn desk_step(ledger: &dyn Ledger, desk: &dyn Desk, clock: &dyn Clock) -> Result<Stepped, SyncError> {
+pub async fn desk_step(ledger: &dyn Ledger, desk: &dyn Desk, pauses: &Pauses, clock: &dyn Clock) -> Result<Stepped, SyncError> {
+    pauses.of_desk(desk, clock, with_desk(ledger, desk, clock)).await
+}
+
+async fn with_desk(ledger: &dyn Ledger, desk: &dyn Desk, clock: &dyn Clock) -> Result<Stepped, SyncError> {
     let edge = format!("desk/{}", desk.info().name);
     let Some((stored, mut run)) = under_way(ledger, &edge).await? else { return Ok(Stepped::Idle) };
     let complete = match run.phase {
@@ -152,7 +156,16 @@ pub async fn desk_step(ledger: &dyn Ledger, desk: &dyn Desk, clock: &dyn Clock) 
 ///
 /// # Errors
 /// See [`SyncError`]; the comparison goes on from the same place.
-pub async fn source_step(ledger: &dyn Ledger, source: &dyn Source, clock: &dyn Clock) -> Result<Stepped, SyncError> {
+pub async fn source_step(
+    ledger: &dyn Ledger,
+    source: &dyn Source,
+    pauses: &Pauses,
+    clock: &dyn Clock,
+) -> Result<Stepped, SyncError> {
+    pauses.of_source(source, clock, with_source(ledger, source, clock)).await
+}
+
+async fn with_source(ledger: &dyn Ledger, source: &dyn Source, clock: &dyn Clock) -> Result<Stepped, SyncError> {
     let name = &source.info().name;
     let edge = format!("source/{name}");
     let Some((stored, mut run)) = under_way(ledger, &edge).await? else { return Ok(Stepped::Idle) };
@@ -271,23 +284,39 @@ fn sight(answer: &StatusAnswer, held: &[Held], now: Timestamp) -> Option<Sight> 
 ///
 /// # Errors
 /// See [`SyncError`]; nothing was done.
-pub async fn repair(ledger: &dyn Ledger, setup: &Setup, id: Id, actor: &str, now: Timestamp) -> Result<Acted, SyncError> {
+pub async fn repair(
+    ledger: &dyn Ledger,
+    setup: &Setup,
+    id: Id,
+    actor: &str,
+    pauses: &Pauses,
+    clock: &dyn Clock,
+) -> Result<Acted, SyncError> {
     if let Some(found) = ledger.finding(id).await?
         && matches!(found.kind, FindingKind::Double | FindingKind::Orphan)
     {
         let desk = found.edge.strip_prefix("desk/").and_then(|name| setup.desks.get(name));
         let Some(desk) = desk else { return Ok(Acted::NotNow("its desk is no longer described".to_owned())) };
-        let ticket = TicketRef { id: found.subject.clone(), number: found.number.clone() };
-        let answers = desk.status(std::slice::from_ref(&ticket)).await.map_err(CallError::of_a_read)?;
-        let Some(StatusAnswer::Known(status)) = answers.into_iter().next() else {
-            return Ok(Acted::NotNow("the desk does not show it any more".to_owned()));
-        };
-        if status.key.as_ref().map(crate::model::Key::as_str) != found.key.as_deref() {
-            return Ok(Acted::NotNow("it does not carry the key any more".to_owned()));
-        }
-        if found.kind == FindingKind::Double && !is_untouched_ours(&**desk, &status).await {
-            return Ok(Acted::NotNow("somebody else made it, or touched it: close it on the desk".to_owned()));
+        let objection = pauses.of_desk(&**desk, clock, objection(&**desk, &found)).await?;
+        if let Some(objection) = objection {
+            return Ok(Acted::NotNow(objection.to_owned()));
         }
     }
-    Ok(ledger.act(Action::Repair { finding: id }, actor, now).await?)
+    Ok(ledger.act(Action::Repair { finding: id }, actor, clock.now()).await?)
+}
+
+/// What speaks against mending a finding, now that the desk is asked again.
+async fn objection(desk: &dyn Desk, found: &FindingRow) -> Result<Option<&'static str>, CallError> {
+    let ticket = TicketRef { id: found.subject.clone(), number: found.number.clone() };
+    let answers = desk.status(std::slice::from_ref(&ticket)).await.map_err(CallError::of_a_read)?;
+    let Some(StatusAnswer::Known(status)) = answers.into_iter().next() else {
+        return Ok(Some("the desk does not show it any more"));
+    };
+    if status.key.as_ref().map(crate::model::Key::as_str) != found.key.as_deref() {
+        return Ok(Some("it does not carry the key any more"));
+    }
+    if found.kind == FindingKind::Double && !is_untouched_ours(desk, &status).await {
+        return Ok(Some("somebody else made it, or touched it: close it on the desk"));
+    }
+    Ok(None)
 }

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use crate::desk::{Desk, Level, StatusAnswer};
+use super::Pauses;
+use crate::desk::{Desk, Hint, Level, StatusAnswer};
 use crate::http::signature::Refusal;
 use crate::http::{CallError, Inbound};
 use crate::ledger::{Held, Ledger, LedgerError, Observation, Stray};
@@ -53,7 +54,11 @@ pub struct Synced {
 ///
 /// # Errors
 /// See [`SyncError`]; the mark stays where it was.
-pub async fn changes(ledger: &dyn Ledger, desk: &dyn Desk, clock: &dyn Clock) -> Result<Synced, SyncError> {
+pub async fn changes(ledger: &dyn Ledger, desk: &dyn Desk, pauses: &Pauses, clock: &dyn Clock) -> Result<Synced, SyncError> {
+    pauses.of_desk(desk, clock, changed(ledger, desk, clock)).await
+}
+
+async fn changed(ledger: &dyn Ledger, desk: &dyn Desk, clock: &dyn Clock) -> Result<Synced, SyncError> {
     let name = &desk.info().name;
     let mark_name = format!("sync/{name}");
     let stored = ledger.cursor(&mark_name).await?;
@@ -165,8 +170,8 @@ fn truly(held: &Held, reading: &TicketReading) -> Option<Outcome> {
 ///
 /// # Errors
 /// See [`SyncError`].
-pub async fn read_back(ledger: &dyn Ledger, desk: &dyn Desk, clock: &dyn Clock) -> Result<usize, SyncError> {
-    full_pass(ledger, desk, Timestamp(1), clock).await
+pub async fn read_back(ledger: &dyn Ledger, desk: &dyn Desk, pauses: &Pauses, clock: &dyn Clock) -> Result<usize, SyncError> {
+    full_pass(ledger, desk, Timestamp(1), pauses, clock).await
 }
 
 /// One batch of the full pass: the tickets longest unchecked, by reference, fresh ones first. Returns how many were
@@ -174,12 +179,18 @@ pub async fn read_back(ledger: &dyn Ledger, desk: &dyn Desk, clock: &dyn Clock) 
 ///
 /// # Errors
 /// See [`SyncError`].
-pub async fn full_pass(ledger: &dyn Ledger, desk: &dyn Desk, before: Timestamp, clock: &dyn Clock) -> Result<usize, SyncError> {
+pub async fn full_pass(
+    ledger: &dyn Ledger,
+    desk: &dyn Desk,
+    before: Timestamp,
+    pauses: &Pauses,
+    clock: &dyn Clock,
+) -> Result<usize, SyncError> {
     let held = ledger.tickets_to_check(&desk.info().name, before, desk.info().status_batch).await?;
     if held.is_empty() {
         return Ok(0);
     }
-    check(ledger, desk, &held, clock).await?;
+    pauses.of_desk(desk, clock, check(ledger, desk, &held, clock)).await?;
     Ok(held.len())
 }
 
@@ -215,8 +226,8 @@ async fn check(ledger: &dyn Ledger, desk: &dyn Desk, held: &[Held], clock: &dyn 
 ///
 /// # Errors
 /// See [`SyncError`].
-pub async fn look_again(ledger: &dyn Ledger, desk: &dyn Desk, clock: &dyn Clock) -> Result<usize, SyncError> {
-    full_pass(ledger, desk, Timestamp(2), clock).await
+pub async fn look_again(ledger: &dyn Ledger, desk: &dyn Desk, pauses: &Pauses, clock: &dyn Clock) -> Result<usize, SyncError> {
+    full_pass(ledger, desk, Timestamp(2), pauses, clock).await
 }
 
 /// Searches tickets whose create was ever unclear by their key: more than one is a double. Looks when the quiet period
@@ -224,7 +235,11 @@ pub async fn look_again(ledger: &dyn Ledger, desk: &dyn Desk, clock: &dyn Clock)
 ///
 /// # Errors
 /// See [`SyncError`].
-pub async fn sweep(ledger: &dyn Ledger, desk: &dyn Desk, clock: &dyn Clock) -> Result<usize, SyncError> {
+pub async fn sweep(ledger: &dyn Ledger, desk: &dyn Desk, pauses: &Pauses, clock: &dyn Clock) -> Result<usize, SyncError> {
+    pauses.of_desk(desk, clock, swept(ledger, desk, clock)).await
+}
+
+async fn swept(ledger: &dyn Ledger, desk: &dyn Desk, clock: &dyn Clock) -> Result<usize, SyncError> {
     let info = desk.info();
     if info.level == Level::D0 {
         return Ok(0);
@@ -257,8 +272,18 @@ pub async fn sweep(ledger: &dyn Ledger, desk: &dyn Desk, clock: &dyn Clock) -> R
 ///
 /// # Errors
 /// See [`HintError`].
-pub async fn hint(ledger: &dyn Ledger, desk: &dyn Desk, inbound: Inbound, clock: &dyn Clock) -> Result<usize, HintError> {
+pub async fn hint(
+    ledger: &dyn Ledger,
+    desk: &dyn Desk,
+    inbound: Inbound,
+    pauses: &Pauses,
+    clock: &dyn Clock,
+) -> Result<usize, HintError> {
     let hints = desk.accept(inbound, clock.now())?;
+    pauses.of_desk(desk, clock, followed(ledger, desk, hints, clock)).await
+}
+
+async fn followed(ledger: &dyn Ledger, desk: &dyn Desk, hints: Vec<Hint>, clock: &dyn Clock) -> Result<usize, HintError> {
     let mut ids = Vec::new();
     for hint in &hints {
         if let (Some(key), Some(ticket)) = (&hint.key, &hint.ticket)

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::Answer;
+use super::{Answer, gate};
 
 /// Why a call outward is not done. `Done` is the `Ok` of a result.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -73,6 +73,13 @@ impl CallError {
         Self::Retry { code, reason: reason.into(), after: None }
     }
 
+    /// "Slow down", and how long where that is said. It is said to all calls of the edge: whoever keeps its pauses hears it,
+    /// also where this error is passed over.
+    pub fn busy(reason: impl Into<String>, after: Option<Duration>) -> Self {
+        gate::busy(after);
+        Self::Retry { code: "E-BUSY", reason: reason.into(), after }
+    }
+
     /// Shorthand for a call that may have happened.
     pub fn unclear(code: &'static str, reason: impl Into<String>) -> Self {
         Self::Unclear { code, reason: reason.into() }
@@ -99,7 +106,7 @@ pub fn by_status(status: u16, retry_after: Option<Duration>, edge: &str, words: 
     let reason =
         if words.is_empty() { format!("{edge} answered {status}") } else { format!("{edge} answered {status}: {words}") };
     match status {
-        429 => CallError::Retry { code: "E-BUSY", reason, after: retry_after },
+        429 => CallError::busy(reason, retry_after),
         425 => CallError::Retry { code: "E-TIMEOUT", reason, after: retry_after },
         408 => CallError::Unclear { code: "E-TIMEOUT", reason },
         401 | 403 => CallError::Retry { code: "E-AUTH", reason, after: None },

@@ -162,7 +162,7 @@ pub struct Evidence {
     pub checkpoint: Option<Checkpoint>,
 }
 
-/// Somebody takes a document out.
+/// Somebody takes a document out, or looks at single persons.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Export {
     /// When.
@@ -172,7 +172,7 @@ pub struct Export {
     pub actor: String,
     /// What: `figures`, `assignments`, `evidence`.
     pub what: String,
-    /// As what: `csv`, `xlsx`, `html`, `json`, `mail`, `webhook`.
+    /// As what: `csv`, `xlsx`, `html`, `json`, `mail`, `webhook`; `page`: looked at.
     pub form: String,
     /// The filter, as it stood in the address; without free search words.
     pub asked: String,
@@ -222,8 +222,8 @@ pub struct Claimed {
 /// How the sending of a report ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeliveryEnd {
-    /// It is sent.
-    Sent,
+    /// It is sent, and noted as what left the house.
+    Sent(Export),
     /// It is not, as far as we know; tried again at that time.
     Failed {
         /// Next try.
@@ -265,6 +265,14 @@ pub struct DeliveryRow {
     pub last_sent_at: Option<Timestamp>,
 }
 
+impl DeliveryRow {
+    /// Whether the latest one does not go out.
+    #[must_use]
+    pub fn is_failing(&self) -> bool {
+        self.failures > 0 && matches!(self.state.as_str(), "ready" | "sending")
+    }
+}
+
 /// Documents that leave the house.
 #[async_trait]
 pub trait Exports: Send + Sync {
@@ -272,8 +280,7 @@ pub trait Exports: Send + Sync {
     /// may see persons.
     async fn evidence(&self, filter: &EvidenceFilter, names: bool, limit: usize) -> LedgerResult<Evidence>;
 
-    /// Notes that somebody takes a document out. Durable when it returns: files and answers are handed out only then. A
-    /// scheduled report is noted when it was sent; where that fails, it is sent again.
+    /// Notes that somebody takes a document out. Durable when it returns: files and answers are handed out only then.
     async fn note_export(&self, export: Export) -> LedgerResult<()>;
 
     /// The latest exports, latest first.
@@ -289,9 +296,10 @@ pub trait Exports: Send + Sync {
     /// Notes a report seen for the first time: what its schedule named before is not owed.
     async fn begin_report(&self, report: &str, now: Timestamp) -> LedgerResult<()>;
 
-    /// Claims the sending of a report, so that nobody else sends it; none where there is nothing to send now.
+    /// Claims the sending of a report, so that nobody else sends it; none where there is nothing to send now. Refused to a
+    /// process whose clock is astray: claims are times.
     async fn claim_delivery(&self, claim: DeliveryClaim) -> LedgerResult<Option<Claimed>>;
 
-    /// Settles a claim; `false` where another has taken it over.
+    /// Settles a claim, and notes what was sent, in one transaction; `false` where another has taken it over.
     async fn settle_delivery(&self, report: &str, claimed: &Claimed, end: DeliveryEnd, now: Timestamp) -> LedgerResult<bool>;
 }

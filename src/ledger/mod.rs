@@ -22,7 +22,7 @@ mod touched;
 pub mod views;
 mod waiting;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use sqlx::migrate::Migrator;
@@ -140,8 +140,9 @@ pub trait Ledger: Views + Rollups + Replicas + Comparing + Exports + SignIns {
     /// Settles steps whose lease is still theirs; `false` where it was not. Many callers share one commit.
     async fn settle(&self, settlements: Vec<Settlement>) -> LedgerResult<Vec<bool>>;
 
-    /// From now on, whether this source's platform is told how far its orders are: each step gives an errand of its own.
-    fn tell_progress(&self, source: &str, wanted: bool);
+    /// From now on the platforms of these sources are told how far their orders are, and no others: each step gives an
+    /// errand of its own.
+    fn tell_progress(&self, sources: BTreeSet<String>);
 
     /// The platform asked for an order's outcome and is being told: its reports are owed no more. Returns how many were.
     async fn told(&self, source: &str, external_id: &str, now: Timestamp) -> LedgerResult<usize>;

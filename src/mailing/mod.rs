@@ -5,8 +5,11 @@ mod content;
 mod hook;
 mod mail;
 
+use std::future::Future;
+use std::time::Duration;
+
 use crate::catalog::{Catalog, Problem, ScheduledReport};
-use crate::http::CallError;
+use crate::http::{CallError, gate};
 use crate::ledger::exports::{Claimed, DeliveryClaim, DeliveryEnd, DeliveryRow, Export};
 use crate::ledger::{Ledger, LedgerResult};
 use crate::model::key::stable_id;
@@ -15,9 +18,14 @@ use crate::model::{Clock, Timestamp, random};
 pub use content::{Prepared, prepare};
 
 /// How long preparing and sending may take before another process may try: much longer than they do, and than the
-/// time-outs on the way as they come. What takes longer all the same (a large `[mail] timeout`, a ledger that is slow) may
-/// come twice.
+/// time-outs on the way as they come. What takes longer all the same (a large `[mail] timeout`, a ledger that is slow) is
+/// broken off before.
 const LEASE_MS: i64 = 600_000;
+/// Sending has ended so long before another may try.
+const SPARE_MS: i64 = 30_000;
+/// That a report was sent is written down again and again, so that it is not sent again for that.
+const SETTLE_TRIES: u32 = 10;
+const SETTLE_AGAIN: Duration = Duration::from_secs(1);
 
 /// How a report travels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,6 +110,8 @@ pub async fn step(
         ledger.begin_report(&key, now).await?;
         return Ok(Step::Nothing);
     };
+    // Whichever process sends it: each tells how it stands.
+    tell_failing(&key, last.is_failing());
     let due_at = latest(report, last.due_at, now);
     let may_try = match last.state.as_str() {
         "ready" => last.next_at <= now,
@@ -112,6 +122,7 @@ pub async fn step(
     if due_at.is_none() && !may_try {
         return Ok(Step::Nothing);
     }
+    let good_until = clock.boot_ms() + LEASE_MS - SPARE_MS;
     let claim = DeliveryClaim { report: key.clone(), due_at, now, lease_ms: LEASE_MS };
     let Some(claimed) = ledger.claim_delivery(claim).await? else { return Ok(Step::Nothing) };
     if claimed.missed > 0 {
@@ -119,7 +130,10 @@ pub async fn step(
         tracing::warn!(report = key, times = claimed.missed, "was not sent before the next one was due; only that one is sent");
     }
     let sent = match prepare(ledger, catalog, report, claimed.due_at, now).await {
-        Ok(prepared) => send(catalog, report, way, &prepared, &id(catalog, &key, claimed.due_at), now).await,
+        Ok(prepared) => {
+            let id = id(catalog, &key, claimed.due_at);
+            in_time(good_until, clock, send(catalog, report, way, &prepared, &id, now)).await
+        }
         Err(content::Unprepared::Ledger(error)) => {
             let late = CallError::retry("E-LEDGER", "the ledger did not answer");
             settle(ledger, catalog, &key, &claimed, Err(late), clock.now()).await?;
@@ -127,21 +141,37 @@ pub async fn step(
         }
         Err(content::Unprepared::Workbook(error)) => Err(CallError::reject("E-TOO-LARGE", error.to_string())),
     };
-    if sent.is_ok() {
-        let (what, asked) = (format!("report {}", report.name), format!("due {}", claimed.due_at.iso()));
-        let export = Export {
-            at: clock.now(),
-            actor: key.clone(),
-            what,
-            form: way.as_str().to_owned(),
-            asked,
-            items: 1,
-            names: false,
-            digest: None,
-        };
-        ledger.note_export(export).await?;
-    }
+    let sent = sent.map(|()| Export {
+        at: clock.now(),
+        actor: key.clone(),
+        what: format!("report {}", report.name),
+        form: way.as_str().to_owned(),
+        asked: format!("due {}", claimed.due_at.iso()),
+        items: 1,
+        names: false,
+        digest: None,
+    });
     settle(ledger, catalog, &key, &claimed, sent, clock.now()).await
+}
+
+/// Sends only while nobody else may, by the boot-time clock; what takes longer is broken off.
+async fn in_time<F>(good_until: i64, clock: &dyn Clock, sending: F) -> Result<(), CallError>
+where
+    F: Future<Output = Result<(), CallError>>,
+{
+    let late = "preparing it took too long; it is prepared again";
+    let left = u64::try_from(good_until - clock.boot_ms()).unwrap_or(0);
+    if left == 0 {
+        return Err(gate::held(late));
+    }
+    let ask = || if clock.boot_ms() < good_until { Ok(()) } else { Err(gate::held(late)) };
+    let sending = gate::watched(ask, |_| (), sending);
+    let sent = tokio::time::timeout(Duration::from_millis(left), sending).await;
+    sent.unwrap_or_else(|_| Err(CallError::unclear("E-TIMEOUT", "sending it took too long, and was broken off")))
+}
+
+fn tell_failing(key: &str, failing: bool) {
+    metrics::gauge!("lastmile_report_failing", "report" => key.to_owned()).set(f64::from(u8::from(failing)));
 }
 
 async fn settle(
@@ -149,16 +179,18 @@ async fn settle(
     catalog: &Catalog,
     key: &str,
     claimed: &Claimed,
-    sent: Result<(), CallError>,
+    sent: Result<Export, CallError>,
     now: Timestamp,
 ) -> LedgerResult<Step> {
-    let labels = [("report", key.to_owned())];
-    let Err(error) = sent else {
-        ledger.settle_delivery(key, claimed, DeliveryEnd::Sent, now).await?;
-        metrics::counter!("lastmile_reports_sent_total", &labels).increment(1);
-        metrics::gauge!("lastmile_report_failing", &labels).set(0.0);
-        tracing::info!(report = key, due = claimed.due_at.iso(), "sent");
-        return Ok(Step::Sent);
+    let error = match sent {
+        Ok(export) => {
+            settle_sent(ledger, key, claimed, export, now).await?;
+            metrics::counter!("lastmile_reports_sent_total", "report" => key.to_owned()).increment(1);
+            tell_failing(key, false);
+            tracing::info!(report = key, due = claimed.due_at.iso(), "sent");
+            return Ok(Step::Sent);
+        }
+        Err(error) => error,
     };
     let failures = u32::try_from(claimed.failures + 1).unwrap_or(u32::MAX);
     // What is refused for good is tried again, too: whoever mends the configuration need not remember to send it.
@@ -166,11 +198,23 @@ async fn settle(
     let (code, reason) = (error.code().to_owned(), error.reason().to_owned());
     let end = DeliveryEnd::Failed { next_at: now.plus_ms(wait), code: code.clone(), reason };
     ledger.settle_delivery(key, claimed, end, now).await?;
-    metrics::gauge!("lastmile_report_failing", &labels).set(1.0);
+    tell_failing(key, true);
     if failures == 1 {
         tracing::warn!(report = key, code, "could not be sent; it is tried again until the next one is due");
     }
     Ok(Step::Failed(code))
+}
+
+/// A ledger that is away for a moment makes nobody send a report again.
+async fn settle_sent(ledger: &dyn Ledger, key: &str, claimed: &Claimed, export: Export, now: Timestamp) -> LedgerResult<()> {
+    for _ in 1..SETTLE_TRIES {
+        match ledger.settle_delivery(key, claimed, DeliveryEnd::Sent(export.clone()), now).await {
+            Ok(_) => return Ok(()),
+            Err(error) => tracing::debug!(report = key, error = %error, "that it was sent could not be written; once more"),
+        }
+        tokio::time::sleep(SETTLE_AGAIN).await;
+    }
+    ledger.settle_delivery(key, claimed, DeliveryEnd::Sent(export), now).await.map(drop)
 }
 
 /// The latest time of its schedule after `last` that has come.
@@ -247,4 +291,22 @@ pub fn check(catalog: &Catalog) -> Vec<Problem> {
         }
     }
     problems
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::clock::FakeClock;
+
+    #[tokio::test]
+    async fn nothing_is_sent_when_another_may_be_sending() {
+        let clock = FakeClock::at(Timestamp(0));
+        let good_until = clock.boot_ms() + 50;
+        assert_eq!(in_time(good_until, &clock, async { Ok(()) }).await, Ok(()));
+        let hangs = in_time(good_until, &clock, std::future::pending()).await;
+        assert!(matches!(hangs, Err(CallError::Unclear { code: "E-TIMEOUT", .. })), "{hangs:?}");
+        clock.advance_ms(50);
+        let late = in_time(good_until, &clock, async { panic!("it is not sent") }).await;
+        assert!(matches!(late, Err(CallError::Retry { code: gate::HELD, .. })), "{late:?}");
+    }
 }

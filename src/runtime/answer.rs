@@ -40,9 +40,11 @@ pub(super) async fn answer_round(hands: &Hands, source: &str, times: &mut Answer
             hands.wake.errands();
         }
     }
-    if times.look.is_none_or(|due| due.has_come(clock)) {
+    // While it wants patience, the look stays due.
+    let paused = hands.worker.pauses.left_ms(&format!("source/{}", source.info().name), clock).is_some();
+    if times.look.is_none_or(|due| due.has_come(clock)) && !paused {
         times.look = Some(Due::after(waits.look_every_ms, clock));
-        match deadline::look(ledger, &**source, clock).await {
+        match deadline::look(ledger, &**source, &hands.worker.pauses, clock).await {
             Ok(0) | Err(intake::PollError::Call(_)) => {}
             Ok(_) => hands.wake.all(),
             Err(intake::PollError::Ledger(error)) => return Err(error),

@@ -29,7 +29,7 @@ pub(super) struct CompareTimes {
 pub(super) async fn round(hands: &Hands, edge: &str, times: &mut CompareTimes) -> LedgerResult<bool> {
     let (setup, ledger, clock) = (hands.setup.load_full(), &*hands.ledger, &*hands.clock);
     let now = clock.now();
-    if times.look.is_some_and(|due| !due.has_come(clock)) || hands.worker.pauses.left_ms(edge, clock).is_some() {
+    if times.look.is_some_and(|due| !due.has_come(clock)) {
         return Ok(false);
     }
     match hands.duty(&reconcile::duty(edge), &mut times.mine).await? {
@@ -38,13 +38,17 @@ pub(super) async fn round(hands: &Hands, edge: &str, times: &mut CompareTimes) -
         Some(Taken::Kept) => {}
         None => return Ok(false),
     }
+    // Its duty is kept meanwhile: others know nothing of the pause.
+    if hands.worker.pauses.left_ms(edge, clock).is_some() {
+        return Ok(false);
+    }
     let stepped = match edge.split_once('/') {
         Some(("desk", name)) => match setup.desks.get(name) {
-            Some(desk) => reconcile::desk_step(ledger, &**desk, clock).await,
+            Some(desk) => reconcile::desk_step(ledger, &**desk, &hands.worker.pauses, clock).await,
             None => return Ok(false),
         },
         Some((_, name)) => match setup.sources.get(name) {
-            Some(source) => reconcile::source_step(ledger, &**source, clock).await,
+            Some(source) => reconcile::source_step(ledger, &**source, &hands.worker.pauses, clock).await,
             None => return Ok(false),
         },
         None => return Ok(false),
@@ -69,7 +73,6 @@ pub(super) async fn round(hands: &Hands, edge: &str, times: &mut CompareTimes) -
         Err(SyncError::Ledger(error)) => return Err(error),
         // Sync says when the edge is away; the comparison goes on from where it is.
         Err(SyncError::Call(error)) => {
-            hands.worker.pauses.heed(edge, &error, REST_MS, clock);
             tracing::debug!(edge, code = error.code(), "the comparison could not go on; it is tried again");
             times.look = Some(Due::after(REST_MS, clock));
         }

@@ -28,13 +28,18 @@ pub(super) async fn poll_round(hands: &Hands, source: &str, times: &mut PollTime
     }
     let (clock, now) = (&*hands.clock, hands.clock.now());
     let due = |at: Option<Timestamp>| at.map(|at| Due::at(at, clock));
-    let (hinted, duty) = (source.take_hint(), format!("poll/{}", info.name));
+    // While it wants patience a hint stays, the round stays due, and the duty is kept: others know nothing of the pause.
+    let paused = hands.worker.pauses.left_ms(&format!("source/{}", info.name), clock).is_some();
+    let (hinted, duty) = (!paused && source.take_hint(), format!("poll/{}", info.name));
     match hands.duty(&duty, &mut times.mine).await? {
         // A hint came to this process alone.
         None if !hinted => return Ok(false),
         // Whoever polled before us kept the same schedule.
         Some(Taken::Fresh(Some(ran_at))) => (times.next, times.failures) = (due(source.next_poll(ran_at)), 0),
         _ => {}
+    }
+    if paused {
+        return Ok(false);
     }
     if times.schedule.is_some() && times.schedule != info.schedule {
         times.next = due(source.next_poll(now));
@@ -44,7 +49,7 @@ pub(super) async fn poll_round(hands: &Hands, source: &str, times: &mut PollTime
     if !hinted && times.next.is_some_and(|due| !due.has_come(clock)) {
         return Ok(false);
     }
-    let broken = match intake::poll(&*hands.ledger, &**source, clock).await {
+    let broken = match intake::poll(&*hands.ledger, &**source, &hands.worker.pauses, clock).await {
         Ok(polled) => {
             if polled.any() {
                 hands.wake.all();
@@ -55,10 +60,6 @@ pub(super) async fn poll_round(hands: &Hands, source: &str, times: &mut PollTime
         Err(intake::PollError::Call(error)) => Some(error),
     };
     hands.ledger.ran(&duty, now).await?;
-    // One that does not say how long is asked again by its schedule.
-    if let Some((error, asked)) = broken.as_ref().and_then(|error| Some((error, error.asked_ms()?))) {
-        hands.worker.pauses.heed(&format!("source/{}", info.name), error, asked, clock);
-    }
     times.failures = if broken.is_some() { times.failures + 1 } else { 0 };
     let retry = setup.catalog.main.retry.schedule();
     let failed = broken.as_ref().map(|error| (error, times.failures));

@@ -3,7 +3,7 @@
 use super::hands::{Hands, LOOK_EVERY_MS};
 use super::replica::Taken;
 use crate::desk::Desk;
-use crate::flow::{Work, edge_answers, edge_fails, sync};
+use crate::flow::{Pauses, Work, edge_answers, edge_fails, sync};
 use crate::ledger::{Ledger, LedgerResult};
 use crate::model::{Clock, Timestamp};
 
@@ -34,6 +34,7 @@ impl SyncTimes {
         ledger: &dyn Ledger,
         desk: &dyn Desk,
         span_ms: i64,
+        pauses: &Pauses,
         clock: &dyn Clock,
     ) -> Result<(), sync::SyncError> {
         let now = clock.boot_ms();
@@ -49,7 +50,7 @@ impl SyncTimes {
         }
         // Time lost while the desk was away is not made up for by a burst.
         self.pass = Some(due.saturating_add(self.pass_every_ms).max(now - LOOK_EVERY_MS));
-        sync::full_pass(ledger, desk, clock.now().plus_ms(-span_ms), clock).await?;
+        sync::full_pass(ledger, desk, clock.now().plus_ms(-span_ms), pauses, clock).await?;
         Ok(())
     }
 }
@@ -63,7 +64,7 @@ fn succeeded(series: &'static str, desk: &str, now: Timestamp) {
 pub(super) async fn sync_round(hands: &Hands, desk: &str, times: &mut SyncTimes) -> LedgerResult<bool> {
     let setup = hands.setup.load_full();
     let Some(desk) = setup.desks.get(desk) else { return Ok(false) };
-    let (ledger, clock) = (&*hands.ledger, &*hands.clock);
+    let (ledger, clock, pauses) = (&*hands.ledger, &*hands.clock, &*hands.worker.pauses);
     let work = &setup.catalog.main.work;
     let (now, edge) = (clock.boot_ms(), format!("desk/{}", desk.info().name));
     match hands.duty(&format!("sync/{}", desk.info().name), &mut times.mine).await? {
@@ -71,7 +72,7 @@ pub(super) async fn sync_round(hands: &Hands, desk: &str, times: &mut SyncTimes)
         Some(Taken::Kept) => {}
         None => return Ok(false),
     }
-    if times.rest.is_some_and(|until| now < until) || hands.worker.pauses.left_ms(&edge, clock).is_some() {
+    if times.rest.is_some_and(|until| now < until) || pauses.left_ms(&edge, clock).is_some() {
         return Ok(false);
     }
     times.rest = None;
@@ -79,12 +80,12 @@ pub(super) async fn sync_round(hands: &Hands, desk: &str, times: &mut SyncTimes)
         let (mut busy, mut asked) = (false, false);
         if times.changes.is_none_or(|at| now >= at) {
             asked = true;
-            let synced = sync::changes(ledger, &**desk, clock).await?;
+            let synced = sync::changes(ledger, &**desk, pauses, clock).await?;
             if !synced.more {
                 times.changes = Some(now.saturating_add(work.sync_every.ms()));
             }
             busy |= synced.more;
-            sync::look_again(ledger, &**desk, clock).await?;
+            sync::look_again(ledger, &**desk, pauses, clock).await?;
             if synced.changed > 0 {
                 hands.wake.all();
             }
@@ -92,14 +93,14 @@ pub(super) async fn sync_round(hands: &Hands, desk: &str, times: &mut SyncTimes)
         // Fresh tickets soon: their keys are read back. A full batch means that more wait; bounded, because a desk that
         // says nothing of a ticket leaves it fresh.
         for _ in 0..READ_BACKS {
-            if sync::read_back(ledger, &**desk, clock).await? < desk.info().status_batch {
+            if sync::read_back(ledger, &**desk, pauses, clock).await? < desk.info().status_batch {
                 break;
             }
         }
-        times.pass(ledger, &**desk, work.full_pass.ms(), clock).await?;
+        times.pass(ledger, &**desk, work.full_pass.ms(), pauses, clock).await?;
         if times.sweep.is_none_or(|at| now >= at) {
             times.sweep = Some(now.saturating_add(work.sweep_every.ms()));
-            sync::sweep(ledger, &**desk, clock).await?;
+            sync::sweep(ledger, &**desk, pauses, clock).await?;
             succeeded("lastmile_sweep_last_success_timestamp_seconds", &desk.info().name, clock.now());
         }
         Ok::<(bool, bool), sync::SyncError>((busy, asked))
@@ -115,7 +116,6 @@ pub(super) async fn sync_round(hands: &Hands, desk: &str, times: &mut SyncTimes)
         }
         Err(sync::SyncError::Ledger(error)) => Err(error),
         Err(sync::SyncError::Call(error)) => {
-            hands.worker.pauses.heed(&edge, &error, work.sync_every.ms(), clock);
             edge_fails(ledger, &edge, Work::Changes, &error, clock.now()).await?;
             times.rest = Some(now.saturating_add(work.sync_every.ms()));
             Ok(false)

@@ -40,6 +40,8 @@ pub struct PlatformFaults {
     pub refuse_reports: AtomicU64,
     /// The next so many reports are taken, but answered 500.
     pub forget_answers: AtomicU64,
+    /// The next so many lists, reports and steps are answered 429, for 60 seconds, without effect.
+    pub slow_down: AtomicU64,
     /// Every report is answered 410.
     pub gone: AtomicBool,
     /// Every answer comes so many milliseconds late.
@@ -262,6 +264,9 @@ fn cut(all: Vec<Value>, offset: usize, limit: usize) -> (Vec<Value>, bool, usize
 /// `GET /orders?since=…&limit=…&after=…`: what changed since, oldest first; the next page by link, header and token.
 async fn orders(State(app): State<App>, Query(params): Params, headers: HeaderMap) -> Response {
     app.slow().await;
+    if take(&app.faults.slow_down) {
+        return slow_down();
+    }
     if !is_let_in(&headers) {
         return StatusCode::UNAUTHORIZED.into_response();
     }
@@ -283,6 +288,9 @@ async fn orders(State(app): State<App>, Query(params): Params, headers: HeaderMa
 /// `GET /pending?offset=…&limit=…`: everything that is pending, with the total.
 async fn pending(State(app): State<App>, Query(params): Params, headers: HeaderMap) -> Response {
     app.slow().await;
+    if take(&app.faults.slow_down) {
+        return slow_down();
+    }
     if !is_let_in(&headers) {
         return StatusCode::UNAUTHORIZED.into_response();
     }
@@ -305,6 +313,9 @@ async fn token(Form(form): Form<BTreeMap<String, String>>) -> Response {
 /// `POST /completions`: signed; the same id again is a repeat without effect.
 async fn completions(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Response {
     app.slow().await;
+    if take(&app.faults.slow_down) {
+        return slow_down();
+    }
     let fault = |status: StatusCode| (status, Json(json!({"error": "declared fault"}))).into_response();
     if app.faults.gone.load(Ordering::SeqCst) {
         return fault(StatusCode::GONE);
@@ -332,15 +343,26 @@ async fn completions(State(app): State<App>, headers: HeaderMap, body: Bytes) ->
 }
 
 /// `POST /progress`: signed; the same id again is a repeat without effect. The faults of completions count here, too.
-async fn progress(State(app): State<App>, headers: HeaderMap, body: Bytes) -> StatusCode {
+async fn progress(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Response {
+    if take(&app.faults.slow_down) {
+        return slow_down();
+    }
+    stepped(&app, &headers, &body).into_response()
+}
+
+fn slow_down() -> Response {
+    (StatusCode::TOO_MANY_REQUESTS, [(header::RETRY_AFTER, "60")]).into_response()
+}
+
+fn stepped(app: &App, headers: &HeaderMap, body: &Bytes) -> StatusCode {
     if app.faults.gone.load(Ordering::SeqCst) {
         return StatusCode::GONE;
     }
     if take(&app.faults.refuse_reports) {
         return StatusCode::INTERNAL_SERVER_ERROR;
     }
-    let verified = app.report_scheme.verify(inbound(&headers, &body, app.clock.now()), app.clock.now());
-    let (Ok(verified), Ok(step)) = (verified, serde_json::from_slice::<Value>(&body)) else {
+    let verified = app.report_scheme.verify(inbound(headers, body, app.clock.now()), app.clock.now());
+    let (Ok(verified), Ok(step)) = (verified, serde_json::from_slice::<Value>(body)) else {
         app.state.refused();
         return StatusCode::UNAUTHORIZED;
     };

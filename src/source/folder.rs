@@ -4,9 +4,7 @@
 //! offered again; their ids come from what they say, so that none is taken twice and none is left out.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io::{ErrorKind, Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,6 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::exchange::{Exchange, Stamp};
 use super::mapping::Mapping;
 use super::rows::{Format, Raw, Row, RowAnswer, answers, csv_text, read};
 use super::timing::Timing;
@@ -25,6 +24,9 @@ use crate::model::Timestamp;
 
 /// Rows recorded in one transaction: hooks wait no longer than for so many.
 const BATCH: usize = 500;
+/// A file that has looked the same for so long when it is read cannot say anything else later and still look the same: clocks
+/// of file systems count in steps, of two seconds at most.
+const STILL_MS: i64 = 10_000;
 
 /// `[file]`: how rows are written, and the folder they are fetched from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -109,8 +111,10 @@ struct Watch {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Files that are not complete yet: their size and time, and since when these stand.
-    waiting: BTreeMap<String, (u64, Option<std::time::SystemTime>, Timestamp)>,
+    /// Files that are not complete yet, and since when they look so.
+    waiting: BTreeMap<String, (Stamp, Timestamp)>,
+    /// Files that stay although they were worked through.
+    left: BTreeMap<String, Left>,
     current: Option<Current>,
     /// Rows that were given out and are not answered yet.
     given: Vec<Row>,
@@ -123,6 +127,16 @@ struct Current {
     digest: String,
     rows: Result<Vec<Raw>, String>,
     answered: usize,
+}
+
+/// A file that stays, and its mark, as they looked when they were compared.
+#[derive(Debug, Clone, Copy)]
+struct Left {
+    file: Stamp,
+    mark: Stamp,
+    since: Timestamp,
+    /// As long as both look so, nothing needs to be read.
+    sure: bool,
 }
 
 /// First line of the answers: of which content they are.
@@ -212,8 +226,8 @@ impl Folder {
     /// # Errors
     /// As a round.
     pub fn probe(&self) -> Result<(), CallError> {
-        let trial = self.watch.path.join(".lastmile-probe");
-        let tried = fs::read_dir(&self.watch.path).and_then(|_| fs::write(&trial, "")).and_then(|()| fs::remove_file(&trial));
+        const TRIAL: &str = ".lastmile-probe";
+        let tried = self.watch.folder().and_then(|at| at.names().and_then(|_| at.put(TRIAL, "")).and_then(|()| at.forget(TRIAL)));
         tried.map_err(|e| self.watch.away(&e))
     }
 
@@ -231,10 +245,16 @@ impl Watch {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn folder(&self) -> std::io::Result<Exchange> {
+        Exchange::open(&self.path)
+    }
+
     /// Names of files may be names of persons: they are not told.
     fn away(&self, error: &std::io::Error) -> CallError {
         let why = match error.kind() {
-            std::io::ErrorKind::NotFound => "it is not there: create it, so that lastmile may read and write in it".to_owned(),
+            ErrorKind::NotFound => "it is not there: create it, so that lastmile may read and write in it".to_owned(),
+            // What it says has no name in it.
+            ErrorKind::InvalidInput => error.to_string(),
             other => other.to_string(),
         };
         CallError::retry("E-FILE", format!("the folder of {} cannot be worked on: {why}", self.edge))
@@ -246,66 +266,59 @@ impl Watch {
         // Rows that were given out and never answered are offered again.
         state.given.clear();
         if state.current.is_none() {
-            let Some(name) = self.complete(&mut state, now)? else { return Ok(Vec::new()) };
-            state.current = self.open(&name)?;
+            let at = self.folder()?;
+            let Some(name) = self.complete(&at, &mut state, now)? else { return Ok(Vec::new()) };
+            state.current = self.open(&at, &name)?;
         }
         let rows = state.current.as_ref().and_then(|current| current.rows.as_ref().ok().map(|rows| (rows, current.answered)));
         Ok(rows.map(|(rows, from)| rows.iter().skip(from).take(BATCH).cloned().collect()).unwrap_or_default())
     }
 
     fn peek(&self) -> std::io::Result<Result<Vec<Raw>, String>> {
-        let mut files = Vec::new();
-        for entry in fs::read_dir(&self.path)? {
-            let entry = entry?;
-            let about = entry.metadata()?;
-            let ours = entry.file_name().to_str().is_some_and(|name| self.is_ours(name));
-            if ours && about.is_file() && about.len() <= self.settings.max_bytes {
-                files.push((about.modified().ok(), entry.path()));
+        let (at, mut files) = (self.folder()?, Vec::new());
+        for name in at.names()? {
+            if self.is_ours(&name)
+                && let Some(stamp) = at.stamp(&name)?.filter(|stamp| stamp.size <= self.settings.max_bytes)
+            {
+                files.push((stamp.modified, name));
             }
         }
         let Some((_, oldest)) = files.into_iter().min() else { return Ok(Ok(Vec::new())) };
-        let rows = read(&self.bytes(&oldest)?, self.settings.format, self.delimiter);
+        let rows = read(&self.bytes(&at, &oldest)?, self.settings.format, self.delimiter);
         Ok(rows.map(|rows| rows.into_iter().take(BATCH).collect()))
     }
 
     /// The oldest complete file.
-    fn complete(&self, state: &mut State, now: Timestamp) -> std::io::Result<Option<String>> {
-        let (mut waiting, mut complete) = (BTreeMap::new(), Vec::new());
-        for entry in fs::read_dir(&self.path)? {
-            let entry = entry?;
-            let Ok(name) = entry.file_name().into_string() else { continue };
+    fn complete(&self, at: &Exchange, state: &mut State, now: Timestamp) -> std::io::Result<Option<String>> {
+        let (mut waiting, mut left, mut complete) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+        for name in at.names()? {
             if let Some(of) = name.strip_prefix('.').and_then(|rest| rest.strip_suffix(ANSWERS))
-                && !self.path.join(of).exists()
+                && !at.holds(of)?
             {
                 // Its file was put away when we were stopped; another of its name is offered from the beginning.
-                fs::remove_file(entry.path())?;
+                at.remove(&name)?;
                 continue;
             }
             // Neither a link nor a pipe: only what lies here itself.
-            let Ok(about) = entry.metadata() else { continue };
-            if !about.is_file() || !self.is_ours(&name) || self.answered_before(&name, about.len())? {
+            let Some(stamp) = at.stamp(&name)?.filter(|_| self.is_ours(&name)) else { continue };
+            if let Some(known) = self.answered_before(at, &name, stamp, state.left.get(&name), now)? {
+                left.insert(name, known);
                 continue;
             }
-            let changed = about.modified().ok();
-            let since = match state.waiting.get(&name) {
-                Some((size, at, since)) if *size == about.len() && *at == changed => *since,
-                _ => now,
-            };
+            let since = state.waiting.get(&name).filter(|(looks, _)| *looks == stamp).map_or(now, |(_, since)| *since);
             if now.ms_since(since) >= self.settings.settle.ms() {
-                complete.push((changed, name));
+                complete.push((stamp.modified, name, stamp));
             } else {
-                waiting.insert(name, (about.len(), changed, since));
+                waiting.insert(name, (stamp, since));
             }
         }
-        complete.sort();
-        let chosen = (!complete.is_empty()).then(|| complete.remove(0).1);
+        complete.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
+        let mut complete = complete.into_iter();
+        let chosen = complete.next().map(|(_, name, _)| name);
         // Those that are complete and not chosen stay so.
         let settled = now.plus_ms(-self.settings.settle.ms());
-        for (changed, name) in complete {
-            let size = fs::metadata(self.path.join(&name)).map(|about| about.len()).unwrap_or_default();
-            waiting.insert(name, (size, changed, settled));
-        }
-        state.waiting = waiting;
+        waiting.extend(complete.map(|(_, name, stamp)| (name, (stamp, settled))));
+        (state.waiting, state.left) = (waiting, left);
         Ok(chosen)
     }
 
@@ -313,62 +326,65 @@ impl Watch {
         !name.starts_with('.') && !name.contains(".result.") && Format::of_name(name) == Some(self.settings.format)
     }
 
-    /// A file that stays where it is was worked through when its answers are of what it says now.
-    fn answered_before(&self, name: &str, size: u64) -> std::io::Result<bool> {
-        if self.settings.after == After::Move || size > self.settings.max_bytes {
-            return Ok(self.settings.after == After::Leave && self.path.join(mark_name(name)).exists());
+    /// A file that stays where it is was worked through when its answers are of what it says now. Neither is read while both
+    /// look as they did when that was last seen.
+    fn answered_before(
+        &self,
+        at: &Exchange,
+        name: &str,
+        file: Stamp,
+        known: Option<&Left>,
+        now: Timestamp,
+    ) -> std::io::Result<Option<Left>> {
+        if self.settings.after == After::Move {
+            return Ok(None);
         }
-        match fs::read_to_string(self.path.join(mark_name(name))) {
-            Ok(mark) => Ok(mark.trim() == digest(&self.bytes(&self.path.join(name))?)),
-            Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
-            Err(e) => Err(e),
+        let Some(mark) = at.stamp(&mark_name(name))? else { return Ok(None) };
+        let same = known.filter(|known| known.file == file && known.mark == mark);
+        if let Some(known) = same.filter(|known| known.sure) {
+            return Ok(Some(*known));
         }
-    }
-
-    /// What a file says. Who may write here may swap it for a link or a pipe at any moment: those are not opened.
-    fn bytes(&self, path: &Path) -> std::io::Result<Vec<u8>> {
-        let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
-        let flags = i32::try_from(flags.bits()).map_err(std::io::Error::other)?;
-        let file = fs::OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-        if !file.metadata()?.is_file() {
-            return Err(ErrorKind::InvalidInput.into());
+        let since = same.map_or(now, |known| known.since);
+        if file.size > self.settings.max_bytes {
+            return Ok(Some(Left { file, mark, since, sure: false }));
         }
-        let mut bytes = Vec::new();
-        file.take(self.settings.max_bytes.saturating_add(1)).read_to_end(&mut bytes)?;
-        Ok(bytes)
-    }
-
-    fn open(&self, name: &str) -> std::io::Result<Option<Current>> {
-        let path = self.path.join(name);
-        let about = match fs::symlink_metadata(&path) {
-            Ok(about) if about.is_file() => about,
-            Ok(_) => return Ok(None),
+        let says = match self.bytes(at, name) {
+            Ok(bytes) => digest(&bytes),
+            // It is gone meanwhile.
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(e),
         };
-        let (digest, rows) = if about.len() > self.settings.max_bytes {
-            (String::new(), Err(format!("it has {} bytes; `max_bytes` allows {}", about.len(), self.settings.max_bytes)))
+        let answered = at.text(&mark_name(name))?.is_some_and(|mark| mark.trim() == says);
+        let sure = now.ms_since(since) >= STILL_MS && at.stamp(name)? == Some(file);
+        Ok(answered.then_some(Left { file, mark, since, sure }))
+    }
+
+    /// What a file says, and a byte more than it may have.
+    fn bytes(&self, at: &Exchange, name: &str) -> std::io::Result<Vec<u8>> {
+        at.read(name, self.settings.max_bytes.saturating_add(1))
+    }
+
+    fn open(&self, at: &Exchange, name: &str) -> std::io::Result<Option<Current>> {
+        let Some(stamp) = at.stamp(name)? else { return Ok(None) };
+        let (digest, rows) = if stamp.size > self.settings.max_bytes {
+            (String::new(), Err(format!("it has {} bytes; `max_bytes` allows {}", stamp.size, self.settings.max_bytes)))
         } else {
-            let bytes = self.bytes(&path)?;
+            let bytes = self.bytes(at, name)?;
             (digest(&bytes), read(&bytes, self.settings.format, self.delimiter))
         };
-        let answered = self.resume(name, &digest)?;
+        let answered = self.resume(at, name, &digest)?;
         Ok(Some(Current { name: name.to_owned(), digest, rows, answered }))
     }
 
     /// How many rows of this content have their answers; what was being written when we were stopped is taken away.
-    fn resume(&self, name: &str, digest: &str) -> std::io::Result<usize> {
-        let part = self.path.join(part_name(name));
-        let text = match fs::read_to_string(&part) {
-            Ok(text) => text,
-            Err(e) if e.kind() == ErrorKind::NotFound => String::new(),
-            Err(e) => return Err(e),
-        };
+    fn resume(&self, at: &Exchange, name: &str, digest: &str) -> std::io::Result<usize> {
+        let part = part_name(name);
+        let text = at.text(&part)?.unwrap_or_default();
         let mut lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
         let same = lines.next().and_then(|line| serde_json::from_str::<Head>(line).ok()).is_some_and(|h| h.sha256 == digest);
         let head = format!("{}\n", json!(Head { sha256: digest.to_owned() }));
         let kept: Vec<&str> = if same { lines.collect() } else { Vec::new() };
-        put(&part, &format!("{head}{}", kept.concat()))?;
+        at.put(&part, &format!("{head}{}", kept.concat()))?;
         Ok(kept.len())
     }
 
@@ -378,47 +394,48 @@ impl Watch {
         let Some(current) = &mut state.current else { return Ok(None) };
         let answers = answers(&given, recorded);
         let text: String = answers.iter().map(|answer| format!("{}\n", json!(answer))).collect();
-        let mut part = fs::OpenOptions::new().append(true).create(true).open(self.path.join(part_name(&current.name)))?;
-        part.write_all(text.as_bytes())?;
-        part.sync_all()?;
+        let at = self.folder()?;
+        at.append(&part_name(&current.name), &text)?;
         current.answered += answers.len();
         if current.rows.as_ref().is_ok_and(|rows| current.answered < rows.len()) {
             return Ok(None);
         }
         let current = state.current.take();
         drop(state);
-        current.map_or(Ok(None), |current| self.put_away(&current))
+        current.map_or(Ok(None), |current| self.put_away(&at, &current))
     }
 
     /// The answers first, then the file: whichever is missing after a crash is made again.
-    fn put_away(&self, current: &Current) -> std::io::Result<Option<CallError>> {
-        let (file, part) = (self.path.join(&current.name), self.path.join(part_name(&current.name)));
-        let changed = current.rows.is_ok() && self.bytes(&file).map_or(true, |bytes| digest(&bytes) != current.digest);
+    fn put_away(&self, at: &Exchange, current: &Current) -> std::io::Result<Option<CallError>> {
+        let (name, part) = (&current.name, part_name(&current.name));
+        let changed = current.rows.is_ok() && self.bytes(at, name).map_or(true, |bytes| digest(&bytes) != current.digest);
         if changed {
             // Another file took its name meanwhile, or it is gone: what stands there now is a file of its own.
-            fs::remove_file(&part)?;
+            at.remove(&part)?;
             return Ok(None);
         }
         let failed = current.rows.as_ref().err();
         let answers = match failed {
             Some(words) => vec![RowAnswer { row: 0, result: "failed".to_owned(), id: None, reason: Some(words.clone()) }],
-            None => fs::read_to_string(&part)?.lines().skip(1).filter_map(|line| serde_json::from_str(line).ok()).collect(),
+            None => {
+                let lines = at.text(&part)?.unwrap_or_default();
+                lines.lines().skip(1).filter_map(|line| serde_json::from_str(line).ok()).collect()
+            }
         };
         let text = self.written(&answers);
         match self.settings.after {
             After::Leave => {
-                put(&self.path.join(self.result_name(&current.name)), &text)?;
-                put(&self.path.join(mark_name(&current.name)), &format!("{}\n", current.digest))?;
+                at.put(&self.result_name(name), &text)?;
+                at.put(&mark_name(name), &format!("{}\n", current.digest))?;
             }
             After::Move => {
-                let folder = self.path.join(if failed.is_some() { "failed" } else { "done" });
-                fs::create_dir_all(&folder)?;
-                let name = free_name(&folder, &current.name);
-                put(&folder.join(self.result_name(&name)), &text)?;
-                fs::rename(&file, folder.join(&name))?;
+                let folder = at.within(if failed.is_some() { "failed" } else { "done" })?;
+                let free = free_name(&folder, name)?;
+                folder.put(&self.result_name(&free), &text)?;
+                at.rename(name, &folder, &free)?;
             }
         }
-        fs::remove_file(&part)?;
+        at.remove(&part)?;
         Ok(failed.map(|words| {
             let place = if self.settings.after == After::Move { " and lies in failed/" } else { "" };
             CallError::reject("E-FILE", format!("a file in the folder of {} could not be read{place}: {words}", self.edge))
@@ -459,19 +476,12 @@ fn mark_name(name: &str) -> String {
 }
 
 /// A name that is not taken yet: what was put away stays.
-fn free_name(folder: &Path, name: &str) -> String {
+fn free_name(folder: &Exchange, name: &str) -> std::io::Result<String> {
     let (stem, extension) = name.rsplit_once('.').unwrap_or((name, ""));
-    let names = std::iter::once(name.to_owned()).chain((2..).map(|n| format!("{stem}-{n}.{extension}")));
-    names.into_iter().find(|name| !folder.join(name).exists()).unwrap_or_else(|| name.to_owned())
-}
-
-/// Written whole or not at all.
-fn put(path: &Path, text: &str) -> std::io::Result<()> {
-    let mut fresh = path.as_os_str().to_owned();
-    fresh.push(".new");
-    let fresh = PathBuf::from(fresh);
-    let mut file = fs::File::create(&fresh)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&fresh, path)
+    let (mut free, mut n) = (name.to_owned(), 1);
+    while folder.holds(&free)? {
+        n += 1;
+        free = format!("{stem}-{n}.{extension}");
+    }
+    Ok(free)
 }

@@ -1,11 +1,13 @@
 //! Identity platforms. Webhook, polled list and files are declared by a mapping; a platform with sessions and a workflow of
 //! its own has a folder.
 
+pub mod absence;
 pub mod auth;
 pub mod cloud_events;
 pub mod date;
 pub mod declared;
 pub mod entra;
+mod exchange;
 pub mod field;
 pub mod folder;
 pub mod mapping;
@@ -237,12 +239,14 @@ pub struct Waits {
 }
 
 /// What a platform says of a pending order that is no longer in its list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Missing {
     /// It was taken back, or settled without us.
     Withdrawn,
     /// The platform forgot it, or does not say: our own copy goes on.
     Unknown,
+    /// This one could not be read: it stays as it is, and the others are not affected.
+    Unreadable(CallError),
 }
 
 /// An identity platform.

@@ -1,14 +1,16 @@
 //! Outcomes as rows of a file that grows: for a platform that reads files instead of taking calls.
 
 use std::collections::HashSet;
-use std::fs::{File, OpenOptions};
-use std::io::{Read as _, Write as _};
+use std::fs::File;
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rustix::fs::OFlags;
 use serde_json::Value;
 
+use super::exchange::Exchange;
 use super::report::{About, ReportSettings, Telling};
 use super::rows::{Format, csv_text};
 use crate::http::CallError;
@@ -93,13 +95,11 @@ impl Outbox {
     /// # Errors
     /// As for a report.
     pub fn probe(&self) -> Result<(), CallError> {
-        let there = match OpenOptions::new().append(true).open(&self.path) {
+        let there = place(&self.path).and_then(|(folder, name)| match folder.plain(name, OFlags::WRONLY | OFlags::APPEND) {
             // It is made with the first outcome.
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                self.path.parent().map_or(Ok(()), |folder| std::fs::read_dir(folder).map(drop))
-            }
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
             opened => opened.map(drop),
-        };
+        });
         there.map_err(|e| CallError::retry("E-FILE", format!("the outbox of {} cannot be written: {e}", self.edge)))
     }
 
@@ -136,9 +136,16 @@ fn cell(value: &Value) -> String {
     }
 }
 
+/// The folder of a file, and its name there.
+fn place(path: &Path) -> std::io::Result<(Exchange, &str)> {
+    let name = path.file_name().and_then(|name| name.to_str()).ok_or(ErrorKind::InvalidInput)?;
+    Ok((Exchange::open(path.parent().ok_or(ErrorKind::InvalidInput)?)?, name))
+}
+
 fn append(path: &Path, format: Format, header: &str, id: &str, line: &str, known: &mut Known) -> Result<(), String> {
     let words = |e: std::io::Error| e.to_string();
-    let mut file = OpenOptions::new().read(true).append(true).create(true).open(path).map_err(words)?;
+    let (folder, name) = place(path).map_err(words)?;
+    let mut file = folder.plain(name, OFlags::RDWR | OFlags::APPEND | OFlags::CREATE).map_err(words)?;
     let about = file.metadata().map_err(words)?;
     if known.at != Some((about.ino(), about.len())) {
         *known = read_again(&mut file, format, header)?;
@@ -150,9 +157,9 @@ fn append(path: &Path, format: Format, header: &str, id: &str, line: &str, known
     let text = if fresh { format!("{header}{line}") } else { line.to_owned() };
     file.write_all(text.as_bytes()).map_err(words)?;
     file.sync_all().map_err(words)?;
-    if let Some(folder) = path.parent().filter(|_| fresh) {
+    if fresh {
         // The name of a new file must last as its content does.
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(words)?;
+        folder.sync().map_err(words)?;
     }
     let about = file.metadata().map_err(words)?;
     known.at = Some((about.ino(), about.len()));

@@ -68,10 +68,11 @@ pub(super) async fn carry_out(state: &WebState, reader: &Reader, deed: Deed) -> 
 }
 
 async fn acted(state: &WebState, reader: &Reader, action: Action) -> Result<Acted, Refused> {
-    let now = state.clock.now();
-    let Action::Repair { finding } = action else { return Ok(state.ledger.act(action, &reader.name, now).await?) };
+    let Action::Repair { finding } = action else {
+        return Ok(state.ledger.act(action, &reader.name, state.clock.now()).await?);
+    };
     let setup = state.setup.load_full();
-    match reconcile::repair(&*state.ledger, &setup, finding, &reader.name, now).await {
+    match reconcile::repair(&*state.ledger, &setup, finding, &reader.name, &state.pauses, &*state.clock).await {
         Ok(acted) => Ok(acted),
         Err(SyncError::Ledger(error)) => Err(error.into()),
         Err(SyncError::Call(error)) => {

@@ -184,7 +184,7 @@ pub(super) async fn desk(
     let setup = state.setup.load_full();
     let desk = setup.desks.get(&name).ok_or_else(|| Refused::new(Code::NoSuchDesk, "there is no desk of that name"))?;
     let inbound = inbound(("POST", format!("/hooks/desk/{name}")), query, &headers, &body, peer, shown, state.clock.now());
-    match crate::flow::sync::hint(&*state.ledger, &**desk, inbound, &*state.clock).await {
+    match crate::flow::sync::hint(&*state.ledger, &**desk, inbound, &state.pauses, &*state.clock).await {
         Ok(tickets) => {
             (state.wake)(Woken::All);
             Ok((StatusCode::ACCEPTED, Json(json!({"tickets": tickets}))).into_response())

@@ -126,10 +126,11 @@ impl Bed {
         for desk in setup.desks.values() {
             dispatch::step(ledger, &setup, &**desk, &self.worker, &self.breakers, clock).await.unwrap();
             // A desk that is away is part of some journeys.
-            let _ = sync::changes(ledger, &**desk, clock).await;
-            let _ = sync::full_pass(ledger, &**desk, clock.now().plus_secs(-3600), clock).await;
-            let _ = sync::look_again(ledger, &**desk, clock).await;
-            let _ = sync::sweep(ledger, &**desk, clock).await;
+            let pauses = &self.worker.pauses;
+            let _ = sync::changes(ledger, &**desk, pauses, clock).await;
+            let _ = sync::full_pass(ledger, &**desk, clock.now().plus_secs(-3600), pauses, clock).await;
+            let _ = sync::look_again(ledger, &**desk, pauses, clock).await;
+            let _ = sync::sweep(ledger, &**desk, pauses, clock).await;
         }
         for source in setup.sources.values() {
             complete::step(ledger, &setup, &**source, &self.worker, clock).await.unwrap();

@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
-use lastmile::flow::deadline;
+use lastmile::flow::intake::PollError;
+use lastmile::flow::{complete, deadline, sync};
+use lastmile::http::CallError;
+use lastmile::http::gate::HELD;
 use lastmile::ledger::Replicas as _;
 use lastmile::ledger::views::AssignmentDetail;
 use lastmile::model::Outcome;
@@ -150,7 +153,8 @@ async fn a_refusal_is_denied_with_its_reason_and_a_cancelled_request_is_withdraw
     entra.bed.rounds(2).await;
     entra.fake.state().cancel(&cancelled);
     let setup = entra.bed.bridge.setup.load_full();
-    let looked = deadline::look(&*entra.bed.bridge.ledger, &*setup.sources[entra.name], &*entra.bed.clock).await;
+    let looked =
+        deadline::look(&*entra.bed.bridge.ledger, &*setup.sources[entra.name], &entra.bed.worker.pauses, &*entra.bed.clock).await;
     assert!(matches!(looked, Ok(1)), "{looked:?}");
     let first = entra.detail(0).await.row.ticket.unwrap();
     entra.bed.jira.state().change(&first, |t, now| admins::close(t, "alice", now, Outcome::Rejected, "No licence left."));
@@ -389,5 +393,82 @@ async fn the_running_bridge_looks_after_what_waits_by_itself() {
     entra.bed.clock.advance_ms(2 * HOUR);
     until(&entra, "a denial", async || !entra.fake.state().answers(&order).is_empty()).await;
     assert!(entra.fake.state().answers(&order)[0].0);
+    entra.bed.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pause_that_a_question_begins_is_kept_by_every_other_one() {
+    let entra = Entra::new("alarm").await;
+    let order = entra.fake.state().ask(1, "Sales reports", APPROVED);
+    entra.forward().await;
+    entra.bed.rounds(2).await;
+    let setup = entra.bed.bridge.setup.load_full();
+    let (ledger, pauses, clock) = (&*entra.bed.bridge.ledger, &entra.bed.worker.pauses, &*entra.bed.clock);
+    let look = async || deadline::look(ledger, &*setup.sources[entra.name], pauses, clock).await;
+    let busy = |n| entra.fake.faults().throttle_reads.store(n, Ordering::SeqCst);
+    // By the look whether it is still wanted ...
+    busy(1);
+    assert!(matches!(look().await, Err(PollError::Call(CallError::Retry { code: "E-BUSY", .. }))));
+    assert!(matches!(look().await, Err(PollError::Call(CallError::Retry { code: HELD, .. }))));
+    entra.bed.clock.advance_ms(120_000);
+    assert!(matches!(look().await, Ok(0)));
+    // ... and by the question what became of an unclear report.
+    entra.bed.close_all(Outcome::Fulfilled, "Done.");
+    entra.fake.faults().forget_answers.store(1, Ordering::SeqCst);
+    let report = async || {
+        let worker = &entra.bed.worker;
+        complete::step(ledger, &setup, &*setup.sources[entra.name], worker, clock).await.unwrap();
+    };
+    let desk = &*setup.desks["jira"];
+    sync::changes(ledger, desk, pauses, clock).await.unwrap();
+    report().await;
+    assert_eq!(entra.fake.state().answers(&order).len(), 1, "taken, and its answer was lost");
+    busy(1);
+    for _ in 0..60 {
+        if pauses.left_ms("source/entra", clock).is_some() {
+            break;
+        }
+        entra.bed.clock.advance_ms(1_000);
+        report().await;
+    }
+    assert_eq!(pauses.left_ms("source/entra", clock), Some(120_000));
+    assert_eq!(entra.fake.faults().throttle_reads.load(Ordering::SeqCst), 0);
+    entra.bed.rounds(8).await;
+    assert_eq!(entra.end(0).await, ended("reported", "fulfilled", None));
+    assert_eq!(entra.fake.state().answers(&order).len(), 1);
+    entra.bed.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_request_that_cannot_be_read_hides_no_other_and_is_said() {
+    let entra = Entra::new("alarm").await;
+    let mut orders = Vec::new();
+    for person in 1..=3 {
+        orders.push(entra.fake.state().ask(person, "Sales reports", APPROVED));
+        entra.bed.clock.advance_ms(1_000);
+    }
+    entra.forward().await;
+    entra.bed.rounds(2).await;
+    for order in [&orders[0], &orders[2]] {
+        entra.fake.state().cancel(order);
+    }
+    let unreadable = |order: Option<&String>| {
+        let request = order.map(|order| order.split('/').next().unwrap().to_owned());
+        *entra.fake.faults().unreadable.lock().unwrap() = request;
+    };
+    unreadable(Some(&orders[1]));
+    let setup = entra.bed.bridge.setup.load_full();
+    let look = async || {
+        deadline::look(&*entra.bed.bridge.ledger, &*setup.sources[entra.name], &entra.bed.worker.pauses, &*entra.bed.clock).await
+    };
+    assert!(matches!(look().await, Ok(2)));
+    let page = entra.page("/operations").await;
+    assert!(page.contains("1 of 3 orders could not be asked about and stay as they are"), "{page}");
+    entra.bed.rounds(6).await;
+    let ends: Vec<String> = entra.bed.rows().await.into_iter().map(|row| row.state).collect();
+    assert_eq!(ends, ["reported", "open", "reported"]);
+    unreadable(None);
+    assert!(matches!(look().await, Ok(0)));
+    assert!(!entra.page("/operations").await.contains("could not be asked about"));
     entra.bed.end().await;
 }

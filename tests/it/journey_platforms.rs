@@ -92,7 +92,7 @@ async fn an_outcome_that_the_platform_lost_is_found_by_asking_and_told_again() {
     let (ledger, source) = (&*bed.bridge.ledger, &*setup.sources["midpoint"]);
     let compare = async || {
         reconcile::begin(ledger, "source/midpoint", bed.clock.now()).await.unwrap();
-        while reconcile::source_step(ledger, source, &*bed.clock).await.unwrap() == Stepped::More {}
+        while reconcile::source_step(ledger, source, &bed.worker.pauses, &*bed.clock).await.unwrap() == Stepped::More {}
         ledger.findings(&None, 10).await.unwrap()
     };
     assert!(compare().await.is_empty(), "all three are held");
@@ -108,7 +108,7 @@ async fn an_outcome_that_the_platform_lost_is_found_by_asking_and_told_again() {
         "open again, and decided otherwise; what is cleaned up says nothing"
     );
     for finding in &found {
-        let acted = reconcile::repair(ledger, &setup, finding.id, "olga", bed.clock.now()).await.unwrap();
+        let acted = reconcile::repair(ledger, &setup, finding.id, "olga", &bed.worker.pauses, &*bed.clock).await.unwrap();
         assert_eq!(acted, Acted::Done);
     }
     bed.rounds(4).await;
@@ -118,6 +118,26 @@ async fn an_outcome_that_the_platform_lost_is_found_by_asking_and_told_again() {
     assert_eq!(parked, ["E-DECIDED"], "two decisions: a person compares them");
     bed.clock.advance_ms(20 * 60_000);
     assert!(compare().await.iter().all(|f| f.number == cases[2]));
+    bed.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_case_that_cannot_be_read_hides_no_other_and_is_said() {
+    let Midpoint { fake, bed } = Midpoint::new().await;
+    let cases = [fake.state().grant(1, 1), fake.state().grant(2, 2), fake.state().grant(3, 3)];
+    bed.rounds(2).await;
+    // All three leave the list; of the second nobody can say why.
+    for case in &cases {
+        fake.state().close(case, None);
+    }
+    *fake.faults().unreadable.lock().unwrap() = Some(cases[1].clone());
+    let polled = bed.poll().await;
+    assert_eq!(polled.withdrawn, 2);
+    let said = polled.broken.unwrap().to_string();
+    assert!(said.contains("1 of 3 orders could not be asked about"), "{said}");
+    *fake.faults().unreadable.lock().unwrap() = None;
+    let polled = bed.poll().await;
+    assert_eq!((polled.withdrawn, polled.broken), (1, None));
     bed.end().await;
 }
 

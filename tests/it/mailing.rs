@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -10,16 +11,18 @@ use axum::routing::post;
 use lastmile::bridge::{self, Bridge};
 use lastmile::catalog::Catalog;
 use lastmile::http::signature::sign_standard;
-use lastmile::ledger::exports::DeliveryClaim;
+use lastmile::ledger::exports::{DeliveryClaim, DeliveryEnd};
 use lastmile::mailing::{self, Step, Way};
 use lastmile::model::clock::FakeClock;
 use lastmile::model::{Clock, Timestamp};
 use lastmile::sandbox::{Mail, MailFault, MailServer, SandboxMail};
+use metrics_exporter_prometheus::PrometheusBuilder;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use secrecy::SecretString;
 use serde_json::Value;
+use sqlx::Connection as _;
 
 /// Wednesday 2026-11-18, 11:06:40 UTC.
 const NOW: Timestamp = Timestamp(1_795_000_000_000);
@@ -194,8 +197,57 @@ async fn who_stopped_while_sending_does_not_stop_the_report() {
     world.clock.advance_ms(60_000);
     assert_eq!(world.step(Way::Mail).await, Step::Sent, "it never came back");
     assert_eq!(server.mails().len(), 1);
-    let late = lastmile::ledger::exports::DeliveryEnd::Sent;
+    let noted = world.bridge.ledger.exports(1).await.unwrap().remove(0);
+    let late = DeliveryEnd::Sent(noted);
     assert!(!world.bridge.ledger.settle_delivery("daily/mail", &claimed, late, now).await.unwrap(), "its lease is gone");
+}
+
+/// What was sent is on its way: that it cannot be written down for a moment is no reason to send it again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_that_refuses_for_a_moment_makes_no_second_report() {
+    let (world, server) = World::mailed("starttls").await;
+    world.due().await;
+    let url = format!("sqlite:{}", world.folder.path().join("ledger.db").display());
+    let mut other = sqlx::SqliteConnection::connect(&url).await.unwrap();
+    let refuse = "CREATE TRIGGER no_notes BEFORE INSERT ON export_log BEGIN SELECT RAISE(ABORT, 'not now'); END";
+    sqlx::raw_sql(refuse).execute(&mut other).await.unwrap();
+    let mends = async {
+        while server.mails().is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        // Long enough for the first try.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        sqlx::raw_sql("DROP TRIGGER no_notes").execute(&mut other).await.unwrap();
+    };
+    let (step, ()) = tokio::join!(world.step(Way::Mail), mends);
+    assert_eq!(step, Step::Sent);
+    world.clock.advance_ms(1_000_000);
+    assert_eq!(world.step(Way::Mail).await, Step::Nothing);
+    assert_eq!((server.mails().len(), world.bridge.ledger.exports(9).await.unwrap().len()), (1, 1));
+}
+
+#[tokio::test]
+async fn every_process_tells_how_a_report_stands_whichever_sends_it() {
+    let (world, server) = World::mailed("starttls").await;
+    let replicas = [(); 2].map(|()| PrometheusBuilder::new().build_recorder());
+    let step = async |n: usize| {
+        let _own = metrics::set_default_local_recorder(&replicas[n]);
+        world.step(Way::Mail).await
+    };
+    let failing = |n: usize| {
+        let shown = replicas[n].handle().render();
+        let line = shown.lines().find(|line| line.starts_with("lastmile_report_failing{")).map(str::to_owned);
+        line.and_then(|line| line.rsplit(' ').next().map(str::to_owned))
+    };
+    world.due().await;
+    server.fail(MailFault::Busy);
+    assert_eq!(step(0).await, Step::Failed("E-BUSY".to_owned()));
+    assert_eq!(step(1).await, Step::Nothing);
+    assert_eq!([failing(0), failing(1)], [Some("1".to_owned()), Some("1".to_owned())]);
+    world.clock.advance_ms(1_000_000);
+    assert_eq!(step(1).await, Step::Sent);
+    assert_eq!(step(0).await, Step::Nothing);
+    assert_eq!([failing(0), failing(1)], [Some("0".to_owned()), Some("0".to_owned())]);
 }
 
 type Heard = Arc<Mutex<Vec<(HeaderMap, Bytes)>>>;

@@ -34,7 +34,7 @@ pub struct PlatformBed {
     pub bridge: Bridge,
     source: String,
     ledger: String,
-    worker: Worker,
+    pub worker: Worker,
     breakers: Breakers,
 }
 
@@ -91,7 +91,7 @@ impl PlatformBed {
         if !source.info().capabilities.polls {
             return intake::Polled::default();
         }
-        let polled = intake::poll(&*self.bridge.ledger, source, &*self.clock).await.unwrap();
+        let polled = intake::poll(&*self.bridge.ledger, source, &self.worker.pauses, &*self.clock).await.unwrap();
         self.clock.advance_ms(1_000);
         polled
     }
@@ -104,8 +104,11 @@ impl PlatformBed {
             plan::step(ledger, &setup, clock).await.unwrap();
             let desk = &*setup.desks["jira"];
             dispatch::step(ledger, &setup, desk, &self.worker, &self.breakers, clock).await.unwrap();
-            sync::changes(ledger, desk, clock).await.unwrap();
-            sync::full_pass(ledger, desk, clock.now().plus_secs(-3600), clock).await.unwrap();
+            // As the loop does.
+            if self.worker.pauses.left_ms("desk/jira", clock).is_none() {
+                sync::changes(ledger, desk, &self.worker.pauses, clock).await.unwrap();
+                sync::full_pass(ledger, desk, clock.now().plus_secs(-3600), &self.worker.pauses, clock).await.unwrap();
+            }
             complete::step(ledger, &setup, &*setup.sources[&self.source], &self.worker, clock).await.unwrap();
             self.clock.advance_ms(30_000);
         }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use lastmile::ledger::exports::{DeliveryClaim, Exports as _};
 use lastmile::ledger::{
     Decision, LeaseRequest, Ledger, LedgerError, Receipt, ReceiptContent, Recorded, Replicas, SqlLedger, Step, ToPlan, Turn,
     Views,
@@ -283,8 +284,18 @@ async fn a_clock_that_is_astray_takes_no_lease() {
     ledger.alive("a", database.plus_secs(600), 60_000).await.unwrap();
     let refused = ledger.lease(request("a", NOW)).await.unwrap_err().to_string();
     assert!(refused.contains("ahead of that of the database"), "{refused}");
+    let claim = |now| DeliveryClaim { report: "daily/mail".to_owned(), due_at: Some(NOW), now, lease_ms: 600_000 };
+    let refused = ledger.claim_delivery(claim(database)).await.unwrap_err().to_string();
+    assert!(refused.contains("ahead of that of the database"), "{refused}");
     ledger.alive("a", database, 60_000).await.unwrap();
     ledger.lease(request("a", NOW)).await.unwrap();
+    // A claim is by the database's clock, too: one of a clock a little ahead is taken by nobody early.
+    assert!(ledger.claim_delivery(claim(database)).await.unwrap().is_some());
+    let ahead = place.open().await;
+    let apart = ahead.alive("ahead", database.plus_secs(4), 60_000).await.unwrap().ahead_ms;
+    let later = |secs: i64| DeliveryClaim { due_at: None, ..claim(database.plus_ms(apart + secs * 1000)) };
+    assert!(ahead.claim_delivery(later(599)).await.unwrap().is_none());
+    assert!(ahead.claim_delivery(later(601)).await.unwrap().is_some());
 }
 
 #[tokio::test(flavor = "multi_thread")]

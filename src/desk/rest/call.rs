@@ -317,11 +317,7 @@ impl Wire {
             Some(Word::Done) => {}
             Some(Word::Gone) => return Ok(Reply::Gone),
             Some(Word::Retry) => {
-                return Err(CallError::Retry {
-                    code: "E-BUSY",
-                    reason: plain().reason().to_owned(),
-                    after: answer.retry_after(),
-                });
+                return Err(CallError::busy(plain().reason(), answer.retry_after()));
             }
             Some(Word::Unclear) => return Err(CallError::unclear("E-SERVER", plain().reason())),
             Some(Word::Reject) => return Err(CallError::reject("E-REFUSED", plain().reason())),

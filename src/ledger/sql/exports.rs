@@ -157,13 +157,16 @@ pub(in crate::ledger) async fn claim(tx: &mut Conn, claim: &DeliveryClaim) -> Le
 /// Settles a claim, if it is still the claimer's.
 pub(in crate::ledger) async fn settle(
     tx: &mut Conn,
+    id: Id,
     report: &str,
     claimed: &Claimed,
     end: &DeliveryEnd,
     now: Timestamp,
 ) -> LedgerResult<bool> {
     let done = match end {
-        DeliveryEnd::Sent => {
+        DeliveryEnd::Sent(export) => {
+            // Also where another took it over meanwhile: it was sent.
+            note(tx, id, export).await?;
             query(
                 "UPDATE delivery SET state = 'sent', sent_at = $4, lease_until = NULL, code = NULL, reason = NULL
                  WHERE report = $1 AND due_at = $2 AND lease_no = $3 AND state = 'sending'",

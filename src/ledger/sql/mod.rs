@@ -90,18 +90,9 @@ impl Shared {
         }
     }
 
-    /// From now on this source's platform is told how far its orders are, or is not.
-    pub(super) fn tell_progress(&self, source: &str, wanted: bool) {
-        let is = self.progress.read().unwrap_or_else(PoisonError::into_inner).contains(source);
-        if is == wanted {
-            return;
-        }
-        let mut told = self.progress.write().unwrap_or_else(PoisonError::into_inner);
-        if wanted {
-            told.insert(source.to_owned());
-        } else {
-            told.remove(source);
-        }
+    /// From now on the platforms of these sources are told how far their orders are, and no others.
+    pub(super) fn tell_progress(&self, sources: BTreeSet<String>) {
+        *self.progress.write().unwrap_or_else(PoisonError::into_inner) = sources;
     }
 
     /// Sources whose platforms are told how far their orders are; mostly none.

@@ -308,10 +308,11 @@ impl Observed {
         .await?;
         // A report that was not sent yet would be untrue now.
         query(
-            "UPDATE errand SET state = 'dropped', reason = 'the ticket was opened again before it was sent'
+            "UPDATE errand SET state = 'dropped', done_at = $2, reason = 'the ticket was opened again before it was sent'
              WHERE kind = 'report' AND state IN ('ready', 'parked') AND assignment_id IN (SELECT CAST(value AS BIGINT) FROM json_each($1))",
         )
         .bind(rows(&ids)?)
+        .bind(self.now.0)
         .execute(&mut *tx)
         .await?;
         query("UPDATE assignment SET outcome = NULL, closed_at = NULL, reported_at = NULL WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each($1))")

@@ -57,12 +57,19 @@ pub(in crate::ledger) const TEXTS: [Erasable; 5] = [
     ),
     erasable!(
         "ticket",
-        "state = 'closed' AND closed_at < $2 AND (draft IS NOT NULL OR words IS NOT NULL OR evidence IS NOT NULL)",
+        "(draft IS NOT NULL OR words IS NOT NULL OR evidence IS NOT NULL) AND (state = 'closed' AND closed_at < $2
+            OR state IN ('dropped', 'gone') AND planned_at < $2 AND NOT EXISTS
+                (SELECT 1 FROM ticket_item AS i JOIN assignment AS a ON a.id = i.assignment_id WHERE i.ticket_id = ticket.id
+                    AND (COALESCE(a.reported_at, a.closed_at) IS NULL OR COALESCE(a.reported_at, a.closed_at) >= $2)))",
         "UPDATE ticket SET draft = NULL, words = NULL, evidence = NULL WHERE"
     ),
+    // What waits for a person, and still does when its order has long ended, needs its text no more than what was done.
     erasable!(
         "errand",
-        "done_at < $2 AND (body IS NOT NULL OR reason IS NOT NULL)",
+        "(body IS NOT NULL OR reason IS NOT NULL) AND (done_at < $2
+            OR done_at IS NULL AND made_at < $2 AND (state = 'dropped' OR state = 'parked' AND NOT EXISTS
+                (SELECT 1 FROM assignment AS a WHERE a.id = errand.assignment_id
+                    AND (COALESCE(a.reported_at, a.closed_at) IS NULL OR COALESCE(a.reported_at, a.closed_at) >= $2))))",
         "UPDATE errand SET body = NULL, reason = NULL WHERE"
     ),
     Erasable {

@@ -49,7 +49,8 @@ impl Exports for SqlLedger {
     }
 
     async fn claim_delivery(&self, claim: DeliveryClaim) -> LedgerResult<Option<Claimed>> {
-        let claim = Arc::new(claim);
+        self.refuse_astray()?;
+        let claim = Arc::new(DeliveryClaim { now: self.by_database(claim.now), ..claim });
         self.write(move |tx| {
             let claim = Arc::clone(&claim);
             Box::pin(async move { sql::exports::claim(tx, &claim).await })
@@ -58,10 +59,17 @@ impl Exports for SqlLedger {
     }
 
     async fn settle_delivery(&self, report: &str, claimed: &Claimed, end: DeliveryEnd, now: Timestamp) -> LedgerResult<bool> {
+        let end = match end {
+            DeliveryEnd::Failed { next_at, code, reason } => {
+                DeliveryEnd::Failed { next_at: self.by_database(next_at), code, reason }
+            }
+            sent @ DeliveryEnd::Sent(_) => sent,
+        };
+        let id = self.shared.ids.next(now);
         let settled = Arc::new((report.to_owned(), claimed.clone(), end));
         self.write(move |tx| {
             let settled = Arc::clone(&settled);
-            Box::pin(async move { sql::exports::settle(tx, &settled.0, &settled.1, &settled.2, now).await })
+            Box::pin(async move { sql::exports::settle(tx, id, &settled.0, &settled.1, &settled.2, now).await })
         })
         .await
     }

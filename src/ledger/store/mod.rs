@@ -11,7 +11,7 @@ mod tests;
 mod turns;
 mod views;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32};
 use std::time::Duration;
@@ -269,8 +269,8 @@ impl Ledger for SqlLedger {
         }
     }
 
-    fn tell_progress(&self, source: &str, wanted: bool) {
-        self.shared.tell_progress(source, wanted);
+    fn tell_progress(&self, sources: BTreeSet<String>) {
+        self.shared.tell_progress(sources);
     }
 
     async fn told(&self, source: &str, external_id: &str, now: Timestamp) -> LedgerResult<usize> {

@@ -6,8 +6,8 @@ pub mod state;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -51,6 +51,10 @@ pub struct EntraFaults {
     pub conflict: AtomicU64,
     /// Requests do not list their callouts.
     pub no_callouts: AtomicBool,
+    /// The next so many reads of a request are answered "slow down", for 120 seconds.
+    pub throttle_reads: AtomicU64,
+    /// Reads of this request are answered 500.
+    pub unreadable: Mutex<Option<String>>,
 }
 
 /// A message of the Logic App.
@@ -183,6 +187,12 @@ async fn requests(State(app): State<App>) -> Response {
 }
 
 async fn request(State(app): State<App>, Path(id): Path<String>) -> Response {
+    if take(&app.faults.throttle_reads) {
+        return (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "120")]).into_response();
+    }
+    if app.faults.unreadable.lock().unwrap_or_else(PoisonError::into_inner).as_ref() == Some(&id) {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    }
     match app.state.request(&id) {
         Some(mut request) => {
             if app.faults.no_callouts.load(Ordering::SeqCst) {

@@ -4,8 +4,8 @@
 pub mod state;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::Bytes;
 use axum::extract::{Path, Request, State};
@@ -43,6 +43,8 @@ pub struct MidpointFaults {
     pub renumber: AtomicU64,
     /// Filters are not kept to.
     pub ignore_filter: AtomicBool,
+    /// This case is answered 500.
+    pub unreadable: Mutex<Option<String>>,
 }
 
 impl std::ops::Deref for MidpointFaults {
@@ -177,6 +179,9 @@ fn found(name: &str, object: Option<Value>) -> Response {
 }
 
 async fn case(State(app): State<App>, Path(oid): Path<String>) -> Response {
+    if app.faults.unreadable.lock().unwrap_or_else(PoisonError::into_inner).as_ref() == Some(&oid) {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    }
     found("case", app.state.case(&oid))
 }
 

@@ -10,6 +10,7 @@ use crate::http::verdict::by_status;
 use crate::model::Outcome;
 use crate::model::completion::Completion;
 use crate::source::Missing;
+use crate::source::absence::one_by_one;
 use crate::source::field::lookup;
 use crate::source::native::words;
 
@@ -150,18 +151,17 @@ pub(super) fn body(how: &ResumeSettings, order: &Order<'_>, detail: &str, denied
 /// A request that was cancelled, or that somebody else resumed, is not wanted any more. One that is not there, or that
 /// waited in vain, may still be owed.
 pub(super) async fn missing(graph: &Graph, external_ids: &[String]) -> Result<Vec<Missing>, CallError> {
-    let mut words = Vec::with_capacity(external_ids.len());
-    for external_id in external_ids {
+    let asked = external_ids.iter().map(|external_id| async move {
         let held = match Order::of(external_id) {
             Some(order) => held(graph, &order, None).await?,
             None => Held::Gone,
         };
-        words.push(match held {
+        Ok(match held {
             Held::Cancelled | Held::Otherwise => Missing::Withdrawn,
             Held::Waiting | Held::Settled | Held::Expired | Held::Gone => Missing::Unknown,
-        });
-    }
-    Ok(words)
+        })
+    });
+    one_by_one(asked).await
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use crate::http::CallError;
 use crate::model::Outcome;
 use crate::model::completion::Completion;
 use crate::source::Missing;
+use crate::source::absence::one_by_one;
 use crate::source::native::words;
 
 /// What the platform holds of an order.
@@ -90,12 +91,11 @@ pub(super) async fn report(api: &Api, how: &CompleteSettings, completion: &Compl
 /// A case that no longer waits was withdrawn, or settled without us. One that is not there was cleaned up: the work may
 /// still be owed.
 pub(super) async fn missing(api: &Api, oids: &[String]) -> Result<Vec<Missing>, CallError> {
-    let mut words = Vec::with_capacity(oids.len());
-    for oid in oids {
+    let asked = oids.iter().map(|oid| async move {
         let closed = api.case(oid).await?.is_some_and(|found| !case::is_open(&found));
-        words.push(if closed { Missing::Withdrawn } else { Missing::Unknown });
-    }
-    Ok(words)
+        Ok(if closed { Missing::Withdrawn } else { Missing::Unknown })
+    });
+    one_by_one(asked).await
 }
 
 fn output(how: &CompleteSettings, completion: &Completion) -> Value {

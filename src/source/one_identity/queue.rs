@@ -11,6 +11,7 @@ use crate::model::Outcome;
 use crate::model::Timestamp;
 use crate::model::completion::Completion;
 use crate::source::Missing;
+use crate::source::absence::one_by_one;
 use crate::source::field::{as_text, lookup};
 
 /// The adapter of this way of working.
@@ -81,14 +82,13 @@ impl Queue {
     /// A step that is processed was settled without us. One that the platform no longer has was purged (it keeps them
     /// for days only): the work is still owed.
     pub(super) async fn missing(&self, ids: &[String]) -> Result<Vec<Missing>, CallError> {
-        let mut words = Vec::with_capacity(ids.len());
-        for id in ids {
-            words.push(match self.stands(id).await? {
+        let asked = ids.iter().map(|id| async move {
+            Ok(match self.stands(id).await? {
                 Stands::Processed => Missing::Withdrawn,
                 Stands::Pending | Stands::Behind | Stands::Gone => Missing::Unknown,
-            });
-        }
-        Ok(words)
+            })
+        });
+        one_by_one(asked).await
     }
 
     async fn stands(&self, id: &str) -> Result<Stands, CallError> {

@@ -207,11 +207,7 @@ impl Server {
         };
         match answer.status {
             // Its web server is starting again; nothing has reached the platform.
-            503 => CallError::Retry {
-                code: "E-BUSY",
-                reason: format!("{} is starting again (503)", self.edge()),
-                after: answer.retry_after(),
-            },
+            503 => CallError::busy(format!("{} is starting again (503)", self.edge()), answer.retry_after()),
             // An exception of the platform's own undid what it was about to do.
             500 if wrote && numbers.is_some() => CallError::reject("E-REFUSED", format!("{} refused, {words}", self.edge())),
             status => by_status(status, answer.retry_after(), self.edge(), &words),

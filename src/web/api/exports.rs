@@ -45,7 +45,7 @@ pub(in crate::web) struct ExportList {
     exports: Vec<Export>,
 }
 
-/// Files and evidence that were taken out, latest first. Only for operators of every application: it names people.
+/// Files and evidence that were taken out, evidence that was looked at, latest first. Only for operators of every application: it names people.
 #[utoipa::path(get, path = "/api/v1/exports", tag = "read", responses((status = 200, description = "The list", body = ExportList)))]
 pub(in crate::web) async fn exports(State(state): State<WebState>, reader: Reader) -> Answer<ExportList> {
     if !reader.sees_names() {

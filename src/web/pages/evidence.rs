@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::IntoParams;
 
+use super::exports::{Taken, Wanted, note};
 use super::{address, render, to_value};
 use crate::kpi::evidence::{Judged, Pack, apart, seen};
 use crate::kpi::report::{Asked as KpiAsked, a_day};
@@ -78,7 +79,7 @@ pub(in crate::web) async fn pack(state: &WebState, reader: &Reader, asked: &Evid
             covers.push_str(&format!(", {label} {value}"));
         }
     }
-    // Whoever sees names looks at single persons anyway. Files and API answers are noted; looking at the page is not.
+    // Whoever sees names looks at single persons anyway, and that is noted.
     let small = if reader.sees_names() { None } else { Some(Small::over(&*state.ledger, &setup.catalog, from, to).await?) };
     Ok(Pack::of(evidence, small.as_ref(), covers, now))
 }
@@ -87,6 +88,7 @@ pub(in crate::web) async fn pack(state: &WebState, reader: &Reader, asked: &Evid
 pub(in crate::web) async fn evidence(
     State(state): State<WebState>,
     reader: Reader,
+    wanted: Wanted,
     Asked(asked): Asked<EvidenceAsked>,
 ) -> Result<Response, Refused> {
     let pack = pack(&state, &reader, &asked, MOST_READ).await?;
@@ -103,6 +105,8 @@ pub(in crate::web) async fn evidence(
         ("q", &q),
     ];
     let link = |ending: &str| address(&format!("/evidence.{ending}"), &query);
+    let taken = Taken { what: "evidence", items: pack.n, names: reader.sees_names(), digest: Some(pack.digest.clone()) };
+    note(&state, &reader, wanted, taken).await?;
     let exports = if reader.sees_names() && reader.scope.is_none() { state.ledger.exports(EXPORTS).await? } else { Vec::new() };
     let (wrong, fine): (Vec<&Judged>, Vec<&Judged>) = pack.rows.iter().partition(|r| !r.violations.is_empty());
     let shown = |rows: &[&Judged]| rows.iter().take(MOST).map(|r| row(r)).collect::<Vec<Value>>();

@@ -25,6 +25,8 @@ pub(in crate::web) enum Form {
     Xlsx,
     Html,
     Json,
+    /// Looked at.
+    Page,
 }
 
 impl Form {
@@ -34,6 +36,7 @@ impl Form {
             Self::Xlsx => "xlsx",
             Self::Html => "html",
             Self::Json => "json",
+            Self::Page => "page",
         }
     }
 }
@@ -48,11 +51,13 @@ impl FromRequestParts<WebState> for Wanted {
     type Rejection = Refused;
 
     async fn from_request_parts(parts: &mut Parts, _: &WebState) -> Result<Self, Refused> {
-        let form = match parts.uri.path().rsplit_once('.').map(|(_, ending)| ending) {
+        let path = parts.uri.path();
+        let form = match path.rsplit_once('.').map(|(_, ending)| ending) {
             Some("csv") => Form::Csv,
             Some("xlsx") => Form::Xlsx,
             Some("html") => Form::Html,
-            _ => Form::Json,
+            _ if path.starts_with("/api/") => Form::Json,
+            _ => Form::Page,
         };
         let query = parts.uri.query().unwrap_or_default();
         // What somebody searched for may be anything, a name among it.
@@ -71,7 +76,7 @@ pub(in crate::web) struct Taken {
     pub(in crate::web) digest: Option<String>,
 }
 
-/// Notes that somebody takes something away. Nothing leaves unless that is on disk.
+/// Notes that somebody takes something away, or looks at single persons. Nothing leaves unless that is on disk.
 pub(in crate::web) async fn note(state: &WebState, reader: &Reader, wanted: Wanted, taken: Taken) -> Result<(), Refused> {
     let export = Export {
         at: state.clock.now(),
@@ -137,7 +142,7 @@ async fn hand_out(
     let (kind, body): (&str, Body) = match form {
         Form::Xlsx => (XLSX_TYPE, workbook(document).await?.into()),
         Form::Html => ("text/html; charset=utf-8", document.html().into()),
-        Form::Csv | Form::Json => {
+        Form::Csv | Form::Json | Form::Page => {
             ("text/csv; charset=utf-8", document.tables.first().map(crate::sheet::Table::csv).unwrap_or_default().into())
         }
     };

@@ -11,6 +11,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use lastmile::catalog::{ConfigFile, EdgeFile};
+use lastmile::flow::Pauses;
 use lastmile::flow::intake::{self, next_round};
 use lastmile::http::CallError;
 use lastmile::ledger::{Ledger, Mode, SqlLedger, Views};
@@ -117,7 +118,7 @@ impl World {
 
     async fn poll(&self, source: &Arc<dyn Source>) -> Result<intake::Polled, intake::PollError> {
         self.clock.advance_ms(60_000);
-        let polled = intake::poll(&self.ledger, &**source, &*self.clock).await;
+        let polled = intake::poll(&self.ledger, &**source, &Pauses::default(), &*self.clock).await;
         // The answers of the next round are counted from 1.
         let mut list = self.list.lock().unwrap();
         list.answered = 0;

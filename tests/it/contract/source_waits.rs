@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use lastmile::catalog::{ConfigFile, EdgeFile};
-use lastmile::flow::deadline;
 use lastmile::flow::intake::{self, PollError};
+use lastmile::flow::{Pauses, deadline};
 use lastmile::http::{CallError, Inbound};
 use lastmile::ledger::{Ledger, Recorded, TimeUp};
 use lastmile::model::finding::Grade;
@@ -56,7 +56,7 @@ pub(super) async fn round(bench: &Bench, fake: &SandboxEntra) -> Result<(), Call
 }
 
 async fn looked(bench: &Bench) -> Result<(), CallError> {
-    match deadline::look(&bench.ledger, &*bench.source, &*bench.clock).await {
+    match deadline::look(&bench.ledger, &*bench.source, &Pauses::default(), &*bench.clock).await {
         Ok(_) => Ok(()),
         Err(PollError::Call(error)) => Err(error),
         Err(error) => panic!("{error}"),

@@ -1,5 +1,7 @@
 //! The ways in and out that are nobody's in particular: CloudEvents, uploads, files and tokens, with hostile input.
 
+mod exchange;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,7 +14,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use base64::Engine as _;
 use lastmile::catalog::{ConfigFile, EdgeFile};
-use lastmile::flow::intake;
+use lastmile::flow::{Pauses, intake};
 use lastmile::http::signature::sign_standard;
 use lastmile::http::{CallError, Inbound};
 use lastmile::ledger::{Ledger, Mode, SqlLedger, Views};
@@ -245,7 +247,7 @@ fn declarations_that_cannot_work_are_told_with_their_line() {
 
 async fn look(world: &World, ledger: &SqlLedger, source: &Arc<dyn Source>) -> Option<CallError> {
     world.clock.advance_ms(10_000);
-    intake::poll(ledger, &**source, &*world.clock).await.unwrap().broken
+    intake::poll(ledger, &**source, &Pauses::default(), &*world.clock).await.unwrap().broken
 }
 
 async fn orders(ledger: &SqlLedger) -> usize {

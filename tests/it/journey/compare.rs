@@ -16,17 +16,17 @@ impl Bed {
             assert!(!reconcile::begin(ledger, &edge, clock.now()).await.unwrap(), "one at a time");
         }
         for desk in setup.desks.values() {
-            while reconcile::desk_step(ledger, &**desk, clock).await.unwrap() == Stepped::More {}
+            while reconcile::desk_step(ledger, &**desk, &self.worker.pauses, clock).await.unwrap() == Stepped::More {}
         }
         for source in setup.sources.values() {
-            while reconcile::source_step(ledger, &**source, clock).await.unwrap() == Stepped::More {}
+            while reconcile::source_step(ledger, &**source, &self.worker.pauses, clock).await.unwrap() == Stepped::More {}
         }
         ledger.findings(&None, 100).await.unwrap()
     }
 
     async fn repair(&self, finding: &FindingRow) -> Acted {
-        let (setup, now) = (self.bridge.setup.load_full(), self.clock.now());
-        reconcile::repair(&*self.bridge.ledger, &setup, finding.id, "olga", now).await.unwrap()
+        let (setup, pauses) = (self.bridge.setup.load_full(), &self.worker.pauses);
+        reconcile::repair(&*self.bridge.ledger, &setup, finding.id, "olga", pauses, &*self.clock).await.unwrap()
     }
 
     /// Open tickets on both desks, one of each at least, nothing to disagree about.
@@ -209,7 +209,7 @@ async fn an_orphan_of_an_order_whose_ticket_is_gone_is_adopted() {
     let first = bed.jira.state().all()[0].clone();
     bed.jira.state().change(&first.id, |t, _| t.deleted = true);
     let setup = bed.bridge.setup.load_full();
-    sync::full_pass(&*bed.bridge.ledger, &*setup.desks["jira"], bed.clock.now(), &*bed.clock).await.unwrap();
+    sync::full_pass(&*bed.bridge.ledger, &*setup.desks["jira"], bed.clock.now(), &bed.worker.pauses, &*bed.clock).await.unwrap();
     let anew = copy(&bed.jira, &first, USER);
     let found = bed.compare().await;
     assert_eq!(kinds(&found), [FindingKind::Orphan, FindingKind::Lost]);
@@ -246,7 +246,7 @@ async fn a_closing_that_sync_missed_is_read_now() {
         assert_eq!(bed.repair(finding).await, Acted::Done);
     }
     for desk in setup.desks.values() {
-        assert!(sync::read_back(&*bed.bridge.ledger, &**desk, &*bed.clock).await.unwrap() >= 1);
+        assert!(sync::read_back(&*bed.bridge.ledger, &**desk, &bed.worker.pauses, &*bed.clock).await.unwrap() >= 1);
     }
     for source in setup.sources.values() {
         complete::step(&*bed.bridge.ledger, &setup, &**source, &bed.worker, &*bed.clock).await.unwrap();
@@ -271,11 +271,16 @@ async fn what_is_not_found_any_more_is_over_and_a_restart_goes_on_from_the_same_
     let edge = "desk/jira";
     assert!(reconcile::begin(&*bed.bridge.ledger, edge, bed.clock.now()).await.unwrap());
     let setup = bed.bridge.setup.load_full();
-    assert_eq!(reconcile::desk_step(&*bed.bridge.ledger, &*setup.desks["jira"], &*bed.clock).await.unwrap(), Stepped::More);
+    assert_eq!(
+        reconcile::desk_step(&*bed.bridge.ledger, &*setup.desks["jira"], &bed.worker.pauses, &*bed.clock).await.unwrap(),
+        Stepped::More
+    );
     bed.crash(0).await;
     assert!(reconcile::summary(&*bed.bridge.ledger, edge).await.unwrap().running);
     let setup = bed.bridge.setup.load_full();
-    while reconcile::desk_step(&*bed.bridge.ledger, &*setup.desks["jira"], &*bed.clock).await.unwrap() == Stepped::More {}
+    while reconcile::desk_step(&*bed.bridge.ledger, &*setup.desks["jira"], &bed.worker.pauses, &*bed.clock).await.unwrap()
+        == Stepped::More
+    {}
     let summary = reconcile::summary(&*bed.bridge.ledger, edge).await.unwrap();
     assert_eq!((summary.running, summary.at, summary.found), (false, Some(bed.clock.now()), 0));
     assert_eq!(bed.bridge.ledger.findings(&None, 10).await.unwrap().len(), 0, "it is over");

@@ -9,17 +9,31 @@ use super::*;
 const PROGRESS: &str = "[progress]\nurl = \"PLATFORM/progress\"\nsigning = { file = \"secrets/platform-report\" }\n\n[report]";
 
 /// The demo's configuration with [progress], and with a word for people who left.
-async fn telling() -> Bed {
-    Bed::with(|text| {
-        let Some(at) = text.find("[report]\nurl = \"").map(|at| at + "[report]\nurl = \"".len()) else { return text };
-        let platform = text[at..].split("/completions").next().unwrap_or_default().to_owned();
-        text.replacen("[report]", &PROGRESS.replace("PLATFORM", &platform), 1).replacen(
-            "[mapping]\n",
-            "[mapping]\nleft = { pointer = \"/status\", values = [\"left\"] }\n",
-            1,
-        )
-    })
-    .await
+pub(super) async fn telling() -> Bed {
+    Bed::with(with_progress).await
+}
+
+fn with_progress(text: String) -> String {
+    let Some(at) = text.find("[report]\nurl = \"").map(|at| at + "[report]\nurl = \"".len()) else { return text };
+    let platform = text[at..].split("/completions").next().unwrap_or_default().to_owned();
+    text.replacen("[report]", &PROGRESS.replace("PLATFORM", &platform), 1).replacen(
+        "[mapping]\n",
+        "[mapping]\nleft = { pointer = \"/status\", values = [\"left\"] }\n",
+        1,
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_platform_hears_of_every_step_from_the_moment_its_file_asks_for_them() {
+    let bed = Bed::new().await;
+    let mut catalog = (*bed.bridge.setup.load_full().catalog).clone();
+    let edge = catalog.sources.get_mut(config::SOURCE).unwrap();
+    let text = with_progress(edge.file.text().to_owned());
+    edge.file = lastmile::catalog::ConfigFile::from_text(edge.file.path(), &text);
+    bed.bridge.swap(bridge::setup(catalog.clone(), &bed.bridge.clock).unwrap()).await.unwrap();
+    let (id, _) = bed.order(1).await;
+    bed.rounds(3).await;
+    assert_eq!(bed.platform.state().steps_of(&id), ["filed"]);
 }
 
 fn works_on_all(bed: &Bed, stage: &Stage) {

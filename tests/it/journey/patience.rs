@@ -1,6 +1,9 @@
 //! Waiting: for a desk that asked for it, for the end of a quiet period whatever the wall clock does, for late words.
 
 use futures_util::FutureExt as _;
+use lastmile::flow::intake::PollError;
+use lastmile::http::CallError;
+use lastmile::http::gate::HELD;
 use lastmile::ledger::views::Filter;
 
 use super::*;
@@ -53,6 +56,87 @@ async fn witnesses_are_asked_after_the_quiet_period_however_often_the_call_faile
     }
     bed.rounds(40).await;
     assert_eq!(bed.created(), 1, "a quarter of an hour would be too long");
+    bed.chains_hold().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_desk_that_asks_for_patience_is_not_asked_about_its_own_hints_either() {
+    let hook = "webhook = { token = { header = \"x-hook\", secrets = [{ file = \"secrets/desk\" }] } }\n";
+    let bed = Bed::with(|text| text.replace("project = \"IAM\"\n", &format!("project = \"IAM\"\n{hook}"))).await;
+    let mut n = 0;
+    while bed.jira.state().created_by(USER) == 0 {
+        n += 1;
+        bed.order(n).await;
+        bed.all_delivered();
+        bed.rounds(3).await;
+    }
+    let ticket = bed.jira.state().all().remove(0);
+    let hint = async || {
+        let body = serde_json::json!({"webhookEvent": "x", "issue": {"id": ticket.id.to_string(), "key": ticket.number}});
+        let inbound = Inbound {
+            method: "POST".to_owned(),
+            path: "/hooks/desk/jira".to_owned(),
+            query: std::collections::BTreeMap::new(),
+            headers: [("x-hook".to_owned(), "sandbox-token".to_owned())].into(),
+            body: body.to_string().into_bytes(),
+            peer: None,
+            client_certificate: None,
+            received_at: bed.clock.now(),
+        };
+        let setup = bed.bridge.setup.load_full();
+        sync::hint(&*bed.bridge.ledger, &*setup.desks["jira"], inbound, &bed.worker.pauses, &*bed.clock).await.unwrap()
+    };
+    // What it asks is heard, although nobody hears of the error.
+    bed.jira.faults().add(Target::Any, Harm::Busy(Some(90)), When::Next(1));
+    assert_eq!(hint().await, 1);
+    assert_eq!(bed.worker.pauses.left_ms("desk/jira", &*bed.clock), Some(90_000));
+    bed.jira.faults().set(Vec::new());
+    bed.jira.faults().add(Target::Any, Harm::Slow(0), When::Next(1_000));
+    for _ in 0..3 {
+        assert_eq!(hint().await, 1, "it is taken");
+        bed.rounds(10).await;
+    }
+    assert_eq!(bed.jira.faults().current()[0].when, When::Next(1_000), "neither hints, sync nor dispatch call it");
+    bed.clock.advance_ms(60_000);
+    hint().await;
+    assert_ne!(bed.jira.faults().current()[0].when, When::Next(1_000));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_platform_that_asks_for_patience_is_neither_polled_nor_told_anything() {
+    let bed = super::on_the_way::telling().await;
+    let setup = bed.bridge.setup.load_full();
+    let source = &*setup.sources[config::SOURCE];
+    let edge = format!("source/{}", config::SOURCE);
+    let poll = async || intake::poll(&*bed.bridge.ledger, source, &bed.worker.pauses, &*bed.clock).await;
+    let held = |polled: Result<intake::Polled, PollError>| match polled {
+        Err(PollError::Call(CallError::Retry { code: HELD, after: Some(_), .. })) => true,
+        other => panic!("{other:?}"),
+    };
+    let (id, _) = bed.order(1).await;
+    // A step is answered 429: the list is left alone, too.
+    bed.platform.faults().slow_down.store(1, std::sync::atomic::Ordering::SeqCst);
+    bed.rounds(2).await;
+    assert!(bed.worker.pauses.left_ms(&edge, &*bed.clock).is_some());
+    assert!(held(poll().await));
+    assert_eq!(bed.platform.state().steps_of(&id).len(), 0);
+    bed.clock.advance_ms(60_000);
+    bed.rounds(3).await;
+    assert_eq!(bed.platform.state().steps_of(&id), ["filed"]);
+
+    // The list is answered 429: steps and outcomes wait.
+    bed.platform.faults().slow_down.store(1, std::sync::atomic::Ordering::SeqCst);
+    assert!(matches!(poll().await, Err(PollError::Call(CallError::Retry { code: "E-BUSY", .. }))));
+    assert!(held(poll().await));
+    bed.close_all(Outcome::Fulfilled, "Done.");
+    bed.rounds(10).await;
+    assert_eq!(bed.platform.state().completions_of(&id).len(), 0);
+    bed.clock.advance_ms(60_000);
+    bed.rounds(3).await;
+    assert_eq!(bed.platform.state().completions_of(&id).len(), 1);
+    let counts = bed.platform.state().counts();
+    assert_eq!((counts.repeats, counts.further), (0, 0));
+    poll().await.unwrap();
     bed.chains_hold().await;
 }
 

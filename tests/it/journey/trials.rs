@@ -145,7 +145,7 @@ async fn a_restored_ledger_finds_the_tickets_it_has_forgotten() {
     bed.bridge.distrust().await.unwrap();
     // The platform repeats what it was never told to be finished, and orders something new.
     let setup = bed.bridge.setup.load_full();
-    intake::poll(&*bed.bridge.ledger, &*setup.sources[config::SOURCE], &*bed.clock).await.unwrap();
+    intake::poll(&*bed.bridge.ledger, &*setup.sources[config::SOURCE], &bed.worker.pauses, &*bed.clock).await.unwrap();
     let (fresh, _) = bed.order(9).await;
     bed.until(|b| b.created() > ORDERS).await;
     assert_eq!((bed.created(), bed.most_of_a_key()), (ORDERS + 1, 1), "the old ones were found, the new one was made");

@@ -102,6 +102,80 @@ async fn persons_and_bodies_of_unfinished_orders_are_kept() {
     assert_eq!(bed.holding(&["Pat Example"]).await, Vec::<String>::new());
 }
 
+impl Bed {
+    async fn told_all(&self, at: Timestamp) {
+        for told in self.lease("source/idm", at).await {
+            assert!(self.settle(&told, at, End::Done).await);
+        }
+    }
+}
+
+/// Tickets that never came to be or are gone, calls that were given up or still wait for somebody: their orders are over.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_never_carried_out_is_erased_with_its_order() {
+    let bed = bed().await;
+    let named = |n: usize| {
+        let mut of = order(&format!("{n}"), Operation::Grant);
+        of.entitlement = Some(Named { id: format!("role-{n}"), name: "Role".to_owned() });
+        of.beneficiary.id = format!("p{n}");
+        of.reason = Some("because of Zoe".to_owned());
+        of
+    };
+    // Taken back while its create was under way, which was refused then.
+    let Recorded::New { id } = bed.record(vec![takes("e1", named(1))]).await[0] else { panic!() };
+    bed.plan_all(NOW).await;
+    let sent = bed.lease("desk/desk", NOW).await.remove(0);
+    bed.record(vec![receipt("w1", ReceiptContent::Withdrawn { external_id: "1".to_owned(), operation: None })]).await;
+    let failed = End::Retry { at: NOW, code: "E-SERVER".to_owned(), reason: "Pat Example".to_owned(), new_group: None };
+    assert!(bed.settle(&sent, NOW, failed).await);
+    assert_eq!((bed.state(id).await, bed.text("SELECT state FROM ticket").await), ("closed".to_owned(), "dropped".to_owned()));
+    // Gone from the desk, and decided by a person.
+    let (gone, ticket_id) = bed.opened("e2", named(2), "IAM-2").await;
+    bed.ledger.observe(vec![Observation::Gone { ticket_id }], NOW).await.unwrap();
+    let decide = Action::Decide { assignment: gone, outcome: Outcome::Fulfilled, reason: "because of Zoe".to_owned() };
+    assert_eq!(bed.ledger.act(decide, "olga", NOW).await.unwrap(), Acted::Done);
+    bed.told_all(NOW.plus_secs(1)).await;
+    // Its report was refused; then the ticket was opened again, and closed.
+    let (_, ticket_id) = bed.opened("e3", named(3), "IAM-3").await;
+    let key = key_of(&named(3));
+    bed.ledger.observe(vec![closed(ticket_id, "IAM-3", &key, Outcome::Fulfilled)], NOW).await.unwrap();
+    let refused = || End::Park { code: "E-REFUSED".to_owned(), reason: "Pat Example is unknown".to_owned() };
+    let told = bed.lease("source/idm", NOW.plus_secs(1)).await.remove(0);
+    assert!(bed.settle(&told, NOW.plus_secs(1), refused()).await);
+    let reopened = Observation::Seen { ticket_id, status: Box::new(status("IAM-3", &key, Category::Open, None)) };
+    bed.ledger.observe(vec![reopened], NOW.plus_secs(2)).await.unwrap();
+    bed.ledger.observe(vec![closed(ticket_id, "IAM-3", &key, Outcome::Fulfilled)], NOW.plus_secs(3)).await.unwrap();
+    bed.told_all(NOW.plus_secs(4)).await;
+    // What changed was refused by the desk, and nobody looked at it.
+    let (_, ticket_id) = bed.opened("e4", named(4), "IAM-4").await;
+    let mut changed = named(4);
+    changed.reason = Some("because of Zoe Quill".to_owned());
+    bed.record(vec![takes("e5", changed)]).await;
+    bed.plan_all(NOW.plus_secs(5)).await;
+    let calls = bed.lease("desk/desk", NOW.plus_secs(5)).await;
+    assert!(!calls.is_empty());
+    for call in calls {
+        assert!(bed.settle(&call, NOW.plus_secs(5), refused()).await);
+    }
+    bed.ledger.observe(vec![closed(ticket_id, "IAM-4", &key_of(&named(4)), Outcome::Fulfilled)], NOW.plus_secs(6)).await.unwrap();
+    bed.told_all(NOW.plus_secs(7)).await;
+    // And one that is still under way.
+    bed.opened("e6", named(6), "IAM-6").await;
+    let held = bed
+        .text("SELECT COUNT(*) FROM errand WHERE state IN ('dropped', 'parked') AND body IS NOT NULL OR reason LIKE '%Pat%'")
+        .await;
+    assert_ne!(held, "0");
+    let late = NOW.plus_secs(86_400);
+    bed.ledger.erase(late, NOW.plus_secs(3)).await.unwrap();
+    assert_ne!(bed.text("SELECT COUNT(*) FROM ticket WHERE draft IS NOT NULL AND ref_number = 'IAM-4'").await, "0", "not yet");
+    bed.ledger.erase(late, late).await.unwrap();
+    assert_eq!(bed.text("SELECT COUNT(*) FROM ticket WHERE draft IS NOT NULL").await, "1", "somebody still works on it");
+    let left = bed.text("SELECT COUNT(*) FROM errand WHERE body IS NOT NULL OR reason IS NOT NULL").await;
+    assert_eq!(left, "0");
+    assert_eq!(bed.text("SELECT COUNT(*) FROM errand WHERE done_at IS NULL AND state = 'dropped'").await, "0");
+    bed.chains_hold().await;
+}
+
 /// More rows than one page holds, so that every page is gone through, and the empty ones in between are no end.
 #[tokio::test(flavor = "multi_thread")]
 async fn erasing_goes_through_every_page() {

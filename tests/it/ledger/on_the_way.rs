@@ -41,7 +41,7 @@ async fn steps_are_told_where_they_are_wanted_the_newest_only_and_never_beside_t
     let closing =
         |ticket, number, external: &str| closed(ticket, number, &key_of(&order(external, Operation::Grant)), Outcome::Fulfilled);
 
-    bed.ledger.tell_progress("idm", true);
+    bed.ledger.tell_progress(["idm".to_owned()].into());
     let mut second = order("1", Operation::Grant);
     second.beneficiary.id = "p2".to_owned();
     let (id, ticket) = bed.opened("e1", second, "IAM-1").await;
@@ -88,7 +88,7 @@ async fn steps_are_told_where_they_are_wanted_the_newest_only_and_never_beside_t
 #[tokio::test(flavor = "multi_thread")]
 async fn a_step_not_told_when_the_outcome_is_due_is_dropped_and_a_refused_one_waits_for_nobody() {
     let bed = bed().await;
-    bed.ledger.tell_progress("idm", true);
+    bed.ledger.tell_progress(["idm".to_owned()].into());
     let (id, ticket) = bed.opened("e1", order("1", Operation::Grant), "IAM-1").await;
     let grant = order("1", Operation::Grant);
     bed.ledger.observe(vec![closed(ticket, "IAM-1", &key_of(&grant), Outcome::Fulfilled)], NOW.plus_secs(600)).await.unwrap();

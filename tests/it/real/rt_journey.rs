@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use lastmile::bridge::{self, Bridge};
 use lastmile::catalog::Catalog;
 use lastmile::http::client::{Body, ClientSettings};
@@ -146,9 +148,17 @@ fn files(rt: &Rt, rt_url: &str, platform_url: &str, sync_every: &str) -> Vec<(Pa
 }
 
 async fn ended_by_alice(rt: &Rt, ticket: &str, status: &str, words: &str) {
-    let body = json!({"Content": words, "ContentType": "text/plain", "Status": status});
+    ended_with(rt, ticket, status, words, &[]).await;
+}
+
+/// With files, each a name and its text.
+async fn ended_with(rt: &Rt, ticket: &str, status: &str, words: &str, files: &[(&str, &str)]) {
+    let file =
+        |(name, text): &(&str, &str)| json!({"FileName": name, "FileType": "text/plain", "FileContent": STANDARD.encode(text)});
+    let files: Vec<Value> = files.iter().map(file).collect();
+    let body = json!({"Content": words, "ContentType": "text/plain", "Status": status, "Attachments": files});
     let answer = rt.alice("POST", &format!("/ticket/{ticket}/comment"), body).await;
-    assert_eq!(answer.status, 201);
+    assert_eq!(answer.status, 201, "{}", String::from_utf8_lossy(&answer.body));
 }
 
 /// News can arrive by RT's webhook only here: the next look at what changed is an hour away.
@@ -164,10 +174,20 @@ async fn an_order_travels_through_a_real_request_tracker_and_back() {
     let order = stage.order(1).await;
     let ticket = stage.ticket(&mut rt, before + 1).await;
     rt.alice("PUT", &format!("/ticket/{ticket}"), json!({"Status": "open", "Owner": "alice"})).await;
-    ended_by_alice(&rt, &ticket, "resolved", "Role granted – done ✓").await;
+    let files = [("screen shot.txt", "Z_FI is there"), ("log.txt", "no errors")];
+    ended_with(&rt, &ticket, "resolved", "Role granted – done ✓", &files).await;
     let told = stage.completion(&mut rt, &order).await;
     assert_eq!((&told["outcome"], &told["success"], &told["ticket"]), (&json!("fulfilled"), &json!(true), &json!(ticket)));
     assert_eq!(told["words"], "Role granted – done ✓");
+    // Texts are attachments in RT, too: only files are told, and where people find them.
+    let evidence: Vec<&str> = told["evidence"].as_array().unwrap().iter().filter_map(|file| file["name"].as_str()).collect();
+    assert_eq!(evidence, ["screen shot.txt", "log.txt"], "{}", told["evidence"]);
+    for (n, (_, text)) in files.iter().enumerate() {
+        let url = told["evidence"][n]["url"].as_str().unwrap();
+        let call = Call::new("GET", url).query("user", "alice").query("pass", "alice-pass-1");
+        let shown = stage.client.send(call).await.unwrap();
+        assert_eq!((shown.status, String::from_utf8_lossy(&shown.body).as_ref()), (200, *text), "{url}");
+    }
     assert_eq!((&told["closed_by"]["id"], &told["closed_by"]["name"]), (&json!("alice"), &json!("Alice Admin")));
     let (closed, seen) = (told["closed_at_iso"].as_str().unwrap(), told["seen_at_iso"].as_str().unwrap());
     assert!(closed[..19] <= seen[..19], "RT's time of closing {closed}, ours of learning of it {seen}");

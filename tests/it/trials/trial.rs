@@ -160,15 +160,15 @@ impl<'a> Bed<'a> {
             site.platform.state().delivered(&message.id);
         }
         if poll {
-            let _ = intake::poll(ledger, source, clock).await;
+            let _ = intake::poll(ledger, source, &worker.pauses, clock).await;
         }
         plan::step(ledger, &setup, clock).await.map_err(refused)?;
         dispatch::step(ledger, &setup, desk, worker, breakers, clock).await.map_err(refused)?;
         // A desk that does not answer is asked again in the next round.
-        let _ = sync::changes(ledger, desk, clock).await;
-        let _ = sync::full_pass(ledger, desk, clock.now().plus_secs(-3600), clock).await;
-        let _ = sync::look_again(ledger, desk, clock).await;
-        let _ = sync::sweep(ledger, desk, clock).await;
+        let _ = sync::changes(ledger, desk, &worker.pauses, clock).await;
+        let _ = sync::full_pass(ledger, desk, clock.now().plus_secs(-3600), &worker.pauses, clock).await;
+        let _ = sync::look_again(ledger, desk, &worker.pauses, clock).await;
+        let _ = sync::sweep(ledger, desk, &worker.pauses, clock).await;
         complete::step(ledger, &setup, source, worker, clock).await.map_err(refused)?;
         Ok(())
     }

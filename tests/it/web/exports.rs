@@ -163,6 +163,8 @@ async fn every_file_has_its_form_and_is_noted_before_it_leaves() {
     }
     let csv = bed.call(Ask::get("/evidence.csv?days=7").bearer(LIMS_VIEWER)).await.body;
     assert!(csv.lines().nth(1).unwrap().starts_with("approved and carried out by the same person,(not shown to you),"), "{csv}");
+    let looked = bed.call(Ask::get("/evidence?q=Bea+Neff&days=7").bearer(LIMS_OPERATOR).with("accept", "text/html")).await;
+    assert_eq!(looked.status.as_u16(), 200);
     let list = read(&bed, "/api/v1/exports", OPERATOR).await;
     let noted: Vec<[&Value; 5]> = list["exports"]
         .as_array()
@@ -170,15 +172,17 @@ async fn every_file_has_its_form_and_is_noted_before_it_leaves() {
         .iter()
         .map(|e| [&e["actor"], &e["what"], &e["form"], &e["asked"], &e["names"]])
         .collect();
-    assert_eq!(noted.len(), 7);
-    assert_eq!(noted[0], [&json!("lims-viewer"), &json!("evidence"), &json!("csv"), &json!("days=7"), &json!(false)]);
+    assert_eq!(noted.len(), 8);
+    let looked = [&json!("lims-operator"), &json!("evidence"), &json!("page"), &json!("one order days=7"), &json!(true)];
+    assert_eq!(noted[0], looked, "looking at single persons is noted, too");
+    assert_eq!(noted[1], [&json!("lims-viewer"), &json!("evidence"), &json!("csv"), &json!("days=7"), &json!(false)]);
     assert_eq!(
-        noted[1],
+        noted[2],
         [&json!("operator"), &json!("evidence"), &json!("html"), &json!("one order"), &json!(true)],
         "no name is kept"
     );
     assert_eq!(
-        noted[5],
+        noted[6],
         [&json!("operator"), &json!("figures"), &json!("xlsx"), &json!("days=7 application=lims"), &json!(false)]
     );
     assert_eq!(bed.call(Ask::get("/api/v1/exports").bearer(VIEWER)).await.code(), "role");

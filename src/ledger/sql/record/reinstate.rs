@@ -79,10 +79,11 @@ async fn lift(tx: &mut Conn, id: i64) -> LedgerResult<()> {
 pub(super) async fn order_again(tx: &mut Conn, id: i64, event: &'static str, cause: &str, at: Timestamp) -> LedgerResult<()> {
     // A report that was not sent yet would be untrue now.
     query(
-        "UPDATE errand SET state = 'dropped', reason = 'the order was planned anew before it was sent'
+        "UPDATE errand SET state = 'dropped', done_at = $2, reason = 'the order was planned anew before it was sent'
          WHERE kind = 'report' AND state IN ('ready', 'parked') AND assignment_id = $1",
     )
     .bind(id)
+    .bind(at.0)
     .execute(&mut *tx)
     .await?;
     query(

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
+use lastmile::flow::Pauses;
 use lastmile::flow::intake::{self, PollError};
 use lastmile::http::{CallError, Inbound};
 use serde_json::json;
@@ -24,7 +25,7 @@ impl Bench {
             return self.round_of_files().await;
         }
         if !self.kind.is_pushed() {
-            return match intake::poll(&self.ledger, &*self.source, &*self.clock).await {
+            return match intake::poll(&self.ledger, &*self.source, &Pauses::default(), &*self.clock).await {
                 Ok(_) => Ok(()),
                 Err(PollError::Call(error)) => Err(error),
                 Err(error) => panic!("{error}"),
@@ -100,7 +101,7 @@ impl Bench {
             }
         }
         for _ in 0..if torn { 1 } else { 3 } {
-            match intake::poll(&self.ledger, &*self.source, &*self.clock).await {
+            match intake::poll(&self.ledger, &*self.source, &Pauses::default(), &*self.clock).await {
                 Ok(polled) => assert_eq!(polled.broken, None),
                 Err(PollError::Call(error)) => return Err(error),
                 Err(error) => panic!("{error}"),
