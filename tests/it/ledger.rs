@@ -6,6 +6,8 @@ mod erasure;
 mod on_the_way;
 #[path = "ledger/promise.rs"]
 mod promise;
+#[path = "ledger/seen.rs"]
+mod seen;
 #[path = "ledger/taken_up.rs"]
 mod taken_up;
 #[path = "ledger/waiting.rs"]
