@@ -84,6 +84,14 @@ pub fn address(catalog: &Catalog) -> Result<Address, LedgerError> {
     Ok(Address::new(&ledger.url, password.map_err(|e| LedgerError::Unfit(format!("[ledger] password: {e}")))?))
 }
 
+async fn clear_up(ledger: &dyn Ledger, setup: &Setup, clock: &dyn Clock) -> Result<(), LedgerError> {
+    let recovered = ledger.recover(clock.now(), setup).await?;
+    if recovered > 0 {
+        tracing::info!(calls = recovered, "calls under way when another process stopped: their witnesses are asked first");
+    }
+    Ok(())
+}
+
 /// A bridge: ledger, setup and loops, ready to serve.
 #[derive(Debug)]
 pub struct Bridge {
@@ -101,7 +109,7 @@ pub struct Bridge {
 }
 
 impl Bridge {
-    /// Opens the ledger and clears up what a dead process left behind.
+    /// Opens the ledger and, where no other process can serve it, clears up what a dead one left behind.
     ///
     /// # Errors
     /// See [`LedgerError`].
@@ -113,15 +121,27 @@ impl Bridge {
         for (name, source) in &setup.sources {
             ledger.tell_progress(name, source.info().capabilities.hears_progress());
         }
-        let recovered = ledger.recover(clock.now(), &setup).await?;
-        if recovered > 0 {
-            tracing::info!(calls = recovered, "calls under way when the last process stopped: their witnesses are asked first");
+        if !ledger.is_shared() {
+            clear_up(&*ledger, &setup, &*clock).await?;
         }
         let setup = Arc::new(ArcSwap::from_pointee(setup));
         let wake = Wake::default();
         let runtime = Runtime::new(Arc::clone(&ledger), Arc::clone(&setup), Arc::clone(&clock), wake.clone());
         let started = clock.now();
         Ok(Self { ledger, setup, clock, wake, runtime, started })
+    }
+
+    /// Of several processes on one ledger, says that this one is there, learns the ledger's clock, and by it clears up what dead
+    /// ones left behind. Alone on it, nothing.
+    ///
+    /// # Errors
+    /// See [`LedgerError`].
+    pub async fn arrive(&self) -> Result<(), LedgerError> {
+        if !self.ledger.is_shared() {
+            return Ok(());
+        }
+        self.runtime.say_that_we_are_here().await?;
+        clear_up(&*self.ledger, &self.setup.load(), &*self.clock).await
     }
 
     /// After a restore from a backup: nothing is sent to a desk before its witnesses say that it was not sent already.

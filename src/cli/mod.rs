@@ -137,6 +137,12 @@ fn say(text: &str) {
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
+/// Words beside the answer: what takes its time.
+fn say_aside(text: &str) {
+    use std::io::Write as _;
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}
+
 /// The command was used wrongly, in a way that only the configuration shows.
 #[expect(clippy::print_stderr, reason = "commands speak to a person")]
 fn wrong_use(words: &str) -> ExitCode {

@@ -1,17 +1,19 @@
 //! `lastmile reconcile`: where platform, ledger and desks disagree, and its repair.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use serde_json::{Value, json};
 
 use super::door::{Deed, Door, DoorArguments};
-use super::say;
-use crate::flow::Setup;
+use super::{say, say_aside};
 use crate::flow::reconcile::{self, Stepped};
-use crate::ledger::{Action, Comparing as _, Ledger};
+use crate::flow::{Setup, Worker};
+use crate::ledger::{Action, Comparing as _, Ledger, Turn};
 use crate::model::clock::SystemClock;
 use crate::model::{Clock, Id, Timestamp};
 
@@ -19,6 +21,12 @@ use crate::model::{Clock, Id, Timestamp};
 const MOST: usize = 500;
 /// Between two steps, and two looks at the server's comparison.
 const PAUSE: Duration = Duration::from_millis(500);
+/// How often it is said what is waited for.
+const SAY_EVERY_MS: i64 = 10_000;
+/// Without a step for so long, it is not waited for any more: an edge that failed is asked again each minute.
+const GIVE_UP_MS: i64 = 180_000;
+/// How long a turn to compare is kept; longer than a step takes.
+const HOLD_MS: i64 = 120_000;
 
 /// What is to be done.
 #[derive(Debug, clap::Args)]
@@ -59,7 +67,8 @@ async fn carry_out(door: &Door, arguments: &Arguments) -> anyhow::Result<ExitCod
         Door::Server(server) => {
             if arguments.now {
                 server.begin("/api/v1/reconcile").await?;
-                while runs(&server.ask("/api/v1/reconcile").await?) {
+                let mut watched = Watched::default();
+                while !watched.heed(&server.ask("/api/v1/reconcile").await?)? {
                     tokio::time::sleep(PAUSE).await;
                 }
             }
@@ -81,28 +90,116 @@ async fn carry_out(door: &Door, arguments: &Arguments) -> anyhow::Result<ExitCod
     Ok(if found == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn runs(report: &Value) -> bool {
-    report["edges"].as_array().is_some_and(|edges| edges.iter().any(|edge| edge["running"] == true))
+/// A comparison by others, watched while it runs.
+#[derive(Default)]
+struct Watched {
+    /// Edges under way, each with how much was looked at.
+    under_way: BTreeMap<String, u64>,
+    /// Boot-time clock of the last step that was seen, and of the last words.
+    moved: Option<i64>,
+    said: Option<i64>,
 }
 
-/// No server runs: every edge is compared here, at the same pace.
-async fn compare(ledger: &dyn Ledger, setup: &Setup) -> anyhow::Result<()> {
-    let clock = SystemClock;
-    for edge in setup.edges() {
-        reconcile::begin(ledger, &edge, clock.now()).await?;
-    }
-    for desk in setup.desks.values() {
-        while reconcile::desk_step(ledger, &**desk, &clock).await? == Stepped::More {
-            tokio::time::sleep(PAUSE).await;
+/// What became of it since the last look.
+#[derive(Debug, PartialEq, Eq)]
+enum Seen {
+    Complete,
+    Same,
+    /// What is waited for, for people.
+    News(String),
+    /// It has not moved for long: why not to wait any more.
+    Stuck(String),
+}
+
+impl Watched {
+    /// Says what there is to say; whether the comparison is complete.
+    fn heed(&mut self, report: &Value) -> anyhow::Result<bool> {
+        match self.look(report, SystemClock.boot_ms()) {
+            Seen::Complete => return Ok(true),
+            Seen::Same => {}
+            Seen::News(words) => say_aside(&words),
+            Seen::Stuck(words) => anyhow::bail!(words),
         }
+        Ok(false)
+    }
+
+    fn look(&mut self, report: &Value, now: i64) -> Seen {
+        let edges = report["edges"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let running = edges.iter().filter(|edge| edge["running"] == true);
+        let under_way: BTreeMap<String, u64> = running
+            .map(|edge| (edge["edge"].as_str().unwrap_or_default().to_owned(), edge["so_far"].as_u64().unwrap_or(0)))
+            .collect();
+        if under_way.is_empty() {
+            return Seen::Complete;
+        }
+        let (begins, ended) = (self.moved.is_none(), self.under_way.keys().any(|edge| !under_way.contains_key(edge)));
+        if begins || under_way != self.under_way {
+            (self.under_way, self.moved) = (under_way, Some(now));
+        }
+        let still = self.moved.map_or(0, |at| now - at);
+        if still >= GIVE_UP_MS {
+            return Seen::Stuck(format!(
+                "nothing was compared for {} minutes; still to be done: {}. `lastmile serve` goes on by itself as soon as it can (does the \
+                 edge answer? `lastmile doctor` says so); `lastmile reconcile` shows what was found",
+                GIVE_UP_MS / 60_000,
+                self.words()
+            ));
+        }
+        if begins || ended || self.said.is_none_or(|at| now - at >= SAY_EVERY_MS) {
+            self.said = Some(now);
+            return Seen::News(format!("comparing; waiting for {}\n", self.words()));
+        }
+        Seen::Same
+    }
+
+    fn words(&self) -> String {
+        let each = self.under_way.iter().map(|(edge, looked)| format!("{edge} ({looked} looked at)"));
+        each.collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// No server runs, or several serve a ledger that PostgreSQL keeps: each edge is compared here at the same pace, unless it is
+/// another process's turn.
+async fn compare(ledger: &dyn Ledger, setup: &Setup) -> anyhow::Result<()> {
+    let owner = Worker::new().owner;
+    for edge in setup.edges() {
+        reconcile::begin(ledger, &edge, SystemClock.now()).await?;
+    }
+    let mut compared = Ok(());
+    for edge in setup.edges() {
+        compared = compared.and(compare_edge(ledger, setup, &edge, &owner).await);
     }
     for source in setup.sources.values() {
-        while reconcile::source_step(ledger, &**source, &clock).await? == Stepped::More {
-            tokio::time::sleep(PAUSE).await;
-        }
         source.close().await;
     }
-    Ok(())
+    ledger.leave(&owner).await?;
+    compared
+}
+
+async fn compare_edge(ledger: &dyn Ledger, setup: &Setup, edge: &str, owner: &str) -> anyhow::Result<()> {
+    let (clock, mut watched) = (SystemClock, Watched::default());
+    loop {
+        if let Turn::Ours { .. } = ledger.turn(&reconcile::duty(edge), owner, HOLD_MS).await? {
+            let stepped = match edge.split_once('/') {
+                Some(("desk", name)) => {
+                    reconcile::desk_step(ledger, &**setup.desks.get(name).context("no such desk")?, &clock).await?
+                }
+                Some((_, name)) => {
+                    reconcile::source_step(ledger, &**setup.sources.get(name).context("no such source")?, &clock).await?
+                }
+                None => Stepped::Idle,
+            };
+            if stepped != Stepped::More {
+                return Ok(());
+            }
+        } else {
+            let report = json!({"edges": [reconcile::summary(ledger, edge).await?]});
+            if watched.heed(&report)? {
+                return Ok(());
+            }
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
 }
 
 /// The report for people, and how much disagrees.
@@ -146,4 +243,35 @@ fn told(report: &Value) -> (String, usize) {
         n => writeln!(out, "\n{n} to look at; what is as it shall be goes with `lastmile reconcile --dismiss ID`."),
     };
     (out, findings.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(edges: &[(&str, u64)]) -> Value {
+        let under_way = |(edge, so_far): &(&str, u64)| json!({"edge": edge, "running": true, "so_far": so_far});
+        let mut all: Vec<Value> = edges.iter().map(under_way).collect();
+        all.push(json!({"edge": "desk/done", "running": false, "so_far": 0}));
+        json!({"edges": all})
+    }
+
+    #[test]
+    fn it_says_what_it_waits_for_and_ends_when_nothing_moves() {
+        let mut watched = Watched::default();
+        let first = watched.look(&report(&[("desk/jira", 0), ("source/idm", 0)]), 0);
+        assert_eq!(first, Seen::News("comparing; waiting for desk/jira (0 looked at), source/idm (0 looked at)\n".to_owned()));
+        assert_eq!(watched.look(&report(&[("desk/jira", 50), ("source/idm", 0)]), 500), Seen::Same);
+        let ended = watched.look(&report(&[("desk/jira", 100)]), 1_000);
+        assert_eq!(ended, Seen::News("comparing; waiting for desk/jira (100 looked at)\n".to_owned()));
+        assert_eq!(watched.look(&report(&[("desk/jira", 100)]), 1_500), Seen::Same);
+        assert!(matches!(watched.look(&report(&[("desk/jira", 100)]), 11_000), Seen::News(_)), "said again from time to time");
+        assert!(
+            matches!(watched.look(&report(&[("desk/jira", 150)]), 180_000), Seen::News(_)),
+            "a step begins the patience anew"
+        );
+        let Seen::Stuck(words) = watched.look(&report(&[("desk/jira", 150)]), 180_000 + GIVE_UP_MS) else { panic!() };
+        assert!(words.starts_with("nothing was compared for 3 minutes; still to be done: desk/jira (150 looked at)."), "{words}");
+        assert_eq!(watched.look(&report(&[]), 400_000), Seen::Complete);
+    }
 }

@@ -22,7 +22,8 @@ use crate::web;
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// After a restore from a backup: before every create, comment and closing, the desk is asked whether it was made
-    /// already. Leave it on for as long as the platform may repeat what the backup does not know.
+    /// already. Leave it on for as long as the platform may repeat what the backup does not know. Replicas on the same
+    /// ledger do the same, as long as one that was started with it runs, and ten minutes longer.
     #[arg(long)]
     recover: bool,
     /// Socket that hears when it is ready (set by systemd for `Type=notify`).
@@ -50,6 +51,7 @@ pub(super) async fn run(folder: &Path, arguments: &Arguments) -> anyhow::Result<
         .with_context(|| format!("cannot listen on {listen} (another lastmile, or another program? change [server] listen)"))?;
     let (secure_listener, secure) = Secure::bind(&setup).await?.unzip();
     let bridge = Arc::new(Bridge::open(setup, clock, false).await?);
+    bridge.arrive().await?;
     if arguments.recover {
         let waiting = bridge.distrust().await?;
         tracing::warn!(waiting, "recovering: every desk is asked for the ticket before one is made");

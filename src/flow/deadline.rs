@@ -37,22 +37,29 @@ pub async fn step(ledger: &dyn Ledger, source: &dyn Source, clock: &dyn Clock) -
         }
         ends.push((order.id, end));
     }
-    let denied = ends.len() - overdue.len();
-    if !ends.is_empty() {
-        ledger.time_is_up(ends, now).await?;
-    }
+    // What has ended since it was found was not told no.
+    let denied = if ends.is_empty() { 0 } else { ledger.time_is_up(ends, now).await? };
     if denied > 0 {
         metrics::counter!("lastmile_denied_at_deadline_total", "source" => name.clone()).increment(denied as u64);
         tracing::warn!(source = name, denied, "the platform soon stops waiting and nobody has answered: it is told no");
     }
-    #[expect(clippy::cast_precision_loss, reason = "a count of orders")]
-    metrics::gauge!("lastmile_answers_overdue", "source" => name.clone()).set(overdue.len() as f64);
+    say_overdue(name, overdue.len());
     if overdue.is_empty() {
         edge_answers(ledger, &edge, Work::Answers, now).await?;
     } else {
         edge_fails(ledger, &edge, Work::Answers, &alarm(&overdue), now).await?;
     }
     Ok(denied)
+}
+
+fn say_overdue(source: &str, orders: usize) {
+    #[expect(clippy::cast_precision_loss, reason = "a count of orders")]
+    metrics::gauge!("lastmile_answers_overdue", "source" => source.to_owned()).set(orders as f64);
+}
+
+/// Another process looks after this source now, and says how many are overdue.
+pub fn left_to_others(source: &dyn Source) {
+    say_overdue(&source.info().name, 0);
 }
 
 fn alarm(overdue: &[Id]) -> CallError {

@@ -9,6 +9,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::watch;
 
 use crate::desk::{Desk, Level, StatusAnswer, WhenUnclear};
+use crate::http::client::share_in_flight;
 use crate::http::{CallError, gate};
 use crate::ledger::{End, LeaseRequest, Leased, Ledger, LedgerResult, Load, Settlement, Step, TakenUp};
 use crate::model::errand::ErrandKind;
@@ -73,8 +74,9 @@ pub async fn pump(
     let edge = format!("desk/{}", desk.info().name);
     let still = going.as_ref().map_or(&(|| true) as &(dyn Fn() -> bool + Sync), |g| g.more);
     let call = Calls { ledger, setup, desk, breakers, worker, clock, edge: &edge, still };
-    // Twice as many as are sent at once: the commits of some overlap the calls of others.
-    let width = desk.info().max_in_flight.max(1) * 2;
+    // Twice as many as are sent at once: the commits of some overlap the calls of others. What waits for its turn longer is
+    // better left to a replica that has room.
+    let width = share_in_flight(desk.info().max_in_flight) * 2;
     let mut running = FuturesUnordered::new();
     // A busy desk leaves planning to the stage beside it: both work at the same time, and rank decides who goes next.
     let at_rest = (width / 4).max(1);

@@ -61,6 +61,9 @@ pub struct Summary {
     /// One is under way.
     #[serde(default)]
     pub running: bool,
+    /// Of it: looked at so far.
+    #[serde(default)]
+    pub so_far: usize,
 }
 
 /// What became of a step.
@@ -72,6 +75,12 @@ pub enum Stepped {
     More,
     /// The comparison is complete.
     Complete,
+}
+
+/// Of several processes on one ledger, whose turn it is to compare an edge.
+#[must_use]
+pub fn duty(edge: &str) -> String {
+    format!("compare/{edge}")
 }
 
 fn run_of(edge: &str) -> String {
@@ -88,7 +97,7 @@ fn summary_of(edge: &str) -> String {
 /// The ledger is not available.
 pub async fn begin(ledger: &dyn Ledger, edge: &str, now: Timestamp) -> LedgerResult<bool> {
     let stored = ledger.cursor(&run_of(edge)).await?;
-    if stored.as_deref().is_some_and(|text| !text.is_empty()) {
+    if stored.as_deref().and_then(read).is_some() {
         return Ok(false);
     }
     let phase = if edge.starts_with("desk/") { Phase::Listed } else { Phase::Told };
@@ -103,10 +112,15 @@ pub async fn begin(ledger: &dyn Ledger, edge: &str, now: Timestamp) -> LedgerRes
 /// The ledger is not available.
 pub async fn summary(ledger: &dyn Ledger, edge: &str) -> LedgerResult<Summary> {
     let stored = ledger.cursor(&summary_of(edge)).await?;
-    let none = Summary { edge: String::new(), at: None, looked: 0, found: 0, running: false };
+    let none = Summary { edge: String::new(), at: None, looked: 0, found: 0, running: false, so_far: 0 };
     let last: Summary = stored.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or(none);
-    let running = ledger.cursor(&run_of(edge)).await?.is_some_and(|text| !text.is_empty());
-    Ok(Summary { edge: edge.to_owned(), running, ..last })
+    let run = ledger.cursor(&run_of(edge)).await?.as_deref().and_then(read);
+    Ok(Summary { edge: edge.to_owned(), running: run.is_some(), so_far: run.map_or(0, |run| run.looked), ..last })
+}
+
+/// The comparison that a cursor says is under way; one that cannot be read is none, so that the next begins anew.
+fn read(stored: &str) -> Option<Run> {
+    serde_json::from_str(stored).ok()
 }
 
 fn text<T: Serialize>(value: &T) -> LedgerResult<String> {
@@ -171,8 +185,8 @@ fn told_long_ago(errand: Id, now: Timestamp) -> bool {
 }
 
 async fn under_way(ledger: &dyn Ledger, edge: &str) -> LedgerResult<Option<(String, Run)>> {
-    let stored = ledger.cursor(&run_of(edge)).await?.filter(|text| !text.is_empty());
-    Ok(stored.and_then(|text| serde_json::from_str(&text).ok().map(|run| (text, run))))
+    let stored = ledger.cursor(&run_of(edge)).await?;
+    Ok(stored.and_then(|text| read(&text).map(|run| (text, run))))
 }
 
 /// The step's end, if nobody else made it meanwhile.
@@ -194,7 +208,7 @@ async fn keep(
     }
     ledger.compared(edge, run.began, now).await?;
     let last = ledger.cursor(&summary_of(edge)).await?;
-    let summary = Summary { edge: String::new(), at: Some(now), looked: run.looked, found: run.found, running: false };
+    let summary = Summary { edge: String::new(), at: Some(now), looked: run.looked, found: run.found, running: false, so_far: 0 };
     ledger.move_cursor(&summary_of(edge), last.as_deref(), &text(&summary)?, now).await?;
     if run.found > 0 {
         tracing::warn!(edge, found = run.found, "platform, ledger and desk disagree: see the operations page");

@@ -180,12 +180,23 @@ impl Answer {
     }
 }
 
-/// How many equal processes share the rate of every edge.
+/// How many equal processes share the limits of every edge.
 static SHARERS: AtomicU32 = AtomicU32::new(1);
 
-/// From now on this process takes one part in so many of every edge's rate.
-pub fn share_rates(processes: u32) {
+/// From now on this process takes one part in so many of every edge's limits: of its rate, and of its calls at the same time.
+pub fn share_limits(processes: u32) {
     SHARERS.store(processes.max(1), Ordering::Relaxed);
+}
+
+/// How many calls this process may make to an edge at the same time, of so many that all may: one at least.
+#[must_use]
+pub fn share_in_flight(max_in_flight: usize) -> usize {
+    max_in_flight.max(1) / usize::try_from(slots_of_a_call(max_in_flight, SHARERS.load(Ordering::Relaxed))).unwrap_or(1)
+}
+
+/// A call takes one slot for each process that shares them, but never more than there are.
+fn slots_of_a_call(max_in_flight: usize, sharers: u32) -> u32 {
+    sharers.clamp(1, u32::try_from(max_in_flight.max(1)).unwrap_or(u32::MAX))
 }
 
 /// Waits until this process's share allows a call: each counts as often as there are sharers.
@@ -246,7 +257,8 @@ impl HttpClient {
         if let Some(rate) = &self.rate {
             share_of(rate, self.settings.per_second).await;
         }
-        let _slot = self.slots.acquire().await.map_err(|_| CallError::retry("E-STOPPING", "the client is closed"))?;
+        let slots = slots_of_a_call(self.settings.max_in_flight, SHARERS.load(Ordering::Relaxed));
+        let _slots = self.slots.acquire_many(slots).await.map_err(|_| CallError::retry("E-STOPPING", "the client is closed"))?;
         let method =
             reqwest::Method::from_bytes(call.method.as_bytes()).map_err(|_| CallError::reject("E-CONFIG", "bad method"))?;
         let mut request = self.inner.request(method, &call.url);
@@ -301,6 +313,33 @@ impl HttpClient {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn processes_share_the_slots_of_an_edge() {
+        let most = |max: usize, sharers: u32| max / usize::try_from(slots_of_a_call(max, sharers)).unwrap();
+        for (max, sharers, each) in [(8, 1, 8), (8, 2, 4), (8, 3, 2), (4, 3, 1), (4, 9, 1), (1, 2, 1)] {
+            assert_eq!(most(max, sharers), each, "{sharers} of {max}");
+            assert!(each == 1 || each * usize::try_from(sharers).unwrap() <= max);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_call_holds_the_slots_of_all_that_share_them() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let client = HttpClient::new(ClientSettings { max_in_flight: 6, ..ClientSettings::for_edge("test") }).unwrap();
+        share_limits(3);
+        let sending = |n: u32| {
+            let (client, call) = (client.clone(), Call::new("GET", format!("{url}{n}")));
+            tokio::spawn(async move { client.send(call).await })
+        };
+        // Two calls whose answers never come: each is on its way when its connection is there.
+        let calls = [sending(1), sending(2)];
+        let _open = (listener.accept().await.unwrap(), listener.accept().await.unwrap());
+        share_limits(1);
+        assert_eq!(client.slots.available_permits(), 0, "two calls of three processes are six");
+        calls.iter().for_each(tokio::task::JoinHandle::abort);
+    }
 
     fn asked(status: u16, headers: &[(&str, &str)]) -> Option<u64> {
         let mut all: BTreeMap<String, String> = headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();

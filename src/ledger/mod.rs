@@ -14,6 +14,7 @@ mod planning;
 mod postgres;
 mod replicas;
 pub mod rollups;
+mod sign_ins;
 mod sql;
 mod sqlite;
 mod store;
@@ -39,6 +40,7 @@ pub use planning::{Decision, Past, PlanAction, TicketPlan, ToPlan};
 pub use postgres::Inspected;
 pub use replicas::{Alive, Replicas, Turn};
 pub use rollups::Rollups;
+pub use sign_ins::SignIns;
 pub use sqlite::{Holder, Inspection, holder, path_of};
 pub use store::{Address, Mode, SqlLedger, is_postgres};
 pub use views::Views;
@@ -95,7 +97,7 @@ pub type LedgerResult<T> = Result<T, LedgerError>;
 
 /// The durable record, write side.
 #[async_trait]
-pub trait Ledger: Views + Rollups + Replicas + Comparing + Exports {
+pub trait Ledger: Views + Rollups + Replicas + Comparing + Exports + SignIns {
     /// Records events; each result belongs to the event at its place. Durable when it returns. Many callers share
     /// one commit.
     async fn record(&self, receipts: Vec<Receipt>) -> LedgerResult<Vec<Recorded>>;
@@ -141,12 +143,14 @@ pub trait Ledger: Views + Rollups + Replicas + Comparing + Exports {
     /// The platform asked for an order's outcome and is being told: its reports are owed no more. Returns how many were.
     async fn told(&self, source: &str, external_id: &str, now: Timestamp) -> LedgerResult<usize>;
 
-    /// At start of the only serving process: whatever is `sending` was left by a dead one and becomes unclear.
+    /// At the start: what a dead process left `sending` becomes unclear. Where no other can serve that is whatever is `sending`;
+    /// else what its lease is over of, by the database's clock: after [`Replicas::alive`], which asks for that.
     async fn recover(&self, now: Timestamp, quiet_ms: &dyn QuietOf) -> LedgerResult<usize>;
 
     /// After a restore from a backup (or a lossy failover): every create, comment and closing that is not sent yet, and every
     /// one to come while this process runs, may have been sent already, and asks its witnesses first. Until that time
-    /// of an edge a search may still miss what was made just before. Returns how many waited.
+    /// of an edge a search may still miss what was made just before. All processes of the ledger do the same as long as this one
+    /// lives, and some minutes longer. Returns how many waited.
     async fn distrust(&self, quiet_until: BTreeMap<String, Timestamp>, now: Timestamp) -> LedgerResult<usize>;
 
     /// Open tickets of a desk not checked since `before`, longest unchecked first. New ones stand at 0 and those that
@@ -177,7 +181,7 @@ pub trait Ledger: Views + Rollups + Replicas + Comparing + Exports {
     /// Orders of a source whose platform waits for an answer until `by` or earlier, and has none yet; the most urgent first.
     async fn waiting(&self, source: &str, by: Timestamp, limit: usize) -> LedgerResult<Vec<Waiting>>;
 
-    /// The platform's wait is nearly over: each order is told no, or noted as overdue, once. Returns how many changed.
+    /// The platform's wait is nearly over: each order is told no, or noted as overdue, once. Returns how many were told no.
     async fn time_is_up(&self, ends: Vec<(Id, TimeUp)>, now: Timestamp) -> LedgerResult<usize>;
 
     /// An operator's action.

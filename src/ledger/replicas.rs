@@ -40,7 +40,7 @@ pub trait Replicas: Send + Sync {
     /// Takes a duty for `hold_ms`, unless another process has it; one that has it keeps it.
     async fn turn(&self, duty: &str, owner: &str, hold_ms: i64) -> LedgerResult<Turn>;
 
-    /// The duty was done.
+    /// The duty was done, at that time by our own clock; others hear of it by theirs.
     async fn ran(&self, duty: &str, now: Timestamp) -> LedgerResult<()>;
 
     /// `owner` stops: its duties are free at once.

@@ -1,6 +1,7 @@
 //! The loop that looks after a platform that waits for answers.
 
 use super::hands::Hands;
+use super::replica::Taken;
 use crate::flow::{deadline, intake};
 use crate::ledger::LedgerResult;
 use crate::model::Timestamp;
@@ -13,6 +14,8 @@ const DEADLINES_EVERY_MS: i64 = 10_000;
 pub(super) struct AnswerTimes {
     deadlines: Option<Timestamp>,
     look: Option<Timestamp>,
+    /// Whether it is this process's turn to look.
+    mine: bool,
 }
 
 /// Orders whose platform will soon stop waiting, and those it no longer wants.
@@ -20,7 +23,17 @@ pub(super) async fn answer_round(hands: &Hands, source: &str, times: &mut Answer
     let setup = hands.setup.load_full();
     let Some(source) = setup.sources.get(source) else { return Ok(false) };
     let Some(waits) = source.waits() else { return Ok(false) };
-    let (ledger, now) = (&*hands.ledger, hands.clock.now());
+    let (ledger, now, was_mine) = (&*hands.ledger, hands.clock.now(), times.mine);
+    match hands.duty(&format!("answer/{}", source.info().name), &mut times.mine).await? {
+        Some(Taken::Fresh(_)) => *times = AnswerTimes { mine: true, ..AnswerTimes::default() },
+        Some(Taken::Kept) => {}
+        None => {
+            if was_mine {
+                deadline::left_to_others(&**source);
+            }
+            return Ok(false);
+        }
+    }
     if times.deadlines.is_none_or(|at| now >= at) {
         times.deadlines = Some(now.plus_ms(DEADLINES_EVERY_MS));
         if deadline::step(ledger, &**source, &*hands.clock).await? > 0 {

@@ -1,9 +1,12 @@
-//! When edges are compared, step by step: at most two calls a second each, so that no desk feels it.
+//! When edges are compared, step by step: at most two calls a second each, so that no desk feels it; of several replicas by
+//! one.
 
+use super::hands::Hands;
+use super::replica::Taken;
+use crate::flow::reconcile;
 use crate::flow::sync::SyncError;
-use crate::flow::{Setup, Worker, reconcile};
-use crate::ledger::{Ledger, LedgerResult};
-use crate::model::{Clock, Timestamp};
+use crate::ledger::LedgerResult;
+use crate::model::Timestamp;
 
 /// How often a comparison that somebody asked for is looked for.
 const LOOK_EVERY_MS: i64 = 5_000;
@@ -17,20 +20,22 @@ pub(super) struct CompareTimes {
     look: Option<Timestamp>,
     /// Since when the schedule counts: the last comparison, or the start.
     since: Option<Timestamp>,
+    /// Whether it is this process's turn to compare.
+    mine: bool,
 }
 
 /// One step where a comparison is under way or due; the nap of the loop paces it.
-pub(super) async fn round(
-    ledger: &dyn Ledger,
-    setup: &Setup,
-    worker: &Worker,
-    clock: &dyn Clock,
-    edge: &str,
-    times: &mut CompareTimes,
-) -> LedgerResult<bool> {
+pub(super) async fn round(hands: &Hands, edge: &str, times: &mut CompareTimes) -> LedgerResult<bool> {
+    let (setup, ledger, clock) = (hands.setup.load_full(), &*hands.ledger, &*hands.clock);
     let now = clock.now();
-    if times.look.is_some_and(|at| now < at) || worker.pauses.left_ms(edge, clock).is_some() {
+    if times.look.is_some_and(|at| now < at) || hands.worker.pauses.left_ms(edge, clock).is_some() {
         return Ok(false);
+    }
+    match hands.duty(&reconcile::duty(edge), &mut times.mine).await? {
+        // Whoever compared before us may have done so since we looked last.
+        Some(Taken::Fresh(_)) => *times = CompareTimes { mine: true, ..CompareTimes::default() },
+        Some(Taken::Kept) => {}
+        None => return Ok(false),
     }
     let stepped = match edge.split_once('/') {
         Some(("desk", name)) => match setup.desks.get(name) {
@@ -63,7 +68,7 @@ pub(super) async fn round(
         Err(SyncError::Ledger(error)) => return Err(error),
         // Sync says when the edge is away; the comparison goes on from where it is.
         Err(SyncError::Call(error)) => {
-            worker.pauses.heed(edge, &error, REST_MS, clock);
+            hands.worker.pauses.heed(edge, &error, REST_MS, clock);
             tracing::debug!(edge, code = error.code(), "the comparison could not go on; it is tried again");
             times.look = Some(now.plus_ms(REST_MS));
         }

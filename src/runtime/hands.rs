@@ -47,8 +47,11 @@ impl Hands {
         self.presence.joined(&*self.ledger)
     }
 
-    /// Whether a duty is this process's now.
+    /// Whether a duty is this process's now. A newcomer has none: most of them call somebody, and it may not yet.
     pub(super) async fn duty(&self, duty: &str, mine: &mut bool) -> LedgerResult<Option<Taken>> {
+        if !self.joined() {
+            return Ok(None);
+        }
         replica::duty(&*self.ledger, duty, &self.worker.owner, mine).await
     }
 }

@@ -21,7 +21,8 @@ pub(super) async fn poll_round(hands: &Hands, source: &str, times: &mut PollTime
     let setup = hands.setup.load_full();
     let Some(source) = setup.sources.get(source) else { return Ok(false) };
     let info = source.info();
-    if !info.capabilities.polls {
+    // A newcomer leaves a hint where it is: it is still there when calls may be made.
+    if !info.capabilities.polls || !hands.joined() {
         return Ok(false);
     }
     let now = hands.clock.now();
@@ -32,9 +33,6 @@ pub(super) async fn poll_round(hands: &Hands, source: &str, times: &mut PollTime
         // Whoever polled before us kept the same schedule.
         Some(Taken::Fresh(Some(ran_at))) => (times.next, times.failures) = (source.next_poll(ran_at), 0),
         _ => {}
-    }
-    if !hands.joined() {
-        return Ok(false);
     }
     if times.schedule.is_some() && times.schedule != info.schedule {
         times.next = source.next_poll(now);

@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
-use crate::http::client::share_rates;
+use crate::http::client::share_limits;
 use crate::ledger::{Ledger, LedgerResult, Turn};
 use crate::model::{Clock, Timestamp};
 
@@ -41,7 +41,7 @@ impl Presence {
     /// Says that we are there, and learns how many are.
     pub(super) async fn beat(&self, ledger: &dyn Ledger, owner: &str, clock: &dyn Clock) -> LedgerResult<()> {
         let alive = ledger.alive(owner, clock.now(), HOLD_MS).await?;
-        share_rates(alive.replicas);
+        share_limits(alive.replicas);
         metrics::gauge!("lastmile_replicas").set(f64::from(alive.replicas));
         metrics::gauge!("lastmile_clock_ahead_of_ledger_seconds").set(alive.ahead_ms as f64 / 1000.0);
         let now = clock.boot_ms();

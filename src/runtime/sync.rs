@@ -68,8 +68,8 @@ pub(super) async fn sync_round(hands: &Hands, desk: &str, times: &mut SyncTimes)
     let (now, edge) = (clock.now(), format!("desk/{}", desk.info().name));
     match hands.duty(&format!("sync/{}", desk.info().name), &mut times.mine).await? {
         Some(Taken::Fresh(_)) => *times = SyncTimes { mine: true, ..SyncTimes::default() },
-        Some(Taken::Kept) if hands.joined() => {}
-        _ => return Ok(false),
+        Some(Taken::Kept) => {}
+        None => return Ok(false),
     }
     if times.rest.is_some_and(|until| now < until) || hands.worker.pauses.left_ms(&edge, clock).is_some() {
         return Ok(false);

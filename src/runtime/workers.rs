@@ -173,10 +173,7 @@ impl Runtime {
         let times = Arc::new(tokio::sync::Mutex::new(CompareTimes::default()));
         self.run("compare", Listen::Time, stop.clone(), move || {
             let (hands, edge, times) = (hands.clone(), edge.clone(), Arc::clone(&times));
-            async move {
-                let (setup, mut times) = (hands.setup.load_full(), times.lock().await);
-                compare::round(&*hands.ledger, &setup, &hands.worker, &*hands.clock, &edge, &mut times).await
-            }
+            async move { compare::round(&hands, &edge, &mut *times.lock().await).await }
         });
     }
 
@@ -202,6 +199,14 @@ impl Runtime {
             let (hands, source, times) = (hands.clone(), source.clone(), Arc::clone(&times));
             async move { answer_round(&hands, &source, &mut *times.lock().await).await }
         });
+    }
+
+    /// Says it once, before the loops do.
+    ///
+    /// # Errors
+    /// The ledger does not answer.
+    pub async fn say_that_we_are_here(&self) -> LedgerResult<()> {
+        self.presence.beat(&*self.ledger, &self.worker.owner, &*self.clock).await
     }
 
     /// Says every few seconds that this process is there.

@@ -80,20 +80,23 @@ impl FromRequestParts<WebState> for Reader {
         if let Some(known) = parts.extensions.get::<Self>() {
             return Ok(known.clone());
         }
-        let setup = state.setup.load();
-        let reader = admit(parts, state, &setup.catalog.main)?;
+        let setup = state.setup.load_full();
+        let reader = admit(parts, state, &setup.catalog.main).await?;
         parts.extensions.insert(reader.clone());
         Ok(reader)
     }
 }
 
-fn admit(parts: &Parts, state: &WebState, main: &MainFile) -> Result<Reader, Refused> {
+async fn admit(parts: &Parts, state: &WebState, main: &MainFile) -> Result<Reader, Refused> {
     refuse_other_sites(parts, main)?;
     let access = &main.access;
     if !access.is_configured() {
         return local(parts, state);
     }
-    if let Some(reader) = by_bearer(parts, state, access)?.or_else(|| by_session(parts, state, access)) {
+    if let Some(reader) = by_bearer(parts, state, access)? {
+        return Ok(reader);
+    }
+    if let Some(reader) = by_session(parts, state, access).await? {
         return Ok(reader);
     }
     let words = match (access.tokens.is_empty(), trusted(parts, access)) {
@@ -180,10 +183,14 @@ pub(super) fn too_many(seconds: i64) -> Refused {
         .after(seconds)
 }
 
-fn by_session(parts: &Parts, state: &WebState, access: &Access) -> Option<Reader> {
-    let session = state.gate.sessions.read(cookie(&parts.headers, COOKIES)?, access, state.clock.now())?;
-    let token = access.tokens.get(&session.token)?;
-    Some(Reader { name: session.token.clone(), role: token.role, scope: scope(&token.applications), via: Via::Session(session) })
+async fn by_session(parts: &Parts, state: &WebState, access: &Access) -> Result<Option<Reader>, Refused> {
+    let Some(cookie) = cookie(&parts.headers, COOKIES) else { return Ok(None) };
+    let session = state.gate.sessions.read(&*state.ledger, cookie, access, state.clock.now()).await?;
+    Ok(session.and_then(|session| {
+        let token = access.tokens.get(&session.token)?;
+        let (role, scope) = (token.role, scope(&token.applications));
+        Some(Reader { name: session.token.clone(), role, scope, via: Via::Session(session) })
+    }))
 }
 
 /// Names of the session cookie: with https, the browser itself guards the first.

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 
 use super::access::Reader;
 use super::problem::{Code, Refused};
+use super::session::form_token_holds;
 use super::{SMALL_BODY, WebState};
 use crate::model::Id;
 
@@ -87,7 +88,7 @@ pub(super) async fn signed<T: DeserializeOwned>(request: Request, state: &WebSta
     media(&parts, "application/x-www-form-urlencoded")?;
     let Raw(bytes) = Raw::from_request(Request::from_parts(parts.clone(), body), state).await?;
     let token = url::form_urlencoded::parse(&bytes).find(|(name, _)| name == "csrf").map(|(_, value)| value.into_owned());
-    if !token.is_some_and(|sent| state.gate.sessions.form_token_holds(binding, &sent)) {
+    if !token.is_some_and(|sent| form_token_holds(&*state.ledger, binding, &sent)) {
         return Err(Refused::new(Code::Form, "open the page again and send its form"));
     }
     let form = Form::<T>::from_request(Request::from_parts(parts, Body::from(bytes)), state).await;

@@ -10,7 +10,7 @@ use super::WebState;
 use super::access::{COOKIES, Via, client, cookie, refuse_other_sites, too_many};
 use super::extract::{Asked, SignedForm, signed};
 use super::problem::{Code, Refused};
-use super::session::{LASTS_SECS, known_token};
+use super::session::{LASTS_SECS, form_token, known_token};
 use crate::model::random;
 
 /// Cookies that bind the sign-in form to the browser it was shown to, before there is a session.
@@ -39,7 +39,7 @@ fn form(state: &WebState, headers: &HeaderMap, to: &str, wrong: Option<&str>) ->
     let offered = !state.setup.load().catalog.main.access.tokens.is_empty();
     let data = json!({
         "offered": offered, "to": own_page(to), "wrong": wrong,
-        "csrf": state.gate.sessions.form_token(&format!("sign-in/{bound}")),
+        "csrf": form_token(&*state.ledger, &format!("sign-in/{bound}")),
     });
     let mut page = super::pages::render_open(state, "sign-in", "Sign in", data);
     if wrong.is_some() {
@@ -73,7 +73,7 @@ pub(super) async fn sign_in(State(state): State<WebState>, request: Request) -> 
         state.gate.attempts.failed(peer, now);
         return Ok(form(&state, &headers, &sent.to, Some("This token is not known here.")));
     };
-    let value = state.gate.sessions.open(name, token, now);
+    let value = state.gate.sessions.open(&*state.ledger, name, token, now).await?;
     Ok(with_cookie(&state, Redirect::to(own_page(&sent.to)).into_response(), COOKIES, &value, LASTS_SECS))
 }
 
@@ -89,7 +89,7 @@ pub(super) async fn sign_out(
     let Via::Session(session) = &reader.via else {
         return Err(Refused::new(Code::NotNow, "you did not sign in with the form"));
     };
-    state.gate.sessions.end(session, state.clock.now());
+    state.gate.sessions.end(&*state.ledger, session).await?;
     Ok(with_cookie(&state, Redirect::to("/sign-in").into_response(), COOKIES, "", 0))
 }
 

@@ -6,6 +6,8 @@ mod compare;
 mod on_the_way;
 #[path = "journey/patience.rs"]
 mod patience;
+#[path = "journey/replicas.rs"]
+mod replicas;
 #[path = "journey/taking_up.rs"]
 mod taking_up;
 #[path = "journey/trials.rs"]

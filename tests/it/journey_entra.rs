@@ -7,6 +7,7 @@ use std::time::Duration;
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
 use lastmile::flow::deadline;
+use lastmile::ledger::Replicas as _;
 use lastmile::ledger::views::AssignmentDetail;
 use lastmile::model::Outcome;
 use lastmile::runtime::telemetry;
@@ -17,7 +18,9 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tower::ServiceExt;
 
 use super::contract::source_waits::file;
+use super::engines::Place;
 use super::platform_bed::{self, PlatformBed};
+use super::program;
 
 const HOUR: i64 = 3_600_000;
 const DAY: i64 = 86_400_000;
@@ -35,11 +38,16 @@ impl Entra {
     }
 
     async fn named(name: &'static str, at_deadline: &str) -> Self {
+        Self::on(None, name, at_deadline).await
+    }
+
+    /// On a ledger elsewhere.
+    async fn on(ledger: Option<&str>, name: &'static str, at_deadline: &str) -> Self {
         let clock = platform_bed::clock();
         let fake = SandboxEntra::start(clock.clone(), "127.0.0.1:0".parse().unwrap()).await.unwrap();
         let source = file(fake.url(), at_deadline);
         let secrets = [("secrets/entra", entra::CLIENT_SECRET), ("secrets/hook", entra::HOOK_TOKEN)];
-        let bed = PlatformBed::new(clock, name, &source, &secrets).await;
+        let bed = PlatformBed::on(ledger, clock, name, &source, &secrets).await;
         Self { fake, bed, name }
     }
 
@@ -323,6 +331,44 @@ async fn until(entra: &Entra, what: &str, done: impl AsyncFn() -> bool) {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     panic!("it did not happen: {what}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_another_process_ended_first_is_not_counted() {
+    let entra = Entra::new("deny").await;
+    entra.fake.state().ask(1, "Sales reports", APPROVED);
+    entra.forward().await;
+    entra.bed.clock.advance_ms(14 * DAY);
+    // Both find it before either ends it.
+    let (one, other) = tokio::join!(entra.deadlines(), entra.deadlines());
+    assert_eq!(one + other, 1);
+    entra.bed.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_of_several_replicas_looks_after_what_waits() {
+    let place = Place::of("here_on_postgres").await;
+    if !place.is_postgres() {
+        return;
+    }
+    let entra = Entra::on(Some(&place.url), "entra", "deny").await;
+    entra.fake.state().ask(1, "Sales reports", APPROVED);
+    assert_eq!(entra.forward().await, [202]);
+    entra.bed.clock.advance_ms(14 * DAY);
+    let other = place.open().await;
+    other.turn("answer/entra", "other", 600_000).await.unwrap();
+    entra.bed.bridge.runtime.start();
+    // It has had its turns when it has said twice that it is there.
+    let mut last = "0".to_owned();
+    for _ in 0..3 {
+        let said = async || place.text("SELECT COALESCE(MAX(until), 0) FROM replica").await;
+        let before = last.clone();
+        last = program::until("it says that it is there", async || Some(said().await).filter(|at| *at != before)).await;
+    }
+    assert_ne!(entra.detail(0).await.row.state, "closed", "that is the other replica's");
+    other.leave("other").await.unwrap();
+    program::until("it is told no", async || (entra.detail(0).await.row.state == "closed").then_some(())).await;
+    entra.bed.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

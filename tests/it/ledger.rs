@@ -6,8 +6,12 @@ mod erasure;
 mod on_the_way;
 #[path = "ledger/promise.rs"]
 mod promise;
+#[path = "ledger/restored.rs"]
+mod restored;
 #[path = "ledger/seen.rs"]
 mod seen;
+#[path = "ledger/settled.rs"]
+mod settled;
 #[path = "ledger/taken_up.rs"]
 mod taken_up;
 #[path = "ledger/waiting.rs"]

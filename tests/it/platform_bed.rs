@@ -33,6 +33,7 @@ pub struct PlatformBed {
     pub jira: SandboxDesk,
     pub bridge: Bridge,
     source: String,
+    ledger: String,
     worker: Worker,
     breakers: Breakers,
 }
@@ -40,7 +41,14 @@ pub struct PlatformBed {
 impl PlatformBed {
     /// With one source of that name and the secrets that its file names.
     pub async fn new(clock: Arc<FakeClock>, name: &str, source: &str, secrets: &[(&str, &str)]) -> Self {
+        Self::on(None, clock, name, source, secrets).await
+    }
+
+    /// On a ledger elsewhere.
+    pub async fn on(ledger: Option<&str>, clock: Arc<FakeClock>, name: &str, source: &str, secrets: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let file = || format!("sqlite:{}", folder.path().join("ledger.db").display());
+        let ledger = ledger.map_or_else(file, str::to_owned);
         let time: Arc<dyn Clock> = clock.clone();
         let listen = "127.0.0.1:0".parse().unwrap();
         let jira =
@@ -62,16 +70,16 @@ impl PlatformBed {
             std::fs::create_dir_all(place.parent().unwrap()).unwrap();
             std::fs::write(place, text).unwrap();
         }
-        let bridge = open(&folder, &time).await;
+        let bridge = open(&folder, &ledger, &time).await;
         let (worker, breakers) = (Worker::new(), Breakers::default());
-        Self { folder, clock, jira, bridge, source: name.to_owned(), worker, breakers }
+        Self { folder, clock, jira, bridge, source: name.to_owned(), ledger, worker, breakers }
     }
 
     /// The process ends and another one begins.
     pub async fn restart(mut self) -> Self {
         self.bridge.close().await;
         let time: Arc<dyn Clock> = self.clock.clone();
-        self.bridge = open(&self.folder, &time).await;
+        self.bridge = open(&self.folder, &self.ledger, &time).await;
         self.worker = Worker::new();
         self
     }
@@ -161,9 +169,9 @@ impl PlatformBed {
     }
 }
 
-async fn open(folder: &tempfile::TempDir, time: &Arc<dyn Clock>) -> Bridge {
+async fn open(folder: &tempfile::TempDir, ledger: &str, time: &Arc<dyn Clock>) -> Bridge {
     let mut catalog = Catalog::load(folder.path()).unwrap();
-    catalog.main.ledger.url = format!("sqlite:{}", folder.path().join("ledger.db").display());
+    catalog.main.ledger.url = ledger.to_owned();
     let setup = bridge::setup(catalog, time).unwrap();
     Bridge::open(setup, time.clone(), false).await.unwrap()
 }

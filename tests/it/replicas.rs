@@ -121,6 +121,92 @@ async fn a_duty_has_one_holder_until_it_leaves_or_is_not_heard_of() {
     assert_eq!(a.alive("a", database, 60_000).await.unwrap().replicas, 1);
 }
 
+/// What time it is at the server.
+async fn database_time(place: &Place) -> Timestamp {
+    Timestamp(place.text("SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)").await.parse().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_a_duty_was_done_is_the_same_moment_for_clocks_that_are_apart() {
+    let Some(place) = place().await else { return };
+    let (exact, ahead) = (place.open().await, place.open().await);
+    let now = database_time(&place).await;
+    let apart = ahead.alive("ahead", now.plus_secs(4), 60_000).await.unwrap().ahead_ms;
+    ahead.turn("poll/idm", "ahead", 60_000).await.unwrap();
+    ahead.ran("poll/idm", now.plus_ms(apart)).await.unwrap();
+    let ours = Turn::Ours { ran_at: Some(now.plus_ms(apart)) };
+    assert_eq!(ahead.turn("poll/idm", "ahead", 60_000).await.unwrap(), ours, "by its own clock");
+    ahead.leave("ahead").await.unwrap();
+    let ours = Turn::Ours { ran_at: Some(now) };
+    assert_eq!(exact.turn("poll/idm", "exact", 60_000).await.unwrap(), ours, "by the database's");
+}
+
+/// Nothing waits for a desk yet; the next order is planned by `ledger` and leased.
+async fn first_step(ledger: &SqlLedger, n: usize) -> Step {
+    ledger.record(vec![receipt(n)]).await.unwrap();
+    let waiting = ledger.to_plan(NOW, 20).await.unwrap();
+    ledger.plan(waiting.iter().map(file).collect(), NOW).await.unwrap();
+    let leased = ledger.lease(request("x", NOW.plus_secs(1))).await.unwrap();
+    let [only] = &leased[..] else { panic!("{} calls", leased.len()) };
+    only.step
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_one_replica_recovers_all_ask_before_they_send() {
+    let Some(place) = place().await else { return };
+    let (told, running) = (place.open().await, place.open().await);
+    let alive = async |ledger: &SqlLedger, owner| ledger.alive(owner, database_time(&place).await, 60_000).await.unwrap();
+    assert_eq!(first_step(&running, 1).await, Step::Send);
+    let until = std::collections::BTreeMap::from([("desk/desk".to_owned(), NOW.plus_secs(60))]);
+    told.distrust(until, NOW).await.unwrap();
+    alive(&running, "running").await;
+    assert_eq!(first_step(&running, 2).await, Step::Witness, "it heard of it with its next sign of life");
+    let started = place.open().await;
+    assert_eq!(first_step(&started, 3).await, Step::Witness, "it hears of it when it starts");
+    // Whoever recovers is started again: nobody forgets it meanwhile.
+    told.close().await;
+    alive(&running, "running").await;
+    assert_eq!(first_step(&running, 4).await, Step::Witness);
+    // It was started again without, and ten minutes are over.
+    place.run("UPDATE meta SET value = CAST(CAST(value AS BIGINT) - 600000 AS TEXT) WHERE name = 'caution_until'").await;
+    alive(&running, "running").await;
+    assert_eq!(first_step(&running, 5).await, Step::Send);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_recovers_says_so_for_as_long_as_it_lives() {
+    let Some(place) = place().await else { return };
+    let told = place.open().await;
+    told.distrust(std::collections::BTreeMap::new(), NOW).await.unwrap();
+    place.run("UPDATE meta SET value = '0' WHERE name = 'caution_until'").await;
+    told.alive("told", database_time(&place).await, 60_000).await.unwrap();
+    assert_eq!(first_step(&place.open().await, 1).await, Step::Witness);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_takes_back_no_lease_before_it_is_over_by_the_databases_clock() {
+    struct Quiet;
+    impl lastmile::ledger::QuietOf for Quiet {
+        fn quiet_ms(&self, _edge: &str) -> i64 {
+            60_000
+        }
+    }
+    let Some(place) = place().await else { return };
+    let (exact, ahead) = (place.open().await, place.open().await);
+    let now = database_time(&place).await;
+    exact.record(vec![receipt(1)]).await.unwrap();
+    let waiting = exact.to_plan(now, 20).await.unwrap();
+    exact.plan(waiting.iter().map(file).collect(), now).await.unwrap();
+    assert_eq!(exact.lease(request("exact", now)).await.unwrap().len(), 1);
+    let apart = ahead.alive("ahead", now.plus_secs(4), 60_000).await.unwrap().ahead_ms;
+    let own = |secs: i64| now.plus_ms(apart + secs * 1000);
+    assert_eq!(ahead.recover(own(29), &Quiet).await.unwrap(), 0, "it is sending yet");
+    assert_eq!(ahead.recover(own(31), &Quiet).await.unwrap(), 1);
+    let astray = place.open().await;
+    astray.alive("astray", now.plus_secs(600), 60_000).await.unwrap();
+    assert_eq!(astray.recover(now.plus_secs(700), &Quiet).await.unwrap(), 0, "a clock astray takes nothing");
+}
+
 /// The same life on both engines reads the same, in every view there is.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_view_shows_the_same_on_both_engines() {

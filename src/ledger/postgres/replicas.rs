@@ -6,6 +6,9 @@ use super::{LedgerResult, Postgres};
 use crate::ledger::Turn;
 use crate::model::Timestamp;
 
+/// How long a recovery holds for all after the last word of a process that was started with it.
+const CAUTION_MS: i64 = 600_000;
+
 /// Milliseconds by the database's clock.
 macro_rules! clock {
     () => {
@@ -83,9 +86,37 @@ impl Postgres {
         Ok(taken.map_or(Turn::Others, |(ran_at,)| ours(ran_at)))
     }
 
+    /// `now` is the database's, as all times here.
     pub(in crate::ledger) async fn ran(&self, duty: &str, now: Timestamp) -> LedgerResult<()> {
         sqlx::query("UPDATE turn SET ran_at = $2 WHERE duty = $1").bind(duty).bind(now.0).execute(&self.notes).await?;
         Ok(())
+    }
+
+    /// What a process that recovers says to all others. It holds on for a while after the last word, so that nobody forgets it
+    /// while that process is started again.
+    pub(in crate::ledger) async fn tell_caution(&self, said: &str) -> LedgerResult<()> {
+        sqlx::query(concat!(
+            "INSERT INTO meta (name, value) VALUES ('caution', $1), ('caution_until', CAST(",
+            clock!(),
+            " + $2 AS TEXT)) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+        ))
+        .bind(said)
+        .bind(CAUTION_MS)
+        .execute(&self.notes)
+        .await?;
+        Ok(())
+    }
+
+    /// The same as others hear it, while it holds.
+    pub(in crate::ledger) async fn caution(&self) -> LedgerResult<Option<String>> {
+        let said: Option<(String,)> = sqlx::query_as(concat!(
+            "SELECT said.value FROM meta AS said JOIN meta AS held ON held.name = 'caution_until'
+             WHERE said.name = 'caution' AND CAST(held.value AS BIGINT) >= ",
+            clock!()
+        ))
+        .fetch_optional(&self.notes)
+        .await?;
+        Ok(said.map(|(value,)| value))
     }
 
     pub(in crate::ledger) async fn leave(&self, owner: &str) -> LedgerResult<()> {

@@ -230,7 +230,11 @@ async fn settle_unleased(
     end: End,
     now: Timestamp,
 ) -> LedgerResult<bool> {
-    query("UPDATE errand SET state = 'unclear', lease_no = lease_no + 1 WHERE id = $1").bind(errand.0).execute(&mut *tx).await?;
+    query("UPDATE errand SET state = 'unclear', lease_no = lease_no + 1, lease_until = $2 WHERE id = $1")
+        .bind(errand.0)
+        .bind(now.0)
+        .execute(&mut *tx)
+        .await?;
     let settled = settle(tx, shared, &[&Settlement { id: errand, lease_no: lease_no + 1, at: now, end }]).await?;
     Ok(settled == [true])
 }

@@ -24,11 +24,12 @@ pub(super) mod upkeep;
 pub(super) mod views;
 pub(super) mod waiting;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::collections::BTreeSet;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::ledger::engine::{Conn, query, query_as};
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 
 use super::touched::Touched;
 use super::{LedgerError, LedgerResult};
@@ -46,8 +47,8 @@ pub(super) struct Shared {
     salt: String,
     /// For the figures: what changed.
     pub(super) touched: Arc<Touched>,
-    /// After a restore: by edge, until when a search may miss what was made just before.
-    distrusted: OnceLock<BTreeMap<String, Timestamp>>,
+    /// After a restore.
+    pub(super) caution: recovery::Caution,
     /// Sources whose platforms are told how far their orders are.
     progress: RwLock<BTreeSet<String>>,
 }
@@ -69,7 +70,7 @@ impl Shared {
             instance: instance.to_owned(),
             salt,
             touched: Arc::default(),
-            distrusted: OnceLock::new(),
+            caution: recovery::Caution::default(),
             progress: RwLock::default(),
         })
     }
@@ -84,7 +85,7 @@ impl Shared {
             instance: self.instance.clone(),
             salt: self.salt.clone(),
             touched,
-            distrusted: OnceLock::new(),
+            caution: recovery::Caution::default(),
             progress: RwLock::default(),
         }
     }
@@ -116,6 +117,16 @@ impl Shared {
 
     pub(super) fn person(&self, source: &str, external_id: &str) -> String {
         person_hash(&self.salt, source, external_id)
+    }
+
+    /// One key for each purpose, of the ledger's salt.
+    pub(super) fn common_key(&self, purpose: &str) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        for part in ["key", purpose, &self.salt] {
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part.as_bytes());
+        }
+        hash.finalize().into()
     }
 
     /// The stable id of a report: the same however often it is sent, another after a reopening.

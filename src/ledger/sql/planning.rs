@@ -311,7 +311,7 @@ impl<'a> Writes<'a> {
         self.updates.push(update);
         let files = step.to == Some(State::Due);
         self.moves.push(Move { catalog_version: Some(decision.catalog_version.clone()), ..step });
-        if files && shared.distrusted.get().is_some() {
+        if files && shared.caution.until().is_some() {
             self.moves.push(recovery::doubted(id, now));
         } else if files && self.at_once.contains(&id) {
             self.moves.push(lease::starts(id, now));
@@ -328,7 +328,7 @@ impl<'a> Writes<'a> {
     ) -> Move {
         let (ticket, errand) = (shared.ids.next(now), shared.ids.next(now));
         let edge = format!("desk/{}", plan.desk);
-        let doubt = shared.distrusted.get().map(|edges| edges.get(&edge).copied().unwrap_or(now));
+        let doubt = shared.caution.until().map(|edges| edges.get(&edge).copied().unwrap_or(now));
         let lease = self.lease.as_ref().filter(|_| self.at_once.contains(&decision.id.0));
         let (of_ticket, of_errand) = match (&doubt, &lease) {
             (Some(_), _) => ("unclear", "unclear"),

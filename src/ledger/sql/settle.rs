@@ -3,11 +3,10 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::ledger::engine::{Conn, query, query_as};
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::super::{End, LedgerError, LedgerResult, Settlement};
-use super::journal::{Chained, Head, Heads, Move, write_moves};
+use super::journal::{Chained, Heads, Move, write_moves};
 use super::progress::{OUTCOME_DUE, Taken, step_of};
 use super::record::after_report;
 use super::{Shared, document, rows};
@@ -15,80 +14,13 @@ use crate::model::progress;
 use crate::model::ticket::{Created, Draft, TicketRef};
 use crate::model::{Outcome, State, Timestamp};
 
+use row::Row;
+
 pub(in crate::ledger) mod after;
+mod row;
 
 /// The desk says it made a ticket that is another order's already.
 const E_TAKEN: &str = "E-TAKEN";
-
-#[derive(Debug, Clone, Deserialize)]
-struct Row {
-    id: i64,
-    kind: String,
-    edge: String,
-    state: String,
-    lease_no: i64,
-    ticket_id: Option<i64>,
-    assignment_id: Option<i64>,
-    ref_id: Option<String>,
-    ref_number: Option<String>,
-    shape: Option<String>,
-    life: Option<String>,
-    outcome: Option<String>,
-    withdrawn_at: Option<i64>,
-    /// A report of a later closing is owed, or told already.
-    overtaken: i64,
-    /// The order was taken back or changed since its ticket was planned.
-    late: Option<i64>,
-    chain_seq: Option<i64>,
-    chain_head: Option<String>,
-    /// A call of it has broken off once: an effect that is found may be its own.
-    broke_off: i64,
-    /// Of a step told to the platform: which.
-    told: Option<String>,
-    /// Of a report: when the application showed what was ordered, since it was opened last, and by whose clock.
-    seen_at: Option<i64>,
-    seen_by: Option<String>,
-}
-
-impl Row {
-    /// Where the chain of its assignment ends.
-    fn head(&self) -> Option<Head> {
-        Some((self.assignment_id?, self.life.clone()?, self.chain_seq?, self.chain_head.clone()?))
-    }
-
-    fn is_create(&self) -> bool {
-        self.kind == "create"
-    }
-
-    /// The order was taken back, and no ticket came of it.
-    fn is_moot_create(&self) -> bool {
-        self.is_create() && self.withdrawn_at.is_some()
-    }
-
-    /// It is certain that a refused or failed call made no ticket; a witness that refuses to answer is certain of nothing.
-    fn was_sent(&self) -> bool {
-        self.state == "sending"
-    }
-
-    /// A report whose ticket was opened again while it was under way: it would be untrue now.
-    fn is_untrue_report(&self) -> bool {
-        self.kind == "report" && (self.outcome.is_none() || self.overtaken == 1)
-    }
-
-    /// Its order has ended, whatever becomes of the ticket: the platform was told no in time.
-    fn has_ended(&self) -> bool {
-        self.withdrawn_at.is_some() && (self.lives(State::Closed) || self.lives(State::Reported))
-    }
-
-    /// A step told to the platform: a comment that belongs to no ticket.
-    fn is_progress(&self) -> bool {
-        self.told.is_some()
-    }
-
-    fn lives(&self, state: State) -> bool {
-        self.life.as_deref() == Some(state.as_str())
-    }
-}
 
 /// Everything one batch of settlements will write.
 #[derive(Default)]
@@ -115,7 +47,8 @@ struct Writes {
     refused_closings: Vec<(i64, i64, i64, Timestamp)>,
 }
 
-/// Settles; `false` where the lease was no longer the caller's.
+/// Settles; `false` where the lease was no longer the caller's, or has been settled: what is written again because its commit
+/// was in doubt counts once.
 pub(in crate::ledger) async fn settle(tx: &mut Conn, shared: &Shared, ends: &[&Settlement]) -> LedgerResult<Vec<bool>> {
     let ids: Vec<i64> = ends.iter().map(|e| e.id.0).collect();
     let filed: Vec<(i64, &str)> = ends.iter().filter_map(|e| Some((e.id.0, ref_of(&e.end)?))).collect();
@@ -138,7 +71,7 @@ pub(in crate::ledger) async fn settle(tx: &mut Conn, shared: &Shared, ends: &[&S
               LEFT JOIN journal AS s ON s.assignment_id = e.assignment_id AND s.seq = CASE WHEN e.kind = 'report' THEN (SELECT MAX(n.seq)
                  FROM journal AS n WHERE n.assignment_id = e.assignment_id AND n.event = 'seen' AND NOT EXISTS (SELECT 1
                     FROM journal AS r WHERE r.assignment_id = n.assignment_id AND r.event = 'reopened' AND r.seq > n.seq)) END
-         WHERE e.id IN (SELECT CAST(value AS BIGINT) FROM json_each($1))",
+         WHERE e.id IN (SELECT CAST(value AS BIGINT) FROM json_each($1)) AND e.lease_until IS NOT NULL",
     )
     .bind(rows(&ids)?)
     .bind(rows(&filed)?)

@@ -42,21 +42,21 @@ pub(in crate::ledger) async fn waiting(pool: &Pool, source: &str, by: Timestamp,
     found.into_iter().map(read).collect()
 }
 
-/// Tells each no, or notes it as overdue; returns how many changed.
+/// Tells each no, or notes it as overdue; returns how many were told no.
 pub(in crate::ledger) async fn time_is_up(
     tx: &mut Conn,
     shared: &Shared,
     ends: &[(Id, TimeUp)],
     now: Timestamp,
 ) -> LedgerResult<usize> {
-    let mut changed = 0;
+    let mut denied = 0;
     for (id, end) in ends {
-        changed += usize::from(match end {
-            TimeUp::Deny { reason } => deny(tx, shared, id.0, reason, now).await?,
+        match end {
+            TimeUp::Deny { reason } => denied += usize::from(deny(tx, shared, id.0, reason, now).await?),
             TimeUp::Alarm => alarm(tx, id.0, now).await?,
-        });
+        }
     }
-    Ok(changed)
+    Ok(denied)
 }
 
 /// The order ends here and now, whatever its ticket does later. False where it has ended meanwhile.
@@ -91,7 +91,7 @@ async fn deny(tx: &mut Conn, shared: &Shared, id: i64, reason: &str, now: Timest
 }
 
 /// Noted once on the order's timeline.
-async fn alarm(tx: &mut Conn, id: i64, now: Timestamp) -> LedgerResult<bool> {
+async fn alarm(tx: &mut Conn, id: i64, now: Timestamp) -> LedgerResult<()> {
     let row: Option<(i64,)> = query_as(
         "SELECT answer_by FROM assignment WHERE id = $1 AND answer_by IS NOT NULL
             AND NOT EXISTS (SELECT 1 FROM journal AS j WHERE j.assignment_id = assignment.id AND j.event = 'overdue')",
@@ -99,10 +99,9 @@ async fn alarm(tx: &mut Conn, id: i64, now: Timestamp) -> LedgerResult<bool> {
     .bind(id)
     .fetch_optional(&mut *tx)
     .await?;
-    let Some((by,)) = row else { return Ok(false) };
+    let Some((by,)) = row else { return Ok(()) };
     let step = Move::ours(id, None, "overdue", now)
         .cause("the platform soon stops waiting and has no answer; the ticket stands, people are alarmed")
         .detail(json!({"answer_by": by}));
-    journal::apply(tx, &[step], now).await?;
-    Ok(true)
+    journal::apply(tx, &[step], now).await
 }

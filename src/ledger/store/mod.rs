@@ -5,6 +5,7 @@ mod exports;
 mod open;
 mod replicas;
 mod rollups;
+mod sign_ins;
 mod turns;
 mod views;
 
@@ -255,7 +256,11 @@ impl Ledger for SqlLedger {
     }
 
     async fn recover(&self, now: Timestamp, quiet_ms: &dyn QuietOf) -> LedgerResult<usize> {
-        let alone = self.is_alone();
+        let (alone, now) = (self.is_alone(), self.by_database(now));
+        // A clock that is astray takes nothing from others: those whose is right will.
+        if self.refuse_astray().is_err() {
+            return Ok(0);
+        }
         let rows: Vec<(String,)> =
             query_as("SELECT DISTINCT edge FROM errand WHERE state IN ('sending', 'unclear') AND state = 'sending'")
                 .fetch_all(&self.readers)
@@ -282,12 +287,15 @@ impl Ledger for SqlLedger {
     }
 
     async fn distrust(&self, quiet_until: BTreeMap<String, Timestamp>, now: Timestamp) -> LedgerResult<usize> {
-        let shared = Arc::clone(&self.shared);
-        self.write(move |tx| {
+        let (shared, now) = (Arc::clone(&self.shared), self.by_database(now));
+        let quiet_until: BTreeMap<_, _> = quiet_until.into_iter().map(|(edge, at)| (edge, self.by_database(at))).collect();
+        let waited = self.write(move |tx| {
             let (shared, quiet_until) = (Arc::clone(&shared), quiet_until.clone());
             Box::pin(async move { sql::recovery::distrust(tx, &shared, quiet_until, now).await })
-        })
-        .await
+        });
+        let waited = waited.await?;
+        self.share_caution().await?;
+        Ok(waited)
     }
 
     async fn tickets_to_check(&self, desk: &str, before: Timestamp, limit: usize) -> LedgerResult<Vec<Held>> {

@@ -105,7 +105,7 @@ impl SqlLedger {
             // The first read begins the transaction that all others are in.
             let _: Option<(i64,)> = query_as("SELECT at FROM cursor LIMIT 1").fetch_optional(&readers).await?;
         }
-        Ok(Self {
+        let ledger = Self {
             home,
             readers,
             queue: jobs.as_ref().map(mpsc::Sender::downgrade),
@@ -115,6 +115,11 @@ impl SqlLedger {
             ahead_ms: AtomicI64::new(0),
             place: AtomicU32::new(0),
             rounds: AtomicU32::new(0),
-        })
+        };
+        if may_write {
+            // Before the first order is planned.
+            ledger.share_caution().await?;
+        }
+        Ok(ledger)
     }
 }

@@ -36,6 +36,15 @@ impl SqlLedger {
         if place == 0 || self.rounds.fetch_add(1, Ordering::Relaxed).is_multiple_of(FRONT_EVERY) { 0 } else { place * limit }
     }
 
+    /// While one process recovers, all of this ledger ask before they send.
+    pub(super) async fn share_caution(&self) -> LedgerResult<()> {
+        let Home::Postgres(home) = &self.home else { return Ok(()) };
+        if let Some(own) = self.shared.caution.told()? {
+            return home.tell_caution(&own).await;
+        }
+        self.shared.caution.hear(home.caution().await?.as_deref())
+    }
+
     /// A request for leases by the database's clock, so that no replica takes those of another too early.
     pub(super) fn asked_by_database(&self, request: LeaseRequest) -> LeaseRequest {
         LeaseRequest { now: self.by_database(request.now), ..request }
@@ -43,15 +52,19 @@ impl SqlLedger {
 
     /// The end of a quiet period by the clock of this machine.
     pub(super) fn leased_by_own_clock(&self, mut leased: Vec<Leased>) -> Vec<Leased> {
-        let ahead = self.ahead_ms.load(Ordering::Relaxed);
         for errand in &mut leased {
-            errand.quiet_until = errand.quiet_until.map(|at| at.plus_ms(ahead));
+            errand.quiet_until = errand.quiet_until.map(|at| self.by_own_clock(at));
         }
         leased
     }
 
-    /// A time of this machine by the database's clock: leases and quiet periods are compared by all replicas.
-    fn by_database(&self, at: Timestamp) -> Timestamp {
+    /// A time by the database's clock as this machine's shows it.
+    fn by_own_clock(&self, at: Timestamp) -> Timestamp {
+        at.plus_ms(self.ahead_ms.load(Ordering::Relaxed))
+    }
+
+    /// A time of this machine by the database's clock: leases, quiet periods and schedules are compared by all replicas.
+    pub(super) fn by_database(&self, at: Timestamp) -> Timestamp {
         at.plus_ms(-self.ahead_ms.load(Ordering::Relaxed))
     }
 
@@ -84,19 +97,23 @@ impl Replicas for SqlLedger {
         self.place.store(place, Ordering::Relaxed);
         let ahead_ms = now.0 - at;
         self.ahead_ms.store(ahead_ms, Ordering::Relaxed);
+        self.share_caution().await?;
         Ok(Alive { replicas, place, ahead_ms })
     }
 
     async fn turn(&self, duty: &str, owner: &str, hold_ms: i64) -> LedgerResult<Turn> {
         match &self.home {
-            Home::Postgres(home) => home.turn(duty, owner, hold_ms).await,
+            Home::Postgres(home) => Ok(match home.turn(duty, owner, hold_ms).await? {
+                Turn::Ours { ran_at } => Turn::Ours { ran_at: ran_at.map(|at| self.by_own_clock(at)) },
+                Turn::Others => Turn::Others,
+            }),
             Home::Sqlite(_) => Ok(Turn::Ours { ran_at: None }),
         }
     }
 
     async fn ran(&self, duty: &str, now: Timestamp) -> LedgerResult<()> {
         match &self.home {
-            Home::Postgres(home) => home.ran(duty, now).await,
+            Home::Postgres(home) => home.ran(duty, self.by_database(now)).await,
             Home::Sqlite(_) => Ok(()),
         }
     }

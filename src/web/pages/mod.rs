@@ -24,6 +24,7 @@ use serde_json::{Value, json};
 use super::WebState;
 use super::access::Reader;
 use super::problem::{Code, problem};
+use super::session::form_token;
 
 pub(super) use assignment::assignment;
 pub(super) use assignments::assignments;
@@ -56,7 +57,7 @@ fn render(state: &WebState, reader: &Reader, page: &str, title: &str, data: Valu
     context["names"] = json!(reader.sees_names());
     context["scoped"] = json!(reader.scope.is_some());
     context["signed_in"] = json!(reader.signed_in());
-    context["csrf"] = json!(state.gate.sessions.form_token(&reader.binding()));
+    context["csrf"] = json!(form_token(&*state.ledger, &reader.binding()));
     laid_out(page, &context)
 }
 

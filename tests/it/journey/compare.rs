@@ -70,6 +70,21 @@ fn copy(desk: &SandboxDesk, of: &Ticket, by: &str) -> Ticket {
     desk.state().create(new, by)
 }
 
+/// Left by another version, or damaged: it is no comparison that runs, and the next one begins anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_place_that_cannot_be_read_holds_up_no_comparison() {
+    let bed = Bed::new().await;
+    let (ledger, now) = (&*bed.bridge.ledger, bed.clock.now());
+    for edge in bed.bridge.setup.load().edges() {
+        assert!(ledger.move_cursor(&format!("compare/{edge}"), None, "{\"phase\":\"of_the_future\"}", now).await.unwrap());
+        assert!(!reconcile::summary(ledger, &edge).await.unwrap().running, "nobody works on it");
+    }
+    assert_eq!(kinds(&bed.compare().await), []);
+    for edge in bed.bridge.setup.load().edges() {
+        assert!(reconcile::summary(ledger, &edge).await.unwrap().at.is_some(), "{edge}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_ticket_is_searched_and_filed_again_under_the_same_key() {
     let bed = Bed::new().await;

@@ -233,27 +233,6 @@ async fn a_moved_ticket_keeps_its_order_and_an_unreadable_one_is_looked_at_soon(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_restored_ledger_asks_before_it_sends() {
-    let bed = bed().await;
-    bed.record(vec![takes("e1", order("1", Operation::Grant))]).await;
-    bed.plan_all(NOW).await;
-    let until = std::collections::BTreeMap::from([("desk/desk".to_owned(), NOW.plus_ms(QUIET_MS))]);
-    assert_eq!(bed.ledger.distrust(until, NOW).await.unwrap(), 1);
-    let mut other = order("2", Operation::Grant);
-    other.beneficiary.id = "p2".to_owned();
-    bed.record(vec![takes("e2", other)]).await;
-    bed.plan_all(NOW).await;
-    let asked = bed.lease("desk/desk", NOW.plus_secs(1)).await;
-    assert!(asked.len() == 2 && asked.iter().all(|l| l.step == Step::Witness && l.quiet_until == Some(NOW.plus_ms(QUIET_MS))));
-    assert!(bed.settle(&asked[0], NOW.plus_secs(1), filed("IAM-1")).await);
-    assert!(bed.settle(&asked[1], NOW.plus_secs(61), End::Clear).await);
-    let sent = bed.lease("desk/desk", NOW.plus_secs(62)).await;
-    assert_eq!((sent.len(), sent[0].step), (1, Step::Send));
-    assert!(bed.settle(&sent[0], NOW.plus_secs(62), filed("IAM-2")).await);
-    bed.chains_hold().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn an_errand_that_cannot_be_read_keeps_no_other_from_going() {
     let bed = bed().await;
     bed.record(vec![takes("e1", order("1", Operation::Grant))]).await;

@@ -85,3 +85,20 @@ async fn one_of_two_replicas_is_killed_and_every_order_becomes_one_ticket() {
     assert_eq!(other.wait(), Some(0), "{}", other.said());
     assert_eq!(text("SELECT COUNT(*) FROM replica").await, 1, "who stops says so; the dead one could not");
 }
+
+/// What another process compares is waited for, in words, and not done twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_leaves_a_comparison_to_the_process_whose_turn_it_is() {
+    use lastmile::ledger::{Mode, Replicas as _, SqlLedger};
+    let site = Site::new().await;
+    let Some((url, ..)) = two(&site).await else { return };
+    let other = SqlLedger::open(&url, "other", Mode::Serve).await.unwrap();
+    let held = "compare/desk/jira";
+    other.turn(held, "other", 600_000).await.unwrap();
+    let mut command = program(&["--config"]);
+    command.arg(site.config()).args(["reconcile", "--now"]).stderr(Stdio::piped()).stdout(Stdio::null());
+    let mut running = Running::start(command);
+    running.says("waiting for desk/jira (0 looked at)").await;
+    other.leave("other").await.unwrap();
+    assert_eq!(running.wait(), Some(0), "{}", running.said());
+}

@@ -176,6 +176,29 @@ async fn a_session_is_opened_with_a_token_and_ends() {
     assert_eq!(bed.call(Ask::get("/").with("cookie", &next)).await.code(), "sign-in", "it has expired");
 }
 
+/// Replicas, or the same one after a restart: each has the ledger, and nothing else, in common with the others.
+#[tokio::test]
+async fn a_session_and_its_forms_are_every_process_s_of_the_ledger() {
+    let bed = Bed::guarded().await;
+    let filled = bed.filled().await;
+    let session = sign_in(&bed, OPERATOR, "192.0.2.1:1").await;
+    let csrf = bed.call(Ask::get("/operations").with("cookie", &session)).await.csrf();
+    let other = bed.other_process();
+    let page = other.call(Ask::get("/operations").with("cookie", &session)).await;
+    assert!(page.status == 200 && page.body.contains("Sign out operator"), "{}", page.body);
+    let id = filled.lims.parked.assignment.to_string();
+    let form = Ask::form("/operations", &[("csrf", &csrf), ("action", "unpark"), ("id", &id)]);
+    assert_eq!(other.call(form.with("cookie", &session)).await.status, 303, "a form that another process has shown");
+    let out = Ask::form("/sign-out", &[("csrf", &csrf)]).with("cookie", &session);
+    assert_eq!(other.call(out).await.status, 303);
+    assert_eq!(bed.call(Ask::get("/").with("cookie", &session)).await.code(), "sign-in", "signed out everywhere");
+    let (page, peer) = (bed.call(Ask::get("/sign-in")).await, "192.0.2.1:1");
+    let bound = format!("lastmile-form={}", page.cookie("lastmile-form").unwrap());
+    let form = Ask::form("/sign-in", &[("csrf", &page.csrf()), ("token", OPERATOR)]).with("cookie", &bound).from(peer);
+    let next = other.call(form).await.cookie("lastmile").unwrap();
+    assert_eq!(bed.call(Ask::get("/").with("cookie", &format!("lastmile={next}"))).await.status, 200);
+}
+
 #[tokio::test]
 async fn the_sign_in_form_refuses_what_it_did_not_show() {
     let bed = Bed::guarded().await;

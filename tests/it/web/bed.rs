@@ -57,6 +57,22 @@ pub struct Bed {
     pub router: Router,
 }
 
+/// Another process on the same ledger.
+pub struct OtherProcess(Router);
+
+impl OtherProcess {
+    pub async fn call(&self, ask: Ask) -> Answer {
+        answered(&self.0, ask).await
+    }
+}
+
+async fn answered(router: &Router, Ask(request): Ask) -> Answer {
+    let answer = router.clone().oneshot(request).await.unwrap();
+    let (parts, body) = answer.into_parts();
+    let body = to_bytes(body, 16 << 20).await.unwrap();
+    Answer { status: parts.status, headers: parts.headers, body: String::from_utf8_lossy(&body).into_owned() }
+}
+
 /// An answer, read whole.
 pub struct Answer {
     pub status: StatusCode,
@@ -199,11 +215,13 @@ impl Bed {
         Self::new(&tokens(), false).await
     }
 
-    pub async fn call(&self, Ask(request): Ask) -> Answer {
-        let answer = self.router.clone().oneshot(request).await.unwrap();
-        let (parts, body) = answer.into_parts();
-        let body = to_bytes(body, 16 << 20).await.unwrap();
-        Answer { status: parts.status, headers: parts.headers, body: String::from_utf8_lossy(&body).into_owned() }
+    pub async fn call(&self, ask: Ask) -> Answer {
+        answered(&self.router, ask).await
+    }
+
+    /// What another process on the same ledger would answer.
+    pub fn other_process(&self) -> OtherProcess {
+        OtherProcess(web::router(self.bridge.web(telemetry::metrics_handle(), false, None)))
     }
 
     /// The body of an answer, as bytes.

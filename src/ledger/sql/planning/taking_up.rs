@@ -44,7 +44,7 @@ pub(in crate::ledger) async fn take_up(
 /// Who goes first among what can be leased as it is made.
 fn first_by_rank(shared: &Shared, decisions: &[Decision], standing: &Standing, request: &LeaseRequest) -> HashSet<i64> {
     // After a restore every create asks its witnesses first.
-    if shared.distrusted.get().is_some() {
+    if shared.caution.until().is_some() {
         return HashSet::new();
     }
     let desk = request.edge.strip_prefix("desk/").unwrap_or_default();

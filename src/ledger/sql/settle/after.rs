@@ -3,6 +3,7 @@
 use crate::ledger::engine::{Conn, query, query_as};
 
 use super::super::super::{LedgerError, LedgerResult};
+use super::super::recovery::{CAUSE, E_RESTORED, of_edges};
 use super::super::{Shared, document, rows};
 use crate::model::ticket::{Change, Draft};
 use crate::model::{Assignment, Outcome, Timestamp};
@@ -187,9 +188,14 @@ async fn errand(
     at: Timestamp,
 ) -> LedgerResult<()> {
     let body = serde_json::to_string(change).map_err(|e| LedgerError::Corrupt(e.to_string()))?;
+    // After a restore, whether the ticket carries its mark already is asked first.
+    let doubts = shared.caution.until().map_or_else(|| Ok("[]".to_owned()), |until| of_edges(&until))?;
     query(
-        "INSERT INTO errand (id, kind, edge, ticket_id, assignment_id, state, rank, due_at, mark, body, made_at)
-         SELECT $1, $2, 'desk/' || desk, id, $4, 'ready', $5, $5, $6, $7, $5 FROM ticket WHERE id = $3
+        "INSERT INTO errand (id, kind, edge, ticket_id, assignment_id, state, rank, due_at, mark, body, made_at, quiet_until, code, reason)
+         SELECT $1, $2, 'desk/' || t.desk, t.id, $4, CASE WHEN d.until IS NULL THEN 'ready' ELSE 'unclear' END, $5, $5, $6, $7, $5,
+                d.until, CASE WHEN d.until IS NULL THEN NULL ELSE $9 END, CASE WHEN d.until IS NULL THEN NULL ELSE $10 END
+         FROM ticket AS t LEFT JOIN (SELECT j.value->>'edge' AS edge, CAST(j.value->>'until' AS BIGINT) AS until
+            FROM json_each($8) AS j) AS d ON d.edge = 'desk/' || t.desk WHERE t.id = $3
          ON CONFLICT (kind, mark) DO NOTHING",
     )
     .bind(shared.ids.next(at).0)
@@ -199,6 +205,9 @@ async fn errand(
     .bind(at.0)
     .bind(mark)
     .bind(body)
+    .bind(doubts)
+    .bind(E_RESTORED)
+    .bind(CAUSE)
     .execute(tx)
     .await?;
     Ok(())
