@@ -127,7 +127,7 @@ fn one(seed: u64, number: u64, document: &serde_json::Value, now: Timestamp, map
         proven: closed.zip(reported).and_then(|(closed, _)| proven(app, closed, outcome, now)),
         closed_by: closed.map(|_| match assignment.approvals.last() {
             // What evidence is looked through for: once in a while somebody approves and does it, too.
-            Some(approval) if dice.below(150) == 0 => approval.by.clone(),
+            Some(approval) if dice.below(600) == 0 => approval.by.clone(),
             _ => admin(app, dice.below(3)),
         }),
         desk: if app.on_servicenow { "servicenow" } else { "jira" },
