@@ -190,23 +190,29 @@ impl Bridge {
             return Err(SwapError::Refused(refused));
         }
         let old = self.setup.swap(Arc::new(setup));
-        // An order that arrived meanwhile may be of a source that goes.
-        let owed = self.ledger.owed(self.clock.now()).await;
-        let refused = owed.as_ref().map(|owed| objections(&old, &self.setup.load(), owed)).unwrap_or_default();
-        if !refused.is_empty() {
+        if let Err(refused) = self.stays(&old).await {
             self.setup.store(old);
-            return Err(SwapError::Refused(refused));
+            return Err(refused);
         }
         drop(between);
         self.runtime.follow();
         self.wake.all();
-        if let Ok(owed) = owed {
-            remember(&*self.ledger, &self.setup.load(), &owed, self.clock.now()).await?;
-        }
         for source in old.sources.values() {
             source.close().await;
         }
         Ok(())
+    }
+
+    /// Whether a setup that has just taken the place of `old` stays: the ledger was asked, and knows which desks these are.
+    async fn stays(&self, old: &Setup) -> Result<(), SwapError> {
+        let (setup, now) = (self.setup.load_full(), self.clock.now());
+        // An order that arrived meanwhile may be of a source that goes.
+        let owed = self.ledger.owed(now).await?;
+        let refused = objections(old, &setup, &owed);
+        if !refused.is_empty() {
+            return Err(SwapError::Refused(refused));
+        }
+        Ok(remember(&*self.ledger, &setup, &owed, now).await?)
     }
 
     /// What the ledger still needs although the configuration has no edge for it any more, or another desk in its place.

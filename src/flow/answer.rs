@@ -7,8 +7,6 @@ use crate::source::{Question, Reply, Source, View};
 
 /// Most items of one order.
 const MOST_ITEMS: usize = 500;
-/// How many quarantined events are looked through.
-const MOST_HELD: usize = 1_000;
 
 /// The answer; `None`: there is no such order. An outcome counts as told before the answer leaves: a platform that
 /// did not get it asks again and is told the same.
@@ -29,8 +27,7 @@ pub async fn answer(
         view.assignments.extend(ledger.assignment(row.id, &None, true).await?);
     }
     // An item that is held keeps the whole order from ending.
-    let held = ledger.quarantine(&None, false, None, MOST_HELD).await?;
-    view.held = held.iter().any(|row| row.source == *name && row.event_id.contains(&question.external_id));
+    view.held = ledger.is_held(name, &question.events).await?;
     let reply = source.answer(question, &view);
     if reply.as_ref().is_some_and(|reply| reply.tells_outcome) {
         ledger.told(name, &question.external_id, now).await?;

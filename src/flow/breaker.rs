@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use crate::model::Timestamp;
+use crate::model::{Clock, Timestamp};
 
 /// Wait between probes of an open breaker, milliseconds.
 const PROBE_EVERY_MS: i64 = 5_000;
@@ -11,7 +11,8 @@ const PROBE_EVERY_MS: i64 = 5_000;
 #[derive(Debug)]
 struct Opened {
     since: Timestamp,
-    next_probe: Timestamp,
+    /// By the boot-time clock: a correction of the wall clock puts no probe off.
+    next_probe_ms: i64,
 }
 
 /// The breakers of all edges of this process.
@@ -20,9 +21,9 @@ pub struct Breakers(Mutex<BTreeMap<String, Opened>>);
 
 impl Breakers {
     /// Opens the breaker of an edge: nothing is sent until a probe passes.
-    pub fn open(&self, edge: &str, now: Timestamp) {
+    pub fn open(&self, edge: &str, clock: &dyn Clock) {
         let mut map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        map.entry(edge.to_owned()).or_insert(Opened { since: now, next_probe: now });
+        map.entry(edge.to_owned()).or_insert(Opened { since: clock.now(), next_probe_ms: clock.boot_ms() });
         metrics::gauge!("lastmile_breaker_open", "edge" => edge.to_owned()).set(1.0);
     }
 
@@ -45,14 +46,31 @@ impl Breakers {
     }
 
     /// Whether a probe is due; saying so claims it.
-    pub fn probe_due(&self, edge: &str, now: Timestamp) -> bool {
-        let mut map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    pub fn probe_due(&self, edge: &str, clock: &dyn Clock) -> bool {
+        let (mut map, now) = (self.0.lock().unwrap_or_else(PoisonError::into_inner), clock.boot_ms());
         match map.get_mut(edge) {
-            Some(opened) if opened.next_probe <= now => {
-                opened.next_probe = now.plus_ms(PROBE_EVERY_MS);
+            Some(opened) if opened.next_probe_ms <= now => {
+                opened.next_probe_ms = now.saturating_add(PROBE_EVERY_MS);
                 true
             }
             _ => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::clock::FakeClock;
+
+    #[test]
+    fn a_wall_clock_that_is_set_back_puts_no_probe_off() {
+        let (breakers, clock) = (Breakers::default(), FakeClock::at(Timestamp(7_200_000)));
+        breakers.open("desk/jira", &clock);
+        assert!(breakers.probe_due("desk/jira", &clock));
+        assert!(!breakers.probe_due("desk/jira", &clock), "one at a time");
+        clock.skew_ms(-3_600_000);
+        clock.advance_ms(PROBE_EVERY_MS);
+        assert!(breakers.probe_due("desk/jira", &clock));
     }
 }

@@ -3,7 +3,7 @@
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
-use crate::http::{CallError, gate};
+use crate::http::CallError;
 use crate::ledger::{End, LeaseRequest, Leased, Ledger, LedgerResult, Load, Settlement, Step};
 use crate::model::Clock;
 use crate::model::completion::Completion;
@@ -11,7 +11,7 @@ use crate::model::failpoint::{Point, reach};
 use crate::model::progress::Progress;
 use crate::source::Source;
 
-use super::{Setup, Work, Worker, wait_ms};
+use super::{Setup, Work, Worker, ask_ms, wait_ms};
 
 /// Reports sent at the same time.
 const IN_FLIGHT: usize = 16;
@@ -67,7 +67,8 @@ pub async fn step(
             let teller = Teller { ledger, setup, source, worker, clock, edge };
             let end = match (&errand.load, errand.step) {
                 (Load::Report { .. } | Load::Progress { .. }, Step::Send) if worker.pauses.left_ms(edge, clock).is_some() => {
-                    teller.held()
+                    let reason = "the platform asked another report for patience; it goes when that is over";
+                    End::Held { reason: reason.to_owned() }
                 }
                 (Load::Report { completion, .. }, Step::Send) => teller.tell(&errand, completion).await?,
                 (Load::Report { completion, .. }, Step::Witness) => {
@@ -120,7 +121,7 @@ impl Teller<'_> {
         Ok(match (&error, self.source.info().confirm_quiet_ms) {
             // The platform can be asked what it holds, and is, before anything is said again.
             (CallError::Unclear { .. }, Some(quiet)) => {
-                let ask_at = now.plus_ms(wait_ms(self.setup, errand, None));
+                let ask_at = now.plus_ms(ask_ms(self.setup, errand, quiet));
                 End::Unclear { ask_at, quiet_until: now.plus_ms(quiet), code, reason }
             }
             (CallError::Reject { .. }, _) => End::Park { code, reason },
@@ -152,12 +153,6 @@ impl Teller<'_> {
         }
         self.worker.health.failed(self.ledger, self.edge, Work::Reports, &error, now).await?;
         Ok(End::Retry { at: now.plus_ms(wait_ms(self.setup, errand, error.asked_ms())), code, reason, new_group: None })
-    }
-
-    /// The platform asked another report for patience while this one was leased.
-    fn held(&self) -> End {
-        let reason = "the platform asked another report for patience; it goes when that is over".to_owned();
-        End::Retry { at: self.clock.now(), code: gate::HELD.to_owned(), reason, new_group: None }
     }
 
     /// Witness of an unclear report: what does the platform hold? `quiet_left_ms` is of before the question.

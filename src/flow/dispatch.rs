@@ -17,7 +17,7 @@ use crate::model::failpoint::{Point, reach};
 use crate::model::ticket::{Amended, Category, Change, Created, TicketRef};
 use crate::model::{Clock, Timestamp};
 
-use super::{Breakers, Setup, Work, Worker, plan, sync, wait_ms};
+use super::{Breakers, Setup, Work, Worker, ask_ms, plan, sync, wait_ms};
 
 /// Misses in a row before a quiet period may end: one look is not enough.
 const MISSES: u32 = 2;
@@ -78,19 +78,22 @@ pub async fn pump(
     // better left to a replica that has room.
     let width = share_in_flight(desk.info().max_in_flight) * 2;
     let mut running = FuturesUnordered::new();
-    // A busy desk leaves planning to the stage beside it: both work at the same time, and rank decides who goes next.
-    let at_rest = (width / 4).max(1);
-    let (mut count, mut look, mut failed, mut rests) = (0, true, None, None);
+    // One that has room plans what it takes up. Beyond that it leaves planning to the stage beside it, so that rank decides
+    // who goes next.
+    let room = (width - width.div_ceil(4)).max(1);
+    let (mut count, mut look, mut failed, mut arrived) = (0, true, None, false);
     loop {
         // A commit for a few is a commit wasted: wait until a quarter is free.
-        if look && failed.is_none() && running.len() <= width - width.div_ceil(4) {
+        if look && failed.is_none() && running.len() <= room {
             if let Some(going) = &mut going {
                 going.errands.mark_unchanged();
+                // One that is gone never rings.
+                arrived = going.orders.has_changed().unwrap_or(false);
                 going.orders.mark_unchanged();
             }
             let free = width - running.len();
             // A slow probe or a busy ledger keeps no answer waiting that is there: its time-out would strike it.
-            let mut leasing = pin!(call.lease(free, running.len() < at_rest));
+            let mut leasing = pin!(call.lease(free, running.len() < room, arrived));
             let leased = loop {
                 tokio::select! {
                     leased = &mut leasing => break leased,
@@ -110,13 +113,12 @@ pub async fn pump(
             count += taken.leased.len();
             look = more && going.is_some() && still();
             running.extend(taken.leased.into_iter().map(|errand| call.carry_out(errand, good_until)));
-            let (resting, rested) = (running.len() < at_rest && !call.held_back(), rests);
-            if rested != Some(resting) {
-                worker.planning.rests(&edge, resting);
-                rests = Some(resting);
-            }
-            // One that became busy does not plan what is left.
-            if let Some(going) = going.as_ref().filter(|_| taken.left > 0 || (rested != Some(false) && !resting)) {
+            // More wait than it takes: who comes first of them is decided over all.
+            let crowded = taken.planned >= free;
+            let became_busy = worker.planning.rests(&edge, running.len() < room && !crowded && !call.held_back());
+            // One that became busy does not plan what is left. One that is busy, or held back, wakes nobody again: it would wake
+            // itself, too.
+            if let Some(going) = going.as_ref().filter(|_| taken.left > 0 || became_busy) {
                 (going.pass_on)();
             }
         }
@@ -154,54 +156,76 @@ struct Calls<'a> {
 }
 
 impl Calls<'_> {
-    /// Leases so many of what waits; where nothing does, and if wanted, plans and leases what was received. Says until when by
-    /// the boot-time clock a call may begin (later, the lease could run out during it), and whether there may be more.
-    async fn lease(&self, limit: usize, take_up: bool) -> LedgerResult<(TakenUp, i64, bool)> {
-        let info = self.desk.info();
+    /// Leases so many of what waits; where nothing does, and if wanted, plans and leases what was received, the latter first
+    /// where it has just arrived. Says until when by the boot-time clock a call may begin (later, the lease could run out during
+    /// it), and whether there may be more.
+    async fn lease(&self, limit: usize, take_up: bool, arrived: bool) -> LedgerResult<(TakenUp, i64, bool)> {
         if self.worker.pauses.left_ms(self.edge, self.clock).is_some() {
             return Ok((TakenUp::default(), 0, false));
         }
-        if self.breakers.probe_due(self.edge, self.clock.now()) && self.desk.probe().await.is_ok() {
+        if self.breakers.probe_due(self.edge, self.clock) && self.desk.probe().await.is_ok() {
             self.breakers.close(self.edge);
         }
-        let lease_ms = self.setup.catalog.main.work.lease.ms().max(info.timeout_ms + 15_000);
-        let request = || LeaseRequest {
-            edge: self.edge.to_owned(),
-            owner: self.worker.owner.clone(),
-            now: self.clock.now(),
-            lease_ms,
-            quiet_ms: info.quiet_ms(),
-            limit,
-            witnesses_only: self.breakers.is_open(self.edge),
-        };
-        let good_until = || self.clock.boot_ms() + lease_ms - info.timeout_ms;
-        let until = good_until();
         reach(Point::DispatchStarts).await;
-        let leased = self.ledger.lease(request()).await?;
+        let take_up = take_up && !self.held_back();
+        if take_up
+            && arrived
+            && let Some(taken) = self.take_up(limit).await?
+        {
+            return Ok(taken);
+        }
+        let until = self.good_until();
+        let leased = self.ledger.lease(self.request(limit)).await?;
         if !leased.is_empty() {
             reach(Point::DispatchLeased).await;
             return Ok((TakenUp { leased, ..TakenUp::default() }, until, true));
         }
-        if !take_up || self.held_back() {
-            return Ok((TakenUp::default(), until, false));
-        }
+        let taken = if take_up && !arrived { self.take_up(limit).await? } else { None };
+        Ok(taken.unwrap_or((TakenUp::default(), until, false)))
+    }
+
+    /// Plans what was received, and leases it in the same commit, by rank with what waits. `None`: there is nothing.
+    async fn take_up(&self, limit: usize) -> LedgerResult<Option<(TakenUp, i64, bool)>> {
         let _turn = self.worker.planning.turn().await;
         if !(self.still)() {
-            return Ok((TakenUp::default(), until, false));
+            return Ok(None);
         }
         let decisions = plan::decisions(self.ledger, self.setup, self.clock, limit).await?;
         if decisions.is_empty() {
-            return Ok((TakenUp::default(), until, false));
+            return Ok(None);
         }
         reach(Point::PlanMade).await;
-        let until = good_until();
-        let taken = self.ledger.take_up(decisions, request()).await?;
+        let until = self.good_until();
+        let taken = self.ledger.take_up(decisions, self.request(limit)).await?;
         reach(Point::PlanRecorded).await;
+        if taken.planned == 0 && taken.leased.is_empty() {
+            return Ok(None);
+        }
         if !taken.leased.is_empty() {
             reach(Point::DispatchLeased).await;
         }
-        let more = taken.planned >= limit;
-        Ok((taken, until, more))
+        let more = taken.planned >= limit || taken.leased.len() >= limit;
+        Ok(Some((taken, until, more)))
+    }
+
+    fn request(&self, limit: usize) -> LeaseRequest {
+        LeaseRequest {
+            edge: self.edge.to_owned(),
+            owner: self.worker.owner.clone(),
+            now: self.clock.now(),
+            lease_ms: self.lease_ms(),
+            quiet_ms: self.desk.info().quiet_ms(),
+            limit,
+            witnesses_only: self.breakers.is_open(self.edge),
+        }
+    }
+
+    fn lease_ms(&self) -> i64 {
+        self.setup.catalog.main.work.lease.ms().max(self.desk.info().timeout_ms + 15_000)
+    }
+
+    fn good_until(&self) -> i64 {
+        self.clock.boot_ms() + self.lease_ms() - self.desk.info().timeout_ms
     }
 
     /// The desk is not sent anything now.
@@ -281,7 +305,7 @@ impl Calls<'_> {
         match error {
             CallError::Reject { code, reason } => End::Park { code: (*code).to_owned(), reason: reason.clone() },
             CallError::Retry { code: "E-BUSY", .. } => End::Unheard { ask_at: self.patience(errand, error) },
-            _ => End::Unheard { ask_at: self.clock.now().plus_ms(wait_ms(self.setup, errand, None)) },
+            _ => End::Unheard { ask_at: self.clock.now().plus_ms(ask_ms(self.setup, errand, self.desk.info().quiet_ms())) },
         }
     }
 
@@ -322,8 +346,7 @@ impl Calls<'_> {
 
     async fn fails(&self, errand: &Leased, error: &CallError) -> LedgerResult<End> {
         if let CallError::Retry { code: gate::HELD, reason, .. } = error {
-            let (at, code, reason) = (self.clock.now(), gate::HELD.to_owned(), reason.clone());
-            return Ok(End::Retry { at, code, reason, new_group: None });
+            return Ok(End::Held { reason: reason.clone() });
         }
         self.worker.health.failed(self.ledger, self.edge, Work::Tickets, error, self.clock.now()).await?;
         Ok(self.failed(errand, error))
@@ -340,7 +363,7 @@ impl Calls<'_> {
             CallError::Retry { .. } => {
                 if matches!(*error, CallError::Retry { code: "E-CONNECT" | "E-AUTH" | "E-NOT-JSON", .. }) {
                     // The desk is away for all: the rest of its queue need not try one by one.
-                    self.breakers.open(self.edge, now);
+                    self.breakers.open(self.edge, self.clock);
                 }
                 End::Retry { at: now.plus_ms(wait_ms(self.setup, errand, error.asked_ms())), code, reason, new_group: None }
             }
@@ -349,9 +372,10 @@ impl Calls<'_> {
             }
             CallError::Reject { .. } => End::Park { code, reason },
             CallError::Unclear { .. } => {
-                self.breakers.open(self.edge, now);
-                let quiet_until = now.plus_ms(self.desk.info().quiet_ms());
-                End::Unclear { ask_at: now.plus_ms(wait_ms(self.setup, errand, None)), quiet_until, code, reason }
+                self.breakers.open(self.edge, self.clock);
+                let quiet_ms = self.desk.info().quiet_ms();
+                let ask_at = now.plus_ms(ask_ms(self.setup, errand, quiet_ms));
+                End::Unclear { ask_at, quiet_until: now.plus_ms(quiet_ms), code, reason }
             }
         }
     }

@@ -67,6 +67,12 @@ fn wait_ms(setup: &Setup, errand: &Leased, asked_ms: Option<i64>) -> i64 {
     setup.catalog.main.retry.schedule().wait_ms(failures, asked_ms, random::u64())
 }
 
+/// How long the witnesses of a call are not asked (again): sooner than it would be sent again, since how often it failed
+/// before says nothing about them. The look that counts is the one after the quiet period.
+fn ask_ms(setup: &Setup, errand: &Leased, quiet_ms: i64) -> i64 {
+    wait_ms(setup, errand, None).min(quiet_ms.max(1_000))
+}
+
 /// Who leases: differs between processes and between starts of one.
 #[derive(Debug, Clone)]
 pub struct Worker {

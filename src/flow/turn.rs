@@ -39,14 +39,17 @@ impl Planning {
         Arc::clone(&self.setup).write_owned().await
     }
 
-    /// A desk says whether it has little to do, and takes up orders by itself.
-    pub fn rests(&self, edge: &str, rests: bool) {
+    /// A desk says whether it has little to do, and takes up orders by itself. True where it did and does no longer: what was
+    /// left to it is for others.
+    pub fn rests(&self, edge: &str, rests: bool) -> bool {
         let mut resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
-        if rests {
-            resting.insert(edge.to_owned());
-        } else {
-            resting.remove(edge);
+        if !rests {
+            return resting.remove(edge);
         }
+        if !resting.contains(edge) {
+            resting.insert(edge.to_owned());
+        }
+        false
     }
 
     /// Whether one of these desks takes up what has just arrived.
@@ -64,10 +67,11 @@ mod tests {
     fn only_a_desk_that_rests_and_is_still_there_takes_up_orders() {
         let planning = Planning::default();
         assert!(!planning.is_left_to(|_| true), "nobody has said so yet");
-        planning.rests("desk/jira", true);
+        assert!(!planning.rests("desk/jira", true));
         assert!(planning.is_left_to(|desk| desk == "jira"));
         assert!(!planning.is_left_to(|desk| desk == "servicenow"), "jira went with its configuration");
-        planning.rests("desk/jira", false);
+        assert!(planning.rests("desk/jira", false), "it has just become busy");
         assert!(!planning.is_left_to(|_| true), "it is busy");
+        assert!(!planning.rests("desk/jira", false), "it still is");
     }
 }

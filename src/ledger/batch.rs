@@ -1,9 +1,11 @@
 //! Group commit: many callers share one transaction, and each hears of its own result after the commit.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
@@ -148,7 +150,13 @@ impl Writers {
                     if jobs.is_empty() {
                         break;
                     }
-                    writer.commit(jobs).await;
+                    // A defect in one write must not end the writer: nothing would be written any more. Its callers hear that
+                    // it failed, and the connection, which may be within a transaction, is made again.
+                    if AssertUnwindSafe(writer.commit(jobs)).catch_unwind().await.is_err() {
+                        tracing::error!("a defect of lastmile broke a write off; please report it");
+                        metrics::counter!("lastmile_defects_total", "stage" => "ledger").increment(1);
+                        writer.connection = None;
+                    }
                 }
                 if let Some(connection) = writer.connection
                     && let Err(error) = connection.close().await

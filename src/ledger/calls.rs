@@ -138,6 +138,11 @@ pub enum End {
         /// The desk does not know the group: send to this one next time.
         new_group: Option<String>,
     },
+    /// It was held back on our side and nothing was sent: no failure, and it may go at once.
+    Held {
+        /// Words for people.
+        reason: String,
+    },
     /// A person is needed.
     Park {
         /// Code of the failure.

@@ -117,6 +117,9 @@ pub trait Ledger: Views + Rollups + Replicas + Comparing + Exports + SignIns {
     /// Moves a cursor, if it still stands at `from`.
     async fn move_cursor(&self, name: &str, from: Option<&str>, to: &str, now: Timestamp) -> LedgerResult<bool>;
 
+    /// Moves several at once, each (name, from, to) that still stands at its `from`; none where one cannot be written.
+    async fn move_cursors(&self, moves: Vec<(String, Option<String>, String)>, now: Timestamp) -> LedgerResult<()>;
+
     /// Notes that a kind of work at an edge fails, or (`None`) that it is answered again; `true` when that is news. Failing edges stand on the
     /// operations page until they answer.
     async fn edge(&self, edge: &str, work: &str, trouble: Option<Trouble>, now: Timestamp) -> LedgerResult<bool>;

@@ -27,9 +27,9 @@ impl Touched {
     /// Listens to the rows that a connection writes. Every connection that writes needs it, also one that takes another's
     /// place.
     pub(in crate::ledger) async fn listen(self: &Arc<Self>, connection: &mut Conn) -> LedgerResult<()> {
-        if let Conn::Sqlite(connection) = connection {
+        if let Conn::Sqlite(tx) = connection {
             let touched = Arc::clone(self);
-            connection.lock_handle().await?.set_update_hook(move |row| touched.row(row.table, row.rowid));
+            tx.connection().lock_handle().await?.set_update_hook(move |row| touched.row(row.table, row.rowid));
         }
         Ok(())
     }

@@ -440,6 +440,9 @@ pub trait Views: Send + Sync + std::fmt::Debug {
     /// A page of quarantined events, oldest first, from above `after`; none for a scoped reader.
     async fn quarantine(&self, scope: &Scope, names: bool, after: Option<Id>, limit: usize) -> LedgerResult<Vec<QuarantineRow>>;
 
+    /// Whether an event of the source is in quarantine whose id begins so.
+    async fn is_held(&self, source: &str, begins: &str) -> LedgerResult<bool>;
+
     /// Applications that an action would touch; none when it belongs to no application, or there is no such thing.
     async fn concerns(&self, action: &Action) -> LedgerResult<Vec<String>>;
 

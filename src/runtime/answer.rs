@@ -1,10 +1,10 @@
 //! The loop that looks after a platform that waits for answers.
 
+use super::due::Due;
 use super::hands::Hands;
 use super::replica::Taken;
 use crate::flow::{deadline, intake};
 use crate::ledger::LedgerResult;
-use crate::model::Timestamp;
 
 /// How often orders are looked for whose platform will soon stop waiting.
 const DEADLINES_EVERY_MS: i64 = 10_000;
@@ -12,8 +12,8 @@ const DEADLINES_EVERY_MS: i64 = 10_000;
 /// When a platform that waits is looked after next.
 #[derive(Debug, Default)]
 pub(super) struct AnswerTimes {
-    deadlines: Option<Timestamp>,
-    look: Option<Timestamp>,
+    deadlines: Option<Due>,
+    look: Option<Due>,
     /// Whether it is this process's turn to look.
     mine: bool,
 }
@@ -23,7 +23,7 @@ pub(super) async fn answer_round(hands: &Hands, source: &str, times: &mut Answer
     let setup = hands.setup.load_full();
     let Some(source) = setup.sources.get(source) else { return Ok(false) };
     let Some(waits) = source.waits() else { return Ok(false) };
-    let (ledger, now, was_mine) = (&*hands.ledger, hands.clock.now(), times.mine);
+    let (ledger, clock, was_mine) = (&*hands.ledger, &*hands.clock, times.mine);
     match hands.duty(&format!("answer/{}", source.info().name), &mut times.mine).await? {
         Some(Taken::Fresh(_)) => *times = AnswerTimes { mine: true, ..AnswerTimes::default() },
         Some(Taken::Kept) => {}
@@ -34,15 +34,15 @@ pub(super) async fn answer_round(hands: &Hands, source: &str, times: &mut Answer
             return Ok(false);
         }
     }
-    if times.deadlines.is_none_or(|at| now >= at) {
-        times.deadlines = Some(now.plus_ms(DEADLINES_EVERY_MS));
-        if deadline::step(ledger, &**source, &*hands.clock).await? > 0 {
+    if times.deadlines.is_none_or(|due| due.has_come(clock)) {
+        times.deadlines = Some(Due::after(DEADLINES_EVERY_MS, clock));
+        if deadline::step(ledger, &**source, clock).await? > 0 {
             hands.wake.errands();
         }
     }
-    if times.look.is_none_or(|at| now >= at) {
-        times.look = Some(now.plus_ms(waits.look_every_ms));
-        match deadline::look(ledger, &**source, &*hands.clock).await {
+    if times.look.is_none_or(|due| due.has_come(clock)) {
+        times.look = Some(Due::after(waits.look_every_ms, clock));
+        match deadline::look(ledger, &**source, clock).await {
             Ok(0) | Err(intake::PollError::Call(_)) => {}
             Ok(_) => hands.wake.all(),
             Err(intake::PollError::Ledger(error)) => return Err(error),

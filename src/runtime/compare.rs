@@ -1,6 +1,7 @@
 //! When edges are compared, step by step: at most two calls a second each, so that no desk feels it; of several replicas by
 //! one.
 
+use super::due::Due;
 use super::hands::Hands;
 use super::replica::Taken;
 use crate::flow::reconcile;
@@ -17,7 +18,7 @@ const REST_MS: i64 = 60_000;
 #[derive(Debug, Default)]
 pub(super) struct CompareTimes {
     /// Nothing is looked at before.
-    look: Option<Timestamp>,
+    look: Option<Due>,
     /// Since when the schedule counts: the last comparison, or the start.
     since: Option<Timestamp>,
     /// Whether it is this process's turn to compare.
@@ -28,7 +29,7 @@ pub(super) struct CompareTimes {
 pub(super) async fn round(hands: &Hands, edge: &str, times: &mut CompareTimes) -> LedgerResult<bool> {
     let (setup, ledger, clock) = (hands.setup.load_full(), &*hands.ledger, &*hands.clock);
     let now = clock.now();
-    if times.look.is_some_and(|at| now < at) || hands.worker.pauses.left_ms(edge, clock).is_some() {
+    if times.look.is_some_and(|due| !due.has_come(clock)) || hands.worker.pauses.left_ms(edge, clock).is_some() {
         return Ok(false);
     }
     match hands.duty(&reconcile::duty(edge), &mut times.mine).await? {
@@ -52,7 +53,7 @@ pub(super) async fn round(hands: &Hands, edge: &str, times: &mut CompareTimes) -
         Ok(reconcile::Stepped::More) => {}
         Ok(reconcile::Stepped::Complete) => times.since = Some(now),
         Ok(reconcile::Stepped::Idle) => {
-            times.look = Some(now.plus_ms(LOOK_EVERY_MS));
+            times.look = Some(Due::after(LOOK_EVERY_MS, clock));
             let since = match times.since {
                 Some(since) => since,
                 None => reconcile::summary(ledger, edge).await?.at.unwrap_or(now),
@@ -70,7 +71,7 @@ pub(super) async fn round(hands: &Hands, edge: &str, times: &mut CompareTimes) -
         Err(SyncError::Call(error)) => {
             hands.worker.pauses.heed(edge, &error, REST_MS, clock);
             tracing::debug!(edge, code = error.code(), "the comparison could not go on; it is tried again");
-            times.look = Some(now.plus_ms(REST_MS));
+            times.look = Some(Due::after(REST_MS, clock));
         }
     }
     Ok(false)

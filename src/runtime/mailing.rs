@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
+use super::due::Due;
 use crate::flow::Setup;
 use crate::ledger::{Ledger, LedgerResult};
 use crate::mailing::{self, Step};
-use crate::model::{Clock, Timestamp};
+use crate::model::Clock;
 
 /// How often schedules are looked at: a report may come so much later.
 const LOOK_EVERY_MS: i64 = 5_000;
@@ -17,13 +18,12 @@ pub(super) async fn round(
     ledger: &Arc<dyn Ledger>,
     setup: &Arc<ArcSwap<Setup>>,
     clock: &Arc<dyn Clock>,
-    next: &mut Timestamp,
+    next: &mut Option<Due>,
 ) -> LedgerResult<bool> {
-    let now = clock.now();
-    if now < *next {
+    if next.is_some_and(|due| !due.has_come(&**clock)) {
         return Ok(false);
     }
-    *next = now.plus_ms(LOOK_EVERY_MS);
+    *next = Some(Due::after(LOOK_EVERY_MS, &**clock));
     let (catalog, mut sent) = (Arc::clone(&setup.load().catalog), false);
     for report in &catalog.main.reports {
         for way in mailing::ways(report) {

@@ -2,6 +2,7 @@
 
 mod answer;
 mod compare;
+mod due;
 mod hands;
 mod mailing;
 mod poll;

@@ -1,5 +1,6 @@
 //! The loop that polls a source by its schedule.
 
+use super::due::Due;
 use super::hands::Hands;
 use super::replica::Taken;
 use crate::flow::intake;
@@ -10,7 +11,7 @@ use crate::model::Timestamp;
 #[derive(Debug, Default)]
 pub(super) struct PollTimes {
     schedule: Option<String>,
-    next: Option<Timestamp>,
+    next: Option<Due>,
     failures: u32,
     /// Whether it is this process's turn to poll.
     mine: bool,
@@ -25,24 +26,25 @@ pub(super) async fn poll_round(hands: &Hands, source: &str, times: &mut PollTime
     if !info.capabilities.polls || !hands.joined() {
         return Ok(false);
     }
-    let now = hands.clock.now();
+    let (clock, now) = (&*hands.clock, hands.clock.now());
+    let due = |at: Option<Timestamp>| at.map(|at| Due::at(at, clock));
     let (hinted, duty) = (source.take_hint(), format!("poll/{}", info.name));
     match hands.duty(&duty, &mut times.mine).await? {
         // A hint came to this process alone.
         None if !hinted => return Ok(false),
         // Whoever polled before us kept the same schedule.
-        Some(Taken::Fresh(Some(ran_at))) => (times.next, times.failures) = (source.next_poll(ran_at), 0),
+        Some(Taken::Fresh(Some(ran_at))) => (times.next, times.failures) = (due(source.next_poll(ran_at)), 0),
         _ => {}
     }
     if times.schedule.is_some() && times.schedule != info.schedule {
-        times.next = source.next_poll(now);
+        times.next = due(source.next_poll(now));
     }
     times.schedule.clone_from(&info.schedule);
     // The first tick is one poll at the start: what came while we were away.
-    if !hinted && times.next.is_some_and(|at| now < at) {
+    if !hinted && times.next.is_some_and(|due| !due.has_come(clock)) {
         return Ok(false);
     }
-    let broken = match intake::poll(&*hands.ledger, &**source, &*hands.clock).await {
+    let broken = match intake::poll(&*hands.ledger, &**source, clock).await {
         Ok(polled) => {
             if polled.any() {
                 hands.wake.all();
@@ -55,12 +57,13 @@ pub(super) async fn poll_round(hands: &Hands, source: &str, times: &mut PollTime
     hands.ledger.ran(&duty, now).await?;
     // One that does not say how long is asked again by its schedule.
     if let Some((error, asked)) = broken.as_ref().and_then(|error| Some((error, error.asked_ms()?))) {
-        hands.worker.pauses.heed(&format!("source/{}", info.name), error, asked, &*hands.clock);
+        hands.worker.pauses.heed(&format!("source/{}", info.name), error, asked, clock);
     }
     times.failures = if broken.is_some() { times.failures + 1 } else { 0 };
     let retry = setup.catalog.main.retry.schedule();
     let failed = broken.as_ref().map(|error| (error, times.failures));
-    times.next = intake::next_round(source.next_poll(now), failed, &retry, now);
+    let next = intake::next_round(source.next_poll(now), failed, &retry, now);
+    times.next = due(next);
     // A source with more at hand says "now".
-    Ok(times.failures == 0 && times.next.is_some_and(|at| at <= now))
+    Ok(times.failures == 0 && next.is_some_and(|at| at <= now))
 }

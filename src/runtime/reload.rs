@@ -13,7 +13,7 @@ pub enum SwapError {
     /// Each objection names what is under way and what to do.
     #[error("{}", .0.join("; "))]
     Refused(Vec<String>),
-    /// What is under way could not be asked.
+    /// What is under way could not be asked, or which desks these are could not be kept.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
 }
@@ -73,17 +73,18 @@ pub(crate) async fn moved(ledger: &dyn Ledger, setup: &Setup, owed: &[Owed]) -> 
     Ok(moved)
 }
 
-/// Keeps which desks these are. One that became another while the old one is still needed is told at every start.
+/// Keeps which desks these are, all or none. One that became another while the old one is still needed is told at every start.
 pub(crate) async fn remember(ledger: &dyn Ledger, setup: &Setup, owed: &[Owed], now: Timestamp) -> LedgerResult<()> {
+    let mut moves = Vec::new();
     for (name, desk) in &setup.desks {
         let was = ledger.cursor(&remembered(name)).await?;
         let is = serde_json::to_string(&home(&**desk)).map_err(|e| LedgerError::Corrupt(e.to_string()))?;
         let needed = owed.iter().any(|o| o.edge == format!("desk/{name}"));
         if was.as_ref() != Some(&is) && (was.is_none() || !needed) {
-            ledger.move_cursor(&remembered(name), was.as_deref(), &is, now).await?;
+            moves.push((remembered(name), was, is));
         }
     }
-    Ok(())
+    if moves.is_empty() { Ok(()) } else { ledger.move_cursors(moves, now).await }
 }
 
 /// Edges that the configuration no longer has although the ledger still needs them.

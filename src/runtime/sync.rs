@@ -12,17 +12,17 @@ const READ_BACKS: usize = 8;
 /// How often open tickets are counted to pace the full pass.
 const COUNT_EVERY_MS: i64 = 600_000;
 
-/// When a desk is asked next.
+/// When a desk is asked next, by the boot-time clock: these are spans, and the wall clock may be set back by hours.
 #[derive(Debug, Default)]
 pub(super) struct SyncTimes {
-    changes: Option<Timestamp>,
+    changes: Option<i64>,
     /// Next batch of the full pass, and how far the batches lie apart.
-    pass: Option<Timestamp>,
+    pass: Option<i64>,
     pass_every_ms: i64,
-    counted: Option<Timestamp>,
-    sweep: Option<Timestamp>,
+    counted: Option<i64>,
+    sweep: Option<i64>,
     /// Nothing is asked before: the desk did not answer.
-    rest: Option<Timestamp>,
+    rest: Option<i64>,
     /// Whether it is this process's turn to ask.
     mine: bool,
 }
@@ -36,20 +36,20 @@ impl SyncTimes {
         span_ms: i64,
         clock: &dyn Clock,
     ) -> Result<(), sync::SyncError> {
-        let now = clock.now();
+        let now = clock.boot_ms();
         if self.counted.is_none_or(|at| now >= at) {
             let (info, open) = (desk.info(), ledger.open_tickets(&desk.info().name).await?);
             let batch = i64::try_from(info.status_batch.max(1)).unwrap_or(i64::MAX);
             self.pass_every_ms = span_ms.saturating_mul(batch).checked_div(open).unwrap_or(span_ms).clamp(1, span_ms / 24 + 1);
-            self.counted = Some(now.plus_ms(COUNT_EVERY_MS));
+            self.counted = Some(now.saturating_add(COUNT_EVERY_MS));
         }
         let due = *self.pass.get_or_insert(now);
         if now < due {
             return Ok(());
         }
         // Time lost while the desk was away is not made up for by a burst.
-        self.pass = Some(due.plus_ms(self.pass_every_ms).max(now.plus_ms(-LOOK_EVERY_MS)));
-        sync::full_pass(ledger, desk, now.plus_ms(-span_ms), clock).await?;
+        self.pass = Some(due.saturating_add(self.pass_every_ms).max(now - LOOK_EVERY_MS));
+        sync::full_pass(ledger, desk, clock.now().plus_ms(-span_ms), clock).await?;
         Ok(())
     }
 }
@@ -65,7 +65,7 @@ pub(super) async fn sync_round(hands: &Hands, desk: &str, times: &mut SyncTimes)
     let Some(desk) = setup.desks.get(desk) else { return Ok(false) };
     let (ledger, clock) = (&*hands.ledger, &*hands.clock);
     let work = &setup.catalog.main.work;
-    let (now, edge) = (clock.now(), format!("desk/{}", desk.info().name));
+    let (now, edge) = (clock.boot_ms(), format!("desk/{}", desk.info().name));
     match hands.duty(&format!("sync/{}", desk.info().name), &mut times.mine).await? {
         Some(Taken::Fresh(_)) => *times = SyncTimes { mine: true, ..SyncTimes::default() },
         Some(Taken::Kept) => {}
@@ -81,7 +81,7 @@ pub(super) async fn sync_round(hands: &Hands, desk: &str, times: &mut SyncTimes)
             asked = true;
             let synced = sync::changes(ledger, &**desk, clock).await?;
             if !synced.more {
-                times.changes = Some(now.plus_ms(work.sync_every.ms()));
+                times.changes = Some(now.saturating_add(work.sync_every.ms()));
             }
             busy |= synced.more;
             sync::look_again(ledger, &**desk, clock).await?;
@@ -98,7 +98,7 @@ pub(super) async fn sync_round(hands: &Hands, desk: &str, times: &mut SyncTimes)
         }
         times.pass(ledger, &**desk, work.full_pass.ms(), clock).await?;
         if times.sweep.is_none_or(|at| now >= at) {
-            times.sweep = Some(now.plus_ms(work.sweep_every.ms()));
+            times.sweep = Some(now.saturating_add(work.sweep_every.ms()));
             sync::sweep(ledger, &**desk, clock).await?;
             succeeded("lastmile_sweep_last_success_timestamp_seconds", &desk.info().name, clock.now());
         }
@@ -117,7 +117,7 @@ pub(super) async fn sync_round(hands: &Hands, desk: &str, times: &mut SyncTimes)
         Err(sync::SyncError::Call(error)) => {
             hands.worker.pauses.heed(&edge, &error, work.sync_every.ms(), clock);
             edge_fails(ledger, &edge, Work::Changes, &error, clock.now()).await?;
-            times.rest = Some(now.plus_ms(work.sync_every.ms()));
+            times.rest = Some(now.saturating_add(work.sync_every.ms()));
             Ok(false)
         }
     }

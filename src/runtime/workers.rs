@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use super::answer::{AnswerTimes, answer_round};
 use super::compare::{self, CompareTimes};
+use super::due::Due;
 use super::hands::{Hands, LOOK_EVERY};
 use super::poll::{PollTimes, poll_round};
 use super::replica::{self, Presence, Taken};
@@ -22,7 +23,7 @@ use super::sync::{SyncTimes, sync_round};
 use super::wake::{Listen, Wake};
 use crate::flow::{Breakers, Pauses, Setup, Worker, complete, dispatch, plan};
 use crate::ledger::{Ledger, LedgerResult};
-use crate::model::{Clock, Timestamp};
+use crate::model::Clock;
 
 /// The duty of keeping the figures.
 const FIGURES: &str = "figures";
@@ -214,7 +215,8 @@ impl Runtime {
         let (hands, stop) = (self.hands(), self.stop.clone());
         self.tasks.spawn(async move {
             while !stop.is_cancelled() {
-                if let Err(error) = hands.presence.beat(&*hands.ledger, &hands.worker.owner, &*hands.clock).await {
+                let beat = hands.presence.beat(&*hands.ledger, &hands.worker.owner, &*hands.clock);
+                if let Ok(Err(error)) = AssertUnwindSafe(beat).catch_unwind().await {
                     tracing::warn!(error = %error, "the other replicas cannot be told that this one is there");
                 }
                 tokio::select! { () = stop.cancelled() => {}, () = tokio::time::sleep(replica::BEAT) => {} }
@@ -244,7 +246,7 @@ impl Runtime {
     }
 
     fn start_mailing(&self) {
-        let (hands, next) = (self.hands(), Arc::new(tokio::sync::Mutex::new(Timestamp(0))));
+        let (hands, next) = (self.hands(), Arc::new(tokio::sync::Mutex::new(None)));
         self.run("mailing", Listen::Time, self.stop.clone(), move || {
             let (hands, next) = (hands.clone(), Arc::clone(&next));
             async move { super::mailing::round(&hands.ledger, &hands.setup, &hands.clock, &mut *next.lock().await).await }
@@ -254,7 +256,7 @@ impl Runtime {
     fn start_upkeep(&self) {
         let hands = self.hands();
         // Not in the first minute: a start has better things to do.
-        let next = Arc::new(tokio::sync::Mutex::new((hands.clock.now().plus_secs(60), false)));
+        let next = Arc::new(tokio::sync::Mutex::new((Due::after(60_000, &*hands.clock), false)));
         self.run("upkeep", Listen::Time, self.stop.clone(), move || {
             let (hands, next) = (hands.clone(), Arc::clone(&next));
             async move { super::upkeep::round(&hands, &mut *next.lock().await).await }

@@ -103,6 +103,8 @@ impl Capabilities {
 pub struct Question {
     /// Its id of the order.
     pub external_id: String,
+    /// What the ids of the order's events begin with: one that is held back is found by it.
+    pub events: String,
     /// It has just placed the order, and wants its number.
     pub placed: bool,
 }

@@ -5,24 +5,29 @@
 
 mod builder;
 mod dialect;
+mod patience;
+mod sqlite_tx;
 
 use std::marker::PhantomData;
 use std::sync::Arc;
 
 use futures_util::stream::{BoxStream, StreamExt as _, TryStreamExt as _};
 use sqlx::postgres::{PgArguments, PgConnection, PgPool, PgRow};
-use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqlitePool, SqliteRow};
+use sqlx::sqlite::{SqliteArguments, SqlitePool, SqliteRow};
 use sqlx::{Arguments as _, AssertSqlSafe, ColumnIndex, Connection as _, Decode, FromRow, Postgres, Row as _, Sqlite, Type};
 
 pub(in crate::ledger) use builder::QueryBuilder;
 use dialect::{Statement, Text};
+use patience::ANSWERS_WITHIN;
+pub(in crate::ledger) use patience::{in_time, silent};
+use sqlite_tx::SqliteTx;
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
 
 /// A connection that writes.
 #[derive(Debug)]
 pub(in crate::ledger) enum Conn {
-    Sqlite(SqliteConnection),
+    Sqlite(SqliteTx),
     Postgres(PgConnection),
 }
 
@@ -30,34 +35,39 @@ impl Conn {
     /// Begins a transaction that sees one state of the ledger. On PostgreSQL, what another process changed meanwhile
     /// makes it fail as a conflict, never overwrite.
     pub(in crate::ledger) async fn begin(&mut self) -> Result<()> {
-        let text = match self {
-            Self::Sqlite(_) => "BEGIN IMMEDIATE",
-            Self::Postgres(_) => "BEGIN ISOLATION LEVEL REPEATABLE READ",
-        };
-        self.say(text).await
+        match self {
+            Self::Sqlite(tx) => {
+                tx.begin();
+                Ok(())
+            }
+            Self::Postgres(c) => say(c, "BEGIN ISOLATION LEVEL REPEATABLE READ").await,
+        }
     }
 
     pub(in crate::ledger) async fn commit(&mut self) -> Result<()> {
-        self.say("COMMIT").await
+        match self {
+            Self::Sqlite(tx) => tx.commit().await,
+            Self::Postgres(c) => say(c, "COMMIT").await,
+        }
     }
 
     pub(in crate::ledger) async fn rollback(&mut self) -> Result<()> {
-        self.say("ROLLBACK").await
-    }
-
-    async fn say(&mut self, text: &'static str) -> Result<()> {
         match self {
-            Self::Sqlite(c) => sqlx::query(text).execute(c).await.map(drop),
-            Self::Postgres(c) => sqlx::query(text).execute(c).await.map(drop),
+            Self::Sqlite(tx) => tx.rollback().await,
+            Self::Postgres(c) => say(c, "ROLLBACK").await,
         }
     }
 
     pub(in crate::ledger) async fn close(self) -> Result<()> {
         match self {
-            Self::Sqlite(c) => c.close().await,
+            Self::Sqlite(tx) => tx.close().await,
             Self::Postgres(c) => c.close().await,
         }
     }
+}
+
+async fn say(connection: &mut PgConnection, text: &'static str) -> Result<()> {
+    sqlx::query(text).execute(connection).await.map(drop)
 }
 
 /// Connections that read.
@@ -78,7 +88,7 @@ impl Pool {
 
 /// Where a query runs.
 pub(in crate::ledger) enum Target<'e> {
-    SqliteConn(&'e mut SqliteConnection),
+    SqliteConn(&'e mut SqliteTx),
     SqlitePool(&'e SqlitePool),
     PostgresConn(&'e mut PgConnection),
     PostgresPool(&'e PgPool),
@@ -262,8 +272,9 @@ impl Query {
 
     pub(in crate::ledger) async fn execute<'e>(self, on: impl Into<Target<'e>>) -> Result<Done> {
         Ok(Done(match on.into() {
-            Target::SqliteConn(c) => {
-                sqlx::query_with(self.text.sqlite(), sqlite_args(self.args)?).execute(c).await?.rows_affected()
+            Target::SqliteConn(tx) => {
+                let (c, text) = tx.saying(self.text).await?;
+                sqlx::query_with(text, sqlite_args(self.args)?).execute(c).await?.rows_affected()
             }
             Target::SqlitePool(p) => {
                 sqlx::query_with(self.text.sqlite(), sqlite_args(self.args)?).execute(p).await?.rows_affected()
@@ -274,9 +285,18 @@ impl Query {
             }
             Target::PostgresPool(p) => {
                 let (text, args) = only(self)?;
-                sqlx::query_with(text, args).execute(p).await?.rows_affected()
+                in_time!(p, ANSWERS_WITHIN, |c| sqlx::query_with(text, args).execute(c))?.rows_affected()
             }
         }))
+    }
+
+    /// For its effect, which nothing of the same transaction looks at before its next statement: it may be carried out with
+    /// that, or with the commit, and what goes wrong is told there.
+    pub(in crate::ledger) async fn execute_later(self, on: &mut Conn) -> Result<()> {
+        match on {
+            Conn::Sqlite(tx) => tx.later(self).await,
+            Conn::Postgres(_) => self.execute(on).await.map(drop),
+        }
     }
 
     /// Row by row, from readers.
@@ -287,19 +307,36 @@ impl Query {
                 Err(error) => futures_util::stream::once(async { Err(error) }).boxed(),
             },
             Pool::Postgres(p) => match only(self) {
-                Ok((text, args)) => sqlx::query_with(text, args).fetch(p).map_ok(Row::Postgres).boxed(),
+                Ok((text, args)) => unsilent(sqlx::query_with(text, args).fetch(p).map_ok(Row::Postgres).boxed()),
                 Err(error) => futures_util::stream::once(async { Err(error) }).boxed(),
             },
         }
     }
 
     pub(in crate::ledger) async fn fetch_all(self, pool: &Pool) -> Result<Vec<Row>> {
-        self.fetch(pool).try_collect().await
+        let Pool::Postgres(p) = pool else { return self.fetch(pool).try_collect().await };
+        let (text, args) = only(self)?;
+        let rows = in_time!(p, ANSWERS_WITHIN, |c| sqlx::query_with(text, args).fetch_all(c))?;
+        Ok(rows.into_iter().map(Row::Postgres).collect())
     }
 
     pub(in crate::ledger) async fn fetch_optional(self, pool: &Pool) -> Result<Option<Row>> {
-        self.fetch(pool).try_next().await
+        let Pool::Postgres(p) = pool else { return self.fetch(pool).try_next().await };
+        let (text, args) = only(self)?;
+        Ok(in_time!(p, ANSWERS_WITHIN, |c| sqlx::query_with(text, args).fetch_optional(c))?.map(Row::Postgres))
     }
+}
+
+/// Rows that end with an error where the next one does not come.
+fn unsilent<'a>(rows: BoxStream<'a, Result<Row>>) -> BoxStream<'a, Result<Row>> {
+    futures_util::stream::unfold(Some(rows), |rows: Option<BoxStream<'a, Result<Row>>>| async move {
+        let mut rows = rows?;
+        match tokio::time::timeout(ANSWERS_WITHIN, rows.next()).await {
+            Ok(row) => Some((row?, Some(rows))),
+            Err(_) => Some((Err(silent()), None)),
+        }
+    })
+    .boxed()
 }
 
 impl<T: Shape> QueryAs<T> {
@@ -310,7 +347,10 @@ impl<T: Shape> QueryAs<T> {
     pub(in crate::ledger) async fn fetch_all<'e>(self, on: impl Into<Target<'e>>) -> Result<Vec<T>> {
         let query = self.0;
         match on.into() {
-            Target::SqliteConn(c) => sqlx::query_as_with(query.text.sqlite(), sqlite_args(query.args)?).fetch_all(c).await,
+            Target::SqliteConn(tx) => {
+                let (c, text) = tx.saying(query.text).await?;
+                sqlx::query_as_with(text, sqlite_args(query.args)?).fetch_all(c).await
+            }
             Target::SqlitePool(p) => sqlx::query_as_with(query.text.sqlite(), sqlite_args(query.args)?).fetch_all(p).await,
             Target::PostgresConn(c) => {
                 let (text, args) = all_but_last(c, query).await?;
@@ -318,7 +358,7 @@ impl<T: Shape> QueryAs<T> {
             }
             Target::PostgresPool(p) => {
                 let (text, args) = only(query)?;
-                sqlx::query_as_with(text, args).fetch_all(p).await
+                in_time!(p, ANSWERS_WITHIN, |c| sqlx::query_as_with(text, args).fetch_all(c))
             }
         }
     }
@@ -326,7 +366,10 @@ impl<T: Shape> QueryAs<T> {
     pub(in crate::ledger) async fn fetch_optional<'e>(self, on: impl Into<Target<'e>>) -> Result<Option<T>> {
         let query = self.0;
         match on.into() {
-            Target::SqliteConn(c) => sqlx::query_as_with(query.text.sqlite(), sqlite_args(query.args)?).fetch_optional(c).await,
+            Target::SqliteConn(tx) => {
+                let (c, text) = tx.saying(query.text).await?;
+                sqlx::query_as_with(text, sqlite_args(query.args)?).fetch_optional(c).await
+            }
             Target::SqlitePool(p) => sqlx::query_as_with(query.text.sqlite(), sqlite_args(query.args)?).fetch_optional(p).await,
             Target::PostgresConn(c) => {
                 let (text, args) = all_but_last(c, query).await?;
@@ -334,7 +377,7 @@ impl<T: Shape> QueryAs<T> {
             }
             Target::PostgresPool(p) => {
                 let (text, args) = only(query)?;
-                sqlx::query_as_with(text, args).fetch_optional(p).await
+                in_time!(p, ANSWERS_WITHIN, |c| sqlx::query_as_with(text, args).fetch_optional(c))
             }
         }
     }

@@ -20,6 +20,7 @@ use super::engine::{Conn, Pool};
 use super::{LedgerError, LedgerResult, not_newer};
 
 pub use inspect::Inspected;
+pub(super) use replicas::Heard;
 
 /// Writers of one process: while one waits for the disk, the others gather the next commits.
 const WRITERS: usize = 4;

@@ -277,6 +277,6 @@ pub(in crate::ledger) async fn apply(tx: &mut Conn, moves: &[Move], seen_at: Tim
     .fetch_one(&mut *tx)
     .await?;
     let chained = Heads::of(document::<Vec<Head>>(&found)?)?.chain(moves, seen_at)?;
-    query(write_moves!("$1", "$2")).bind(chained.lines).bind(chained.ends).execute(tx).await?;
+    query(write_moves!("$1", "$2")).bind(chained.lines).bind(chained.ends).execute_later(tx).await?;
     Ok(())
 }

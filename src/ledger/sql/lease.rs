@@ -199,7 +199,7 @@ async fn write_attempts(
     .bind(rows(&tickets)?)
     .bind(chained.lines)
     .bind(chained.ends)
-    .execute(tx)
+    .execute_later(tx)
     .await?;
     Ok(())
 }

@@ -418,7 +418,7 @@ impl<'a> Writes<'a> {
         .bind(rows(&self.errands)?)
         .bind(rows(&lines)?)
         .bind(rows(&self.attempts)?)
-        .execute(tx)
+        .execute_later(tx)
         .await?;
         Ok(())
     }

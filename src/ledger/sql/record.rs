@@ -396,7 +396,7 @@ async fn insert(tx: &mut Conn, plan: &Plan) -> LedgerResult<()> {
     .bind(rows(&plan.assignments)?)
     .bind(rows(&plan.journal)?)
     .bind(rows(&plan.inbox)?)
-    .execute(tx)
+    .execute_later(tx)
     .await?;
     Ok(())
 }

@@ -10,6 +10,7 @@ use super::journal::{Chained, Heads, Move, write_moves};
 use super::progress::{OUTCOME_DUE, Taken, step_of};
 use super::record::after_report;
 use super::{Shared, document, rows};
+use crate::http::gate::HELD;
 use crate::model::progress;
 use crate::model::ticket::{Created, Draft, TicketRef};
 use crate::model::{Outcome, State, Timestamp};
@@ -150,11 +151,12 @@ impl Writes {
             End::WasClosed => self.was_closed(row, end.at),
             End::Kept => self.kept(row, end.at),
             End::Park { .. } if row.is_moot_create() && row.was_sent() => self.never_sent(row, end.at),
-            End::Retry { .. } | End::Clear if row.is_moot_create() => self.never_sent(row, end.at),
-            End::Retry { .. } | End::Park { .. } | End::Clear | End::Miss { .. } if row.is_untrue_report() => {
+            End::Retry { .. } | End::Held { .. } | End::Clear if row.is_moot_create() => self.never_sent(row, end.at),
+            End::Retry { .. } | End::Held { .. } | End::Park { .. } | End::Clear | End::Miss { .. } if row.is_untrue_report() => {
                 self.untrue(row, end.at)
             }
             End::Retry { at, code, reason, new_group } => self.retry(row, end.at, *at, code, reason, new_group.as_deref()),
+            End::Held { reason } => self.held(row, end.at, reason),
             End::Park { code, reason } => self.park(row, end.at, code, reason),
             End::Unclear { ask_at, quiet_until, code, reason } => self.unclear(row, end.at, *ask_at, *quiet_until, code, reason),
             End::Miss { ask_at } => self.errands.push(json!({"id": row.id, "state": "unclear", "due": ask_at, "miss": 1})),
@@ -163,9 +165,10 @@ impl Writes {
         }
         let (verdict, code, reason) = match how {
             End::Filed(_) | End::Done | End::WasClosed | End::Kept => ("done", None, None),
-            End::Retry { code, reason, .. } => ("retry", Some(code), Some(reason)),
-            End::Park { code, reason } => ("reject", Some(code), Some(reason)),
-            End::Unclear { code, reason, .. } => ("unclear", Some(code), Some(reason)),
+            End::Retry { code, reason, .. } => ("retry", Some(code.as_str()), Some(reason)),
+            End::Held { reason } => ("retry", Some(HELD), Some(reason)),
+            End::Park { code, reason } => ("reject", Some(code.as_str()), Some(reason)),
+            End::Unclear { code, reason, .. } => ("unclear", Some(code.as_str()), Some(reason)),
             End::Miss { .. } => ("miss", None, None),
             End::Unheard { .. } => ("unheard", None, None),
             End::Clear => ("clear", None, None),
@@ -251,6 +254,7 @@ impl Writes {
                     .push(json!({"id": row.id, "state": "ready", "due": again, "fail": 1, "code": code, "reason": reason}));
                 return;
             }
+            End::Held { reason } if row.outcome.is_none() => return self.held(row, at, reason),
             End::Filed(_) | End::Done | End::WasClosed => ("progress", format!("the platform was told: {step}"), None),
             End::Park { code, reason } => {
                 ("progress_refused", format!("the platform does not take it: {step}"), Some((code, reason)))
@@ -279,6 +283,17 @@ impl Writes {
             }
             // What a desk answers may name a person: the journal, which is kept for ever, holds the code alone.
             self.moves.push(Move::ours(assignment, Some(State::Due), "retry", now).if_it_may().cause(code).detail(detail));
+        }
+    }
+
+    /// As a retry, but nothing failed: a wait that grows with failures does not grow because others had some.
+    fn held(&mut self, row: &Row, at: Timestamp, reason: &str) {
+        self.errands.push(json!({"id": row.id, "state": "ready", "due": at, "code": HELD, "reason": reason}));
+        if let Some(ticket) = row.ticket_id.filter(|_| row.is_create()) {
+            self.tickets.push(json!({"id": ticket, "state": "drafted"}));
+            if let Some(assignment) = row.assignment_id {
+                self.moves.push(Move::ours(assignment, Some(State::Due), "retry", at).if_it_may().cause(HELD));
+            }
         }
     }
 
@@ -413,7 +428,7 @@ impl Writes {
         .bind(rows(&self.reported)?)
         .bind(chained.lines)
         .bind(chained.ends)
-        .execute(tx)
+        .execute_later(tx)
         .await?;
         Ok(())
     }

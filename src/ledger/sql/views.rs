@@ -16,7 +16,7 @@ pub(in crate::ledger) use detail::{assignment, concerns};
 pub(in crate::ledger) use dump::dump;
 pub(in crate::ledger) use evidence::evidence;
 pub(in crate::ledger) use gauges::gauges;
-pub(in crate::ledger) use lists::{assignments, errands, operations, quarantine_body, quarantined};
+pub(in crate::ledger) use lists::{assignments, errands, is_held, operations, quarantine_body, quarantined};
 pub(in crate::ledger) use owed::owed;
 
 use serde::Deserialize;

@@ -40,7 +40,7 @@ pub(super) struct FileDoor(SqliteConnectOptions);
 impl FileDoor {
     /// A connection whose commits are on disk when they return.
     pub(super) async fn writer(&self) -> LedgerResult<Conn> {
-        Ok(Conn::Sqlite(self.0.connect().await?))
+        Ok(Conn::Sqlite(self.0.connect().await?.into()))
     }
 }
 
@@ -89,7 +89,7 @@ impl File {
             pool
         };
         let readers = pool.connect_lazy_with(reading);
-        Ok((Self { path, lock: Mutex::new(lock), door }, Conn::Sqlite(connection), Pool::Sqlite(readers)))
+        Ok((Self { path, lock: Mutex::new(lock), door }, Conn::Sqlite(connection.into()), Pool::Sqlite(readers)))
     }
 
     /// How its writer's connection is made again.

@@ -6,12 +6,14 @@ mod open;
 mod replicas;
 mod rollups;
 mod sign_ins;
+#[cfg(test)]
+mod tests;
 mod turns;
 mod views;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU32};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -47,6 +49,8 @@ pub struct SqlLedger {
     shared: Arc<Shared>,
     /// How far our clock is ahead of the database's, as last heard.
     ahead_ms: AtomicI64,
+    /// Whether it said so yet.
+    knows_clock: AtomicBool,
     /// How many replicas come before this one, as last heard.
     place: AtomicU32,
     /// Rounds of planning so far.
@@ -154,6 +158,20 @@ impl Ledger for SqlLedger {
         self.write(move |tx| {
             let (name, from, to) = (name.clone(), from.clone(), to.clone());
             Box::pin(async move { sql::pull::move_cursor(tx, &name, from.as_deref(), &to, now).await })
+        })
+        .await
+    }
+
+    async fn move_cursors(&self, moves: Vec<(String, Option<String>, String)>, now: Timestamp) -> LedgerResult<()> {
+        let moves = Arc::new(moves);
+        self.write(move |tx| {
+            let moves = Arc::clone(&moves);
+            Box::pin(async move {
+                for (name, from, to) in moves.iter() {
+                    sql::pull::move_cursor(&mut *tx, name, from.as_deref(), to, now).await?;
+                }
+                Ok(())
+            })
         })
         .await
     }

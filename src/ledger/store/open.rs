@@ -1,7 +1,7 @@
 //! Where a ledger is, and how it is opened.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU32};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32};
 
 use secrecy::SecretString;
 use tokio::sync::{Mutex, mpsc};
@@ -113,6 +113,7 @@ impl SqlLedger {
             writers: Mutex::new(writers),
             shared,
             ahead_ms: AtomicI64::new(0),
+            knows_clock: AtomicBool::new(false),
             place: AtomicU32::new(0),
             rounds: AtomicU32::new(0),
         };

@@ -1,10 +1,12 @@
 //! Replicas: nothing to say on SQLite, a few rows on PostgreSQL.
 
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
 use super::{Home, SqlLedger};
+use crate::ledger::postgres::Heard;
 use crate::ledger::{Alive, End, LeaseRequest, Leased, LedgerError, LedgerResult, Replicas, Settlement, Turn};
 use crate::model::Timestamp;
 
@@ -12,6 +14,15 @@ use crate::model::Timestamp;
 const FRONT_EVERY: u32 = 8;
 /// A clock further from the database's than this may take leases from others too early.
 const MOST_APART_MS: i64 = 5_000;
+/// A longer answer is wrong by more than a second.
+const TELLS_TIME_WITHIN: Duration = Duration::from_secs(2);
+
+/// How far our clock is ahead of the database's: it said `at` somewhere within an answer that took so long, and was asked so
+/// long after `now`.
+fn ahead_ms(now: Timestamp, before: Duration, took: Duration, at: i64) -> i64 {
+    let ms = |span: Duration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+    now.0.saturating_add(ms(before)).saturating_add(ms(took) / 2).saturating_sub(at)
+}
 
 impl SqlLedger {
     /// Leases are times: a clock that is astray takes none.
@@ -34,6 +45,14 @@ impl SqlLedger {
     pub(super) fn skipped(&self, limit: usize) -> usize {
         let place = usize::try_from(self.place.load(Ordering::Relaxed)).unwrap_or(0);
         if place == 0 || self.rounds.fetch_add(1, Ordering::Relaxed).is_multiple_of(FRONT_EVERY) { 0 } else { place * limit }
+    }
+
+    /// An answer that was slow to come says little of a clock: what is known already is better.
+    fn learn_clock(&self, now: Timestamp, before: Duration, took: Duration, at: i64) {
+        if took <= TELLS_TIME_WITHIN || !self.knows_clock.load(Ordering::Relaxed) {
+            self.ahead_ms.store(ahead_ms(now, before, took, at), Ordering::Relaxed);
+            self.knows_clock.store(true, Ordering::Relaxed);
+        }
     }
 
     /// While one process recovers, all of this ledger ask before they send.
@@ -91,14 +110,15 @@ impl Replicas for SqlLedger {
 
     async fn alive(&self, owner: &str, now: Timestamp, hold_ms: i64) -> LedgerResult<Alive> {
         let Home::Postgres(home) = &self.home else { return Ok(Alive { replicas: 1, place: 0, ahead_ms: 0 }) };
+        let began = Instant::now();
         let said = home.alive(owner, hold_ms).await;
+        let lasted = began.elapsed();
         home.follow(said.is_err()).await;
-        let (replicas, place, at) = said?;
+        let Heard { replicas, place, at, took } = said?;
         self.place.store(place, Ordering::Relaxed);
-        let ahead_ms = now.0 - at;
-        self.ahead_ms.store(ahead_ms, Ordering::Relaxed);
+        self.learn_clock(now, lasted.saturating_sub(took), took, at);
         self.share_caution().await?;
-        Ok(Alive { replicas, place, ahead_ms })
+        Ok(Alive { replicas, place, ahead_ms: self.ahead_ms.load(Ordering::Relaxed) })
     }
 
     async fn turn(&self, duty: &str, owner: &str, hold_ms: i64) -> LedgerResult<Turn> {
@@ -123,5 +143,28 @@ impl Replicas for SqlLedger {
             Home::Postgres(home) => home.leave(owner).await,
             Home::Sqlite(_) => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::{Ledger as _, Mode};
+
+    #[tokio::test]
+    async fn a_slow_database_is_not_taken_for_a_wrong_clock() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger =
+            SqlLedger::open(&format!("sqlite:{}", folder.path().join("l.db").display()), "test", Mode::Serve).await.unwrap();
+        let learnt = |before, took, at| {
+            ledger.learn_clock(Timestamp(10_000), Duration::from_millis(before), Duration::from_millis(took), at);
+            ledger.ahead_ms.load(Ordering::Relaxed)
+        };
+        assert_eq!(learnt(0, 9_000, 14_400), 100, "better than nothing");
+        assert_eq!(learnt(0, 20, 10_010), 0);
+        assert_eq!(learnt(7_000, 20, 17_010), 0, "it was asked 7 s later");
+        assert_eq!(learnt(0, 9_000, 19_000), 0, "nobody knows: what was known stays");
+        assert_eq!(learnt(0, 2_000, 3_000), 8_000, "this one is wrong");
+        ledger.close().await;
     }
 }

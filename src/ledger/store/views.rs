@@ -43,6 +43,10 @@ impl Views for SqlLedger {
         sql::views::quarantined(&self.readers, scope, names, after, limit).await
     }
 
+    async fn is_held(&self, source: &str, begins: &str) -> LedgerResult<bool> {
+        sql::views::is_held(&self.readers, source, begins).await
+    }
+
     async fn concerns(&self, action: &Action) -> LedgerResult<Vec<String>> {
         sql::views::concerns(&self.readers, action).await
     }

@@ -144,7 +144,7 @@ impl SailPoint {
         let event = |document: Value| {
             let text = document.to_string();
             let content = self.mapping.content(&self.info.name, &document, &text)?;
-            let event_id = format!("create-{number}-{}#{}", &whole[..16], document["mark"]);
+            let event_id = format!("{}{}#{}", events_of(&number), &whole[..16], document["mark"]);
             Some(SourceEvent { event_id, digest: digest(text.as_bytes()), content })
         };
         Ok(self.documents(&number, &request).into_iter().filter_map(event).collect())
@@ -180,6 +180,11 @@ fn info(name: &str) -> SourceInfo {
     }
 }
 
+/// What the ids of the events that place an order begin with.
+fn events_of(number: &str) -> String {
+    format!("create-{number}-")
+}
+
 /// What an item is about, as a number: neither its place nor its dates are part of it.
 fn mark(item: &Value) -> i64 {
     let names = ["/operation", "/application", "/account", "/nativeIdentity", "/attribute", "/value"];
@@ -212,10 +217,11 @@ impl Source for SailPoint {
     fn question(&self, inbound: Inbound, now: Timestamp) -> Result<Option<Question>, HookRefusal> {
         let verified = self.scheme.verify(inbound, now)?;
         let inbound = verified.inbound();
-        Ok(Some(match self.wanted(inbound)? {
-            Wanted::Create => Question { external_id: self.request(inbound)?.0, placed: true },
-            Wanted::Status(external_id) | Wanted::Cancel(external_id) => Question { external_id, placed: false },
-        }))
+        let (external_id, placed) = match self.wanted(inbound)? {
+            Wanted::Create => (self.request(inbound)?.0, true),
+            Wanted::Status(number) | Wanted::Cancel(number) => (number, false),
+        };
+        Ok(Some(Question { events: events_of(&external_id), external_id, placed }))
     }
 
     fn answer(&self, question: &Question, view: &View) -> Option<Reply> {

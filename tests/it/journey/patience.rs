@@ -24,6 +24,38 @@ async fn a_desk_that_asks_for_patience_gets_it_for_its_whole_queue_and_the_other
     bed.chains_hold().await;
 }
 
+/// Waits grow with failures: what was not even sent did not fail.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_was_held_back_for_anothers_sake_has_not_failed() {
+    let one_by_one = |text: String| text.replace("project = \"IAM\"\n", "project = \"IAM\"\nmax_in_flight = 1\n");
+    let bed = Bed::with(one_by_one).await;
+    for n in 1..=16 {
+        bed.order(n).await;
+        bed.all_delivered();
+    }
+    bed.jira.faults().add(Target::Create, Harm::FailBefore, When::Next(3));
+    bed.rounds(4).await;
+    assert_ne!(bed.place.text("SELECT COUNT(*) FROM attempt WHERE code = 'E-HELD'").await, "0");
+    assert_eq!(bed.place.text("SELECT COUNT(*) FROM errand WHERE code = 'E-HELD' AND failures > 0").await, "0");
+    bed.rounds(60).await;
+    assert_eq!(bed.created(), 16);
+    bed.chains_hold().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn witnesses_are_asked_after_the_quiet_period_however_often_the_call_failed_before() {
+    let bed = Bed::new().await;
+    bed.order(1).await;
+    plan::step(&*bed.bridge.ledger, &bed.bridge.setup.load_full(), &*bed.clock).await.unwrap();
+    bed.place.run("UPDATE errand SET failures = 10").await;
+    for desk in [&bed.jira, &bed.servicenow] {
+        desk.faults().add(Target::Create, Harm::FailBefore, When::Next(1));
+    }
+    bed.rounds(40).await;
+    assert_eq!(bed.created(), 1, "a quarter of an hour would be too long");
+    bed.chains_hold().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wall_clock_that_jumps_forward_ends_no_quiet_period() {
     let bed = Bed::new().await;
@@ -120,6 +152,30 @@ async fn a_desk_that_becomes_another_one_keeps_its_open_tickets() {
         assert!(told.len() == 1 && told[0].contains("`project` of desk `jira` was `NEW`"), "{told:?}");
         again.close().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_setup_that_the_ledger_cannot_keep_does_not_come_into_force() {
+    let bed = Bed::new().await;
+    if bed.place.is_postgres() {
+        return; // its triggers have another language
+    }
+    bed.bridge.swap(moved(&bed)).await.unwrap();
+    let (before, home) = (bed.bridge.setup.load_full(), "SELECT COALESCE(MAX(value), '') FROM cursor WHERE name = 'home/jira'");
+    let known = bed.place.text(home).await;
+    bed.place.run("CREATE TRIGGER broken BEFORE UPDATE ON cursor BEGIN SELECT RAISE(ABORT, 'broken'); END").await;
+    let mut catalog = (*before.catalog).clone();
+    let edge = catalog.desks.get_mut("jira").unwrap();
+    let text = edge.file.text().replace("project = \"NEW\"", "project = \"IAM\"");
+    edge.file = lastmile::catalog::ConfigFile::from_text(edge.file.path(), &text);
+    let changed = || bridge::setup(catalog.clone(), &bed.bridge.clock).unwrap();
+    let refused = bed.bridge.swap(changed()).await.unwrap_err().to_string();
+    assert!(refused.contains("broken"), "{refused}");
+    assert!(Arc::ptr_eq(&before, &bed.bridge.setup.load_full()), "what is refused is not in force");
+    assert_eq!(bed.place.text(home).await, known);
+    bed.place.run("DROP TRIGGER broken").await;
+    bed.bridge.swap(changed()).await.unwrap();
+    assert_ne!(bed.place.text(home).await, known);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,6 @@
 //! A desk plans what has arrived and files it in one go, where that is its business.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -69,4 +70,30 @@ async fn nothing_is_planned_with_a_setup_that_is_no_longer_in_force() {
         assert_eq!(worked, 0);
     }
     assert_eq!(bed.unplanned().await, 1, "it is planned with the new one");
+}
+
+/// A desk that is away or asked for patience is looked at again by time. Would each look wake the others, it would wake
+/// itself, and all would look as fast as the machine can.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_desk_that_is_held_back_wakes_the_others_once() {
+    let bed = Bed::new().await;
+    let (setup, (_ring, bell), woken) = (bed.bridge.setup.load_full(), watch::channel(()), AtomicUsize::new(0));
+    let (ledger, clock, desk) = (&*bed.bridge.ledger, &*bed.clock, &*setup.desks["jira"]);
+    let pass_on = || {
+        woken.fetch_add(1, Ordering::SeqCst);
+    };
+    let look = async || {
+        let (errands, orders, look_every) = (bell.clone(), bell.clone(), Duration::from_secs(1));
+        let going = dispatch::Going { errands, orders, pass_on: &pass_on, more: &|| true, look_every };
+        dispatch::pump(ledger, &setup, desk, &bed.worker, &bed.breakers, clock, Some(going)).await.unwrap();
+        woken.load(Ordering::SeqCst)
+    };
+    assert_eq!(look().await, 0, "it is at rest");
+    bed.worker.pauses.begin("desk/jira", 60_000, clock);
+    assert_eq!((look().await, look().await, look().await), (1, 1, 1), "what was left to it is planned by others");
+    bed.clock.advance_ms(61_000);
+    assert_eq!(look().await, 1);
+    bed.jira.faults().set_revoked(true);
+    bed.breakers.open("desk/jira", clock);
+    assert_eq!((look().await, look().await, look().await), (2, 2, 2));
 }

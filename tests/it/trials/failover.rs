@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::kills::{Came, busy, oracle, with_quiet};
+use super::kills::{Came, all_reported, busy, oracle, with_quiet};
 use crate::program::{Running, Site, until, until_within};
 use crate::real::pair::Pair;
 use crate::real::skipped;
@@ -54,17 +54,14 @@ async fn carry_out(pair: &mut Pair, blows: &[Blow], apart: Duration, pace: Durat
     })
     .await;
     stop.store(true, Ordering::SeqCst);
-    until_within(PATIENCE, "everything is reported", async || {
-        let counts = site.platform.state().counts();
-        (counts.undelivered == 0 && counts.completed == counts.orders).then_some(())
-    })
-    .await;
+    let lost_primary = blows.iter().any(|b| matches!(b, Blow::Failover(_)));
+    let ledger = pair.at(if lost_primary { 'b' } else { 'a' });
+    all_reported(&site, &ledger, PATIENCE).await;
     load.abort();
     running.signal(rustix::process::Signal::TERM);
     assert_eq!(running.wait(), Some(0), "{}", running.said());
-    let lost_primary = blows.iter().any(|b| matches!(b, Blow::Failover(_)));
     let mut came = Came::default();
-    oracle(&site, &pair.at(if lost_primary { 'b' } else { 'a' }), &mut came).await;
+    oracle(&site, &ledger, &mut came).await;
     came
 }
 

@@ -19,7 +19,7 @@ use serde_json::Value;
 use sqlx::{Connection as _, Executor as _, Row as _};
 
 use super::{Engine, Kept};
-use crate::program::{Running, Site, free_ports, get, program, until_within};
+use crate::program::{Running, Site, free_ports, get, program};
 use crate::real::postgres::connect;
 
 /// What a run is.
@@ -253,16 +253,47 @@ async fn carry_out(run: Run, engine: Engine) -> Came {
     // Now it may live, and everything has to end well.
     stop.store(true, Ordering::SeqCst);
     let mut last = site.serve().await;
-    until_within(Duration::from_secs(300), "everything is reported", async || {
-        let counts = site.platform.state().counts();
-        (counts.undelivered == 0 && counts.completed == counts.orders).then_some(())
-    })
-    .await;
+    all_reported(&site, &ledger, Duration::from_secs(300)).await;
     load.abort();
     last.signal(rustix::process::Signal::TERM);
     assert_eq!(last.wait(), Some(0), "{}", last.said());
     oracle(&site, &ledger, &mut came).await;
     came
+}
+
+/// Waits until the platform has the outcome of every order; else says what each of the others waits for.
+pub(super) async fn all_reported(site: &Site, ledger: &str, patience: Duration) {
+    let until = Instant::now() + patience;
+    loop {
+        let counts = site.platform.state().counts();
+        if counts.undelivered == 0 && counts.completed == counts.orders {
+            return;
+        }
+        assert!(
+            Instant::now() < until,
+            "not everything is reported after {} s: {counts:?}; left:\n{}",
+            patience.as_secs(),
+            left(ledger).await
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Every order that is not reported: its state, its ticket, and the newest call that is owed for it.
+async fn left(ledger: &str) -> String {
+    const LEFT: &str = "SELECT a.external_id || ' ' || a.state || COALESCE(' parked ' || a.parked_code, '') || COALESCE(' ' || t.desk || ' ' || t.state, '')
+            || COALESCE(' checked ' || t.checked_at, '') || COALESCE(': ' || (SELECT e.kind || ' ' || e.state || ' due ' || e.due_at || ' lease ' || COALESCE(e.lease_until, 0)
+                || ' failures ' || e.failures || ' misses ' || e.misses || COALESCE(' ' || e.code, '') || ' attempts ' || e.attempts
+                FROM errand AS e WHERE e.assignment_id = a.id ORDER BY e.id DESC LIMIT 1), '')
+        FROM assignment AS a LEFT JOIN ticket AS t ON t.id = a.ticket_id WHERE a.state <> 'reported' ORDER BY a.id";
+    let rows: Vec<String> = if ledger.starts_with("postgres") {
+        connect(ledger).await.fetch_all(LEFT).await.unwrap().iter().map(|row| row.get(0)).collect()
+    } else {
+        let options: sqlx::sqlite::SqliteConnectOptions = ledger.parse().unwrap();
+        let mut connection = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
+        connection.fetch_all(LEFT).await.unwrap().iter().map(|row| row.get(0)).collect()
+    };
+    format!("now {}\n{}", SystemClock.now().0, rows.join("\n"))
 }
 
 /// Orders whose platform was told that they are cancelled. Nobody takes an order back here: each must have a revocation
@@ -302,8 +333,8 @@ pub(super) async fn oracle(site: &Site, ledger: &str, came: &mut Came) {
 
 /// Room for a busy machine: the fakes keep no promise of time when they get no processor.
 const ROOM: [&str; 3] = ["2s", "500ms", "500ms"];
-/// A quiet period of 200 ms, as a desk on a machine of its own keeps it.
-const SHORT: [&str; 3] = ["100ms", "50ms", "50ms"];
+/// The shortest time-out that a desk may have; on a machine of its own a desk keeps it.
+const SHORT: [&str; 3] = ["1s", "50ms", "50ms"];
 
 /// A few kills.
 #[tokio::test(flavor = "multi_thread")]

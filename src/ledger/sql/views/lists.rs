@@ -250,6 +250,19 @@ pub(in crate::ledger) async fn quarantined(
         .collect()
 }
 
+/// Whether an event of the source is held whose id begins so: however many are, one look at an index.
+pub(in crate::ledger) async fn is_held(pool: &Pool, source: &str, begins: &str) -> LedgerResult<bool> {
+    let held: Option<bool> = query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM quarantine WHERE source = $1 AND event_id >= $2 AND event_id < $3 AND state = 'held')",
+    )
+    .bind(source)
+    .bind(begins)
+    .bind(format!("{begins}{}", char::MAX))
+    .fetch_optional(pool)
+    .await?;
+    Ok(held.unwrap_or(false))
+}
+
 /// Strays nobody has settled.
 async fn strays(pool: &Pool, limit: usize) -> LedgerResult<Vec<StrayRow>> {
     let rows = query(

@@ -1,0 +1,105 @@
+//! A transaction on SQLite with few hand-overs to the driver's thread: each costs two wake-ups, which is more than most
+//! statements take. The beginning goes with the first statement, the commit with the last write.
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, PoisonError, RwLock};
+
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{AssertSqlSafe, Connection as _, SqlSafeStr as _, SqlStr};
+
+use super::dialect::Text;
+use super::{Arg, Query, Result, sqlite_args};
+
+/// The connection that writes.
+#[derive(Debug)]
+pub(in crate::ledger) struct SqliteTx {
+    connection: SqliteConnection,
+    /// A transaction was asked for, and nothing was said in it yet.
+    begins: bool,
+    /// A write whose result nobody waits for.
+    last: Option<(Text, Vec<Arg>)>,
+}
+
+impl From<SqliteConnection> for SqliteTx {
+    fn from(connection: SqliteConnection) -> Self {
+        Self { connection, begins: false, last: None }
+    }
+}
+
+impl SqliteTx {
+    pub(super) fn begin(&mut self) {
+        (self.begins, self.last) = (true, None);
+    }
+
+    /// Carries a write out with the next statement or the commit.
+    pub(super) async fn later(&mut self, query: Query) -> Result<()> {
+        self.catch_up().await?;
+        self.last = Some((query.text, query.args));
+        Ok(())
+    }
+
+    pub(super) async fn commit(&mut self) -> Result<()> {
+        match self.last.take() {
+            Some((text, args)) => {
+                let text = framed(text, std::mem::take(&mut self.begins), true);
+                sqlx::query_with(text, sqlite_args(args)?).execute(&mut self.connection).await.map(drop)
+            }
+            None if std::mem::take(&mut self.begins) => Ok(()),
+            None => self.say("COMMIT").await,
+        }
+    }
+
+    pub(super) async fn rollback(&mut self) -> Result<()> {
+        self.last = None;
+        if std::mem::take(&mut self.begins) { Ok(()) } else { self.say("ROLLBACK").await }
+    }
+
+    /// The connection for a statement, and the statement as it is to be said.
+    pub(super) async fn saying(&mut self, text: Text) -> Result<(&mut SqliteConnection, SqlStr)> {
+        self.catch_up().await?;
+        Ok((&mut self.connection, framed(text, std::mem::take(&mut self.begins), false)))
+    }
+
+    async fn catch_up(&mut self) -> Result<()> {
+        let Some((text, args)) = self.last.take() else { return Ok(()) };
+        let text = framed(text, std::mem::take(&mut self.begins), false);
+        sqlx::query_with(text, sqlite_args(args)?).execute(&mut self.connection).await.map(drop)
+    }
+
+    async fn say(&mut self, text: &'static str) -> Result<()> {
+        sqlx::query(text).execute(&mut self.connection).await.map(drop)
+    }
+
+    /// Outside of transactions.
+    pub(in crate::ledger) fn connection(&mut self) -> &mut SqliteConnection {
+        &mut self.connection
+    }
+
+    pub(super) async fn close(self) -> Result<()> {
+        self.connection.close().await
+    }
+}
+
+type Framed = HashMap<(&'static str, bool, bool), Arc<str>>;
+
+/// Texts of the program with what goes before and after, made once: the driver keeps prepared statements by their text.
+static FRAMED: LazyLock<RwLock<Framed>> = LazyLock::new(RwLock::default);
+
+fn framed(text: Text, begins: bool, commits: bool) -> SqlStr {
+    let frame = |text: &str| {
+        let (before, after) = (if begins { "BEGIN IMMEDIATE; " } else { "" }, if commits { "; COMMIT" } else { "" });
+        format!("{before}{}{after}", text.trim_end().trim_end_matches(';'))
+    };
+    let fixed = match text {
+        Text::Fixed(fixed) if begins || commits => fixed,
+        Text::Made(made) if begins || commits => return AssertSqlSafe(frame(&made)).into_sql_str(),
+        text => return text.sqlite(),
+    };
+    let place = (fixed, begins, commits);
+    if let Some(known) = FRAMED.read().unwrap_or_else(PoisonError::into_inner).get(&place) {
+        return AssertSqlSafe(Arc::clone(known)).into_sql_str();
+    }
+    let made: Arc<str> = frame(fixed).into();
+    FRAMED.write().unwrap_or_else(PoisonError::into_inner).insert(place, Arc::clone(&made));
+    AssertSqlSafe(made).into_sql_str()
+}
