@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
+use crate::catalog::file::nearest;
 use crate::catalog::{Catalog, Problem, Problems};
 use crate::flow::Setup;
 use crate::ledger::{Address, Ledger, LedgerError, SqlLedger};
@@ -45,6 +46,16 @@ fn make(catalog: Catalog, mut problems: Vec<Problem>, clock: &Arc<dyn Clock>) ->
             Ok(source) => drop(sources.insert(name.clone(), source)),
             Err(more) => problems.extend(more),
         }
+    }
+    for (name, source) in &sources {
+        let unknown = source.orders_of().into_iter().filter(|(_, other)| !catalog.sources.contains_key(*other));
+        let problem = |(key, other): (&str, &str)| {
+            let known = catalog.sources.keys().map(String::as_str);
+            let help = nearest(other, known).map(|best| format!("did you mean `{best}`?"));
+            let file = &catalog.sources.get(name)?.file;
+            Some(file.problem(&[key, "seen", "orders_of"], format!("there is no source `{other}`"), help))
+        };
+        problems.extend(unknown.filter_map(problem));
     }
     if problems.is_empty() {
         return Ok(Setup { catalog, planner, sources, desks });

@@ -160,6 +160,8 @@ async fn fill(path: &Path, times: i64) -> anyhow::Result<()> {
                 desk: p.desk.to_owned(),
                 admin_group: p.group,
                 number: format!("OLD-{n}"),
+                closed_by: None,
+                proven_at: None,
                 assignment: p.assignment,
             })
         })

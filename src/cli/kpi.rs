@@ -33,7 +33,7 @@ pub(super) struct Arguments {
 #[derive(Debug, Subcommand)]
 enum What {
     /// Compute every figure again from the journal and compare: counts must be the same, percentiles within one percent.
-    /// Reads beside a running server; 1 when something differs. While orders move, run it again before believing a difference.
+    /// Reads beside a running server, as of one moment; 1 when something differs.
     Verify,
     /// Throw all figures away and make them again from the journal. The server must be stopped; it would do the same at a
     /// gentler pace. Forecasts stay, and what is closed stays measured by the calendar and target of its time.
@@ -52,7 +52,7 @@ pub(super) async fn run(folder: &Path, arguments: &Arguments) -> anyhow::Result<
     let main = &setup.catalog.main;
     match arguments.what {
         What::Verify => {
-            let ledger = SqlLedger::open(bridge::address(&setup.catalog)?, &main.instance.name, Mode::Read).await?;
+            let ledger = SqlLedger::open(bridge::address(&setup.catalog)?, &main.instance.name, Mode::ReadStill).await?;
             let found = verify(&ledger, &setup.catalog, clock.now()).await?;
             say(&told(&found));
             Ok(if found.agrees() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

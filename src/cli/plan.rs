@@ -127,6 +127,15 @@ impl Plan<'_> {
                     writeln!(out, "  Their open orders are taken back; what is to be taken from them goes ahead of everything.");
                 true
             }
+            EventContent::Seen { of, external_id, operation, .. } => {
+                let what = operation.map_or("everything", crate::model::Operation::as_str);
+                let _ = writeln!(
+                    out,
+                    "  says that the application itself shows {what} of order {external_id} of {of}: no ticket of its own"
+                );
+                let _ = writeln!(out, "  What was closed as carried out and reported is proven by it.");
+                true
+            }
             EventContent::Order(order) => self.order(order, out),
         }
     }

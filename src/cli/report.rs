@@ -51,17 +51,18 @@ pub(super) async fn run(folder: &Path, arguments: &Arguments) -> anyhow::Result<
         say(&format!("{}\nDue next: {next}. Nothing was sent.\n", prepared.text));
         return Ok(ExitCode::SUCCESS);
     }
-    match mailing::send_now(&setup.catalog, report, &prepared, now).await {
-        Ok(()) => {
-            let ways: Vec<&str> = mailing::ways(report).into_iter().map(mailing::Way::as_str).collect();
-            say(&format!("Sent {} by {}.\n", report.name, ways.join(" and ")));
-            Ok(ExitCode::SUCCESS)
-        }
-        Err(error) => {
-            say(&format!("NOT SENT {error}\nSee {}\n", page(error.code())));
-            Ok(ExitCode::FAILURE)
+    let mut code = ExitCode::SUCCESS;
+    for (way, sent) in mailing::send_now(&setup.catalog, report, &prepared, now).await {
+        let (name, way) = (&report.name, way.as_str());
+        match sent {
+            Ok(()) => say(&format!("Sent {name} by {way}.\n")),
+            Err(error) => {
+                say(&format!("NOT SENT {name} by {way}: {error}\nSee {}\n", page(error.code())));
+                code = ExitCode::FAILURE;
+            }
         }
     }
+    Ok(code)
 }
 
 fn unknown(main: &MainFile, name: &str) -> String {

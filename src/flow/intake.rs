@@ -88,6 +88,7 @@ pub(super) fn receipt(source: &str, event: SourceEvent, received_at: Timestamp) 
         EventContent::Order(assignment) => ReceiptContent::Order(assignment),
         EventContent::Withdrawn { external_id, operation, .. } => ReceiptContent::Withdrawn { external_id, operation },
         EventContent::Left { person } => ReceiptContent::Left { person },
+        EventContent::Seen { of, external_id, operation, at } => ReceiptContent::Seen { of, external_id, operation, at },
         EventContent::Unmappable { problem, body } => ReceiptContent::Unmappable { problem, body },
     };
     Receipt { source: source.to_owned(), event_id: event.event_id, digest: event.digest, received_at, content }

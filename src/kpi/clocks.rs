@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use crate::catalog::{Calendar, Catalog, ClockKind, Target};
 use crate::model::key::stable_id;
 use crate::model::{Operation, Timestamp};
-use crate::plan::business::{self, Working};
+use crate::plan::business::Working;
 
 /// One duration by both clocks, milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
@@ -90,16 +90,6 @@ impl<'a> Clocks<'a> {
     pub fn by_version(&self, version: Option<&str>, from: Timestamp, to: Timestamp) -> Both {
         let working = version.and_then(|v| self.working.get(v));
         Both { elapsed_ms: to.ms_since(from).max(0), business_ms: working.map(|w| w.between(from, to)) }
-    }
-}
-
-/// By when the target wants it closed; none without target, or where the group's calendar has not so much time.
-#[must_use]
-pub fn due_by(catalog: &Catalog, admin_group: &str, target: Option<Target>, eligible: Option<Timestamp>) -> Option<Timestamp> {
-    let (target, eligible) = (target?, eligible?);
-    match target.clock {
-        ClockKind::Elapsed => Some(eligible.plus_ms(target.within.ms())),
-        ClockKind::Business => business::after(catalog.calendar_of(admin_group)?, eligible, target.within.ms()),
     }
 }
 

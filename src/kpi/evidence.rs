@@ -220,7 +220,7 @@ pub fn apart(apart: Apart) -> &'static str {
     }
 }
 
-const COLUMNS: [(&str, &str, Unit); 27] = [
+const COLUMNS: [(&str, &str, Unit); 28] = [
     ("violations", "To look at", Unit::Text),
     ("person", "Person", Unit::Text),
     ("system", "System", Unit::Text),
@@ -242,6 +242,7 @@ const COLUMNS: [(&str, &str, Unit); 27] = [
     ("key", "Key in the ticket", Unit::Text),
     ("outcome", "Outcome", Unit::Text),
     ("proof", "Proof", Unit::Text),
+    ("proven_at", "Proven", Unit::Instant),
     ("reported_at", "Reported", Unit::Instant),
     ("approver_fulfiller", "Approver and fulfiller", Unit::Text),
     ("order", "Order", Unit::Text),
@@ -281,6 +282,7 @@ impl Judged {
             row.key.clone().into(),
             row.outcome.clone().unwrap_or_else(|| row.state.clone()).into(),
             proof.into(),
+            row.proven_at.into(),
             row.reported_at.into(),
             apart(row.approver_apart).into(),
             row.external_id.clone().into(),

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use super::case::{Stage, Verdict};
 use super::clocks::CalendarStamp;
 use super::measure::{Line, MIN_FOR_PERCENTILE};
-use super::report::{Asked, Point, Report, Shown};
+use super::report::{Asked, MOST_BEHIND, Point, Report, Shown, Which};
 use crate::ledger::views::{BacklogRow, Scope};
 use crate::model::{Id, Timestamp};
 use crate::sheet::{Cell, Column, Document, Table, Unit};
@@ -54,6 +54,9 @@ pub struct CaseRow {
     /// When the platform had the outcome.
     #[schema(value_type = Option<i64>)]
     pub reported_at: Option<Timestamp>,
+    /// When the application itself showed it.
+    #[schema(value_type = Option<i64>)]
+    pub proven_at: Option<Timestamp>,
     /// Approval time, milliseconds of all time.
     pub approval_elapsed_ms: Option<i64>,
     /// Approval time, milliseconds of working time.
@@ -99,6 +102,7 @@ impl CaseRow {
             first_work_at: case.first_work,
             closed_at: case.closed,
             reported_at: case.reported,
+            proven_at: case.proven,
             approval_elapsed_ms: took(Stage::Approval).map(|b| b.elapsed_ms),
             approval_business_ms: took(Stage::Approval).and_then(|b| b.business_ms),
             provisioning_elapsed_ms: provisioning.map(|b| b.elapsed_ms).or(running),
@@ -135,6 +139,7 @@ impl CaseRow {
             self.first_work_at.into(),
             self.closed_at.into(),
             self.reported_at.into(),
+            self.proven_at.into(),
             Cell::span(self.approval_elapsed_ms),
             Cell::span(self.approval_business_ms),
             Cell::span(self.provisioning_elapsed_ms),
@@ -147,7 +152,7 @@ impl CaseRow {
     }
 }
 
-const CASE_COLUMNS: [(&str, &str, Unit); 24] = [
+const CASE_COLUMNS: [(&str, &str, Unit); 25] = [
     ("id", "Assignment", Unit::Text),
     ("external_id", "Order", Unit::Text),
     ("ticket", "Ticket", Unit::Text),
@@ -164,6 +169,7 @@ const CASE_COLUMNS: [(&str, &str, Unit); 24] = [
     ("first_work_at", "Work began", Unit::Instant),
     ("closed_at", "Closed", Unit::Instant),
     ("reported_at", "Reported", Unit::Instant),
+    ("proven_at", "Proven", Unit::Instant),
     ("approval_elapsed_s", "Approval time, elapsed", Unit::Span),
     ("approval_business_s", "Approval time, working", Unit::Span),
     ("provisioning_elapsed_s", "Provisioning time, elapsed", Unit::Span),
@@ -174,9 +180,9 @@ const CASE_COLUMNS: [(&str, &str, Unit); 24] = [
     ("calendar", "Calendar", Unit::Text),
 ];
 
-/// The assignments behind a figure.
+/// The assignments behind a figure; `cut`: there may be others.
 #[must_use]
-pub fn cases(rows: &[CaseRow], asked: &Asked, scope: &Scope, now: Timestamp) -> Document {
+pub fn cases(rows: &[CaseRow], cut: bool, asked: &Asked, scope: &Scope, now: Timestamp) -> Document {
     let which = asked.which.unwrap_or_default();
     let (from, to) = asked.period(now);
     let period = if which.is_open() { "now, whatever the period".to_owned() } else { days(from, to) };
@@ -185,7 +191,7 @@ pub fn cases(rows: &[CaseRow], asked: &Asked, scope: &Scope, now: Timestamp) -> 
     let document = Document { title: format!("lastmile: {}", which.human()), tables: vec![table], ..Document::default() };
     filtered(document.about("Period", period), asked, scope)
         .about("As of", now.human())
-        .about("n", rows.len().to_string())
+        .about("n", if cut { format!("{}; {}", rows.len(), not_all(which)) } else { rows.len().to_string() })
         .means(
             "Eligible",
             "when the admin group could begin: approved, and for a future date not before that date less the lead time",
@@ -194,6 +200,13 @@ pub fn cases(rows: &[CaseRow], asked: &Asked, scope: &Scope, now: Timestamp) -> 
         .means("Provisioning time", "eligible until closed, less pauses; of open ones until now")
         .means("Elapsed, working", "all of the time; the working hours of the admin group's calendar")
         .means("Target", "in_target and late: closed; overdue: open, and its target has passed; running: open, with time left")
+}
+
+/// What is said of a list that may not be all.
+#[must_use]
+pub fn not_all(which: Which) -> String {
+    let taken = if which.is_open() { "those that wait longest" } else { "the latest" };
+    format!("not all: {MOST_BEHIND} assignments were looked at, {taken}; choose a shorter period or one admin group")
 }
 
 /// Which applications, groups, operation and desk it was narrowed to.
@@ -358,7 +371,7 @@ fn trend(report: &Report) -> Table {
 }
 
 /// Counts of a line.
-const COUNTED: [(&str, &str); 21] = [
+const COUNTED: [(&str, &str); 22] = [
     ("in_target", "In target"),
     ("late", "Too late"),
     ("overdue_open", "Open and overdue"),
@@ -371,6 +384,7 @@ const COUNTED: [(&str, &str); 21] = [
     ("cancelled", "Cancelled"),
     ("withdrawn", "Taken back"),
     ("rerouted", "Given to another group"),
+    ("proven", "Proven by the application"),
     ("premature", "Before their day"),
     ("date_kept", "By their day"),
     ("dated", "For a later day"),
@@ -382,7 +396,7 @@ const COUNTED: [(&str, &str); 21] = [
     ("expired_open", "Open although access was to end"),
 ];
 
-fn counted(line: &Line) -> [i64; 21] {
+fn counted(line: &Line) -> [i64; 22] {
     let (target, flow, quality, dates, leavers) = (&line.target, &line.flow, &line.quality, &line.dates, &line.leavers);
     [
         target.in_target,
@@ -397,6 +411,7 @@ fn counted(line: &Line) -> [i64; 21] {
         quality.cancelled,
         quality.withdrawn,
         quality.rerouted,
+        quality.proven,
         dates.premature,
         dates.kept,
         dates.n,

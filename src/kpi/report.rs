@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-pub use self::asked::{Asked, Which, a_day};
+pub use self::asked::{Asked, Which, a_day, period_words};
 use self::gathered::{Gathered, bare};
 pub use self::lists::{Found, MOST_BEHIND, Shown, behind, found, leavers_open};
 use super::case::DAY_MS;
@@ -61,7 +61,7 @@ pub struct Report {
     /// Everything known by then is counted; 0: the first count is not done yet.
     #[schema(value_type = i64)]
     pub as_of: Timestamp,
-    /// Something known since is not counted yet.
+    /// Something known since is not counted yet: totals may be some seconds behind the trend.
     pub behind: bool,
     /// Percentiles lie within so many percent of the exact ones; counts, sums and longest are exact.
     pub accuracy_percent: i64,
@@ -105,6 +105,8 @@ impl Report {
         let rolled = ledger.rolled().await?;
         let gathered = Gathered::read(ledger, &filter, &asked.admin_groups, from, to).await?;
         let small = Small::over(ledger, catalog, from, to).await?;
+        // Totals and trend are sums of their own: what was counted between both reads is in one of them.
+        let behind = rolled.behind || ledger.rolled().await?.behind;
         let groups = gathered.groups();
         let withheld = small.withholds(&groups);
         let mut all = Sums::default();
@@ -116,7 +118,7 @@ impl Report {
             from,
             to,
             as_of: rolled.as_of(now),
-            behind: rolled.behind,
+            behind,
             accuracy_percent: 1,
             all: if withheld { bare(all.line("", "All together")) } else { all.line("", "All together") },
             applications: gathered.lines(&small, "applications", |d| (&d.application_id, &d.application_name)),

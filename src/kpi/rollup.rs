@@ -11,7 +11,7 @@ use super::leavers::{Revocation, leaving, places};
 use super::sums::{MEMBERS, look_at_now, sums};
 pub(super) use super::sums::{decoded, month, month_after};
 use crate::catalog::{Calendar, Catalog};
-use crate::ledger::rollups::{CaseWrite, CellFilter, Dim, KeptCalendar, Kind, LeaverRow, LifeRow, Mark, Place, Rollups};
+use crate::ledger::rollups::{CaseWrite, CellFilter, Dim, Dirty, KeptCalendar, Kind, LeaverRow, LifeRow, Mark, Place, Rollups};
 use crate::ledger::{Ledger, LedgerResult};
 use crate::model::{Clock, Id, Operation, Timestamp};
 
@@ -22,6 +22,8 @@ const CASES: usize = 128;
 const SWEEP_MS: i64 = DAY_MS;
 /// A process whose figures are read by others says now and then that nothing waits, milliseconds.
 const NOTE_MS: i64 = 60_000;
+/// Persons looked at in one step.
+const PERSONS: i64 = 64;
 /// Assignments looked at in one step of a sweep.
 const SWEPT: i64 = 2_000;
 /// How long a group's pace is believed.
@@ -55,7 +57,6 @@ pub struct Rollup {
     /// The sweep goes on above this.
     sweep: Option<Id>,
     queue: BTreeSet<Id>,
-    persons: BTreeSet<i64>,
     calendars: Option<BTreeMap<String, Calendar>>,
     pace: HashMap<String, Pace>,
     pace_at: Option<Timestamp>,
@@ -107,7 +108,7 @@ impl Rollup {
         // Sums last: a case that comes with many others makes them once.
         if self.queue.is_empty() && self.sweep.is_none() {
             self.swept_at.get_or_insert(now);
-            progress.persons = self.leavers(ledger).await?;
+            progress.persons = leavers(ledger).await?;
             if progress.persons == 0 {
                 progress.cells = sums(ledger, clock).await?;
             }
@@ -193,7 +194,7 @@ impl Rollup {
         }
         let lives = ledger.lives(&batch).await?;
         self.look_at_pace(ledger, &lives, now).await?;
-        let again = repeats(ledger, &lives).await?;
+        let again = repeats(ledger, &lives, true).await?;
         let kept = self.calendars.clone().unwrap_or_default();
         let clocks = clocks_over(catalog, &kept, &lives, now);
         let with = Yardstick { catalog, clocks: &clocks };
@@ -210,12 +211,11 @@ impl Rollup {
                     case = Case::of(&life, with, again_at);
                 }
             }
-            if life.kept.as_ref().is_none_or(|kept| kept.seq < 0) {
-                // An order that comes again tells of the one before it.
-                self.queue.extend(again.get(&life.id).and_then(|a| a.before));
-            }
-            self.persons.extend(case.person);
-            let write = CaseWrite { forecast: said, ..write(&life, &case, config) };
+            // An order that comes again tells of the one before it. This process need not look for it.
+            let comes = life.kept.as_ref().is_none_or(|kept| kept.seq < 0);
+            let repeats = again.get(&life.id).filter(|_| comes).and_then(|a| a.before);
+            self.queue.extend(repeats);
+            let write = CaseWrite { forecast: said, repeats, ..write(&life, &case, config) };
             writes.push(write);
         }
         let n = writes.len();
@@ -236,45 +236,44 @@ impl Rollup {
         self.pace = paces(ledger, now).await?;
         Ok(())
     }
+}
 
-    /// Some persons whose revocations changed; returns how many were looked at.
-    async fn leavers(&mut self, ledger: &dyn Ledger) -> LedgerResult<usize> {
-        let persons: Vec<i64> = self.persons.iter().take(CASES).copied().collect();
-        if persons.is_empty() {
-            return Ok(0);
-        }
-        let dims: HashMap<i64, Dim> = ledger.dims(&CellFilter::default()).await?.into_iter().map(|dim| (dim.id, dim)).collect();
-        let before: HashMap<i64, LeaverRow> = ledger.leavers(&persons).await?.into_iter().map(|row| (row.person, row)).collect();
-        let marks = ledger.marks(Kind::Person, &persons).await?;
-        let dim_of: HashMap<Id, i64> = marks.iter().map(|m| (m.id, m.place.dim)).collect();
-        let (mut kept, mut gone, mut dirty) = (Vec::new(), Vec::new(), Vec::new());
-        for person in &persons {
-            let members = ledger.members(Kind::Person, *person, None, Id(i64::MIN), MEMBERS).await?;
-            let revocations: Vec<Revocation> = members
-                .into_iter()
-                .filter_map(|m| {
-                    let dim = *dim_of.get(&m.id)?;
-                    let operation = dims.get(&dim).and_then(|d| Operation::parse(&d.operation));
-                    Some(Revocation { id: m.id, dim, operation, case: Case::read(&m.body)? })
-                })
-                .collect();
-            let now = leaving(*person, &revocations);
-            let was = before.get(person).copied();
-            if now == was {
-                continue;
-            }
-            dirty.extend(now.iter().chain(&was).flat_map(places));
-            match now {
-                Some(row) => kept.push(row),
-                None => gone.push(*person),
-            }
-        }
-        if !kept.is_empty() || !gone.is_empty() {
-            ledger.keep_leavers(kept, gone, dirty).await?;
-        }
-        self.persons.retain(|person| !persons.contains(person));
-        Ok(persons.len())
+/// Some persons whose revocations changed; returns how many were looked at.
+async fn leavers(ledger: &dyn Ledger) -> LedgerResult<usize> {
+    let asked = ledger.dirty(PERSONS).await?.into_iter();
+    let asked: Vec<Dirty> = asked.filter(|dirty| dirty.place.kind == Kind::Person).collect();
+    if asked.is_empty() {
+        return Ok(0);
     }
+    let persons: Vec<i64> = asked.iter().map(|dirty| dirty.place.at).collect();
+    let dims: HashMap<i64, Dim> = ledger.dims(&CellFilter::default()).await?.into_iter().map(|dim| (dim.id, dim)).collect();
+    let before: HashMap<i64, LeaverRow> = ledger.leavers(&persons).await?.into_iter().map(|row| (row.person, row)).collect();
+    let marks = ledger.marks(Kind::Person, &persons).await?;
+    let dim_of: HashMap<Id, i64> = marks.iter().map(|m| (m.id, m.place.dim)).collect();
+    let (mut kept, mut gone, mut dirty) = (Vec::new(), Vec::new(), Vec::new());
+    for person in &persons {
+        let members = ledger.members(Kind::Person, *person, None, Id(i64::MIN), MEMBERS).await?;
+        let revocations: Vec<Revocation> = members
+            .into_iter()
+            .filter_map(|m| {
+                let dim = *dim_of.get(&m.id)?;
+                let operation = dims.get(&dim).and_then(|d| Operation::parse(&d.operation));
+                Some(Revocation { id: m.id, dim, operation, case: Case::read(&m.body)? })
+            })
+            .collect();
+        let now = leaving(*person, &revocations);
+        let was = before.get(person).copied();
+        if now == was {
+            continue;
+        }
+        dirty.extend(now.iter().chain(&was).flat_map(places));
+        match now {
+            Some(row) => kept.push(row),
+            None => gone.push(*person),
+        }
+    }
+    ledger.keep_leavers(kept, gone, dirty, asked).await?;
+    Ok(persons.len())
 }
 
 /// Calendars that counted before, by version.
@@ -315,8 +314,12 @@ pub(super) struct Around {
     before: Option<Id>,
 }
 
-/// Repetitions of orders, by the digests of their lanes.
-pub(super) async fn repeats<R: Rollups + ?Sized>(ledger: &R, lives: &[LifeRow]) -> LedgerResult<HashMap<Id, Around>> {
+/// Repetitions of orders, by the digests of their lanes; `counting`: these lives are about to be kept.
+pub(super) async fn repeats<R: Rollups + ?Sized>(
+    ledger: &R,
+    lives: &[LifeRow],
+    counting: bool,
+) -> LedgerResult<HashMap<Id, Around>> {
     let lane = |l: &LifeRow| crate::model::key::stable_number(&["lane", &l.lane, &l.dim.operation]);
     let digests: HashSet<i64> = lives.iter().map(lane).collect();
     let digests: Vec<i64> = digests.into_iter().collect();
@@ -325,7 +328,7 @@ pub(super) async fn repeats<R: Rollups + ?Sized>(ledger: &R, lives: &[LifeRow]) 
         by_lane.entry(mark.place.at).or_default().insert((mark.exact, mark.id));
     }
     // Those of this batch are not kept yet.
-    for life in lives {
+    for life in lives.iter().filter(|_| counting) {
         by_lane.entry(lane(life)).or_default().insert((life.received_at, life.id));
     }
     let around = |l: &LifeRow| {
@@ -362,8 +365,17 @@ fn write(life: &LifeRow, case: &Case, config: &str) -> CaseWrite {
         before: life.kept.as_ref().map(|kept| kept.body.clone()),
         gone: was.values().filter(|m| !now.contains_key(&m.place)).copied().collect(),
         come: now.values().filter(|m| was.get(&m.place) != Some(m)).copied().collect(),
-        dirty: both.into_iter().filter(|p| p.kind.counts() && differs(p)).collect(),
+        dirty: both.into_iter().filter(differs).filter_map(asks_for).collect(),
+        repeats: None,
         forecast: None,
+    }
+}
+
+/// What a change at a place asks for: its sum, or a look at its person.
+fn asks_for(place: Place) -> Option<Place> {
+    match place.kind {
+        Kind::Person => Some(Place { dim: 0, ..place }),
+        kind => kind.counts().then_some(place),
     }
 }
 

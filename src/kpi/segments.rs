@@ -24,6 +24,8 @@ pub enum Part {
     Paused,
     /// Closed; the platform is being told.
     Reporting,
+    /// Reported; until the application itself showed it.
+    Proof,
 }
 
 /// A span of an assignment's life.
@@ -58,6 +60,8 @@ pub struct Instants {
     pub closed: Option<Timestamp>,
     /// The platform has the outcome.
     pub reported: Option<Timestamp>,
+    /// The application itself showed it.
+    pub proven: Option<Timestamp>,
     /// Nothing more will happen.
     pub finished: bool,
 }
@@ -107,12 +111,13 @@ fn spans(of: &Instants, now: Timestamp) -> Vec<Segment> {
         (Part::Queue, if of.first_work.is_some() { began } else { of.filed.or(of.closed).filter(|_| of.closed.is_some()) }),
         (Part::Work, of.closed),
         (Part::Reporting, of.reported),
+        (Part::Proof, of.proven),
     ];
     let mut at = of.requested.unwrap_or(approved);
     let mut spans = Vec::new();
     for (part, end) in ends {
         let until = match (part, end, of.closed) {
-            (Part::Reporting, end, _) => end,
+            (Part::Reporting | Part::Proof, end, _) => end,
             (_, Some(end), Some(closed)) => Some(end.min(closed)),
             (_, end, _) => end,
         };
@@ -157,6 +162,7 @@ mod tests {
             first_work: Some(T(40)),
             closed: Some(T(70)),
             reported: Some(T(75)),
+            proven: Some(T(90)),
             finished: true,
         };
         let told = [
@@ -167,9 +173,10 @@ mod tests {
             (Part::Queue, 8, false),
             (Part::Work, 30, false),
             (Part::Reporting, 5, false),
+            (Part::Proof, 15, false),
         ];
         assert_eq!(parts(&whole, 100), told);
-        let open = Instants { first_work: None, closed: None, reported: None, finished: false, ..whole };
+        let open = Instants { first_work: None, closed: None, reported: None, proven: None, finished: false, ..whole };
         assert_eq!(parts(&open, 60).last(), Some(&(Part::Queue, 28, true)));
         assert_eq!(parts(&Instants { filed: Some(T(12)), ..open }, 20).last(), Some(&(Part::FutureDate, 10, true)));
         let begun = Instants { first_work: Some(T(40)), ..open };
@@ -196,12 +203,12 @@ mod tests {
             requested in proptest::option::of(0i64..100), approved in proptest::option::of(0i64..100), received in 0i64..100,
             eligible in proptest::option::of(0i64..100), filed in proptest::option::of(0i64..100),
             first_work in proptest::option::of(0i64..100), closed in proptest::option::of(0i64..100),
-            reported in proptest::option::of(0i64..100), finished: bool, now in 0i64..120, mut pauses in proptest::collection::vec(0i64..100, 0..6),
+            reported in proptest::option::of(0i64..100), proven in proptest::option::of(0i64..100), finished: bool, now in 0i64..120, mut pauses in proptest::collection::vec(0i64..100, 0..6),
         ) {
             let t = |v: Option<i64>| v.map(Timestamp);
             let of = Instants {
                 requested: t(requested), approved: t(approved), received: T(received), eligible: t(eligible), filed: t(filed),
-                first_work: t(first_work), closed: t(closed), reported: t(reported), finished,
+                first_work: t(first_work), closed: t(closed), reported: t(reported), proven: t(proven), finished,
             };
             pauses.sort_unstable();
             let pauses: Vec<Pause> = pauses.chunks(2).map(|p| (T(p[0]), p.get(1).map(|t| T(*t)))).collect();

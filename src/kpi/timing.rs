@@ -1,14 +1,19 @@
 //! The times of one assignment: its segments, both clocks, its target.
 
+use std::collections::HashMap;
+
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::clocks::{Both, CalendarStamp, Clocks, due_by, target_of};
+use super::case::{Case, Verdict, Yardstick};
+use super::clocks::{Both, CalendarStamp, Clocks};
+use super::rollup::{clocks_over, kept_calendars};
 use super::segments::{Instants, Part, Pause, segments};
 use crate::catalog::{Catalog, ClockKind};
-use crate::ledger::rollups::Forecast;
-use crate::ledger::views::{AssignmentRow, JournalRow};
-use crate::model::{Operation, State, Timestamp};
+use crate::ledger::LedgerResult;
+use crate::ledger::rollups::{Forecast, Rollups};
+use crate::ledger::views::AssignmentRow;
+use crate::model::{Id, State, Timestamp};
 
 /// A span of an assignment's life, by both clocks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -65,29 +70,20 @@ pub struct Timing {
     pub forecast: Option<Forecast>,
 }
 
-/// Waits for the requester, as the journal has them. Who must lose access cannot be waited for: of a revocation, none.
-#[must_use]
-pub fn pauses(row: &AssignmentRow, journal: &[JournalRow]) -> Vec<Pause> {
-    if Operation::parse(&row.operation).is_some_and(Operation::is_revocation) {
-        return Vec::new();
-    }
-    let mut pauses: Vec<Pause> = Vec::new();
-    for line in journal {
-        let runs = pauses.last().is_some_and(|(_, until)| until.is_none());
-        match line.event.as_str() {
-            "paused" if !runs => {
-                let free = pauses.last().and_then(|(_, until)| *until).unwrap_or(line.happened_at);
-                pauses.push((line.happened_at.max(free), None));
-            }
-            "resumed" | "closed" if runs => {
-                if let Some((from, until)) = pauses.last_mut() {
-                    *until = Some(line.happened_at.max(*from));
-                }
-            }
-            _ => {}
-        }
-    }
-    pauses
+/// Assignments measured as in figures, by their journals of now: one rule says by when each is due.
+///
+/// # Errors
+/// The ledger does not answer.
+pub async fn measured<R: Rollups + ?Sized>(
+    ledger: &R,
+    catalog: &Catalog,
+    ids: &[Id],
+    now: Timestamp,
+) -> LedgerResult<HashMap<Id, Case>> {
+    let (lives, kept) = (ledger.lives(ids).await?, kept_calendars(ledger).await?);
+    let clocks = clocks_over(catalog, &kept, &lives, now);
+    let with = Yardstick { catalog, clocks: &clocks };
+    Ok(lives.iter().map(|life| (life.id, Case::of(life, with, None))).collect())
 }
 
 /// A line of the list with its target.
@@ -108,20 +104,38 @@ fn ended(row: &AssignmentRow) -> bool {
 }
 
 impl Listed {
-    /// With its target.
+    /// With its target, as it is [`measured`].
     #[must_use]
-    pub fn of(row: AssignmentRow, catalog: &Catalog, now: Timestamp) -> Self {
-        let group = row.admin_group.as_deref().unwrap_or_default();
-        let due_by = due_by(catalog, group, target_of(catalog, &row.application_id, &row.operation), row.eligible_at);
-        let overdue = row.closed_at.is_none() && !ended(&row) && due_by.is_some_and(|due| due < now);
-        Self { row, due_by, overdue }
+    pub fn of(row: AssignmentRow, cases: &HashMap<Id, Case>, now: Timestamp) -> Self {
+        let case = cases.get(&row.id);
+        let overdue = case.and_then(|case| case.verdict(now)) == Some(Verdict::Overdue);
+        Self { due_by: case.and_then(|case| case.due_by), overdue, row }
+    }
+}
+
+impl Goal {
+    fn of(case: &Case, now: Timestamp) -> Option<Self> {
+        let target = case.target?;
+        let verdict = case.verdict(now);
+        Some(Self {
+            within_ms: target.within.ms(),
+            clock: target.clock,
+            due_by: case.due_by,
+            in_target: match verdict {
+                Some(Verdict::InTarget) => Some(true),
+                Some(Verdict::Late) => Some(false),
+                _ => None,
+            },
+            overdue: verdict == Some(Verdict::Overdue),
+        })
     }
 }
 
 impl Timing {
-    /// Of this assignment, as things stand.
+    /// Of this assignment, as things stand, and as it is [`measured`].
     #[must_use]
-    pub fn of(row: &AssignmentRow, pauses: &[Pause], forecast: Option<Forecast>, catalog: &Catalog, now: Timestamp) -> Self {
+    pub fn of(row: &AssignmentRow, case: &Case, forecast: Option<Forecast>, catalog: &Catalog, now: Timestamp) -> Self {
+        let pauses: &[Pause] = &case.pauses;
         let finished = ended(row);
         let instants = Instants {
             requested: row.requested_at,
@@ -132,6 +146,7 @@ impl Timing {
             first_work: row.first_work_at,
             closed: row.closed_at,
             reported: row.reported_at,
+            proven: case.proven,
             finished,
         };
         let spans = segments(&instants, pauses, now);
@@ -150,16 +165,6 @@ impl Timing {
             })
         };
         let provisioning = row.eligible_at.filter(|_| !not_yet).map(|from| clocks.both(group, from, end).less(stood_still(from)));
-        let goal = target_of(catalog, &row.application_id, &row.operation).map(|target| {
-            let within = provisioning.and_then(|p| p.by(target.clock)).map(|ms| ms <= target.within.ms());
-            Goal {
-                within_ms: target.within.ms(),
-                clock: target.clock,
-                due_by: due_by(catalog, group, Some(target), row.eligible_at),
-                in_target: within.filter(|_| row.closed_at.is_some()),
-                overdue: within == Some(false) && row.closed_at.is_none() && !finished,
-            }
-        });
         let timed = |s: &super::segments::Segment| TimedSegment {
             part: s.part,
             from: s.from,
@@ -172,7 +177,7 @@ impl Timing {
             provisioning,
             not_yet,
             segments: spans.iter().map(timed).collect(),
-            target: goal,
+            target: Goal::of(case, now),
             calendar: catalog.calendar_of(group).map(CalendarStamp::from),
             forecast,
         }

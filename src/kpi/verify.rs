@@ -130,6 +130,11 @@ impl Truth {
         self.unsure.extend(marks.flat_map(with_made_of));
     }
 
+    /// A person who left, of what was taken.
+    fn leaver(&self, person: i64) -> Option<LeaverRow> {
+        leaving(person, self.persons.get(&person)?)
+    }
+
     /// Persons, and the sums of sums, made of what was taken.
     fn finish(&mut self, now: Timestamp) {
         let left: Vec<LeaverRow> = self.persons.iter().filter_map(|(person, all)| leaving(*person, all)).collect();
@@ -210,7 +215,8 @@ fn with_made_of(place: Place) -> Vec<Place> {
     all
 }
 
-/// Computes everything again and compares.
+/// Computes everything again and compares. The ledger should be opened to be read as one state: what is counted meanwhile
+/// would look like a difference.
 ///
 /// # Errors
 /// The ledger does not answer.
@@ -223,7 +229,8 @@ pub async fn verify<R: Rollups + ?Sized>(ledger: &R, catalog: &Catalog, now: Tim
         let (ids, last) = page(ledger, from).await?;
         after = last;
         let lives = ledger.lives(&ids).await?;
-        let again = repeats(ledger, &lives).await?;
+        // As far as it is counted: what is not is judged neither by itself nor by what it makes of others.
+        let again = repeats(ledger, &lives, false).await?;
         let clocks = clocks_over(catalog, &kept, &lives, now);
         for life in &lives {
             found.assignments += 1;
@@ -262,7 +269,11 @@ async fn compare<R: Rollups + ?Sized>(ledger: &R, truth: &Truth, now: Timestamp,
     let mut dims = truth.dims.clone();
     dims.extend(ledger.dims(&all).await?.into_iter().map(|d| (d.id, d)));
     // What is asked for is known not to be true yet, nor is what is made of it.
-    let asked = ledger.dirty(i64::MAX).await?.into_iter().flat_map(|d| with_made_of(d.place));
+    let asked: Vec<Place> = ledger.dirty(i64::MAX).await?.into_iter().map(|d| d.place).collect();
+    let persons = asked.iter().chain(&truth.unsure).filter(|place| place.kind == Kind::Person).map(|place| place.at);
+    let persons: Vec<i64> = persons.collect();
+    let leavers = ledger.leavers(&persons).await?.into_iter().chain(persons.iter().filter_map(|person| truth.leaver(*person)));
+    let asked = asked.iter().copied().chain(leavers.flat_map(|row| places(&row))).flat_map(with_made_of);
     let unsure: BTreeSet<Place> = truth.unsure.iter().copied().chain(asked).collect();
     let unsure = |place: &Place| match place.kind {
         // One mark stands for all periods of a cut.

@@ -119,6 +119,9 @@ pub struct EvidenceRow {
     pub outcome: Option<String>,
     /// The application's own evidence agreed (`proven`), or the closed ticket is all there is (`claimed`).
     pub proof: Option<Proof>,
+    /// When the application showed it.
+    #[schema(value_type = Option<i64>)]
+    pub proven_at: Option<Timestamp>,
     /// Approver and fulfiller were different people.
     pub approver_apart: Apart,
     /// Beneficiary and fulfiller were different people.

@@ -37,6 +37,17 @@ pub enum ReceiptContent {
         /// The platform's id of them.
         person: String,
     },
+    /// The application itself shows what was ordered.
+    Seen {
+        /// The source whose order it is.
+        of: String,
+        /// The platform's id of the order.
+        external_id: String,
+        /// Of which operation; none: all.
+        operation: Option<Operation>,
+        /// When it was looked at, by the platform's clock.
+        at: Option<Timestamp>,
+    },
     /// Not understood.
     Unmappable {
         /// What is wrong.
@@ -79,7 +90,12 @@ pub enum Recorded {
         /// How many assignments it concerned.
         assignments: usize,
     },
-    /// A withdrawal of an order we never had: remembered, nothing to do.
+    /// The application shows what these ordered.
+    Seen {
+        /// How many assignments it is evidence of.
+        assignments: usize,
+    },
+    /// Of an order we never had. A withdrawal is remembered, evidence is not.
     UnknownOrder,
     /// Kept for an operator.
     Quarantined {

@@ -106,4 +106,8 @@ pub struct Past {
     pub admin_group: String,
     /// Ticket number on the desk.
     pub number: String,
+    /// Who closed it, as the desk names them.
+    pub closed_by: Option<Person>,
+    /// When the application itself showed it, if it did.
+    pub proven_at: Option<Timestamp>,
 }

@@ -131,13 +131,15 @@ impl Kind {
         matches!(self, Self::Trend | Self::TrendMonth)
     }
 
-    /// How often sums are added up before this one: it waits until those of lower levels are true.
+    /// How often sums are added up before this one: it waits until those of lower levels are true. First of all it is
+    /// looked at who left.
     #[must_use]
     pub fn level(self) -> u8 {
         match self {
-            Self::ClosedMonth | Self::LeaverMonth | Self::Trend | Self::Now => 1,
-            Self::TrendMonth | Self::Window | Self::LeaverWindow => 2,
-            _ => 0,
+            Self::Person => 0,
+            Self::ClosedMonth | Self::LeaverMonth | Self::Trend | Self::Now => 2,
+            Self::TrendMonth | Self::Window | Self::LeaverWindow => 3,
+            _ => 1,
         }
     }
 
@@ -175,7 +177,7 @@ pub trait Rollups: Send + Sync + std::fmt::Debug {
     /// Keeps cases and calendars; one made of a longer journal stays.
     async fn keep_cases(&self, cases: Vec<CaseWrite>, calendars: Vec<KeptCalendar>) -> LedgerResult<()>;
 
-    /// Sums that are no longer true, by level.
+    /// Sums that are no longer true and persons to look at, by level.
     async fn dirty(&self, limit: i64) -> LedgerResult<Vec<Dirty>>;
 
     /// Counts the marks of a place: how many, and the earliest.
@@ -221,8 +223,8 @@ pub trait Rollups: Send + Sync + std::fmt::Debug {
     /// Persons of a cell.
     async fn leavers_between(&self, from: Timestamp, to: Timestamp, dim: Option<i64>) -> LedgerResult<Vec<LeaverRow>>;
 
-    /// Keeps persons, removes others, and asks for cells.
-    async fn keep_leavers(&self, kept: Vec<LeaverRow>, gone: Vec<i64>, dirty: Vec<Place>) -> LedgerResult<()>;
+    /// Keeps persons, removes others, asks for cells, and asks no longer for what is done.
+    async fn keep_leavers(&self, kept: Vec<LeaverRow>, gone: Vec<i64>, dirty: Vec<Place>, done: Vec<Dirty>) -> LedgerResult<()>;
 
     /// Throws all figures away, to be made again; forecasts stay, and calendars unless told otherwise. With
     /// `todays_calendars`, closed cases too are measured by the calendars and targets of today.

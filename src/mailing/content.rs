@@ -4,14 +4,14 @@ use serde_json::{Value, json};
 
 use crate::catalog::{Catalog, Content, ScheduledReport};
 use crate::kpi::evidence::Pack;
-use crate::kpi::export::{CaseRow, cases, figures};
-use crate::kpi::report::{Asked, Report, behind};
+use crate::kpi::export::{CaseRow, cases, figures, not_all};
+use crate::kpi::report::{Asked, Report, Which, found};
 use crate::kpi::small::Small;
 use crate::ledger::exports::EvidenceFilter;
 use crate::ledger::views::Scope;
 use crate::ledger::{Ledger, LedgerError};
 use crate::model::Timestamp;
-use crate::sheet::{Column, Document, MOST_ROWS, Unit, XlsxError};
+use crate::sheet::{Cell, Column, Document, MOST_ROWS, Unit, XlsxError};
 
 /// Columns of the figures that mail readers show; the workbook has all.
 const IN_MAIL: [&str; 10] = [
@@ -74,7 +74,7 @@ pub async fn prepare(
     let mut whole = Document { title: title.clone(), ..figures(&measured, &asked, &scope) };
     whole.about.insert(0, ("Report".to_owned(), format!("{}, due {}", report.name, due.human())));
     let mut tables = std::mem::take(&mut whole.tables);
-    let letter = Document {
+    let mut letter = Document {
         tables: if report.contents.contains(&Content::Figures) { short(&tables) } else { Vec::new() },
         ..whole.clone()
     };
@@ -83,9 +83,14 @@ pub async fn prepare(
     }
     if report.contents.contains(&Content::Assignments) {
         let most = i64::try_from(MOST_ROWS).unwrap_or(i64::MAX);
-        let shown = behind(ledger, catalog, &scope, &asked, now, most).await?;
-        let rows: Vec<CaseRow> = shown.into_iter().map(|s| CaseRow::of(s, now)).collect();
-        tables.extend(cases(&rows, &asked, &scope, now).tables);
+        let found = found(ledger, catalog, &scope, &asked, now, most).await?;
+        let rows: Vec<CaseRow> = found.rows.into_iter().map(|s| CaseRow::of(s, now)).collect();
+        let of_them = if found.cut { not_all(Which::Closed) } else { rows.len().to_string() };
+        // Both who opens the workbook and who reads the letter shall know.
+        for document in [&mut whole, &mut letter] {
+            document.about.push(("Assignments".to_owned(), of_them.clone()));
+        }
+        tables.extend(cases(&rows, found.cut, &asked, &scope, now).tables);
     }
     if report.contents.contains(&Content::Evidence) {
         let (from, to) = asked.period(now);
@@ -128,8 +133,14 @@ fn short(tables: &[crate::sheet::Table]) -> Vec<crate::sheet::Table> {
     let mut tables = tables.to_vec();
     if let Some(table) = tables.first_mut() {
         let kept: Vec<usize> = IN_MAIL.iter().filter_map(|key| table.columns.iter().position(|c| c.key == *key)).collect();
-        let pick = |row: &Vec<crate::sheet::Cell>| kept.iter().filter_map(|n| row.get(*n).cloned()).collect();
+        let pick = |row: &Vec<Cell>| kept.iter().filter_map(|n| row.get(*n).cloned()).collect();
         table.rows = table.rows.iter().map(pick).collect();
+        // A stored word is for machines: people read it here.
+        for word in table.rows.iter_mut().filter_map(|row| row.first_mut()) {
+            if let Cell::Text(text) = word {
+                *text = text.replace('_', " ");
+            }
+        }
         table.columns = kept.iter().filter_map(|n| table.columns.get(*n).cloned()).collect::<Vec<Column>>();
         debug_assert!(table.columns.iter().any(|c| c.unit == Unit::Span));
     }

@@ -249,16 +249,20 @@ async fn send(
     }
 }
 
-/// Sends a report now, on all its ways, whatever its schedule says: to try it. Nothing is claimed or noted.
-///
-/// # Errors
-/// The first way that fails.
-pub async fn send_now(catalog: &Catalog, report: &ScheduledReport, prepared: &Prepared, now: Timestamp) -> Result<(), CallError> {
+/// Sends a report now, on all its ways, whatever its schedule says: to try it. Nothing is claimed or noted. Says of each way how
+/// it went: one that fails keeps no other from being tried.
+pub async fn send_now(
+    catalog: &Catalog,
+    report: &ScheduledReport,
+    prepared: &Prepared,
+    now: Timestamp,
+) -> Vec<(Way, Result<(), CallError>)> {
+    let mut tried = Vec::new();
     for way in ways(report) {
         let id = format!("lmd-try-{}", &random::token()[..16]);
-        send(catalog, report, way, prepared, &id, now).await?;
+        tried.push((way, send(catalog, report, way, prepared, &id, now).await));
     }
-    Ok(())
+    tried
 }
 
 /// Secrets and certificates that cannot be read.

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::model::Timestamp;
+use crate::model::{Person, Timestamp};
 
 /// An application of the company.
 #[derive(Debug, Clone, Copy)]
@@ -206,6 +206,51 @@ pub fn person(n: u64) -> Value {
         "department": *dice.pick(&DEPARTMENTS),
         "site": *dice.pick(&SITES),
     })
+}
+
+/// Applications that the platform reads every night: there it sees what its orders became.
+pub const READ_BACK: [&str; 6] = ["salesforce", "file-shares", "badge", "lims", "code-hosting", "data-warehouse"];
+
+/// The n-th admin of an application, as the desks know them.
+#[must_use]
+pub fn admin(app: &App, n: u64) -> Person {
+    let place = APPS.iter().position(|other| other.id == app.id).unwrap_or(0) as u64;
+    let person = person(460 + place * 3 + n % 3);
+    let text = |field: &str| person[field].as_str().map(str::to_owned);
+    let mail = text("email");
+    let id = mail.as_deref().and_then(|mail| mail.split('@').next()).unwrap_or("admin").to_owned();
+    Person { id, name: text("name"), email: mail }
+}
+
+/// The orders of the n-th leaving of a seed: somebody's account is closed on one application, and everything else that
+/// they had is taken back. `name` tells them from all other orders.
+#[must_use]
+pub fn leaving(seed: u64, n: u64, name: &str, approved: Timestamp) -> Vec<Value> {
+    let mut dice = Dice::of(seed ^ 0x006c_6561_7665, n);
+    let (who, hr, first) = (person(dice.below(400)), person(452 + dice.below(4)), dice.below(12));
+    let orders = 2 + dice.below(3);
+    (0..orders)
+        .map(|i| {
+            // Five and twelve have no divisor in common: each application once.
+            let app = &APPS[usize::try_from((first + i * 5) % 12).unwrap_or(0)];
+            let (entitlement, title) = *dice.pick(app.entitlements);
+            let mut document = order(seed, n * 8 + i, approved);
+            document["id"] = json!(format!("{name}-{}", i + 1));
+            document["operation"] = json!(if i == 0 { "disable" } else { "remove" });
+            document["application"] = json!({"id": app.id, "name": app.name});
+            document["entitlement"] = json!((i > 0).then(|| json!({"id": entitlement, "name": title})));
+            document["account"] = json!(who["id"].as_str().map(str::to_lowercase));
+            document["beneficiary"] = who.clone();
+            document["requester"] = hr.clone();
+            document["approvals"] = json!([{"approver": hr, "decidedAt": approved.iso()}]);
+            for date in ["validFrom", "validUntil"] {
+                document[date] = Value::Null;
+            }
+            document["urgency"] = json!("P1");
+            document["justification"] = json!("Leaves the company");
+            document
+        })
+        .collect()
 }
 
 /// The n-th order of a seed as the platform writes it, approved at `approved`. Some are revocations (a leaver loses

@@ -18,9 +18,10 @@ const DESK_PASSWORD: &str = "sandbox-token";
 pub const MAPPING: &str = r#"[mapping]
 zone = "Europe/Berlin"
 withdrawn = { pointer = "/status", values = ["withdrawn"] }
+seen = { pointer = "/status", values = ["in_effect"], at = "/seenAt" }
 external_id = "/id"
 generation = { pointer = "/round", default = 1 }
-operation = { pointer = "/operation", map = { add = "grant", remove = "revoke", change = "modify", create_account = "create_account" } }
+operation = { pointer = "/operation", map = { add = "grant", remove = "revoke", change = "modify", create_account = "create_account", disable = "disable_account" } }
 application = { id = "/application/id", name = "/application/name" }
 entitlement = { id = "/entitlement/id", name = "/entitlement/name" }
 account = "/account"

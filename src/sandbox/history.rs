@@ -2,7 +2,7 @@
 
 use chrono::{Datelike, Timelike, Weekday};
 
-use super::company::{APPS, App, Dice, order};
+use super::company::{APPS, App, Dice, READ_BACK, admin, leaving, order};
 use super::config::{MAPPING, SOURCE};
 use crate::model::{Assignment, Outcome, Person, Timestamp};
 use crate::source::mapping::Mapping;
@@ -32,6 +32,8 @@ pub struct Past {
     pub reported: Option<Timestamp>,
     /// How it ended; present exactly when it is closed.
     pub outcome: Option<Outcome>,
+    /// When the platform saw it in the application itself.
+    pub proven: Option<Timestamp>,
     /// Who closed it.
     pub closed_by: Option<Person>,
     /// Desk by the demo's name.
@@ -67,34 +69,66 @@ pub fn history(seed: u64, now: Timestamp, weeks: u32, per_day: u32) -> Result<Ve
         times.sort_unstable();
         for approved in times.into_iter().filter(|t| *t < now) {
             number += 1;
-            let order = one(seed, number, approved, now, &mapping)?;
+            let order = one(seed, number, &order(seed, number, approved), now, &mapping)?;
+            if order.filed <= now {
+                past.push(order);
+            }
+        }
+        for order in leavings(seed, day, weekend) {
+            number += 1;
+            let order = one(seed, number, &order, now, &mapping)?;
             if order.filed <= now {
                 past.push(order);
             }
         }
     }
+    past.sort_by_key(|order| order.approved);
     Ok(past)
 }
 
-fn one(seed: u64, number: u64, approved: Timestamp, now: Timestamp, mapping: &Mapping) -> Result<Past, String> {
-    let assignment = mapping.assignment(SOURCE, &order(seed, number, approved))?;
+/// What is taken from those who leave on a day.
+fn leavings(seed: u64, day: Timestamp, weekend: bool) -> Vec<serde_json::Value> {
+    let number = day.0.unsigned_abs() / DAY.unsigned_abs();
+    let mut dice = Dice::of(seed ^ 0x6c65_6674, number);
+    let people = if weekend { 0 } else { dice.below(3) };
+    let orders = (0..people).flat_map(|n| {
+        let told = day.plus_ms(dice.between(7 * 60, 17 * 60) * MINUTE);
+        leaving(seed, number * 4 + n, &format!("HR-{number}-{}", n + 1), told)
+    });
+    orders.collect()
+}
+
+/// When the platform sees in an application what was done there: it reads some of them, at night.
+fn proven(app: &App, closed: Timestamp, outcome: Option<Outcome>, now: Timestamp) -> Option<Timestamp> {
+    let shown = matches!(outcome, Some(Outcome::Fulfilled | Outcome::AlreadyInPlace)) && READ_BACK.contains(&app.id);
+    let night = closed.plus_ms(DAY - (closed.0 - 2 * HOUR).rem_euclid(DAY));
+    Some(night).filter(|night| shown && *night <= now)
+}
+
+fn one(seed: u64, number: u64, document: &serde_json::Value, now: Timestamp, mapping: &Mapping) -> Result<Past, String> {
+    let assignment = mapping.assignment(SOURCE, document)?;
+    let approved = assignment.approved_at.unwrap_or(now);
     let mut dice = Dice::of(seed ^ 0x7061_7374, number);
     let app = APPS.iter().find(|a| a.id == assignment.application.id).unwrap_or(&APPS[0]);
     let wanted = assignment.valid_from.map_or(approved, |from| from.plus_ms(-3 * DAY)).max(approved);
     let filed = wanted.plus_ms(dice.between(800, 9_000));
     let (begin, end) = work(app, &assignment, filed, &mut dice);
     let closed = (end <= now).then_some(end);
+    let reported = closed.map(|t| t.plus_ms(dice.between(2_000, 45_000))).filter(|t| *t <= now);
+    let outcome = closed.map(|_| outcome(&mut dice));
     Ok(Past {
         requested: assignment.requested_at.unwrap_or(approved),
         approved,
         filed,
         first_work: (begin <= now).then_some(begin),
         closed,
-        reported: closed.map(|t| t.plus_ms(dice.between(2_000, 45_000))).filter(|t| *t <= now),
-        outcome: closed.map(|_| outcome(&mut dice)),
-        closed_by: closed.map(|_| {
-            let n = dice.below(3) + 1;
-            Person { id: format!("{}-admin-{n}", app.id), name: Some(format!("{} admin {n}", app.name)), email: None }
+        reported,
+        outcome,
+        proven: closed.zip(reported).and_then(|(closed, _)| proven(app, closed, outcome, now)),
+        closed_by: closed.map(|_| match assignment.approvals.last() {
+            // What evidence is looked through for: once in a while somebody approves and does it, too.
+            Some(approval) if dice.below(600) == 0 => approval.by.clone(),
+            _ => admin(app, dice.below(3)),
         }),
         desk: if app.on_servicenow { "servicenow" } else { "jira" },
         group: format!("{}-admins", app.id),
@@ -151,6 +185,7 @@ fn outcome(dice: &mut Dice) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Operation;
     use std::collections::BTreeSet;
 
     #[test]
@@ -166,7 +201,13 @@ mod tests {
             assert!(p.closed.is_none_or(|t| p.first_work.is_some_and(|f| f <= t) && t <= now));
             assert_eq!(p.closed.is_some(), p.outcome.is_some());
             assert!(p.reported.is_none_or(|t| p.closed.is_some_and(|c| c <= t)));
+            assert!(p.proven.is_none_or(|t| p.closed.is_some_and(|c| c < t && t <= now)));
         }
+        let (proven, closed) =
+            (past.iter().filter(|p| p.proven.is_some()).count(), past.iter().filter(|p| p.closed.is_some()).count());
+        assert!(proven > closed / 4 && proven < closed * 3 / 4, "{proven} of {closed} are proven");
+        let leavers = past.iter().filter(|p| p.assignment.operation == Operation::DisableAccount).count();
+        assert!(leavers > 10, "{leavers} left");
         let open = past.iter().filter(|p| p.closed.is_none()).count();
         assert!(open > 20 && open < past.len() / 2, "{open} of {} are open", past.len());
         let again = history(5, now, 4, 60).unwrap();

@@ -1,7 +1,7 @@
 //! What the fake platform knows: orders, messages on their way, completions. Written to a file line by line, so that
 //! a process that is killed goes on where it stopped.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::Path;
@@ -149,6 +149,36 @@ impl PlatformState {
         document["status"] = json!("withdrawn");
         self.place(document, now);
         true
+    }
+
+    /// Somebody leaves: their orders, approved at that time; gives their ids.
+    pub fn leave(&self, approved: Timestamp, now: Timestamp) -> Vec<String> {
+        let number = self.lock().numbers;
+        let orders = company::leaving(self.seed, number, &format!("HR-{number:06}"), approved);
+        orders.into_iter().map(|order| self.place(order, now)).collect()
+    }
+
+    /// The platform reads some applications, and sees there what it was told is done: those orders are in effect from now
+    /// on. Returns how many.
+    pub fn read_back(&self, now: Timestamp) -> usize {
+        let seen: Vec<Value> = {
+            let inner = self.lock();
+            let done = |body: &Value| ["fulfilled", "already_in_place"].iter().any(|outcome| body["outcome"] == *outcome);
+            let done: BTreeSet<&str> =
+                inner.completions.values().filter(|(_, body)| done(body)).map(|(order, _)| order.as_str()).collect();
+            let read = |document: &Value| company::READ_BACK.iter().any(|app| document["application"]["id"] == *app);
+            let new = |(id, (_, document)): &(&String, &(Timestamp, Value))| {
+                document["status"] == "approved" && done.contains(id.as_str()) && read(document)
+            };
+            inner.orders.iter().filter(new).map(|(_, (_, document))| document.clone()).collect()
+        };
+        let n = seen.len();
+        for mut document in seen {
+            document["status"] = json!("in_effect");
+            document["seenAt"] = json!(now.iso());
+            self.place(document, now);
+        }
+        n
     }
 
     /// Messages that wait for their 2xx, oldest first.

@@ -315,6 +315,13 @@ impl Source for Declared {
         }
     }
 
+    fn orders_of(&self) -> Vec<(&'static str, &str)> {
+        let own = Some(("poll_mapping", &self.poll_mapping)).filter(|_| self.poll_mapping != self.mapping);
+        let named = std::iter::once(("mapping", &self.mapping)).chain(own);
+        let named = named.filter_map(|(key, mapping)| Some((key, mapping.seen.as_ref()?.orders_of.as_deref()?)));
+        named.collect()
+    }
+
     async fn probe(&self) -> Result<(), CallError> {
         if let Some(poller) = &self.poller {
             poller.probe().await?;

@@ -31,6 +31,9 @@ pub struct Mapping {
     /// taken from them goes ahead of everything.
     #[serde(default)]
     pub left: Option<When>,
+    /// Documents that fit say that the application itself shows what was ordered: proof that it was carried out.
+    #[serde(default)]
+    pub seen: Option<Seen>,
     /// The platform's id of the order.
     pub external_id: Field,
     /// Its count of this order's repetitions; 1 where it is not mapped.
@@ -94,9 +97,29 @@ pub struct When {
 
 impl When {
     fn fits(&self, document: &Value) -> bool {
-        lookup(document, self.pointer.as_str())
-            .is_some_and(|found| self.values.iter().any(|v| v == found || as_text(v).is_some_and(|t| Some(t) == as_text(found))))
+        fits(&self.pointer, &self.values, document)
     }
+}
+
+fn fits(pointer: &Pointer, values: &[Value], document: &Value) -> bool {
+    lookup(document, pointer.as_str())
+        .is_some_and(|found| values.iter().any(|v| v == found || as_text(v).is_some_and(|t| Some(t) == as_text(found))))
+}
+
+/// Fits when one of the values stands at the pointer: the application itself shows what was ordered.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Seen {
+    /// Where to look.
+    pub pointer: Pointer,
+    /// Values that fit.
+    pub values: Vec<Value>,
+    /// When the application was looked at; else it counts when the message arrived.
+    #[serde(default)]
+    pub at: Option<DateField>,
+    /// The source that brought the orders, where it is not this one.
+    #[serde(default)]
+    pub orders_of: Option<String>,
 }
 
 /// Id and name of a thing.
@@ -152,6 +175,7 @@ impl Mapping {
             ("valid_until", &self.valid_until),
         ];
         let own = dates.iter().filter_map(|(name, date)| Some((*name, date.as_ref()?.zone()?)));
+        let own = own.chain(self.seen.iter().filter_map(|seen| Some(("seen", seen.at.as_ref()?.zone()?))));
         for (key, zone) in [("zone", self.zone.as_str())].into_iter().chain(own) {
             if zone.parse::<Tz>().is_err() {
                 let help = nearest_zone(zone).map(|best| format!("did you mean `{best}`?"));
@@ -177,7 +201,9 @@ impl Mapping {
         if self.only.as_ref().is_some_and(|when| !when.fits(document)) {
             return None;
         }
-        let read = if self.left.as_ref().is_some_and(|when| when.fits(document)) {
+        let read = if let Some(seen) = self.seen.as_ref().filter(|seen| fits(&seen.pointer, &seen.values, document)) {
+            self.evidence(source, seen, document)
+        } else if self.left.as_ref().is_some_and(|when| when.fits(document)) {
             self.leaver(document)
         } else if self.withdrawn.as_ref().is_some_and(|when| when.fits(document)) {
             self.withdrawal(document)
@@ -240,6 +266,18 @@ impl Mapping {
             // A withdrawal need not repeat what was ordered; then all of that id is meant.
             operation: self.operation_in(document).ok(),
             reason: text("reason", self.reason.as_ref(), document)?,
+        })
+    }
+
+    fn evidence(&self, source: &str, seen: &Seen, document: &Value) -> Result<EventContent, String> {
+        let zone = self.zone.parse().unwrap_or(Tz::UTC);
+        let at = seen.at.as_ref().map_or(Ok(None), |at| at.resolve("seen.at", document, zone, DayEdge::StartOfDay))?;
+        Ok(EventContent::Seen {
+            of: seen.orders_of.as_deref().unwrap_or(source).to_owned(),
+            external_id: self.external_id.required_text("external_id", document)?,
+            // It need not repeat what was ordered; then all of that id is meant.
+            operation: self.operation_in(document).ok(),
+            at,
         })
     }
 
@@ -409,6 +447,26 @@ mod tests {
         let nobody = mapping().content("iga", &json!({"type": "gone", "for": {"name": "Pat"}}), "{}");
         let Some(EventContent::Unmappable { problem, .. }) = nobody else { panic!("it maps") };
         assert!(problem.contains("beneficiary.id") && !problem.contains("Pat"), "{problem}");
+    }
+
+    #[test]
+    fn what_the_application_shows_names_the_order_alone() {
+        let text = MAPPING.replacen(
+            "external_id",
+            "seen = { pointer = \"/type\", values = [\"in_effect\"], at = \"/seen\", orders_of = \"idm\" }\n external_id",
+            1,
+        );
+        let mapping: Mapping = toml::from_str(&text.replace("\"gone\"]", "\"gone\", \"in_effect\"]")).unwrap();
+        assert!(mapping.mistakes().is_empty());
+        let read = |document: &Value| mapping.content("sync", document, "{}");
+        let shown = json!({"type": "in_effect", "order": {"id": 42}, "seen": "2026-03-01T10:00:00Z"});
+        let Some(EventContent::Seen { of, external_id, operation: None, at: Some(at) }) = read(&shown) else {
+            panic!("not seen")
+        };
+        assert_eq!((of.as_str(), external_id.as_str(), at.iso().as_str()), ("idm", "42", "2026-03-01T10:00:00.000Z"));
+        let of_grant = json!({"type": "in_effect", "order": {"id": 42, "what": "ADD"}});
+        assert!(matches!(read(&of_grant), Some(EventContent::Seen { operation: Some(Operation::Grant), at: None, .. })));
+        assert!(matches!(read(&json!({"type": "in_effect"})), Some(EventContent::Unmappable { .. })));
     }
 
     #[test]

@@ -192,6 +192,17 @@ pub enum EventContent {
         /// The platform's id of them.
         person: String,
     },
+    /// The application itself shows what was ordered.
+    Seen {
+        /// The source whose order it is.
+        of: String,
+        /// The platform's id of the order.
+        external_id: String,
+        /// Of which operation; none: all of that id.
+        operation: Option<Operation>,
+        /// When it was looked at, by the platform's clock.
+        at: Option<Timestamp>,
+    },
     /// Authentic, but it does not map: kept in quarantine.
     Unmappable {
         /// What is missing or wrong, with the JSON pointer; no value of a person in it.
@@ -351,6 +362,11 @@ pub trait Source: Send + Sync + std::fmt::Debug {
     /// After an unclear report: does the platform hold its outcome? Only asked where `confirm_quiet_ms` is declared.
     async fn confirm(&self, _completion: &Completion) -> Result<bool, CallError> {
         Err(CallError::reject("E-CONFIG", format!("source `{}` cannot be asked what it holds", self.info().name)))
+    }
+
+    /// Other sources whose orders its evidence is of, each with the key that names it.
+    fn orders_of(&self) -> Vec<(&'static str, &str)> {
+        Vec::new()
     }
 
     /// Whether its platform waits for an answer to each order, and only so long.

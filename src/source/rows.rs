@@ -190,7 +190,7 @@ impl Row {
             Some(Recorded::Quarantined { id }) => ("quarantined", Some(*id), self.problem()),
             Some(Recorded::Repeat { .. }) if self.problem().is_some() => ("quarantined", None, self.problem()),
             Some(Recorded::New { id } | Recorded::Changed { id, .. }) => ("accepted", Some(*id), None),
-            Some(Recorded::Withdrawn { .. }) => ("accepted", None, None),
+            Some(Recorded::Withdrawn { .. } | Recorded::Seen { .. }) => ("accepted", None, None),
             Some(Recorded::Unchanged { id }) => ("unchanged", Some(*id), None),
             Some(Recorded::Repeat { id }) => ("unchanged", *id, None),
             Some(Recorded::UnknownOrder) => ("unchanged", None, Some("no order of that id is known")),

@@ -274,3 +274,21 @@ fn calendars_and_targets_are_checked_against_each_other() {
     ];
     insta::assert_snapshot!("calendars_and_targets", complaints(&files));
 }
+
+#[test]
+fn evidence_names_a_source_that_there_is() {
+    use lastmile::bridge;
+    use lastmile::model::clock::{Clock, SystemClock};
+    use lastmile::sandbox::config;
+
+    let folder = tempfile::tempdir().unwrap();
+    let nowhere = "http://127.0.0.1:1";
+    for (path, text) in config::files(nowhere, nowhere, nowhere, "127.0.0.1:8480") {
+        let text = text.replace("at = \"/seenAt\" }", "at = \"/seenAt\", orders_of = \"igaa\" }");
+        config::write(folder.path(), &path, &text).unwrap();
+    }
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let refused = bridge::setup(Catalog::load(folder.path()).unwrap(), &clock).err().unwrap().to_string();
+    assert!(refused.contains("sources/iga.toml:") && refused.contains("there is no source `igaa`"), "{refused}");
+    assert!(refused.contains("did you mean `iga`?"), "{refused}");
+}

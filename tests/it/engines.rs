@@ -37,6 +37,11 @@ impl Place {
         SqlLedger::open(&self.url, "test", Mode::Read).await.unwrap()
     }
 
+    /// Opens it as a command does that compares everything with everything.
+    pub async fn still(&self) -> SqlLedger {
+        SqlLedger::open(&self.url, "test", Mode::ReadStill).await.unwrap()
+    }
+
     fn file(&self) -> &str {
         self.url.trim_start_matches("sqlite:")
     }

@@ -14,20 +14,23 @@ use std::path::Path;
 
 use lastmile::catalog::calendar::CalendarFile;
 use lastmile::catalog::{Calendar, Catalog, ClockKind, ConfigFile};
+use lastmile::kpi::export::cases;
 use lastmile::kpi::measure::{Line, Spread};
-use lastmile::kpi::report::{Asked, Report, Which, behind};
+use lastmile::kpi::report::{Asked, Report, Which, behind, found};
 use lastmile::kpi::rollup::Rollup;
+use lastmile::kpi::timing::{Listed, Timing, measured};
 use lastmile::kpi::verify::{Verified, verify};
+use lastmile::ledger::exports::{Apart, EvidenceFilter, Proof, Seen};
 use lastmile::ledger::rollups::{CellFilter, Kind, Sought};
 use lastmile::ledger::{
-    Decision, End, LeaseRequest, Ledger, Observation, Past, PlanAction, Receipt, ReceiptContent, Recorded, Rollups, Settlement,
-    SqlLedger, TicketPlan,
+    Decision, End, Exports, LeaseRequest, Ledger, Observation, Past, PlanAction, Receipt, ReceiptContent, Recorded, Rollups,
+    Settlement, SqlLedger, TicketPlan, Views,
 };
-use lastmile::model::assignment::Named;
+use lastmile::model::assignment::{Approval, Named};
 use lastmile::model::clock::FakeClock;
 use lastmile::model::ticket::{Category, Created, Draft, TicketReading, TicketRef, TicketStatus};
 use lastmile::model::{Assignment, Clock, Id, Key, Operation, Outcome, Person, Timestamp};
-use lastmile::plan::business::Working;
+use lastmile::plan::business::{self, Working};
 use lastmile::sandbox::config;
 
 use self::truth::{Truth, check, history, near};

@@ -23,6 +23,8 @@ fn past() -> Vec<Past> {
             desk: p.desk.to_owned(),
             admin_group: p.group,
             number: format!("OLD-{n}"),
+            closed_by: None,
+            proven_at: None,
             assignment: p.assignment,
         })
     });

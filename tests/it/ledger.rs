@@ -8,6 +8,8 @@ mod on_the_way;
 mod promise;
 #[path = "ledger/restored.rs"]
 mod restored;
+#[path = "ledger/seen.rs"]
+mod seen;
 #[path = "ledger/settled.rs"]
 mod settled;
 #[path = "ledger/taken_up.rs"]

@@ -289,3 +289,25 @@ async fn a_webhook_is_signed_and_repeated_under_the_same_id() {
     assert!(told["data"]["about"]["figures"]["all"]["flow"]["closed"].is_i64() && told["data"]["workbook"]["base64"].is_string());
     server.abort();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_sent_by_hand_is_tried_on_every_way_and_each_is_told() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let app = Router::new().route("/in", post(|| async { StatusCode::NO_CONTENT }));
+    let server = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+    // Nobody listens for mail.
+    let text = format!(
+        "[mail]\nserver = \"127.0.0.1\"\nport = 1\nsecurity = \"none\"\nfrom = \"lastmile@company.example\"\ntimeout = \"5s\"\n\n\
+         [[reports]]\nname = \"weekly\"\nschedule = \"0 6 * * *\"\nperiod = \"last_week\"\nto = [\"mia@company.example\"]\n\
+         webhook = {{ url = \"http://{address}/in\", secret = {{ file = \"hook\" }} }}\n"
+    );
+    let world = World::new(tempfile::tempdir().unwrap(), &text).await;
+    let catalog = Arc::clone(&world.bridge.setup.load().catalog);
+    let report = &catalog.main.reports[0];
+    let prepared = mailing::prepare(&*world.bridge.ledger, &catalog, report, NOW, NOW).await.unwrap();
+    let tried = mailing::send_now(&catalog, report, &prepared, NOW).await;
+    let told: Vec<(Way, bool)> = tried.iter().map(|(way, sent)| (*way, sent.is_ok())).collect();
+    assert_eq!(told, [(Way::Mail, false), (Way::Webhook, true)]);
+    server.abort();
+}

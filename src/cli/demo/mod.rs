@@ -27,6 +27,12 @@ use crate::web;
 const SEED: u64 = 7;
 /// Pause between new orders at the usual speed.
 const ORDER_EVERY: Duration = Duration::from_secs(4);
+/// Pause between two persons who leave.
+const LEAVING_EVERY: Duration = Duration::from_secs(120);
+/// Pause between two looks of the platform into its applications.
+const READ_BACK_EVERY: Duration = Duration::from_secs(15);
+/// How long ago they left when the platform hears of it, hours: one is late already.
+const LEFT_HOURS_AGO: [i64; 3] = [25, 2, 7];
 /// Pause between two looks of the simulated admins at their tickets.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
@@ -138,6 +144,9 @@ async fn live(stage: &Stage, arguments: &Arguments, clock: &dyn Clock, signals: 
     let mut admins = [(Admins::new(SEED, pace), stage.jira.state()), (Admins::new(SEED + 1, pace), stage.servicenow.state())];
     let mut next_order = tokio::time::interval(ORDER_EVERY / arguments.speed);
     let mut look = tokio::time::interval(LOOK_EVERY);
+    let mut leaving = tokio::time::interval(LEAVING_EVERY / arguments.speed);
+    let mut read_back = tokio::time::interval(READ_BACK_EVERY / arguments.speed);
+    let mut left_ago = LEFT_HOURS_AGO.iter().cycle();
     loop {
         tokio::select! {
             told = signals.next() => if told == Told::Stop { return },
@@ -146,6 +155,13 @@ async fn live(stage: &Stage, arguments: &Arguments, clock: &dyn Clock, signals: 
                     stage.platform.order(1);
                 }
             }
+            _ = leaving.tick() => {
+                let (ago, now) = (left_ago.next().copied().unwrap_or(1), clock.now());
+                if arguments.orders.is_none() {
+                    stage.platform.state().leave(now.plus_secs(-ago * 3_600), now);
+                }
+            }
+            _ = read_back.tick() => drop(stage.platform.state().read_back(clock.now())),
             _ = look.tick() => {
                 for (admins, state) in &mut admins {
                     admins.step(state, clock.now());

@@ -70,6 +70,8 @@ fn finished(n: usize, past: history::Past, setup: &Setup) -> Option<Past> {
         desk,
         admin_group,
         number: format!("OLD-{}", n + 1),
+        closed_by: past.closed_by,
+        proven_at: past.proven,
         assignment: past.assignment,
     })
 }

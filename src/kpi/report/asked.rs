@@ -45,6 +45,14 @@ pub struct Asked {
     pub which: Option<Which>,
 }
 
+/// A period of whole days in words.
+#[must_use]
+pub fn period_words(from: Timestamp, to: Timestamp) -> String {
+    let day = |at: Timestamp| at.to_utc().format("%Y-%m-%d").to_string();
+    let days = to.ms_since(from) / DAY_MS;
+    format!("{} to {}, {days} {}", day(from), day(to.plus_ms(-1)), if days == 1 { "day" } else { "days" })
+}
+
 /// A day like `2026-11-01`; an empty field of a form is none.
 ///
 /// # Errors
@@ -72,6 +80,13 @@ impl Asked {
         let end = self.to.map_or(tomorrow, |last| (start(last) + DAY_MS).min(tomorrow));
         let from = self.from.map_or(end - self.days() * DAY_MS, start);
         (Timestamp(from.clamp(end - 366 * DAY_MS, end - DAY_MS)), Timestamp(end))
+    }
+
+    /// The period in words.
+    #[must_use]
+    pub fn words(&self, now: Timestamp) -> String {
+        let (from, to) = self.period(now);
+        period_words(from, to)
     }
 
     /// What it narrows to, within the reader's scope.
@@ -128,6 +143,8 @@ pub enum Which {
     Troubled,
     /// Not closed now, with trouble between the systems.
     TroubledOpen,
+    /// Closed in the period, and the application itself shows it.
+    Proven,
     /// Open now, although the access was to end.
     Expired,
     /// The order that was last when a person left in the period.
@@ -136,7 +153,7 @@ pub enum Which {
 
 impl Which {
     /// Every list.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Closed,
         Self::Late,
         Self::Overdue,
@@ -154,6 +171,7 @@ impl Which {
         Self::Paused,
         Self::Troubled,
         Self::TroubledOpen,
+        Self::Proven,
         Self::Expired,
         Self::Leavers,
     ];
@@ -179,6 +197,7 @@ impl Which {
             Self::Paused => "paused",
             Self::Troubled => "troubled",
             Self::TroubledOpen => "troubled_open",
+            Self::Proven => "proven",
             Self::Expired => "expired",
             Self::Leavers => "leavers",
         }
@@ -205,6 +224,7 @@ impl Which {
             Self::Paused => "Paused on the way",
             Self::Troubled => "Closed with trouble between the systems",
             Self::TroubledOpen => "Open with trouble between the systems",
+            Self::Proven => "Proven by the application",
             Self::Expired => "Open although access was to end",
             Self::Leavers => "Last order of persons who left",
         }
@@ -236,6 +256,7 @@ impl Which {
             Self::DateMissed => case.is(sign::DATED) && case.is(sign::MEANT) && !case.is(sign::DATE_KEPT),
             Self::Unapproved => case.is(sign::UNAPPROVED),
             Self::Paused => case.is(sign::PAUSED),
+            Self::Proven => case.proven.is_some(),
             Self::Troubled => case.trouble != Trouble::default(),
         }
     }

@@ -1,6 +1,6 @@
 //! The assignments behind a figure.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 
 use super::{Asked, Which};
 use crate::catalog::Catalog;
@@ -80,9 +80,7 @@ pub async fn found<R: Rollups + Exports + ?Sized>(
         Which::TroubledOpen => (Kind::Troubled, always, Timestamp(i64::MAX)),
         Which::Arrived => (Kind::Arrived, from, to),
         Which::Leavers => {
-            let mut shown = leavers(ledger, &filter, from, to, limit).await?;
-            shown.retain(|shown| takes(&shown.row.dim));
-            return Ok(Found { rows: shown, cut: false });
+            return leavers(ledger, &filter, (from, to), limit, takes).await;
         }
         _ => (Kind::Closed, from, to),
     };
@@ -113,19 +111,21 @@ pub async fn found<R: Rollups + Exports + ?Sized>(
 async fn leavers<R: Rollups + ?Sized>(
     ledger: &R,
     filter: &CellFilter,
-    from: Timestamp,
-    to: Timestamp,
+    (from, to): (Timestamp, Timestamp),
     limit: i64,
-) -> LedgerResult<Vec<Shown>> {
-    let seen: HashMap<i64, Dim> = ledger.dims(filter).await?.into_iter().map(|d| (d.id, d)).collect();
-    let mut shown = Vec::new();
-    for leaver in ledger.leavers_between(from, to, None).await?.into_iter().rev().filter(|l| seen.contains_key(&l.dim)) {
-        if i64::try_from(shown.len()).unwrap_or(i64::MAX) >= limit.min(MOST_BEHIND) {
+    takes: impl Fn(&Dim) -> bool,
+) -> LedgerResult<Found> {
+    let taken: HashSet<i64> = ledger.dims(filter).await?.iter().filter(|dim| takes(dim)).map(|dim| dim.id).collect();
+    let mut found = Found { rows: Vec::new(), cut: false };
+    for leaver in ledger.leavers_between(from, to, None).await?.into_iter().rev().filter(|l| taken.contains(&l.dim)) {
+        let n = i64::try_from(found.rows.len()).unwrap_or(i64::MAX);
+        found.cut = n >= MOST_BEHIND;
+        if found.cut || n >= limit {
             break;
         }
-        shown.extend(deciding(ledger, &leaver).await?);
+        found.rows.extend(deciding(ledger, &leaver).await?);
     }
-    Ok(shown)
+    Ok(found)
 }
 
 /// The order that a person's leaving waits for, or waited for last.

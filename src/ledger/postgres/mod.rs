@@ -142,7 +142,12 @@ async fn is_standby(connection: &mut PgConnection) -> Result<bool, sqlx::Error> 
 
 impl Postgres {
     /// Opens it: connections that write (one where it is only read), and readers.
-    pub(super) async fn open(url: &str, password: Option<SecretString>, serving: bool) -> LedgerResult<(Self, Vec<Conn>, Pool)> {
+    pub(super) async fn open(
+        url: &str,
+        password: Option<SecretString>,
+        serving: bool,
+        still: bool,
+    ) -> LedgerResult<(Self, Vec<Conn>, Pool)> {
         let door = Door::new(url, password.as_ref())?;
         let mut first = door.connection().await?;
         pooler::refuse_transaction_pooling(&door, &mut first).await?;
@@ -159,7 +164,14 @@ impl Postgres {
         let (at, options) = door.options();
         let options = options.cloned().unwrap_or_default();
         let several = door.hosts.len() > 1;
-        let readers = pool(READERS, several, "SET default_transaction_read_only = on").connect_lazy_with(options.clone());
+        let readers = if still {
+            let one =
+                pool(1, several, "SET idle_in_transaction_session_timeout = 0; BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
+            one.idle_timeout(None).max_lifetime(None)
+        } else {
+            pool(READERS, several, "SET default_transaction_read_only = on")
+        };
+        let readers = readers.connect_lazy_with(options.clone());
         let notes = pool(1, several, "").connect_lazy_with(options);
         let home = Self { door, readers: readers.clone(), notes, followed: AtomicUsize::new(at) };
         Ok((home, writers, Pool::Postgres(readers)))

@@ -165,8 +165,10 @@ pub struct CaseWrite {
     pub gone: Vec<Mark>,
     /// Marks it has newly.
     pub come: Vec<Mark>,
-    /// Cells that are no longer true.
+    /// Cells that are no longer true, and the person to look at.
     pub dirty: Vec<Place>,
+    /// An order that this one repeats: it is to be measured again.
+    pub repeats: Option<Id>,
     /// What is said of it now, for the first time.
     pub forecast: Option<Forecast>,
 }

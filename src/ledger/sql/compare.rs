@@ -126,7 +126,7 @@ pub(in crate::ledger) async fn listed_still(pool: &Pool, source: &str, before: T
     let found: Vec<i64> = query_scalar(
         "SELECT a.id FROM listed AS l CROSS JOIN assignment AS a
          WHERE a.natural_key > l.source || '/' || l.external_id || '/' AND a.natural_key < l.source || '/' || l.external_id || '0'
-            AND l.source = $1 AND l.gone_at IS NULL AND a.external_id = l.external_id AND a.state = 'reported'
+            AND l.source = $1 AND l.gone_at IS NULL AND a.external_id = l.external_id AND a.state IN ('reported', 'proven')
             AND a.reported_at < $2 AND l.run_at > a.reported_at
             AND NOT EXISTS (SELECT 1 FROM assignment AS n
                 WHERE n.natural_key > l.source || '/' || l.external_id || '/' AND n.natural_key < l.source || '/' || l.external_id || '0'

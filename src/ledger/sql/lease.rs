@@ -342,7 +342,7 @@ pub(in crate::ledger) async fn reports_to_compare(
                 e.rank FROM errand AS e
          WHERE e.id > $2 AND e.edge || '' = $1 AND e.kind || '' = 'report' AND e.state = 'done' AND e.assignment_id IS NOT NULL
             AND NOT EXISTS (SELECT 1 FROM errand AS n WHERE n.assignment_id = e.assignment_id AND n.kind = 'report' AND n.id > e.id)
-            AND EXISTS (SELECT 1 FROM assignment AS a WHERE a.id = e.assignment_id AND a.state = 'reported')
+            AND EXISTS (SELECT 1 FROM assignment AS a WHERE a.id = e.assignment_id AND a.state IN ('reported', 'proven'))
          ORDER BY e.id LIMIT $3",
     )
     .bind(format!("source/{source}"))

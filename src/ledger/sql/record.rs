@@ -15,10 +15,12 @@ use crate::model::{Assignment, Id, Operation, State, Timestamp};
 mod change;
 mod leave;
 mod reinstate;
+mod seen;
 mod withdraw;
 
 pub(in crate::ledger) use change::drop_unsent;
 pub(in crate::ledger) use reinstate::reinstate;
+pub(in crate::ledger) use seen::after_report;
 pub(in crate::ledger) use withdraw::{range_of, withdraw};
 
 /// An order the ledger has, as far as intake needs to know it.
@@ -58,6 +60,8 @@ struct Plan {
     changes: Vec<change::Change>,
     withdrawals: Vec<(String, String, Option<Operation>, Timestamp)>,
     leavers: Vec<leave::Leaver>,
+    /// Places of receipts that say what the application shows.
+    seen: Vec<usize>,
     /// Events that were in quarantine and map now.
     released: Vec<Value>,
 }
@@ -120,6 +124,9 @@ pub(in crate::ledger) async fn record(
         if let (Some(person), Recorded::Withdrawn { .. }) = (leave::leaver_of(receipt), &result) {
             plan.leavers.push((results.len(), shared.person(&receipt.source, person)));
         }
+        if matches!(result, Recorded::Seen { .. }) {
+            plan.seen.push(results.len());
+        }
         let (assignment, held) = match &result {
             Recorded::New { id } | Recorded::Unchanged { id } | Recorded::Changed { id, .. } => (Some(id.0), None),
             Recorded::Quarantined { id } => (None, Some(id.0)),
@@ -127,7 +134,7 @@ pub(in crate::ledger) async fn record(
                 results.push(result);
                 continue;
             }
-            Recorded::Withdrawn { .. } | Recorded::UnknownOrder => (None, None),
+            Recorded::Withdrawn { .. } | Recorded::Seen { .. } | Recorded::UnknownOrder => (None, None),
         };
         events.insert(place, KnownEvent { digest: receipt.digest.clone(), assignment, held });
         results.push(result);
@@ -202,6 +209,7 @@ fn take_in(
             Ok(Recorded::Withdrawn { assignments: 0 })
         }
         ReceiptContent::Left { .. } => Ok(Recorded::Withdrawn { assignments: 0 }),
+        ReceiptContent::Seen { .. } => Ok(Recorded::Seen { assignments: 0 }),
         ReceiptContent::Unmappable { problem, body } => {
             let id = shared.ids.next(receipt.received_at);
             plan.quarantine
@@ -359,6 +367,9 @@ async fn write(
     }
     if !plan.leavers.is_empty() {
         leave::apply(tx, shared, &plan.leavers, results, receipts).await?;
+    }
+    if !plan.seen.is_empty() {
+        seen::apply(tx, shared, &plan.seen, results, receipts).await?;
     }
     Ok(())
 }

@@ -249,6 +249,17 @@ pub(in crate::ledger) async fn keep_cases(tx: &mut Conn, cases: &[CaseWrite], ca
     let gone: Vec<&Mark> = cases.iter().flat_map(|c| &c.gone).collect();
     let come: Vec<&Mark> = cases.iter().flat_map(|c| &c.come).collect();
     let dirty: Vec<Place> = cases.iter().flat_map(|c| c.dirty.iter().copied()).collect();
+    let repeated: Vec<Id> = cases.iter().filter_map(|c| c.repeats).collect();
+    if !repeated.is_empty() {
+        // Stale from now on, so that whoever counts finds it. Below 0 would say that it is made of nothing.
+        query(
+            "UPDATE kpi_case SET seq = seq - 1
+             WHERE seq > 0 AND assignment_id IN (SELECT CAST(value AS BIGINT) FROM json_each($1))",
+        )
+        .bind(ids_json(&repeated))
+        .execute(&mut *tx)
+        .await?;
+    }
     query(
         "INSERT INTO kpi_calendar (version, name, content)
          SELECT v.value->>'v', v.value->>'n', v.value->>'c' FROM json_each($1) AS v WHERE true ON CONFLICT (version) DO NOTHING;
@@ -304,9 +315,12 @@ async fn soil(tx: &mut Conn, mut dirty: Vec<Place>) -> LedgerResult<()> {
 
 /// Reads what is dirty by [`Kind::level`].
 static DIRTY: LazyLock<String> = LazyLock::new(|| {
-    let later = Kind::ALL.into_iter().filter(|kind| kind.level() > 0);
+    let later = Kind::ALL.into_iter().filter(|kind| kind.level() != Kind::Closed.level());
     let levels: String = later.map(|kind| format!("WHEN '{}' THEN {} ", kind.as_str(), kind.level())).collect();
-    format!("SELECT kind, at, dim, mark FROM kpi_dirty ORDER BY CASE kind {levels}ELSE 0 END, kind, at, dim LIMIT $1")
+    format!(
+        "SELECT kind, at, dim, mark FROM kpi_dirty ORDER BY CASE kind {levels}ELSE {} END, kind, at, dim LIMIT $1",
+        Kind::Closed.level()
+    )
 });
 
 /// Sums that are no longer true, by [`Kind::level`].
@@ -318,12 +332,16 @@ pub(in crate::ledger) async fn dirty(pool: &Pool, limit: i64) -> LedgerResult<Ve
     Ok(found.into_iter().filter_map(dirty).collect())
 }
 
+fn done_json(done: &Dirty) -> serde_json::Value {
+    json!({"k": done.place.kind, "t": done.place.at, "d": done.place.dim, "m": done.mark})
+}
+
 /// Keeps sums, removes those of nothing.
 pub(in crate::ledger) async fn keep_cells(tx: &mut Conn, cells: &[CellRow], done: &[Dirty], asked: &[Place]) -> LedgerResult<()> {
     let value = |c: &CellRow| json!({"k": c.place.kind, "t": c.place.at, "d": c.place.dim, "n": c.n, "o": c.oldest, "m": c.main, "r": c.rest});
     let kept: Vec<_> = cells.iter().filter(|c| c.n > 0).map(value).collect();
     let gone: Vec<_> = cells.iter().filter(|c| c.n <= 0).map(|c| c.place).collect();
-    let done: Vec<_> = done.iter().map(|d| json!({"k": d.place.kind, "t": d.place.at, "d": d.place.dim, "m": d.mark})).collect();
+    let done: Vec<_> = done.iter().map(done_json).collect();
     query(
         "INSERT INTO kpi_cell (kind, at, dim, n, oldest, main, rest)
          SELECT v.value->>'k', CAST(v.value->>'t' AS BIGINT), CAST(v.value->>'d' AS BIGINT), CAST(v.value->>'n' AS BIGINT),
@@ -349,7 +367,9 @@ pub(in crate::ledger) async fn keep_leavers(
     kept: &[LeaverRow],
     gone: &[i64],
     dirty: &[Place],
+    done: &[Dirty],
 ) -> LedgerResult<()> {
+    let done: Vec<_> = done.iter().map(done_json).collect();
     query(
         "INSERT INTO kpi_leaver (person, left_at, ended_at, orders, waiting, assignment_id, dim)
          SELECT CAST(v.value->>'person' AS BIGINT), CAST(v.value->>'left_at' AS BIGINT), CAST(v.value->>'ended_at' AS BIGINT),
@@ -357,10 +377,14 @@ pub(in crate::ledger) async fn keep_leavers(
             CAST(v.value->>'dim' AS BIGINT) FROM json_each($1) AS v WHERE true
          ON CONFLICT (person) DO UPDATE SET left_at = excluded.left_at, ended_at = excluded.ended_at, orders = excluded.orders,
             waiting = excluded.waiting, assignment_id = excluded.assignment_id, dim = excluded.dim;
-         DELETE FROM kpi_leaver WHERE person IN (SELECT CAST(value AS BIGINT) FROM json_each($2))",
+         DELETE FROM kpi_leaver WHERE person IN (SELECT CAST(value AS BIGINT) FROM json_each($2));
+         DELETE FROM kpi_dirty WHERE (kind, at, dim, mark) IN
+            (SELECT v.value->>'k', CAST(v.value->>'t' AS BIGINT), CAST(v.value->>'d' AS BIGINT), CAST(v.value->>'m' AS BIGINT)
+             FROM json_each($3) AS v)",
     )
     .bind(rows(kept)?)
     .bind(rows(gone)?)
+    .bind(rows(&done)?)
     .execute(&mut *tx)
     .await?;
     soil(tx, dirty.to_vec()).await

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::super::{End, LedgerError, LedgerResult, Settlement};
 use super::journal::{Chained, Heads, Move, write_moves};
 use super::progress::{OUTCOME_DUE, Taken, step_of};
+use super::record::after_report;
 use super::{Shared, document, rows};
 use crate::http::gate::HELD;
 use crate::model::progress;
@@ -60,6 +61,7 @@ pub(in crate::ledger) async fn settle(tx: &mut Conn, shared: &Shared, ends: &[&S
                 'chain_seq', a.chain_seq, 'chain_head', a.chain_head,
                 'broke_off', CASE WHEN e.quiet_until IS NULL THEN 0 ELSE 1 END,
                 'told', CASE WHEN e.kind = 'comment' AND e.ticket_id IS NULL THEN e.body END,
+                'seen_at', s.happened_at, 'seen_by', s.whose_clock,
                  'overtaken', CASE WHEN e.kind = 'report' AND EXISTS (SELECT 1 FROM errand AS n
                      WHERE n.assignment_id = e.assignment_id AND n.kind = 'report' AND n.id > e.id) THEN 1 ELSE 0 END)),
                 (SELECT json_group_array(fe.id) FROM json_each($2) AS f CROSS JOIN errand AS fe CROSS JOIN ticket AS ft CROSS JOIN ticket AS o
@@ -67,6 +69,9 @@ pub(in crate::ledger) async fn settle(tx: &mut Conn, shared: &Shared, ends: &[&S
                         AND o.id <> ft.id)
          FROM errand AS e LEFT JOIN ticket AS t ON t.id = e.ticket_id LEFT JOIN assignment AS a ON a.id = e.assignment_id
               LEFT JOIN ticket_item AS ti ON ti.ticket_id = e.ticket_id AND ti.assignment_id = e.assignment_id
+              LEFT JOIN journal AS s ON s.assignment_id = e.assignment_id AND s.seq = CASE WHEN e.kind = 'report' THEN (SELECT MAX(n.seq)
+                 FROM journal AS n WHERE n.assignment_id = e.assignment_id AND n.event = 'seen' AND NOT EXISTS (SELECT 1
+                    FROM journal AS r WHERE r.assignment_id = n.assignment_id AND r.event = 'reopened' AND r.seq > n.seq)) END
          WHERE e.id IN (SELECT CAST(value AS BIGINT) FROM json_each($1)) AND e.lease_until IS NOT NULL",
     )
     .bind(rows(&ids)?)
@@ -205,12 +210,14 @@ impl Writes {
         let Some(assignment) = row.assignment_id else { return };
         if row.kind == "report" && (row.overtaken == 1 || !(row.lives(State::Closed) || row.lives(State::Superseded))) {
             // Opened again (or ordered anew) while the call was under way: another report follows its next closing.
-            let again = row.lives(State::Reported) && row.overtaken == 0;
+            let again = (row.lives(State::Reported) || row.lives(State::Proven)) && row.overtaken == 0;
             let cause = if again { "the platform was told again" } else { "the platform has the outcome of an earlier closing" };
             self.moves.push(Move::ours(assignment, None, "reported", at).cause(cause));
         } else if row.kind == "report" {
             self.moves.push(Move::ours(assignment, Some(State::Reported), "reported", at).cause("the platform has the outcome"));
             self.reported.push(json!({"id": assignment, "at": at}));
+            let seen = row.seen_at.zip(row.seen_by.as_deref());
+            self.moves.extend(after_report(assignment, seen, row.outcome.as_deref(), at));
         } else {
             if let Some(ticket) = row.ticket_id.filter(|_| row.shape.as_deref() == Some("double")) {
                 self.undoubled.push((ticket, at));

@@ -212,11 +212,11 @@ pub(in crate::ledger) async fn checkpoint(tx: &mut Conn, tied: &Tied) -> LedgerR
 pub(in crate::ledger) struct Line {
     pub(in crate::ledger) assignment_id: i64,
     pub(in crate::ledger) seq: i64,
-    happened_at: i64,
+    pub(in crate::ledger) happened_at: i64,
     whose_clock: String,
     seen_at: i64,
     event: String,
-    state: String,
+    pub(in crate::ledger) state: String,
     actor: String,
     cause: String,
     detail: String,

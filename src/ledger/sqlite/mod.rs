@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use sqlx::ConnectOptions as _;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, Executor as _};
 use tokio::sync::Mutex;
 
 use super::engine::{Conn, Pool};
@@ -52,7 +52,7 @@ pub fn path_of(url: &str) -> PathBuf {
 
 impl File {
     /// Opens it: the writer's connection, and readers.
-    pub(super) async fn open(url: &str, serving: bool) -> LedgerResult<(Self, Conn, Pool)> {
+    pub(super) async fn open(url: &str, serving: bool, still: bool) -> LedgerResult<(Self, Conn, Pool)> {
         let path = path_of(url);
         let lock = if serving { Some(take_lock(&path)?) } else { None };
         let options = SqliteConnectOptions::from_str("sqlite:")
@@ -81,7 +81,14 @@ impl File {
         // What pages sort may be a million rows: that goes to a file, not into memory.
         let door = FileDoor(options.clone());
         let reading = options.read_only(true).pragma("cache_size", "-8192").pragma("temp_store", "file");
-        let readers = SqlitePoolOptions::new().max_connections(4).test_before_acquire(false).connect_lazy_with(reading);
+        let pool = SqlitePoolOptions::new().max_connections(4).test_before_acquire(false);
+        let pool = if still {
+            let one = pool.max_connections(1).idle_timeout(None).max_lifetime(None);
+            one.after_connect(|connection, _| Box::pin(async move { connection.execute("BEGIN").await.map(drop) }))
+        } else {
+            pool
+        };
+        let readers = pool.connect_lazy_with(reading);
         Ok((Self { path, lock: Mutex::new(lock), door }, Conn::Sqlite(connection.into()), Pool::Sqlite(readers)))
     }
 

@@ -7,6 +7,7 @@ use secrecy::SecretString;
 use tokio::sync::{Mutex, mpsc};
 
 use super::super::batch::{Again, Writers};
+use super::super::engine::query_as;
 use super::super::postgres::Postgres;
 use super::super::sql::Shared;
 use super::super::sqlite::File;
@@ -22,6 +23,8 @@ pub enum Mode {
     ServeSingly,
     /// Reads beside serving processes.
     Read,
+    /// As [`Mode::Read`], but all reads see one state, that of the opening, whatever is written meanwhile.
+    ReadStill,
 }
 
 /// Where the ledger is: an address of `[ledger] url`, and the password that is not in it.
@@ -70,12 +73,13 @@ impl SqlLedger {
     /// Another process serves it (SQLite), its schema is newer, or it cannot be opened.
     pub async fn open(address: impl Into<Address>, instance: &str, mode: Mode) -> LedgerResult<Self> {
         let address = address.into();
-        let may_write = mode != Mode::Read;
+        let may_write = matches!(mode, Mode::Serve | Mode::ServeSingly);
+        let still = mode == Mode::ReadStill;
         let (home, mut writers, readers) = if address.is_postgres() {
-            let (home, writers, readers) = Postgres::open(&address.url, address.password, may_write).await?;
+            let (home, writers, readers) = Postgres::open(&address.url, address.password, may_write, still).await?;
             (Home::Postgres(Box::new(home)), writers, readers)
         } else {
-            let (home, writer, readers) = File::open(&address.url, may_write).await?;
+            let (home, writer, readers) = File::open(&address.url, may_write, still).await?;
             (Home::Sqlite(Box::new(home)), vec![writer], readers)
         };
         let first = writers.first_mut().ok_or_else(|| LedgerError::Unavailable("it has no writer".to_owned()))?;
@@ -97,6 +101,10 @@ impl SqlLedger {
             }
             (None, Vec::new())
         };
+        if still {
+            // The first read begins the transaction that all others are in.
+            let _: Option<(i64,)> = query_as("SELECT at FROM cursor LIMIT 1").fetch_optional(&readers).await?;
+        }
         let ledger = Self {
             home,
             readers,

@@ -121,11 +121,11 @@ impl Rollups for SqlLedger {
         read::leavers_between(&self.readers, from, to, dim).await
     }
 
-    async fn keep_leavers(&self, kept: Vec<LeaverRow>, gone: Vec<i64>, dirty: Vec<Place>) -> LedgerResult<()> {
-        let kept = Arc::new((kept, gone, dirty));
+    async fn keep_leavers(&self, kept: Vec<LeaverRow>, gone: Vec<i64>, dirty: Vec<Place>, done: Vec<Dirty>) -> LedgerResult<()> {
+        let kept = Arc::new((kept, gone, dirty, done));
         self.write(move |tx| {
             let kept = Arc::clone(&kept);
-            Box::pin(async move { rollup::keep_leavers(tx, &kept.0, &kept.1, &kept.2).await })
+            Box::pin(async move { rollup::keep_leavers(tx, &kept.0, &kept.1, &kept.2, &kept.3).await })
         })
         .await
     }

@@ -43,6 +43,7 @@ async fn answer(state: &WebState, reader: &Reader, deed: Deed) -> Answer {
         Did::Replayed(Recorded::Unchanged { id }) => ("unchanged", Some(id)),
         Did::Replayed(Recorded::Changed { id, .. }) => ("changed", Some(id)),
         Did::Replayed(Recorded::Withdrawn { .. }) => ("withdrawn", None),
+        Did::Replayed(Recorded::Seen { .. }) => ("seen", None),
         Did::Replayed(Recorded::UnknownOrder) => ("unknown_order", None),
         Did::Replayed(Recorded::Conflict | Recorded::Quarantined { .. }) => {
             return Err(Refused::new(Code::NotNow, "it still does not map"));

@@ -9,7 +9,7 @@ use super::cursor;
 use crate::flow::reconcile::Summary;
 use crate::kpi::export::CaseRow;
 use crate::kpi::report::{Asked as KpiAsked, MOST_BEHIND, Report};
-use crate::kpi::timing::{Listed, Timing, pauses};
+use crate::kpi::timing::{Listed, Timing, measured};
 use crate::ledger::views::{AssignmentDetail, ErrandRow, Filter, FindingRow, Operations, Overview, QuarantineRow, Troubled};
 use crate::model::{Id, State as Stage};
 use crate::web::WebState;
@@ -121,7 +121,9 @@ pub(in crate::web) async fn assignments(
     let mut rows = state.ledger.assignments(&filter, reader.sees_names(), limit + 1).await?;
     let next = cut(&mut rows, limit, &name, |row| row.id);
     let (setup, now) = (state.setup.load_full(), state.clock.now());
-    let assignments = rows.into_iter().map(|row| Listed::of(row, &setup.catalog, now)).collect();
+    let ids: Vec<Id> = rows.iter().map(|row| row.id).collect();
+    let cases = measured(&*state.ledger, &setup.catalog, &ids, now).await?;
+    let assignments = rows.into_iter().map(|row| Listed::of(row, &cases, now)).collect();
     Ok(Json(AssignmentPage { assignments, next }))
 }
 
@@ -144,9 +146,9 @@ pub(in crate::web) async fn assignment(State(state): State<WebState>, reader: Re
     let found = state.ledger.assignment(id, &reader.scope, reader.sees_names()).await?;
     let detail = found.ok_or_else(|| Refused::new(Code::NoSuchAssignment, "there is no such assignment"))?;
     let (_, forecast) = state.ledger.case(id).await?;
-    let pauses = pauses(&detail.row, &detail.journal);
-    let setup = state.setup.load();
-    let timing = Timing::of(&detail.row, &pauses, forecast, &setup.catalog, state.clock.now());
+    let (setup, now) = (state.setup.load_full(), state.clock.now());
+    let case = measured(&*state.ledger, &setup.catalog, &[id], now).await?.remove(&id).unwrap_or_default();
+    let timing = Timing::of(&detail.row, &case, forecast, &setup.catalog, now);
     let source = setup.sources.get(&detail.row.source);
     let shown_here_only = source.map(|s| s.info().capabilities.shown_here_only()).unwrap_or_default();
     Ok(Json(TimedAssignment { detail, timing, shown_here_only }))
@@ -267,6 +269,8 @@ pub(in crate::web) async fn kpi(State(state): State<WebState>, reader: Reader, A
 pub(in crate::web) struct CasePage {
     /// Latest closing first; open ones longest waiting first.
     assignments: Vec<CaseRow>,
+    /// Only so many were looked at; there may be others.
+    cut: bool,
 }
 
 /// The assignments behind a figure, as `which` says; of more than 50000, the latest. No person is in it;
@@ -278,5 +282,6 @@ pub(in crate::web) async fn kpi_assignments(
     reader: Reader,
     Asked(asked): Asked<KpiAsked>,
 ) -> Answer<CasePage> {
-    Ok(Json(CasePage { assignments: crate::web::pages::behind::rows(&state, &reader, &asked, MOST_BEHIND).await? }))
+    let (assignments, cut) = crate::web::pages::behind::rows(&state, &reader, &asked, MOST_BEHIND).await?;
+    Ok(Json(CasePage { assignments, cut }))
 }

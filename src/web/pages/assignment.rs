@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{render, to_value};
 use crate::catalog::ClockKind;
 use crate::kpi::segments::Part;
-use crate::kpi::timing::{Timing, pauses};
+use crate::kpi::timing::{Timing, measured};
 use crate::ledger::views::{AssignmentDetail, AssignmentRow, AttemptRow, JournalRow};
 use crate::model::{Id, State as Stage, Timestamp};
 use crate::web::WebState;
@@ -25,14 +25,15 @@ pub(in crate::web) async fn assignment(State(state): State<WebState>, reader: Re
     match state.ledger.assignment(id, &reader.scope, reader.sees_names()).await {
         Ok(Some(detail)) => {
             let title = format!("{} on {}", what(&detail.row), detail.row.application_name);
-            let forecast = match state.ledger.case(id).await {
-                Ok((_, forecast)) => forecast,
+            let (setup, now) = (state.setup.load_full(), state.clock.now());
+            let ids = [id];
+            let cases = measured(&*state.ledger, &setup.catalog, &ids, now);
+            let (forecast, case) = match tokio::try_join!(state.ledger.case(id), cases) {
+                Ok(((_, forecast), mut cases)) => (forecast, cases.remove(&id).unwrap_or_default()),
                 Err(error) => return unavailable(error),
             };
-            let pauses = pauses(&detail.row, &detail.journal);
-            let setup = state.setup.load();
-            let timing = Timing::of(&detail.row, &pauses, forecast, &setup.catalog, state.clock.now());
-            let mut data = shown(&detail, &timing, state.clock.now());
+            let timing = Timing::of(&detail.row, &case, forecast, &setup.catalog, now);
+            let mut data = shown(&detail, &timing, now);
             let source = setup.sources.get(&detail.row.source);
             data["kept_here"] = json!(source.and_then(|s| s.info().capabilities.kept_here()));
             render(&state, &reader, "assignment", &title, data)
@@ -109,6 +110,7 @@ fn told(part: Part) -> (&'static str, &'static str) {
         Part::Work => ("With the admins", "admin group"),
         Part::Paused => ("Waiting for the requester", "the requester"),
         Part::Reporting => ("Telling the platform", "lastmile and the platform"),
+        Part::Proof => ("Until the application showed it", "nobody"),
     }
 }
 
@@ -134,7 +136,10 @@ fn sentence(row: &AssignmentRow, stage: Option<Stage>, now: Timestamp) -> String
         Some(Stage::Open) => format!("Its ticket is with {group}."),
         Some(Stage::Rework) => format!("Its ticket was opened again and is with {group}."),
         Some(Stage::Closed) => format!("Closed as {outcome}{}; the platform is being told.", on(row.closed_at)),
-        Some(Stage::Reported | Stage::Proven) => format!("Closed as {outcome}{}; the platform knows.", on(row.closed_at)),
+        Some(Stage::Reported) => format!("Closed as {outcome}{}; the platform knows.", on(row.closed_at)),
+        Some(Stage::Proven) => {
+            format!("Closed as {outcome}{}; the platform knows, and the application itself shows it.", on(row.closed_at))
+        }
         Some(Stage::Superseded) => "A later order of the same access overtook it before a ticket was filed.".to_owned(),
         Some(Stage::Duplicate) => "It is the same order as another assignment.".to_owned(),
         None => format!("State {}.", row.state),
@@ -166,6 +171,9 @@ fn event(row: &JournalRow) -> Value {
         "closed" => "Closed",
         "reopened" => "Opened again",
         "reported" => "Platform has the outcome",
+        "proven" => "Proven: the application shows it",
+        "seen" => "Seen in the application",
+        "seen_before" => "Seen in the application before there was a ticket",
         "unclear" => "Call broke off: unclear",
         "cleared" => "Certainly no ticket: sent again",
         "parked" => "Parked: needs a person",

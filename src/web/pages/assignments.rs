@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{PAGE, address, render};
-use crate::kpi::timing::Listed;
+use crate::kpi::timing::{Listed, measured};
 use crate::ledger::views::Filter;
-use crate::model::State as Stage;
+use crate::model::{Id, State as Stage};
 use crate::web::WebState;
 use crate::web::access::Reader;
 use crate::web::problem::unavailable;
@@ -83,8 +83,12 @@ pub(in crate::web) async fn assignments(
             let older = rows.last().filter(|_| more).map(|r| query.from(&r.id.to_string()));
             let newest = (!query.before.is_empty()).then(|| query.from(""));
             let setup = state.setup.load_full();
-            let now = state.clock.now();
-            let rows: Vec<Listed> = rows.into_iter().map(|row| Listed::of(row, &setup.catalog, now)).collect();
+            let (ids, now): (Vec<Id>, _) = (rows.iter().map(|row| row.id).collect(), state.clock.now());
+            let cases = match measured(&*state.ledger, &setup.catalog, &ids, now).await {
+                Ok(cases) => cases,
+                Err(error) => return unavailable(error),
+            };
+            let rows: Vec<Listed> = rows.into_iter().map(|row| Listed::of(row, &cases, now)).collect();
             let due = rows.iter().any(|row| row.due_by.is_some());
             let unknown = !query.state.is_empty() && Stage::parse(&query.state).is_none();
             let states: Vec<_> =

@@ -22,18 +22,13 @@ fn shown_n(found: usize) -> usize {
     found.min(MOST)
 }
 
-/// Rows behind a figure, at most so many, within the reader's scope.
+/// Rows behind a figure, at most so many, within the reader's scope; and whether there may be others that were not looked at.
 pub(in crate::web) async fn rows(
     state: &WebState,
     reader: &Reader,
     asked: &KpiAsked,
     most: i64,
-) -> Result<Vec<CaseRow>, Refused> {
-    Ok(looked_up(state, reader, asked, most).await?.0)
-}
-
-/// The same, and whether there may be others.
-async fn looked_up(state: &WebState, reader: &Reader, asked: &KpiAsked, most: i64) -> Result<(Vec<CaseRow>, bool), Refused> {
+) -> Result<(Vec<CaseRow>, bool), Refused> {
     let now = state.clock.now();
     let setup = state.setup.load_full();
     let found = found(&*state.ledger, &setup.catalog, &reader.scope, asked, now, most).await?;
@@ -47,7 +42,7 @@ pub(in crate::web) async fn assignments(
     Asked(asked): Asked<KpiAsked>,
 ) -> Result<Response, Refused> {
     let most = i64::try_from(MOST).unwrap_or(i64::MAX);
-    let (rows, cut) = looked_up(&state, &reader, &asked, most + 1).await?;
+    let (rows, cut) = rows(&state, &reader, &asked, most + 1).await?;
     let links = Links::of(&asked);
     let business = asked.clock == Some(ClockKind::Business);
     let shown: Vec<Value> = rows
@@ -62,8 +57,13 @@ pub(in crate::web) async fn assignments(
         .collect();
     let which = asked.which.unwrap_or_default();
     let choices = Which::ALL.map(|one| json!({"words": one.human(), "here": one == which, "link": links.behind(one)}));
+    let order = match which {
+        Which::Leavers => "Who left last first",
+        open if open.is_open() => "Longest waiting first",
+        _ => "Latest first",
+    };
     let data = json!({
-        "rows": shown, "n": shown_n(rows.len()), "more": rows.len() > MOST, "cut": cut.then_some(MOST_BEHIND), "most": MOST, "days": asked.days(), "business": business,
+        "order": order, "rows": shown, "n": shown_n(rows.len()), "more": rows.len() > MOST, "cut": cut.then_some(MOST_BEHIND), "most": MOST, "period": asked.words(state.clock.now()), "business": business,
         "application": asked.application, "admin_group": asked.admin_group, "choices": choices, "csv": links.behind_file(which, "csv"), "xlsx": links.behind_file(which, "xlsx"),
         "kpi": links.kpi(asked.clock.unwrap_or(ClockKind::Elapsed)), "overdue": which.is_open(),
     });

@@ -13,6 +13,7 @@ use crate::kpi::evidence::{Judged, Pack, apart, seen};
 use crate::kpi::report::{Asked as KpiAsked, a_day};
 use crate::kpi::small::Small;
 use crate::ledger::exports::EvidenceFilter;
+use crate::model::Timestamp;
 use crate::web::WebState;
 use crate::web::access::Reader;
 use crate::web::extract::Asked;
@@ -49,6 +50,16 @@ pub(in crate::web) struct EvidenceAsked {
     q: Option<String>,
 }
 
+impl EvidenceAsked {
+    fn period(&self, now: Timestamp) -> (Timestamp, Timestamp) {
+        KpiAsked { days: self.days, from: self.from, to: self.to, ..KpiAsked::default() }.period(now)
+    }
+}
+
+fn day(at: Timestamp) -> String {
+    at.to_utc().format("%Y-%m-%d").to_string()
+}
+
 fn given(value: &Option<String>) -> Option<String> {
     value.as_deref().map(str::trim).filter(|t| !t.is_empty()).map(str::to_owned)
 }
@@ -57,8 +68,7 @@ fn given(value: &Option<String>) -> Option<String> {
 pub(in crate::web) async fn pack(state: &WebState, reader: &Reader, asked: &EvidenceAsked, most: usize) -> Result<Pack, Refused> {
     let now = state.clock.now();
     let setup = state.setup.load_full();
-    let period = KpiAsked { days: asked.days, from: asked.from, to: asked.to, ..KpiAsked::default() };
-    let (from, to) = period.period(now);
+    let (from, to) = asked.period(now);
     let search = given(&asked.q);
     let filter = EvidenceFilter {
         from,
@@ -69,10 +79,9 @@ pub(in crate::web) async fn pack(state: &WebState, reader: &Reader, asked: &Evid
         scope: reader.scope.clone(),
     };
     let evidence = state.ledger.evidence(&filter, reader.sees_names(), most).await?;
-    let date = |at: crate::model::Timestamp| at.to_utc().format("%Y-%m-%d").to_string();
     let mut covers = match search {
         Some(search) => format!("the order, ticket or key {search}"),
-        None => format!("what was closed from {} to {}, days of UTC", date(from), date(to.plus_ms(-1))),
+        None => format!("what was closed from {} to {}, days of UTC", day(from), day(to.plus_ms(-1))),
     };
     for (label, value) in [("application", &filter.application), ("admin group", &filter.admin_groups.first().cloned())] {
         if let Some(value) = value {
@@ -104,6 +113,8 @@ pub(in crate::web) async fn evidence(
         ("admin_group", &group),
         ("q", &q),
     ];
+    // Without dates of one's own, those that the page is of.
+    let (first, end) = asked.period(state.clock.now());
     let link = |ending: &str| address(&format!("/evidence.{ending}"), &query);
     let taken = Taken { what: "evidence", items: pack.n, names: reader.sees_names(), digest: Some(pack.digest.clone()) };
     note(&state, &reader, wanted, taken).await?;
@@ -114,7 +125,7 @@ pub(in crate::web) async fn evidence(
         "facts": pack.facts().iter().map(|(label, value)| json!({"label": label, "value": value})).collect::<Vec<_>>(),
         "n": pack.n, "violations": pack.violations, "unchecked": pack.unchecked, "chains_hold": pack.chains_hold,
         "all_hold": pack.chains_hold == pack.n, "wrong": shown(&wrong), "rows": shown(&fine), "most": MOST,
-        "more": wrong.len() > MOST || fine.len() > MOST, "from": from, "to": to, "application": application, "admin_group": group,
+        "more": wrong.len() > MOST || fine.len() > MOST, "from": day(first), "to": day(end.plus_ms(-1)), "application": application, "admin_group": group,
         "q": q, "csv": link("csv"), "xlsx": link("xlsx"), "html": link("html"), "exports": exports,
     });
     Ok(render(&state, &reader, "evidence", "Evidence", data))

@@ -112,8 +112,8 @@ pub(in crate::web) async fn assignments(
     wanted: Wanted,
     Asked(asked): Asked<KpiAsked>,
 ) -> Result<Response, Refused> {
-    let rows = rows(&state, &reader, &asked, MOST_BEHIND).await?;
-    let document = cases(&rows, &asked, &reader.scope, state.clock.now());
+    let (rows, cut) = rows(&state, &reader, &asked, MOST_BEHIND).await?;
+    let document = cases(&rows, cut, &asked, &reader.scope, state.clock.now());
     let taken = Taken { what: "assignments", items: rows.len(), names: false, digest: None };
     hand_out(&state, &reader, wanted, taken, "assignments", document).await
 }

@@ -54,7 +54,10 @@ fn since(h: &Helper<'_>, _: &Handlebars<'_>, c: &Context, _: &mut RenderContext<
     let now = c.data()["now"].as_i64().unwrap_or_default();
     let shown = number(h, 0).map_or_else(
         || "–".to_owned(),
-        |ms| format!("{} <small>since {}</small>", human((now - ms).max(0)), element(Timestamp(ms), &Timestamp(ms).human())),
+        |ms| match (element(Timestamp(ms), &Timestamp(ms).human()), now - ms) {
+            (at, ..0) => format!("not yet <small>from {at}</small>"),
+            (at, ago) => format!("{} <small>since {at}</small>", human(ago)),
+        },
     );
     Ok(out.write(&shown)?)
 }

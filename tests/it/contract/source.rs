@@ -132,6 +132,7 @@ fn natural_keys(events: &[SourceEvent]) -> BTreeSet<String> {
             EventContent::Order(order) => order.natural_key(),
             EventContent::Withdrawn { external_id, .. } => format!("withdrawn {external_id}"),
             EventContent::Left { .. } => panic!("nobody leaves here"),
+            EventContent::Seen { .. } => panic!("nothing is proven here"),
             EventContent::Unmappable { problem, .. } => panic!("unmappable: {problem}"),
         })
         .collect()

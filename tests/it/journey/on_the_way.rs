@@ -106,3 +106,40 @@ async fn what_was_to_be_given_to_somebody_who_left_is_taken_back_and_the_platfor
     assert_eq!((told.len(), told[0]["outcome"].as_str()), (1, Some("cancelled")));
     bed.chains_hold().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_application_shows_proves_the_order_by_hook_and_by_list() {
+    let bed = Bed::new().await;
+    for (n, by_list) in [false, true].into_iter().enumerate() {
+        let mut document = company::order(1, 40 + n as u64, bed.clock.now());
+        for field in ["validFrom", "validUntil"] {
+            document.as_object_mut().unwrap().remove(field);
+        }
+        document["application"] = json!({"id": company::READ_BACK[n], "name": "Read back"});
+        document["operation"] = json!("add");
+        let id = bed.platform.state().place(document, bed.clock.now());
+        bed.deliver().await;
+        bed.all_delivered();
+        bed.rounds(2).await;
+        assert_eq!(bed.platform.state().read_back(bed.clock.now()), 0, "nothing is there yet");
+        bed.close_all(Outcome::Fulfilled, "Done.");
+        bed.rounds(4).await;
+        let state = async || {
+            let rows = bed.bridge.ledger.assignments(&Filter::default(), true, 10).await.unwrap();
+            rows.into_iter().find(|row| row.external_id == id).unwrap().state
+        };
+        assert_eq!(state().await, "reported");
+        bed.clock.advance_ms(60_000);
+        assert_eq!(bed.platform.state().read_back(bed.clock.now()), 1);
+        if by_list {
+            let setup = bed.bridge.setup.load_full();
+            intake::poll(&*bed.bridge.ledger, &*setup.sources[config::SOURCE], &*bed.clock).await.unwrap();
+        } else {
+            assert_eq!(bed.deliver().await, Recorded::Seen { assignments: 1 });
+        }
+        bed.all_delivered();
+        assert_eq!(state().await, "proven");
+        assert_eq!(bed.platform.state().read_back(bed.clock.now()), 0, "once");
+    }
+    bed.chains_hold().await;
+}

@@ -152,3 +152,21 @@ async fn once_a_day_everything_is_looked_through() {
     assert_eq!(bed.count().await, 20);
     assert!(bed.verified().await.agrees());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn figures_are_proven_as_of_one_moment_whatever_is_counted_meanwhile() {
+    let mut bed = Bed::new().await;
+    bed.load(&history()[..100]).await;
+    bed.count().await;
+    let still = bed.place.still().await;
+    // A busy server: what was read first is gone from where it stood.
+    bed.load(&history()[100..150]).await;
+    bed.sql("UPDATE kpi_case SET seq = seq - 1 WHERE assignment_id IN (SELECT assignment_id FROM kpi_case LIMIT 20)").await;
+    bed.open("O-1", "crm", Operation::DisableAccount, NOW.plus_ms(-HOUR), None).await;
+    bed.count_anew().await;
+    let found = verify(&still, &bed.catalog, NOW).await.unwrap();
+    assert_eq!((found.assignments, found.waiting), (100, 0), "{found:?}");
+    assert!(found.agrees(), "{found:?}");
+    let found = bed.verified().await;
+    assert!(found.agrees() && found.assignments == 151, "{found:?}");
+}

@@ -111,3 +111,131 @@ async fn who_left_when_the_platform_says_so() {
     assert_eq!(bed.report(&Asked::default()).await.all.leavers.overdue_open, 1);
     assert!(bed.verified().await.agrees());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_process_was_about_to_count_is_found_by_the_next() {
+    let mut bed = Bed::new().await;
+    bed.load(&history()).await;
+    // It measures some orders, and dies before it looks at their persons.
+    let step = bed.figures.step(&bed.ledger, &bed.catalog, &bed.clock).await.unwrap();
+    assert!(step.cases > 100 && step.persons == 0, "{step:?}");
+    let asked = Asked { days: Some(60), ..Asked::default() };
+    assert!(bed.report(&asked).await.behind, "they are still to be looked at");
+    assert!(bed.verified().await.agrees(), "and are not judged before");
+    bed.count_anew().await;
+    assert_eq!(bed.report(&asked).await.all.leavers.n, 60);
+    assert!(bed.verified().await.agrees());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_was_repeated_is_counted_again_by_whoever_counts() {
+    let mut bed = Bed::new().await;
+    let again = |name: &str, ago_days: i64| {
+        let mut truth = history().swap_remove(0);
+        truth.past.assignment.external_id = name.to_owned();
+        truth.past.assignment.entitlement = Some(Named { id: "one".to_owned(), name: "Role".to_owned() });
+        truth.past.assignment.approved_at = Some(NOW.plus_ms(-ago_days * DAY));
+        for at in [&mut truth.past.received_at, &mut truth.past.eligible_at, &mut truth.past.filed_at] {
+            *at = NOW.plus_ms(-ago_days * DAY);
+        }
+        (truth.past.first_work_at, truth.proven) = (None, None);
+        truth.past.closed_at = NOW.plus_ms(-ago_days * DAY + HOUR);
+        truth.past.reported_at = truth.past.closed_at;
+        truth.past.number = format!("T-{name}");
+        truth
+    };
+    bed.load(&[again("B-1", 15)]).await;
+    bed.count().await;
+    bed.load(&[again("B-2", 5)]).await;
+    let step = bed.figures.step(&bed.ledger, &bed.catalog, &bed.clock).await.unwrap();
+    assert_eq!(step.cases, 1, "the second; the first waits");
+    let found = bed.verified().await;
+    assert!(found.agrees() && found.waiting == 1, "{found:?}");
+    bed.count_anew().await;
+    assert_eq!(bed.report(&Asked::default()).await.all.quality.right, 1, "the first was not right the first time");
+    assert!(bed.verified().await.agrees());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn by_when_an_order_is_due_is_told_alike_everywhere() {
+    let mut bed = Bed::new().await;
+    let truth = history();
+    // A pause that ended moves the target.
+    let paused =
+        truth.iter().find(|t| t.pause.is_some() && !t.revocation() && t.past.assignment.application.id == "crm").unwrap();
+    let of = |t: &Truth| t.past.assignment.external_id.clone();
+    bed.load(&truth).await;
+    bed.count().await;
+    let asked = Asked { days: Some(60), ..Asked::default() };
+    let rows = behind(&bed.ledger, &bed.catalog, &None, &asked, NOW, 10_000).await.unwrap();
+    let shown = rows.iter().find(|shown| shown.row.external_id == of(paused)).unwrap();
+    let (id, due) = (shown.row.id, shown.case.due_by.unwrap());
+    let cases = measured(&bed.ledger, &bed.catalog, &[id], NOW).await.unwrap();
+    let detail = bed.ledger.assignment(id, &None, false).await.unwrap().unwrap();
+    let timing = Timing::of(&detail.row, &cases[&id], None, &bed.catalog, NOW);
+    let target = timing.target.unwrap();
+    assert_eq!(target.due_by, Some(due));
+    assert_eq!(target.in_target, Some(paused.past.closed_at <= due));
+    let listed = Listed::of(detail.row, &cases, NOW);
+    assert_eq!((listed.due_by, listed.overdue), (Some(due), false));
+    let plain = bed.catalog.target_of("crm", paused.past.assignment.operation).unwrap();
+    let (from, until) = paused.pause.unwrap();
+    let calendar = bed.catalog.calendar_of("crm-admins").unwrap();
+    let working = Working::over(calendar, NOW.plus_ms(-60 * DAY), NOW);
+    let without = business::after(calendar, paused.past.eligible_at, plain.within.ms()).unwrap();
+    assert!(plain.clock == ClockKind::Business && (due > without) == (working.between(from, until) > 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_short_list_of_leavers_is_of_those_that_were_asked_for() {
+    let mut bed = Bed::new().await;
+    bed.load(&history()).await;
+    bed.count().await;
+    let of = async |groups: Vec<String>, limit| {
+        let asked = Asked { days: Some(60), which: Some(Which::Leavers), admin_groups: groups, ..Asked::default() };
+        found(&bed.ledger, &bed.catalog, &None, &asked, NOW, limit).await.unwrap()
+    };
+    let all = of(Vec::new(), 1_000).await.rows;
+    let group = all.last().unwrap().row.dim.admin_group.clone();
+    let first = all.iter().position(|shown| shown.row.dim.admin_group == group).unwrap();
+    let limit = i64::try_from(first + 1).unwrap();
+    let few = of(vec![group.clone()], limit).await;
+    let many = all.iter().filter(|shown| shown.row.dim.admin_group == group).count();
+    assert_eq!(few.rows.len(), many.min(first + 1), "the others do not count");
+    assert!(few.rows.iter().all(|shown| shown.row.dim.admin_group == group) && !few.cut);
+    assert!(many > 1 && first < all.len() - 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_says_when_it_is_not_all() {
+    let asked = Asked { which: Some(Which::Open), ..Asked::default() };
+    let told = |cut| {
+        let document = cases(&[], cut, &asked, &None, NOW);
+        document.about.into_iter().find(|(label, _)| label == "n").unwrap().1
+    };
+    assert_eq!(told(false), "0");
+    assert!(told(true).contains("not all: 50000 assignments were looked at, those that wait longest"), "{}", told(true));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn history_names_its_people_and_its_proof() {
+    let bed = Bed::new().await;
+    let mut truth = history();
+    truth.truncate(1);
+    let person = |id: &str, name: &str| Person { id: id.to_owned(), name: Some(name.to_owned()), email: None };
+    let past = &mut truth[0].past;
+    past.assignment.beneficiary = person("p", "Bea Neff");
+    past.assignment.approvals = vec![Approval { by: person("a", "Ann Prove"), at: past.assignment.approved_at }];
+    (past.closed_by, past.proven_at) = (Some(person("c", "Cai Closer")), Some(past.closed_at.plus_ms(DAY)));
+    (truth[0].proven, truth[0].reopened) = (None, false);
+    bed.ledger.load_history(vec![truth[0].past.clone()]).await.unwrap();
+    let filter = EvidenceFilter { from: Timestamp(0), to: NOW, ..EvidenceFilter::default() };
+    let row = bed.ledger.evidence(&filter, true, 10).await.unwrap().rows.remove(0);
+    let named = |name: &str| Seen::Named(name.to_owned());
+    assert_eq!(
+        (row.beneficiary, row.fulfilled_by, row.approvers),
+        (named("Bea Neff"), named("Cai Closer"), vec![named("Ann Prove")])
+    );
+    assert_eq!((row.approver_apart, row.chain_holds), (Apart::Yes, true));
+    assert_eq!((row.proof, row.proven_at), (Some(Proof::Proven), truth[0].past.proven_at));
+}

@@ -53,6 +53,8 @@ pub(super) fn history() -> Vec<Truth> {
                 desk: if app == "erp" { "servicenow" } else { "jira" }.to_owned(),
                 admin_group: format!("{app}-admins"),
                 number: format!("T-{n}"),
+                closed_by: None,
+                proven_at: None,
                 assignment,
             };
             let pause = (n % 8 == 1).then(|| (filed.plus_ms(20 * MINUTE), filed.plus_ms((20 + n % 30) * MINUTE)));

@@ -189,6 +189,10 @@ async fn every_file_has_its_form_and_is_noted_before_it_leaves() {
     assert_eq!(bed.call(Ask::get("/api/v1/exports").bearer(LIMS_OPERATOR)).await.code(), "scope");
     let page = bed.call(Ask::get("/evidence").bearer(OPERATOR).with("accept", "text/html")).await.body;
     assert!(page.contains("Who took what out") && page.contains("lims-viewer"), "{page}");
+    assert!(
+        page.contains(r#"name="from" value="2026-"#) && page.contains(r#"name="to" value="2026-"#),
+        "the dates it is of: {page}"
+    );
     let theirs = bed.call(Ask::get("/evidence").bearer(LIMS_OPERATOR).with("accept", "text/html")).await.body;
     assert!(!theirs.contains("Who took what out"));
 }

@@ -40,6 +40,8 @@ async fn past(bed: &Bed) {
                 desk: "jira".to_owned(),
                 admin_group: "lims-admins".to_owned(),
                 number: format!("OLD-{n}"),
+                closed_by: None,
+                proven_at: None,
                 assignment,
             }
         })
@@ -104,7 +106,7 @@ async fn a_known_past_gives_its_figures_exactly() {
     let late = read(&bed, "/api/v1/kpi/assignments?which=late&days=30", VIEWER).await;
     assert_eq!(late["assignments"].as_array().unwrap().len(), LATE);
     let none = read(&bed, "/api/v1/kpi/assignments?which=late&days=1", VIEWER).await;
-    assert_eq!(none, json!({"assignments": []}));
+    assert_eq!(none, json!({"assignments": [], "cut": false}));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -158,4 +160,40 @@ async fn exports_are_safe_hold_no_person_and_keep_the_filter() {
     assert_eq!((cell("in_target"), cell("late"), cell("overdue_open")), ("22", "3", "0"));
     let refused = bed.call(Ask::get("/kpi.csv?which=everything").bearer(LIMS_VIEWER)).await;
     assert_eq!(refused.code(), "bad-request");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_names_its_period_and_late_is_one_rule_on_every_page() {
+    use sqlx::ConnectOptions as _;
+    let bed = Bed::guarded().await;
+    let page = async |path: &str| bed.call(Ask::get(path).bearer(VIEWER).with("accept", "text/html")).await.body;
+    let list = page("/kpi/assignments?from=2026-11-01&to=2026-11-10").await;
+    assert!(list.contains("2026-11-01 to 2026-11-10, 10 days (UTC)") && !list.contains("in the last"), "{list}");
+    let id = overdue(&bed).await;
+    bed.count().await;
+    let late = async || {
+        let (backlog, list) = (page("/kpi/backlog").await, page("/assignments").await);
+        (backlog.contains(r#"<td class="bad">"#), list.contains(r#"<span class="verdict overdue">"#))
+    };
+    assert_eq!(late().await, (true, true));
+    // It waits for its requester since before its target ended: nobody is late.
+    let url = bed.bridge.setup.load().catalog.main.ledger.url.clone();
+    let options: sqlx::sqlite::SqliteConnectOptions = url.parse().unwrap();
+    let mut by_hand = options.connect().await.unwrap();
+    let line = "INSERT INTO journal (assignment_id, seq, happened_at, whose_clock, seen_at, event, state, actor, cause, hash)
+         SELECT id, chain_seq + 1, $2, 'desk', $2, 'paused', state, 'desk', '', '' FROM assignment WHERE id = $1;
+         UPDATE assignment SET chain_seq = chain_seq + 1 WHERE id = $1";
+    let paused = NOW.plus_ms(HOUR).0;
+    sqlx::raw_sql(sqlx::AssertSqlSafe(line.replace("$1", &id.0.to_string()).replace("$2", &paused.to_string())))
+        .execute(&mut by_hand)
+        .await
+        .unwrap();
+    bed.count().await;
+    // The figure of all that are open for long stands beside the list, and is another matter.
+    assert!(!late().await.1);
+    let backlog = page("/kpi/backlog").await;
+    let list = backlog.split("Waiting longest").nth(2).unwrap().split("</table>").next().unwrap();
+    assert!(list.contains(&id.to_string()) && !list.contains(r#"class="bad""#), "{list}");
+    let one = read(&bed, &format!("/api/v1/assignments/{id}"), VIEWER).await;
+    assert_eq!(one["timing"]["target"]["overdue"], false);
 }

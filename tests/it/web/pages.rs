@@ -129,6 +129,8 @@ fn finished(weeks: u32, per_day: u32) -> Vec<Past> {
             desk: p.desk.to_owned(),
             admin_group: p.group,
             number: format!("OLD-{n}"),
+            closed_by: None,
+            proven_at: None,
             assignment: p.assignment,
         })
     };

@@ -275,7 +275,7 @@ async fn tell_again(tx: &mut Conn, found: &Finding, actor: &str, now: Timestamp)
     let done = query(
         "UPDATE errand SET state = 'ready', due_at = $2, rank = $2, failures = 0, misses = 0, quiet_until = NULL, done_at = NULL
          WHERE state = 'done' AND id = (SELECT MAX(id) FROM errand WHERE kind = 'report' AND assignment_id = $1)
-            AND EXISTS (SELECT 1 FROM assignment AS a WHERE a.id = $1 AND a.state = 'reported')",
+            AND EXISTS (SELECT 1 FROM assignment AS a WHERE a.id = $1 AND a.state IN ('reported', 'proven'))",
     )
     .bind(found.assignment_id)
     .bind(now.0)

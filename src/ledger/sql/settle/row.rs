@@ -31,6 +31,9 @@ pub(super) struct Row {
     pub(super) broke_off: i64,
     /// Of a step told to the platform: which.
     pub(super) told: Option<String>,
+    /// Of a report: when the application showed what was ordered, since it was opened last, and by whose clock.
+    pub(super) seen_at: Option<i64>,
+    pub(super) seen_by: Option<String>,
 }
 
 impl Row {

@@ -96,8 +96,16 @@ async fn people(pool: &Pool, page: &[Row]) -> LedgerResult<BTreeMap<String, Know
     Ok(rows.into_iter().map(|(hash, external_id, name, email)| (hash, Known { external_id, name, email })).collect())
 }
 
+/// A chain as far as it holds.
+#[derive(Debug, Default)]
+struct Walked {
+    seq: i64,
+    head: String,
+    proven_at: Option<Timestamp>,
+}
+
 /// Which chains hold, each walked from its first row.
-async fn chains(pool: &Pool, page: &[Row]) -> LedgerResult<HashMap<i64, (i64, String)>> {
+async fn chains(pool: &Pool, page: &[Row]) -> LedgerResult<HashMap<i64, Walked>> {
     let ids: Vec<i64> = page.iter().map(|row| row.try_get("id")).collect::<Result<_, _>>()?;
     let lines: Vec<Line> = query_as(
         "SELECT assignment_id, seq, happened_at, whose_clock, seen_at, event, state, actor, cause, detail, catalog_version,
@@ -107,23 +115,23 @@ async fn chains(pool: &Pool, page: &[Row]) -> LedgerResult<HashMap<i64, (i64, St
     .bind(super::super::rows(&ids)?)
     .fetch_all(pool)
     .await?;
-    let mut walked: HashMap<i64, (i64, String)> = HashMap::new();
+    let mut walked: HashMap<i64, Walked> = HashMap::new();
     for line in lines {
-        let (seq, head) = walked.entry(line.assignment_id).or_default();
+        let of = walked.entry(line.assignment_id).or_default();
+        if line.state == State::Proven.as_str() {
+            of.proven_at = of.proven_at.or(Some(Timestamp(line.happened_at)));
+        } else {
+            of.proven_at = None;
+        }
         // A broken chain stays where it broke, so that its end is never reached.
-        if line.follows(*seq, head) {
-            (*seq, *head) = (line.seq, line.hash);
+        if line.follows(of.seq, &of.head) {
+            (of.seq, of.head) = (line.seq, line.hash);
         }
     }
     Ok(walked)
 }
 
-fn one(
-    row: &Row,
-    people: &BTreeMap<String, Known>,
-    chains: &HashMap<i64, (i64, String)>,
-    names: bool,
-) -> LedgerResult<EvidenceRow> {
+fn one(row: &Row, people: &BTreeMap<String, Known>, chains: &HashMap<i64, Walked>, names: bool) -> LedgerResult<EvidenceRow> {
     let of = persons(row)?;
     let (id, beneficiary): (i64, String) = (row.try_get("id")?, row.try_get("beneficiary")?);
     let (closer, state): (Option<String>, String) = (text(row, "closed_by")?, row.try_get("state")?);
@@ -167,10 +175,11 @@ fn one(
         reported_at: time(row, "reported_at")?,
         outcome: text(row, "outcome")?,
         proof,
+        proven_at: chains.get(&id).and_then(|of| of.proven_at),
         // The one who is nearest to the fulfiller decides: one approver who closed the ticket is enough.
         approver_apart: of.approvers.iter().map(|a| apart(&a.by)).max_by_key(|a| nearness(*a)).unwrap_or(Apart::Unknown),
         beneficiary_apart: apart(&beneficiary),
-        chain_holds: chains.get(&id).is_some_and(|(rows, head)| *rows == chain_rows && *head == chain_head),
+        chain_holds: chains.get(&id).is_some_and(|of| of.seq == chain_rows && of.head == chain_head),
         chain_rows,
         chain_head,
         state,

@@ -13,12 +13,13 @@ use super::behind::rows;
 use super::figure::Figure;
 use super::{render, to_value};
 use crate::catalog::{Catalog, ClockKind};
+use crate::kpi::case::Verdict;
 use crate::kpi::clocks::target_of;
 use crate::kpi::export::CaseRow;
 use crate::kpi::measure::{Line, MIN_FOR_PERCENTILE, Spread, human, human_working};
-use crate::kpi::report::{Asked as KpiAsked, Point, Report, Which, leavers_open};
+use crate::kpi::report::{Asked as KpiAsked, Point, Report, Which, leavers_open, period_words};
 use crate::ledger::rollups::CellFilter;
-use crate::model::{Operation, Timestamp};
+use crate::model::Operation;
 use crate::web::WebState;
 use crate::web::access::Reader;
 use crate::web::extract::Asked;
@@ -124,10 +125,10 @@ async fn show(page: Page, state: WebState, reader: Reader, asked: KpiAsked) -> R
         Page::Backlog => {
             let open = KpiAsked { which: Some(Which::Open), ..asked.clone() };
             let most = i64::try_from(SHORT_LIST).unwrap_or(i64::MAX);
-            let waits = rows(&state, &reader, &open, most).await?.into_iter().map(|row| {
+            let waits = rows(&state, &reader, &open, most).await?.0.into_iter().map(|row| {
                 let mut shown = to_value(&row);
                 shown["since"] = json!(row.eligible_at);
-                shown["late"] = json!(row.due_by.is_some_and(|due| due < now));
+                shown["late"] = json!(row.verdict == Some(Verdict::Overdue));
                 shown
             });
             data["list"] = json!({"caption": format!("Waiting longest: the first {SHORT_LIST}"), "since": "Waits",
@@ -201,7 +202,7 @@ impl View<'_> {
         let tabs = Page::ALL.map(|one| json!({"name": one.name(), "link": links.page(one.path()), "here": one == page}));
         let few = report.all.flow.closed < MIN_FOR_PERCENTILE && !report.withheld;
         json!({
-            "heading": page.name(), "path": page.path(), "tabs": tabs, "periods": periods, "period": self.period(),
+            "heading": page.name(), "counts": if page == Page::Leavers { "Left" } else { "Closed" }, "path": page.path(), "tabs": tabs, "periods": periods, "period": self.period(),
             "as_of": (report.as_of.0 > 0).then_some(report.as_of), "rolling": report.behind,
             "filtered": links.is_cut(), "everything": links.uncut().page(page.path()),
             "business": self.business, "has_calendars": !self.catalog.calendars.is_empty(), "calendars": report.calendars,
@@ -420,6 +421,19 @@ impl View<'_> {
                 ..Tile::default()
             });
         }
+        if right.proven > 0 {
+            tiles.push(Tile {
+                number: share(right.proven_percent, right.proven, right.closed),
+                words: "proven: the application itself shows it".to_owned(),
+                more: format!(
+                    "half within {} of the closing; n = {}",
+                    elapsed_or_few(line.verification.elapsed.p50_ms),
+                    right.closed
+                ),
+                link: behind(Which::Proven),
+                ..Tile::default()
+            });
+        }
         let said = line.forecast;
         if said.n >= MIN_FOR_PERCENTILE {
             tiles.push(Tile {
@@ -436,8 +450,10 @@ impl View<'_> {
     /// A table with a bar for each line.
     fn table(&self, field: &str, first: &str, lines: &[Line], provisioning: bool) -> Value {
         let of = |line| if provisioning { self.provisioning(line) } else { self.approval(line) };
+        // An order that is not planned yet is with no group, and took nobody any time.
         let rows: Vec<Value> = lines
             .iter()
+            .filter(|l| !l.name.is_empty() || of(*l).n > 0)
             .map(|l| {
                 let behind = if l.id.is_empty() { String::new() } else { self.behind(field, l, Which::Closed) };
                 json!({"name": if l.name.is_empty() { "none" } else { &l.name }, "link": self.link(field, l), "behind": behind, "of": of(l)})
@@ -491,14 +507,7 @@ impl View<'_> {
     }
 
     fn period(&self) -> String {
-        let day = |at: Timestamp| at.to_utc().format("%Y-%m-%d").to_string();
-        let last = day(self.report.to.plus_ms(-1));
-        format!(
-            "{} to {last}, {} {}",
-            day(self.report.from),
-            self.report.days,
-            if self.report.days == 1 { "day" } else { "days" }
-        )
+        period_words(self.report.from, self.report.to)
     }
 
     fn as_of(&self) -> String {
