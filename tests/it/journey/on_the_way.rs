@@ -133,7 +133,7 @@ async fn what_the_application_shows_proves_the_order_by_hook_and_by_list() {
         assert_eq!(bed.platform.state().read_back(bed.clock.now()), 1);
         if by_list {
             let setup = bed.bridge.setup.load_full();
-            intake::poll(&*bed.bridge.ledger, &*setup.sources[config::SOURCE], &*bed.clock).await.unwrap();
+            intake::poll(&*bed.bridge.ledger, &*setup.sources[config::SOURCE], &bed.worker.pauses, &*bed.clock).await.unwrap();
         } else {
             assert_eq!(bed.deliver().await, Recorded::Seen { assignments: 1 });
         }
