@@ -1,4 +1,4 @@
-//! Planning: pure rules decide, the ledger carries out. A desk at rest plans what arrives and leases it in the same commit
+//! Planning: pure rules decide, the ledger carries out. A desk with room plans what arrives and leases it in the same commit
 //! (`dispatch`); while all are busy, the planning stage plans ahead, so that rank decides who goes next.
 
 use crate::ledger::{Decision, Ledger, LedgerResult, PlanAction, TicketPlan, ToPlan};

@@ -1,4 +1,4 @@
-//! Who plans an order: one at a time, and a desk at rest before the planning stage.
+//! Who plans an order: one at a time, and a desk with room before the planning stage.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};

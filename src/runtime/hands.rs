@@ -30,7 +30,7 @@ pub(super) struct Hands {
 }
 
 impl Hands {
-    /// A desk at rest plans what arrives, and leases it in the same commit (`dispatch`): then the planning stage only looks,
+    /// A desk with room plans what arrives, and leases it in the same commit (`dispatch`): then the planning stage only looks,
     /// by time, for what was left.
     pub(super) fn leaves_planning_to_a_desk(&self, looked: &Mutex<Option<Instant>>) -> bool {
         let (mut looked, setup) = (looked.lock().unwrap_or_else(PoisonError::into_inner), self.setup.load());
