@@ -64,9 +64,10 @@ pub(in crate::ledger) async fn settle(tx: &mut Conn, shared: &Shared, ends: &[&S
                 'seen_at', s.happened_at, 'seen_by', s.whose_clock,
                  'overtaken', CASE WHEN e.kind = 'report' AND EXISTS (SELECT 1 FROM errand AS n
                      WHERE n.assignment_id = e.assignment_id AND n.kind = 'report' AND n.id > e.id) THEN 1 ELSE 0 END)),
-                (SELECT json_group_array(fe.id) FROM json_each($2) AS f CROSS JOIN errand AS fe CROSS JOIN ticket AS ft CROSS JOIN ticket AS o
-                     WHERE fe.id = CAST(f.value->>0 AS BIGINT) AND ft.id = fe.ticket_id AND o.desk = ft.desk AND o.ref_id = f.value->>1
-                        AND o.id <> ft.id)
+                (SELECT json_group_array(fe.id) FILTER (WHERE EXISTS (SELECT 1 FROM ticket AS o
+                        WHERE o.desk = ft.desk AND o.ref_id = f.value->>1 AND o.id <> ft.id))
+                 FROM json_each($2) AS f CROSS JOIN errand AS fe CROSS JOIN ticket AS ft
+                 WHERE fe.id = CAST(f.value->>0 AS BIGINT) AND ft.id = fe.ticket_id)
          FROM errand AS e LEFT JOIN ticket AS t ON t.id = e.ticket_id LEFT JOIN assignment AS a ON a.id = e.assignment_id
               LEFT JOIN ticket_item AS ti ON ti.ticket_id = e.ticket_id AND ti.assignment_id = e.assignment_id
               LEFT JOIN journal AS s ON s.assignment_id = e.assignment_id AND s.seq = CASE WHEN e.kind = 'report' THEN (SELECT MAX(n.seq)
