@@ -82,16 +82,19 @@ pub async fn pump(
     // One that has room plans what it takes up. Beyond that it leaves planning to the stage beside it, so that rank decides
     // who goes next.
     let room = (width - width.div_ceil(4)).max(1);
-    let (mut count, mut look, mut failed, mut arrived) = (0, true, None, false);
+    let (mut count, mut look, mut failed) = (0, true, None);
+    // A pump is begun because a bell rang: it may have been this one.
+    let mut arrived = going.is_some();
     loop {
         // A commit for a few is a commit wasted: wait until a quarter is free.
         if look && failed.is_none() && running.len() <= room {
             if let Some(going) = &mut going {
                 going.errands.mark_unchanged();
                 // One that is gone never rings.
-                arrived = going.orders.has_changed().unwrap_or(false);
+                arrived |= going.orders.has_changed().unwrap_or(false);
                 going.orders.mark_unchanged();
             }
+            let arrived = std::mem::take(&mut arrived);
             let free = width - running.len();
             // A slow probe or a busy ledger keeps no answer waiting that is there: its time-out would strike it.
             let mut leasing = pin!(call.lease(free, running.len() < room, arrived));
@@ -129,18 +132,18 @@ pub async fn pump(
         tokio::select! {
             // One that could not be settled cuts off no call of the others.
             Some(result) = running.next() => failed = failed.or(result.err()),
-            () = rung(going.as_mut()), if !look => look = still(),
+            orders = rung(going.as_mut()), if !look => (look, arrived) = (still(), arrived || orders),
         }
     }
 }
 
-async fn rung(going: Option<&mut Going<'_>>) {
+/// Whether it was for orders. Rung or not: it is time to look.
+async fn rung(going: Option<&mut Going<'_>>) -> bool {
     let Some(going) = going else { return std::future::pending().await };
-    // Rung or not: it looks again.
     tokio::select! {
-        _ = going.errands.changed() => {}
-        _ = going.orders.changed() => {}
-        () = tokio::time::sleep(going.look_every) => {}
+        _ = going.errands.changed() => false,
+        _ = going.orders.changed() => true,
+        () = tokio::time::sleep(going.look_every) => false,
     }
 }
 

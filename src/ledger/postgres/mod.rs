@@ -30,10 +30,6 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
 
-/// Writers work on the few rows they name, each found by an index. The planner knows nothing of how many a document holds, guesses
-/// a hundred, and would rather read a whole table of some thousands.
-const BY_INDEX: &str = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off";
-
 /// What every connection says first. Session settings, not start-up ones: a pooler passes them on.
 const SETTINGS: &str = "SET statement_timeout = '60s'; SET idle_in_transaction_session_timeout = '30s'; SET lock_timeout = '15s'";
 
@@ -125,7 +121,6 @@ impl Door {
         if read_only == "on" {
             return Err(LedgerError::Unavailable(format!("{} is a standby: it only reads", self.shown())));
         }
-        connection.execute(BY_INDEX).await?;
         Ok(Conn::Postgres(connection))
     }
 

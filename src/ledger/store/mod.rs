@@ -259,7 +259,7 @@ impl Ledger for SqlLedger {
             let (reply, answer) = oneshot::channel();
             match self.send(Job::Settle(settlements.clone(), reply), answer).await {
                 // A server that restarts or fails over costs a moment. How a call ended is not thrown away for that.
-                Err(LedgerError::Unavailable(words)) if !self.is_alone() && began.elapsed() < SETTLE_WITHIN => {
+                Err(LedgerError::Unavailable(words)) if began.elapsed() < SETTLE_WITHIN => {
                     self.queue()?;
                     tracing::debug!(words, "how a call ended could not be written; once more");
                     tokio::time::sleep(SETTLE_AGAIN).await;
