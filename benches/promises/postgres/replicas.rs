@@ -47,7 +47,8 @@ async fn with(server: &Server, replicas: usize, count: usize) -> anyhow::Result<
     for _ in 0..replicas {
         let files = folder()?;
         let listen = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-        configure_on(files.path(), &desk.url(), &listen.to_string(), &url, IN_FLIGHT)?;
+        // The desk's limit is for all of them together.
+        configure_on(files.path(), &desk.url(), &listen.to_string(), &url, IN_FLIGHT * replicas)?;
         let process = serve(files.path())?;
         if replicas == 1 {
             until_ready(listen, Instant::now()).await?;
