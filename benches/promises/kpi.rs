@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bed::{Bed, Served, configure, folder};
 use crate::million::{Copied, copy_table};
+use crate::postgres::orders::made_up;
 use crate::{Effort, events, report, wire};
 
 /// Orders of the past that are loaded; all others are copies of their rows.
@@ -148,23 +149,7 @@ async fn fill(path: &Path, times: i64) -> anyhow::Result<()> {
     let past: Vec<Past> = told
         .into_iter()
         .enumerate()
-        .filter_map(|(n, p)| {
-            Some(Past {
-                received_at: p.approved,
-                eligible_at: p.approved,
-                filed_at: p.filed,
-                first_work_at: p.first_work,
-                closed_at: p.closed?,
-                reported_at: p.reported?,
-                outcome: p.outcome?,
-                desk: p.desk.to_owned(),
-                admin_group: p.group,
-                number: format!("OLD-{n}"),
-                closed_by: None,
-                proven_at: None,
-                assignment: p.assignment,
-            })
-        })
+        .filter_map(made_up::closed)
         // Copies lie whole hours apart: no two may meet.
         .filter(|p| places.insert(p.received_at.0.rem_euclid(3_600_000)))
         .take(REAL)

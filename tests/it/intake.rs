@@ -8,10 +8,11 @@ use lastmile::ledger::{
 };
 use lastmile::model::assignment::Named;
 use lastmile::model::ticket::{Category, Change, Created, Draft, TicketReading, TicketRef, TicketStatus};
-use lastmile::model::{Assignment, Id, Key, Operation, Outcome, Person, State, Timestamp};
+use lastmile::model::{Assignment, Id, Key, Operation, Outcome, State, Timestamp};
 use proptest::prelude::*;
 
 use crate::engines::Place;
+use crate::orders;
 
 const NOW: Timestamp = Timestamp(1_795_000_000_000);
 
@@ -27,24 +28,10 @@ async fn bed() -> Bed {
 
 fn order(external_id: &str, operation: Operation) -> Assignment {
     Assignment {
-        source: "idm".to_owned(),
-        external_id: external_id.to_owned(),
-        generation: 1,
         operation,
-        application: Named { id: "sap".to_owned(), name: "SAP".to_owned() },
         entitlement: Some(Named { id: format!("role-{external_id}"), name: "Role A".to_owned() }),
-        account: None,
-        beneficiary: Person { id: "p1".to_owned(), name: Some("Pat Example".to_owned()), email: None },
-        requester: None,
-        approvals: Vec::new(),
-        requested_at: None,
         approved_at: Some(NOW.plus_secs(-60)),
-        valid_from: None,
-        valid_until: None,
-        answer_by: None,
-        priority: 1,
-        reason: None,
-        attributes: BTreeMap::new(),
+        ..orders::order("idm", external_id, NOW)
     }
 }
 

@@ -6,29 +6,13 @@ use lastmile::model::clock::SystemClock;
 use lastmile::sandbox::history;
 use sqlx::{Connection as _, Executor as _, SqliteConnection};
 
+use crate::orders;
 use crate::program::Site;
 
 /// What was closed long ago, by the sandbox's company.
 fn past() -> Vec<Past> {
     let told = history::history(3, SystemClock.now(), 4, 40).unwrap();
-    let past = told.into_iter().enumerate().filter_map(|(n, p)| {
-        Some(Past {
-            received_at: p.approved,
-            eligible_at: p.approved,
-            filed_at: p.filed,
-            first_work_at: p.first_work,
-            closed_at: p.closed?,
-            reported_at: p.reported?,
-            outcome: p.outcome?,
-            desk: p.desk.to_owned(),
-            admin_group: p.group,
-            number: format!("OLD-{n}"),
-            closed_by: None,
-            proven_at: None,
-            assignment: p.assignment,
-        })
-    });
-    past.take(100).collect()
+    told.into_iter().enumerate().filter_map(orders::closed).take(100).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]

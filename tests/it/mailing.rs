@@ -215,11 +215,14 @@ async fn a_ledger_that_refuses_for_a_moment_makes_no_second_report() {
         while server.mails().is_empty() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+        let arrived = std::time::Instant::now();
         // Long enough for the first try.
         tokio::time::sleep(Duration::from_millis(300)).await;
         sqlx::raw_sql("DROP TRIGGER no_notes").execute(&mut other).await.unwrap();
+        arrived
     };
-    let (step, ()) = tokio::join!(world.step(Way::Mail), mends);
+    let (step, arrived) = tokio::join!(world.step(Way::Mail), mends);
+    assert!(arrived.elapsed() >= Duration::from_millis(900), "the first try was refused: the second comes a second later");
     assert_eq!(step, Step::Sent);
     world.clock.advance_ms(1_000_000);
     assert_eq!(world.step(Way::Mail).await, Step::Nothing);

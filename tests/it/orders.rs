@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use lastmile::ledger::{Decision, LeaseRequest, PlanAction, Receipt, ReceiptContent, TicketPlan, ToPlan};
+use lastmile::ledger::{Decision, LeaseRequest, Past, PlanAction, Receipt, ReceiptContent, TicketPlan, ToPlan};
 use lastmile::model::assignment::Named;
 use lastmile::model::ticket::Draft;
 use lastmile::model::{Assignment, Key, Operation, Person, Timestamp};
+use lastmile::sandbox::history;
 
 /// An order, approved now.
 pub fn order(source: &str, external_id: &str, now: Timestamp) -> Assignment {
@@ -84,4 +85,23 @@ pub fn request(edge: &str, owner: &str, now: Timestamp) -> LeaseRequest {
         limit: 7,
         witnesses_only: false,
     }
+}
+
+/// An order of the sandbox's past, if it was closed: by nobody who is named, and without proof.
+pub fn closed((n, past): (usize, history::Past)) -> Option<Past> {
+    Some(Past {
+        received_at: past.approved,
+        eligible_at: past.approved,
+        filed_at: past.filed,
+        first_work_at: past.first_work,
+        closed_at: past.closed?,
+        reported_at: past.reported?,
+        outcome: past.outcome?,
+        desk: past.desk.to_owned(),
+        admin_group: past.group,
+        number: format!("OLD-{n}"),
+        closed_by: None,
+        proven_at: None,
+        assignment: past.assignment,
+    })
 }

@@ -196,6 +196,14 @@ impl Site {
         self.write(path, &change(&text));
     }
 
+    /// Its ledger is elsewhere.
+    pub fn keeps_in(&self, url: &str) {
+        self.change("lastmile.toml", |text| {
+            let (before, _) = text.split_once("\n[ledger]").unwrap();
+            format!("{before}\n[ledger]\nurl = \"{url}\"\n")
+        });
+    }
+
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = program(&["--config"]);
         command.arg(self.config()).args(arguments);
@@ -213,6 +221,16 @@ impl Site {
         let running = Running::start(command);
         until("serve is ready", async || self.answers().await.then_some(())).await;
         running
+    }
+
+    /// A copy of the configuration that listens elsewhere, and its port.
+    pub fn another(&self, name: &str) -> (PathBuf, u16) {
+        let (port, folder) = (free_ports(1), self.folder.path().join(name));
+        assert!(Command::new("cp").arg("-r").arg(self.config()).arg(&folder).status().unwrap().success());
+        let main = std::fs::read_to_string(folder.join("lastmile.toml")).unwrap();
+        let (here, there) = (format!("127.0.0.1:{}", self.port), format!("127.0.0.1:{port}"));
+        std::fs::write(folder.join("lastmile.toml"), main.replace(&here, &there)).unwrap();
+        (folder, port)
     }
 
     pub async fn answers(&self) -> bool {
@@ -260,4 +278,14 @@ pub fn file(folder: &Path, name: &str, text: &str) -> String {
     let path = folder.join(name);
     std::fs::write(&path, text).unwrap();
     path.display().to_string()
+}
+
+/// Serves a configuration of its own; it is ready.
+pub async fn serve_at(folder: &Path, port: u16) -> Running {
+    let mut command = program(&["--config"]);
+    command.arg(folder).arg("serve").stderr(Stdio::piped()).stdout(Stdio::null());
+    let running = Running::start(command);
+    let address = format!("http://127.0.0.1:{port}/api/v1/overview");
+    until("the replica is ready", async || get(&address).await).await;
+    running
 }

@@ -73,6 +73,8 @@ pub async fn run(server: &Server, held: Duration) -> anyhow::Result<()> {
         filed.load(Ordering::Relaxed),
         waited.elapsed().as_secs_f64()
     );
+    anyhow::ensure!(filed.load(Ordering::Relaxed) == offered, "not all were filed");
+    anyhow::ensure!(!before.is_empty() && !beside.is_empty(), "nothing was claimed");
     for (what, values) in [("before", &before), ("beside it", &beside)] {
         let (p50, p99) = (report::median(values), report::percentile(values, 99.0));
         println!("  claim {what:<12} p50 {p50:.2} ms   p99 {p99:.2} ms   n={}", values.len());

@@ -1,7 +1,7 @@
 //! Orders given straight to a ledger.
 
 #[path = "../../../tests/it/orders.rs"]
-mod made_up;
+pub mod made_up;
 
 use lastmile::ledger::{Decision, End, LeaseRequest, Leased, Ledger, PlanAction, Receipt, Settlement, SqlLedger, ToPlan};
 use lastmile::model::assignment::Named;

@@ -85,8 +85,11 @@ fn statements(text: &str) -> Statements {
 /// A write that is about the rows of one value (`… FROM json_each($1)`): which. A reading text answers with no rows, too.
 fn rows_of(text: &str) -> Option<usize> {
     let (before, after) = text.split_once("FROM json_each($")?;
-    let about_others =
-        before.contains("NOT ") || after.contains("NOT IN") || after.contains("json_each(") || before.contains("json_each(");
+    let about_others = before.contains("NOT ")
+        || before.contains(" OR ")
+        || after.contains("NOT IN")
+        || after.contains("json_each(")
+        || before.contains("json_each(");
     let digits = after.split(|c: char| !c.is_ascii_digit()).next()?;
     if about_others || text.starts_with("SELECT") { None } else { digits.parse::<usize>().ok()?.checked_sub(1) }
 }

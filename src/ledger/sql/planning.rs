@@ -2,7 +2,8 @@
 
 mod taking_up;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 use crate::ledger::engine::{Conn, Pool, query, query_as};
 use serde::Serialize;
@@ -214,6 +215,8 @@ struct Writes<'a> {
     at_once: HashSet<i64>,
     lease: Option<(String, Timestamp)>,
     leased: Vec<(i64, Leased)>,
+    /// Quiet periods, where every create asks its witnesses first: looked at once, since it may begin at any time.
+    caution: Option<Arc<recovery::QuietUntil>>,
 }
 
 #[derive(Serialize)]
@@ -279,8 +282,10 @@ struct Update {
 
 impl<'a> Writes<'a> {
     fn decide(&mut self, shared: &Shared, decisions: &'a [Decision], standing: &Standing, now: Timestamp) {
-        // One person of many orders is written once; the last name counts.
-        let mut persons: HashMap<(&str, &str), &Person> = HashMap::new();
+        self.caution = shared.caution.until();
+        // One person of many orders is written once; the last name counts. In one order, whoever writes: two that know the same
+        // persons must not wait for each other.
+        let mut persons: BTreeMap<(&str, &str), &Person> = BTreeMap::new();
         for decision in decisions {
             let Some(order) = standing.takes(decision) else { continue };
             persons.extend(decision.persons.iter().map(|p| ((order.source.as_str(), p.id.as_str()), p)));
@@ -311,7 +316,7 @@ impl<'a> Writes<'a> {
         self.updates.push(update);
         let files = step.to == Some(State::Due);
         self.moves.push(Move { catalog_version: Some(decision.catalog_version.clone()), ..step });
-        if files && shared.caution.until().is_some() {
+        if files && self.caution.is_some() {
             self.moves.push(recovery::doubted(id, now));
         } else if files && self.at_once.contains(&id) {
             self.moves.push(lease::starts(id, now));
@@ -328,8 +333,8 @@ impl<'a> Writes<'a> {
     ) -> Move {
         let (ticket, errand) = (shared.ids.next(now), shared.ids.next(now));
         let edge = format!("desk/{}", plan.desk);
-        let doubt = shared.caution.until().map(|edges| edges.get(&edge).copied().unwrap_or(now));
-        let lease = self.lease.as_ref().filter(|_| self.at_once.contains(&decision.id.0));
+        let doubt = self.caution.as_ref().map(|edges| edges.get(&edge).copied().unwrap_or(now));
+        let lease = self.lease.as_ref().filter(|_| doubt.is_none() && self.at_once.contains(&decision.id.0));
         let (of_ticket, of_errand) = match (&doubt, &lease) {
             (Some(_), _) => ("unclear", "unclear"),
             (None, Some(_)) => ("sending", "sending"),

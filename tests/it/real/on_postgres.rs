@@ -1,9 +1,6 @@
 //! The program on PostgreSQL as people use it: its commands beside a server and without one, and three replicas that share
 //! a desk's rate.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-
 use lastmile::model::Clock as _;
 use lastmile::model::clock::SystemClock;
 use lastmile::sandbox::company;
@@ -13,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::postgres::{Postgres, connect};
 use super::skipped;
-use crate::program::{Running, Site, free_ports, get, program, until, until_within};
+use crate::program::{Site, serve_at, until, until_within};
 
 /// A site whose ledger a server keeps.
 async fn site() -> Option<(Site, String)> {
@@ -26,10 +23,7 @@ async fn site() -> Option<(Site, String)> {
     };
     let (site, url) = (Site::new().await, server.database().await);
     site.only_pushed();
-    site.change("lastmile.toml", |text| {
-        let (before, _) = text.split_once("\n[ledger]").unwrap();
-        format!("{before}\n[ledger]\nurl = \"{url}\"\n")
-    });
+    site.keeps_in(&url);
     Some((site, url))
 }
 
@@ -67,8 +61,10 @@ async fn every_command_works_beside_a_server_and_without_one() {
     assert!(still.code == Some(1) && still.out.contains("still does not map"), "{}{}", still.out, still.err);
     site.change("sources/iga.toml", |text| text.replace("external_id = \"/number\"", "external_id = \"/id\""));
     server.signal(Signal::HUP);
-    let mapped = site.run(&["replay", ids[0]]);
-    assert!(mapped.out.contains("it is an order now"), "{}{}", mapped.out, mapped.err);
+    until("the mended mapping is in force", async || {
+        site.run(&["replay", ids[0]]).out.contains("it is an order now").then_some(())
+    })
+    .await;
     assert!(site.run(&["replay", "--discard", ids[1]]).out.contains("done"));
     until("its ticket", async || (site.jira.state().created_by(USER) == 1).then_some(())).await;
     let opened = until("it is open", async || {
@@ -107,24 +103,6 @@ async fn every_command_works_beside_a_server_and_without_one() {
     assert_eq!(server.wait(), Some(0), "{}", server.said());
 }
 
-/// A copy of the site's configuration that listens elsewhere.
-fn another(site: &Site, name: &str) -> (PathBuf, u16) {
-    let (port, folder) = (free_ports(1), site.folder.path().join(name));
-    assert!(Command::new("cp").arg("-r").arg(site.config()).arg(&folder).status().unwrap().success());
-    let main = std::fs::read_to_string(folder.join("lastmile.toml")).unwrap();
-    std::fs::write(folder.join("lastmile.toml"), main.replace(&site.port.to_string(), &port.to_string())).unwrap();
-    (folder, port)
-}
-
-async fn start(folder: &Path, port: u16) -> Running {
-    let mut command = program(&["--config"]);
-    command.arg(folder).arg("serve").stderr(Stdio::piped()).stdout(Stdio::null());
-    let running = Running::start(command);
-    let address = format!("http://127.0.0.1:{port}/api/v1/overview");
-    until("the replica is ready", async || get(&address).await).await;
-    running
-}
-
 const ORDERS: usize = 48;
 const PER_SECOND: usize = 4;
 /// Every span of so many seconds is looked at.
@@ -134,8 +112,9 @@ const SPAN: i64 = 5;
 async fn three_replicas_keep_within_the_rate_of_a_desk_together() {
     let Some((site, url)) = site().await else { return };
     site.change("desks/jira.toml", |text| format!("per_second = {PER_SECOND}\n{text}"));
-    let (second, third) = (another(&site, "second"), another(&site, "third"));
-    let _replicas = [start(&site.config(), site.port).await, start(&second.0, second.1).await, start(&third.0, third.1).await];
+    let (second, third) = (site.another("second"), site.another("third"));
+    let _replicas =
+        [serve_at(&site.config(), site.port).await, serve_at(&second.0, second.1).await, serve_at(&third.0, third.1).await];
     // Each has been there for two beats: all know of all.
     until("three are known", async || {
         let settled = "SELECT COUNT(*) FROM replica WHERE until - since >= 10000 + 4000";

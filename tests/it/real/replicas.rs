@@ -1,6 +1,6 @@
 //! `lastmile serve` twice on one PostgreSQL, as installed: one is killed, and every order still becomes one ticket.
 
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use lastmile::model::Clock as _;
 use lastmile::model::clock::SystemClock;
@@ -10,7 +10,7 @@ use rustix::process::Signal;
 
 use super::postgres::{Postgres, connect};
 use super::skipped;
-use crate::program::{Running, Site, free_ports, get, program, until, until_within};
+use crate::program::{Running, Site, program, serve_at, until, until_within};
 
 const ORDERS: u64 = 40;
 
@@ -24,33 +24,18 @@ async fn two(site: &Site) -> Option<(String, u16, std::path::PathBuf)> {
         }
     };
     let url = server.database().await;
-    site.change("lastmile.toml", |text| {
-        let (before, _) = text.split_once("\n[ledger]").unwrap();
-        format!("{before}\n[ledger]\nurl = \"{url}\"\n")
-    });
+    site.keeps_in(&url);
     site.change("sources/iga.toml", |text| text.replace("schedule = \"30s\"", "schedule = \"2s\""));
-    let (port, second) = (free_ports(1), site.folder.path().join("second"));
-    assert!(Command::new("cp").arg("-r").arg(site.config()).arg(&second).status().unwrap().success());
-    let main = std::fs::read_to_string(second.join("lastmile.toml")).unwrap();
-    std::fs::write(second.join("lastmile.toml"), main.replace(&site.port.to_string(), &port.to_string())).unwrap();
+    let (second, port) = site.another("second");
     Some((url, port, second))
-}
-
-async fn start(folder: &std::path::Path, port: u16) -> Running {
-    let mut command = program(&["--config"]);
-    command.arg(folder).arg("serve").stderr(Stdio::piped()).stdout(Stdio::null());
-    let running = Running::start(command);
-    let address = format!("http://127.0.0.1:{port}/api/v1/overview");
-    until("the replica is ready", async || get(&address).await).await;
-    running
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_of_two_replicas_is_killed_and_every_order_becomes_one_ticket() {
     let site = Site::new().await;
     let Some((url, port, second)) = two(&site).await else { return };
-    let first = start(&site.config(), site.port).await;
-    let mut other = start(&second, port).await;
+    let first = serve_at(&site.config(), site.port).await;
+    let mut other = serve_at(&second, port).await;
     let place = |from: u64| {
         for n in from..from + ORDERS {
             let mut document = company::order(1, n, SystemClock.now());

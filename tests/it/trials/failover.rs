@@ -1,13 +1,12 @@
 //! PostgreSQL goes wrong under the running program: its connections are cut, it is restarted at once, and its standby takes
 //! its place after a `kill -9`. Platform and desks live in this process; the oracle is theirs.
 
-use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::kills::{Came, all_reported, busy, oracle, with_quiet};
-use crate::program::{Running, Site, until, until_within};
+use crate::program::{Site, until_within};
 use crate::real::pair::Pair;
 use crate::real::skipped;
 
@@ -24,15 +23,8 @@ enum Blow {
 async fn carry_out(pair: &mut Pair, blows: &[Blow], apart: Duration, pace: Duration) -> Came {
     let site = Site::new().await;
     with_quiet(&site, ["2s", "500ms", "500ms"]);
-    let url = pair.url();
-    site.change("lastmile.toml", |text| {
-        let (before, _) = text.split_once("\n[ledger]").unwrap();
-        format!("{before}\n[ledger]\nurl = \"{url}\"\n")
-    });
-    let mut command = site.command(&["serve"]);
-    command.stderr(Stdio::piped()).stdout(Stdio::null());
-    let mut running = Running::start(command);
-    until("serve is ready", async || site.answers().await.then_some(())).await;
+    site.keeps_in(&pair.url());
+    let mut running = site.serve().await;
     let stop = Arc::new(AtomicBool::new(false));
     let load = busy(&site, pace, &stop);
     for blow in blows {

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ use serde_json::Value;
 use sqlx::{Connection as _, Executor as _, Row as _};
 
 use super::{Engine, Kept};
-use crate::program::{Running, Site, free_ports, get, program};
+use crate::program::{Running, Site, get, program};
 use crate::real::postgres::connect;
 
 /// What a run is.
@@ -133,11 +133,7 @@ pub(super) struct Place {
 pub(super) fn places(site: &Site, replicas: usize) -> Vec<Place> {
     let mut found = vec![Place { config: site.config(), port: site.port }];
     while found.len() < replicas {
-        let (port, config) = (free_ports(1), site.folder.path().join(format!("replica{}", found.len())));
-        assert!(Command::new("cp").arg("-r").arg(site.config()).arg(&config).status().unwrap().success());
-        let main = std::fs::read_to_string(config.join("lastmile.toml")).unwrap();
-        let (here, there) = (format!("127.0.0.1:{}", site.port), format!("127.0.0.1:{port}"));
-        std::fs::write(config.join("lastmile.toml"), main.replace(&here, &there)).unwrap();
+        let (config, port) = site.another(&format!("replica{}", found.len()));
         found.push(Place { config, port });
     }
     found
