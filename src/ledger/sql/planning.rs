@@ -5,11 +5,11 @@ mod taking_up;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::ledger::engine::{Conn, Pool, query, query_as};
+use crate::ledger::engine::{Conn, Pool, Target, query, query_as};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::super::{Decision, LeaseRequest, Leased, LedgerError, LedgerResult, PlanAction, TicketPlan, ToPlan};
+use super::super::{Decision, Leased, LedgerError, LedgerResult, PlanAction, TicketPlan, ToPlan};
 use super::journal::{self, Heads, Move};
 use super::lease::{self, E_LEDGER, abandoned, ready, unclear};
 use super::record::drop_unsent;
@@ -24,7 +24,7 @@ pub(in crate::ledger) use taking_up::take_up;
 macro_rules! candidates {
     ($revocation:literal, $skipped:literal) => {
         concat!(
-            "SELECT * FROM (SELECT a.id, a.state, a.revision, a.received_at, i.document,
+            "SELECT * FROM (SELECT a.id, a.state, a.revision, a.received_at, a.source, a.chain_seq, a.chain_head, i.document,
                 1 + (SELECT COUNT(*) FROM ticket_item AS ti WHERE ti.assignment_id = a.id) AS cycle,
                 (SELECT t.ref_number FROM assignment AS p JOIN ticket AS t ON t.id = p.ticket_id
                   WHERE p.lane = a.lane AND p.state IN ('received', 'planned', 'due', 'sending', 'unclear', 'open', 'rework')
@@ -45,7 +45,90 @@ macro_rules! candidates {
     };
 }
 
-type Candidate = (i64, String, i64, i64, Option<String>, i64, Option<String>, bool, i64);
+#[derive(sqlx::FromRow)]
+struct Candidate {
+    id: i64,
+    state: String,
+    revision: i64,
+    received_at: i64,
+    source: String,
+    chain_seq: i64,
+    chain_head: String,
+    document: Option<String>,
+    cycle: i64,
+    lane_ticket: Option<String>,
+    leaver: bool,
+    revocation: i64,
+    /// Something of the edge waits to be leased.
+    waits: bool,
+}
+
+impl Candidate {
+    /// `None`: its order cannot be read.
+    fn to_plan(&self) -> LedgerResult<Option<ToPlan>> {
+        let state = State::parse(&self.state).ok_or_else(|| LedgerError::Corrupt(format!("state `{}`", self.state)))?;
+        let Some(Ok(assignment)) = self.document.as_deref().map(document::<Assignment>) else { return Ok(None) };
+        Ok(Some(ToPlan {
+            id: Id(self.id),
+            state,
+            assignment,
+            revision: self.revision,
+            received_at: Timestamp(self.received_at),
+            cycle: self.cycle,
+            lane_ticket: self.lane_ticket.clone(),
+            leaver: self.leaver,
+        }))
+    }
+}
+
+/// Orders that want a plan now; those that cannot be read; and all of them as they were found.
+struct Candidates {
+    orders: Vec<ToPlan>,
+    unreadable: Vec<i64>,
+    found: Vec<Candidate>,
+}
+
+/// Revocations first. So many at the front are left to others, but no revocation.
+async fn candidates<'e>(
+    on: impl Into<Target<'e>>,
+    edge: &str,
+    now: Timestamp,
+    limit: usize,
+    skipped: usize,
+) -> LedgerResult<Candidates> {
+    let mut found: Vec<Candidate> = query_as(concat!(
+        "SELECT u.*, EXISTS (SELECT 1 FROM errand WHERE ",
+        ready!("$4", "$1"),
+        ") OR EXISTS (SELECT 1 FROM errand WHERE ",
+        unclear!("$4", "$1"),
+        ") OR EXISTS (SELECT 1 FROM errand WHERE ",
+        abandoned!("$4", "$1"),
+        ") AS waits FROM (",
+        candidates!("1", ""),
+        " UNION ALL ",
+        candidates!("0", " OFFSET $3"),
+        ") AS u",
+    ))
+    .bind(now.0)
+    .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+    .bind(i64::try_from(skipped).unwrap_or(0))
+    .bind(edge)
+    .fetch_all(on)
+    .await?;
+    // A union has no order of its own; within its halves the order stays.
+    found.sort_by_key(|candidate| -candidate.revocation);
+    let (mut orders, mut unreadable) = (Vec::with_capacity(found.len().min(limit)), Vec::new());
+    for candidate in &found {
+        if orders.len() == limit {
+            break;
+        }
+        match candidate.to_plan()? {
+            Some(order) => orders.push(order),
+            None => unreadable.push(candidate.id),
+        }
+    }
+    Ok(Candidates { orders, unreadable, found })
+}
 
 /// Assignments that want a plan now, and those whose order cannot be read. So many at the front are left to others, but no
 /// revocation.
@@ -55,36 +138,8 @@ pub(in crate::ledger) async fn to_plan(
     limit: usize,
     skipped: usize,
 ) -> LedgerResult<(Vec<ToPlan>, Vec<i64>)> {
-    let mut found: Vec<Candidate> = query_as(concat!(candidates!("1", ""), " UNION ALL ", candidates!("0", " OFFSET $3")))
-        .bind(now.0)
-        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-        .bind(i64::try_from(skipped).unwrap_or(0))
-        .fetch_all(pool)
-        .await?;
-    // A union has no order of its own; within its halves the order stays.
-    found.sort_by_key(|(.., revocation)| -revocation);
-    let mut out: Vec<ToPlan> = Vec::with_capacity(found.len().min(limit));
-    let mut unreadable = Vec::new();
-    for (id, state, revision, received_at, text, cycle, lane_ticket, leaver, _) in found {
-        if out.len() == limit {
-            break;
-        }
-        let Some(Ok(assignment)) = text.as_deref().map(document::<Assignment>) else {
-            unreadable.push(id);
-            continue;
-        };
-        out.push(ToPlan {
-            id: Id(id),
-            state: State::parse(&state).ok_or_else(|| LedgerError::Corrupt(format!("state `{state}`")))?,
-            assignment,
-            revision,
-            received_at: Timestamp(received_at),
-            cycle,
-            lane_ticket,
-            leaver,
-        });
-    }
-    Ok((out, unreadable))
+    let candidates = candidates(pool, "", now, limit, skipped).await?;
+    Ok((candidates.orders, candidates.unreadable))
 }
 
 /// Orders that cannot be read wait for a person, and keep no other from being planned.
@@ -106,7 +161,7 @@ pub(in crate::ledger) async fn plan(
     decisions: &[Decision],
     now: Timestamp,
 ) -> LedgerResult<usize> {
-    let standing = standing(tx, shared, decisions, None, now).await?;
+    let standing = standing(tx, shared, decisions, now).await?;
     let mut writes = Writes::default();
     writes.decide(shared, decisions, &standing, now);
     let count = writes.updates.len();
@@ -127,8 +182,6 @@ struct Valid {
 struct Standing {
     valid: HashMap<i64, Valid>,
     heads: Heads,
-    /// Something else of the edge waits to be leased.
-    waits: bool,
 }
 
 impl Standing {
@@ -140,42 +193,27 @@ impl Standing {
 }
 
 /// How things stand, after revocations have overtaken what they overtake.
-async fn standing(
-    tx: &mut Conn,
-    shared: &Shared,
-    decisions: &[Decision],
-    request: Option<&LeaseRequest>,
-    now: Timestamp,
-) -> LedgerResult<Standing> {
-    let standing = look(tx, decisions, request, now).await?;
+async fn standing(tx: &mut Conn, shared: &Shared, decisions: &[Decision], now: Timestamp) -> LedgerResult<Standing> {
+    let standing = look(tx, decisions).await?;
     if !standing.valid.values().any(|v| v.revocation) {
         return Ok(standing);
     }
     supersede(tx, shared, decisions, now).await?;
-    look(tx, decisions, request, now).await
+    look(tx, decisions).await
 }
 
 /// The lane is looked at again: since the question, an earlier order may have arrived, been sent or been reopened.
-async fn look(tx: &mut Conn, decisions: &[Decision], request: Option<&LeaseRequest>, now: Timestamp) -> LedgerResult<Standing> {
+async fn look(tx: &mut Conn, decisions: &[Decision]) -> LedgerResult<Standing> {
     let ids: Vec<i64> = decisions.iter().map(|d| d.id.0).collect();
-    let (orders, waits): (String, bool) = query_as(concat!(
-        "SELECT (SELECT json_group_array(json_array(a.id, a.source, a.revision, CASE WHEN EXISTS (SELECT 1 FROM assignment AS p
+    let (orders,): (String,) = query_as(
+        "SELECT json_group_array(json_array(a.id, a.source, a.revision, CASE WHEN EXISTS (SELECT 1 FROM assignment AS p
             WHERE p.lane = a.lane AND p.state IN ('received', 'planned', 'due', 'sending', 'unclear', 'open', 'rework')
               AND p.parked_at IS NULL AND (p.lane_at, p.id) < (a.lane_at, a.id)
               AND (a.revocation = 0 OR p.revocation = 1 OR p.state IN ('sending', 'unclear'))) THEN 1 ELSE 0 END, a.revocation,
             a.state, a.chain_seq, a.chain_head))
-         FROM json_each($1) AS j CROSS JOIN assignment AS a WHERE a.id = CAST(j.value AS BIGINT) AND a.state IN ('received', 'planned') AND a.parked_at IS NULL),
-         EXISTS (SELECT 1 FROM errand WHERE ",
-        ready!("$2", "$3"),
-        ") OR EXISTS (SELECT 1 FROM errand WHERE ",
-        unclear!("$2", "$3"),
-        ") OR EXISTS (SELECT 1 FROM errand WHERE ",
-        abandoned!("$2", "$3"),
-        ")",
-    ))
+         FROM json_each($1) AS j CROSS JOIN assignment AS a WHERE a.id = CAST(j.value AS BIGINT) AND a.state IN ('received', 'planned') AND a.parked_at IS NULL",
+    )
     .bind(rows(&ids)?)
-    .bind(request.map_or("", |r| r.edge.as_str()))
-    .bind(now.0)
     .fetch_one(tx)
     .await?;
     let found: Vec<ValidRow> = document(&orders)?;
@@ -183,7 +221,7 @@ async fn look(tx: &mut Conn, decisions: &[Decision], request: Option<&LeaseReque
     let valid = |(id, source, revision, blocked, revocation, ..): ValidRow| {
         (id, Valid { source, revision, blocked: blocked == 1, revocation: revocation == 1 })
     };
-    Ok(Standing { valid: found.into_iter().map(valid).collect(), heads, waits })
+    Ok(Standing { valid: found.into_iter().map(valid).collect(), heads })
 }
 
 /// Assignment, source, revision, blocked, revocation; state, number and hash of its last journal line.
