@@ -6,6 +6,7 @@
 //! | `CAST(value AS TEXT)`, of such a column | `(value #>> '{}')` |
 //! | `json_group_array(…)`, `json_object(…)`, `json_array(…)` | an aggregate as text, `json_build_object(…)`, `json_build_array(…)` |
 //! | `MAX(a, b)`, `MIN(a, b)` | `GREATEST(a, b)`, `LEAST(a, b)` |
+//! | `ROWS $2 (int, text)` | the columns of those [`rows`](super::rows), an array each |
 //! | `/*postgres …*/` | what stands in the comment |
 
 use std::borrow::Cow;
@@ -13,6 +14,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 
 use sqlx::{AssertSqlSafe, SqlSafeStr as _, SqlStr};
+
+use super::rows::{self, Kind};
 
 /// A text as it was written.
 #[derive(Debug)]
@@ -39,9 +42,16 @@ impl From<String> for Text {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Statement {
     pub(super) text: Arc<str>,
-    pub(super) takes: Arc<[usize]>,
+    pub(super) takes: Arc<[Take]>,
     /// The value that holds the rows it is about: where there are none, it does nothing.
     pub(super) over: Option<usize>,
+}
+
+/// What a statement takes: a value by its place, or a column of the rows that it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Take {
+    Value(usize),
+    Column(usize, Kind, usize),
 }
 
 /// An empty list of rows.
@@ -76,14 +86,27 @@ impl Text {
 
 fn statements(text: &str) -> Statements {
     let cut = |text: &'_ str| parts(text, ';').into_iter().map(str::trim).filter(|s| !s.is_empty()).map(str::to_owned).collect();
+    let text = &with_columns(text);
     let written: Vec<String> = cut(text);
     let turned: Vec<String> = cut(&turn(text));
     let over = |n: usize| written.get(n).and_then(|text| rows_of(text));
     turned.iter().enumerate().map(|(n, text)| Statement { over: over(n), ..numbered(text) }).collect()
 }
 
+/// With the columns of bound rows in place of the rows.
+fn with_columns(text: &str) -> String {
+    let said = |statement: &str| match rows::placed(statement) {
+        Some(placed) => format!("{} {}{}", placed.before, placed.columns(), placed.after),
+        None => statement.to_owned(),
+    };
+    parts(text, ';').into_iter().map(said).collect::<Vec<_>>().join(";")
+}
+
 /// A write that is about the rows of one value (`… FROM json_each($1)`): which. A reading text answers with no rows, too.
 fn rows_of(text: &str) -> Option<usize> {
+    if let Some((_, columns)) = text.split_once(rows::COLUMNS) {
+        return columns.split('.').next()?.parse::<usize>().ok()?.checked_sub(1);
+    }
     let (before, after) = text.split_once("FROM json_each($")?;
     let about_others = before.contains("NOT ")
         || before.contains(" OR ")
@@ -107,18 +130,33 @@ fn numbered(text: &str) -> Statement {
         }
         let digits = rest.len() - rest.trim_start_matches(|d: char| d.is_ascii_digit()).len();
         let Some(number) = rest[..digits].parse::<usize>().ok().and_then(|n| n.checked_sub(1)) else { continue };
-        let place = takes.iter().position(|n| *n == number).unwrap_or_else(|| {
-            takes.push(number);
+        rest = &rest[digits..];
+        let take = match column(rest) {
+            Some((kind, column, after)) => {
+                rest = after;
+                Take::Column(number, kind, column)
+            }
+            None => Take::Value(number),
+        };
+        let place = takes.iter().position(|taken| *taken == take).unwrap_or_else(|| {
+            takes.push(take);
             takes.len() - 1
         });
         out.push_str(&(place + 1).to_string());
-        rest = &rest[digits..];
     }
     Statement { text: out.into(), takes: takes.into(), over: None }
 }
 
+/// Of `$2.int0`, what follows the number.
+fn column(rest: &str) -> Option<(Kind, usize, &str)> {
+    let rest = rest.strip_prefix('.')?;
+    let (kind, rest) = [Kind::Int, Kind::Text].into_iter().find_map(|kind| Some((kind, rest.strip_prefix(kind.word())?)))?;
+    let digits = rest.len() - rest.trim_start_matches(|d: char| d.is_ascii_digit()).len();
+    Some((kind, rest[..digits].parse().ok()?, &rest[digits..]))
+}
+
 /// Cuts at a character outside of quotes and parentheses.
-fn parts(text: &str, at: char) -> Vec<&str> {
+pub(super) fn parts(text: &str, at: char) -> Vec<&str> {
     let (mut out, mut from, mut depth, mut quoted) = (Vec::new(), 0, 0_i32, false);
     for (n, c) in text.char_indices() {
         match c {
@@ -279,8 +317,15 @@ mod tests {
     #[test]
     fn each_statement_takes_its_own_values() {
         let cut = statements("UPDATE a SET x = $3 WHERE y = $1 AND z > $3; DELETE FROM b WHERE n = $12");
-        assert_eq!((&*cut[0].text, &*cut[0].takes), ("UPDATE a SET x = $1 WHERE y = $2 AND z > $1", &[2, 0][..]));
-        assert_eq!((&*cut[1].text, &*cut[1].takes), ("DELETE FROM b WHERE n = $1", &[11][..]));
+        assert_eq!(
+            (&*cut[0].text, &*cut[0].takes),
+            ("UPDATE a SET x = $1 WHERE y = $2 AND z > $1", &[2, 0].map(Take::Value)[..])
+        );
+        assert_eq!((&*cut[1].text, &*cut[1].takes), ("DELETE FROM b WHERE n = $1", &[11].map(Take::Value)[..]));
+        let rows = statements("INSERT INTO a (p, q) ROWS $3 (int, text)");
+        let takes = [Take::Column(2, Kind::Int, 0), Take::Column(2, Kind::Text, 1)];
+        assert_eq!((&*rows[0].takes, rows[0].over), (&takes[..], Some(2)));
+        assert!(rows[0].text.ends_with("unnest(CAST($1 AS BIGINT[]), CAST($2 AS TEXT[]))"));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 mod builder;
 mod dialect;
 mod patience;
+mod rows;
 mod sqlite_tx;
 
 use std::marker::PhantomData;
@@ -17,9 +18,10 @@ use sqlx::sqlite::{SqliteArguments, SqlitePool, SqliteRow};
 use sqlx::{Arguments as _, AssertSqlSafe, ColumnIndex, Connection as _, Decode, FromRow, Postgres, Row as _, Sqlite, Type};
 
 pub(in crate::ledger) use builder::QueryBuilder;
-use dialect::{Statement, Text};
+use dialect::{Statement, Take, Text};
 use patience::ANSWERS_WITHIN;
 pub(in crate::ledger) use patience::{in_time, silent};
+pub(in crate::ledger) use rows::Rows;
 use sqlite_tx::SqliteTx;
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
@@ -135,6 +137,19 @@ impl<'e> From<&'e Pool> for Target<'e> {
 pub(in crate::ledger) enum Arg {
     Int(Option<i64>),
     Text(Option<String>),
+    /// Many of them, to be inserted.
+    Rows(Rows),
+}
+
+impl Arg {
+    /// Rows of which there are none, bound or in a document.
+    fn is_no_rows(&self) -> bool {
+        match self {
+            Self::Rows(rows) => rows.len() == 0,
+            Self::Text(Some(rows)) => rows == dialect::NO_ROWS,
+            _ => false,
+        }
+    }
 }
 
 macro_rules! args {
@@ -165,11 +180,7 @@ args! {
 fn sqlite_args(args: Vec<Arg>) -> Result<SqliteArguments> {
     let mut out = SqliteArguments::default();
     for arg in args {
-        match arg {
-            Arg::Int(n) => out.add(n),
-            Arg::Text(t) => out.add(t),
-        }
-        .map_err(sqlx::Error::Encode)?;
+        rows::add(&mut out, arg)?;
     }
     Ok(out)
 }
@@ -177,13 +188,14 @@ fn sqlite_args(args: Vec<Arg>) -> Result<SqliteArguments> {
 /// A statement and the values it takes.
 fn postgres_query(statement: &Statement, args: &[Arg]) -> Result<(AssertSqlSafe<Arc<str>>, PgArguments)> {
     let mut out = PgArguments::default();
-    for place in statement.takes.iter() {
-        match args.get(*place) {
-            Some(Arg::Int(n)) => out.add(*n),
-            Some(Arg::Text(t)) => out.add(t.as_deref().map(dialect::without_nul)),
-            None => return Err(sqlx::Error::Protocol(format!("value {} of a statement is missing", place + 1))),
+    for take in statement.takes.iter() {
+        let (Take::Value(place) | Take::Column(place, ..)) = take;
+        match (args.get(*place), take) {
+            (Some(Arg::Int(n)), _) => out.add(*n).map_err(sqlx::Error::Encode)?,
+            (Some(Arg::Text(t)), _) => out.add(t.as_deref().map(dialect::without_nul)).map_err(sqlx::Error::Encode)?,
+            (Some(Arg::Rows(rows)), Take::Column(_, kind, column)) => rows.add_column(&mut out, *kind, *column)?,
+            _ => return Err(sqlx::Error::Protocol(format!("value {} of a statement is missing", place + 1))),
         }
-        .map_err(sqlx::Error::Encode)?;
     }
     Ok((AssertSqlSafe(Arc::clone(&statement.text)), out))
 }
@@ -275,7 +287,7 @@ async fn all_but_last(conn: &mut PgConnection, query: Query) -> Result<(AssertSq
 /// Nothing is to be written: a round trip is spared.
 fn idle(statement: &Statement, args: &[Arg]) -> bool {
     let rows = statement.over.and_then(|place| args.get(place));
-    matches!(rows, Some(Arg::Text(Some(rows))) if rows == dialect::NO_ROWS)
+    rows.is_some_and(Arg::is_no_rows)
 }
 
 /// A reader's text is one statement.
@@ -296,10 +308,7 @@ impl Query {
 
     pub(in crate::ledger) async fn execute<'e>(self, on: impl Into<Target<'e>>) -> Result<Done> {
         Ok(Done(match on.into() {
-            Target::SqliteConn(tx) => {
-                let c = tx.counting().await?;
-                sqlx::query_with(self.text.sqlite(), sqlite_args(self.args)?).execute(c).await?.rows_affected()
-            }
+            Target::SqliteConn(tx) => tx.counting(self.text, self.args).await?,
             Target::SqlitePool(p) => {
                 sqlx::query_with(self.text.sqlite(), sqlite_args(self.args)?).execute(p).await?.rows_affected()
             }

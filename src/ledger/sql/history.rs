@@ -62,7 +62,7 @@ pub(in crate::ledger) async fn load(tx: &mut Conn, shared: &Shared, past: &[Past
             "by": p.closed_by.as_ref().map(|person| shared.person(&desk, &person.id))}));
     }
     write(tx, &updates, &tickets).await?;
-    planning::insert_persons(tx, &persons.into_values().collect::<Vec<_>>()).await?;
+    planning::insert_persons(tx, persons.into_values().collect()).await?;
     Ok(loaded)
 }
 

@@ -5,16 +5,17 @@ mod taking_up;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::ledger::engine::{Conn, Pool, Target, query, query_as};
+use crate::ledger::engine::{Arg, Conn, Pool, Rows, Target, query, query_as};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::super::{Decision, Leased, LedgerError, LedgerResult, PlanAction, TicketPlan, ToPlan};
-use super::journal::{self, Heads, Move};
+use super::journal::{self, Heads, JournalLine, Move};
 use super::lease::{self, E_LEDGER, abandoned, ready, unclear};
 use super::record::drop_unsent;
 use super::settle::{after, park};
 use super::{Shared, document, recovery, rows};
+use crate::model::errand::ErrandKind;
 use crate::model::{Assignment, Id, Outcome, Person, State, Timestamp};
 
 use taking_up::leased;
@@ -231,10 +232,9 @@ type ValidRow = (i64, String, i64, i64, i64, String, i64, String);
 macro_rules! insert_persons_of {
     ($parameter:literal) => {
         concat!(
-            "INSERT INTO person (hash, source, external_id, name, email, seen_at)
-             SELECT value->>'hash', value->>'source', value->>'x', value->>'name', value->>'mail', CAST(value->>'at' AS BIGINT) FROM json_each(",
+            "INSERT INTO person (hash, source, external_id, name, email, seen_at) ROWS ",
             $parameter,
-            ") WHERE true ON CONFLICT (hash) DO UPDATE SET external_id = excluded.external_id, name = COALESCE(excluded.name, person.name),
+            " (text, text, text, text, text, int) ON CONFLICT (hash) DO UPDATE SET external_id = excluded.external_id, name = COALESCE(excluded.name, person.name),
                 email = COALESCE(excluded.email, person.email), seen_at = excluded.seen_at, erased_at = NULL
              WHERE excluded.seen_at > person.seen_at + 86400000 OR excluded.name IS DISTINCT FROM person.name"
         )
@@ -248,7 +248,7 @@ struct Writes<'a> {
     tickets: Vec<Ticket<'a>>,
     errands: Vec<Errand<'a>>,
     attempts: Vec<Attempt>,
-    persons: Vec<Value>,
+    persons: Vec<PersonRow>,
     /// Orders whose errands are leased as they are made; owner and end of those leases; the errands by rank.
     at_once: HashSet<i64>,
     lease: Option<(String, Timestamp)>,
@@ -257,7 +257,6 @@ struct Writes<'a> {
     caution: Option<Arc<recovery::QuietUntil>>,
 }
 
-#[derive(Serialize)]
 struct Ticket<'a> {
     id: i64,
     key: &'a str,
@@ -274,7 +273,26 @@ struct Ticket<'a> {
     risky: i64,
 }
 
-#[derive(Serialize)]
+impl Ticket<'_> {
+    fn row(self) -> [Arg; 13] {
+        [
+            self.id.into(),
+            self.key.into(),
+            self.cycle.into(),
+            self.desk.into(),
+            self.group.into(),
+            self.route.into(),
+            self.state.into(),
+            self.draft.into(),
+            self.template.into(),
+            self.tv.into(),
+            self.cv.into(),
+            self.at.into(),
+            self.risky.into(),
+        ]
+    }
+}
+
 struct Errand<'a> {
     id: i64,
     edge: String,
@@ -292,12 +310,44 @@ struct Errand<'a> {
     until: Option<i64>,
 }
 
-#[derive(Serialize)]
+impl Errand<'_> {
+    fn item(&self) -> [Arg; 3] {
+        [self.ticket.into(), self.a.into(), self.rev.into()]
+    }
+
+    fn row(self) -> [Arg; 15] {
+        [
+            self.id.into(),
+            ErrandKind::Create.as_str().into(),
+            self.edge.into(),
+            self.ticket.into(),
+            self.a.into(),
+            self.state.into(),
+            self.rank.into(),
+            self.due.into(),
+            self.mark.into(),
+            self.due.into(),
+            self.quiet.into(),
+            self.no.into(),
+            self.no.into(),
+            self.owner.into(),
+            self.until.into(),
+        ]
+    }
+}
+
 struct Attempt {
     e: i64,
     owner: String,
     at: i64,
     until: i64,
+}
+
+impl Attempt {
+    fn row(self) -> [Arg; 6] {
+        let what = ErrandKind::Create.as_str();
+        [self.e.into(), 1_i64.into(), what.into(), self.owner.into(), self.at.into(), self.until.into()]
+    }
 }
 
 /// What becomes of an assignment's row, with the end of its chain.
@@ -442,40 +492,39 @@ impl<'a> Writes<'a> {
             insert_persons_of!("$2"),
             ";
              INSERT INTO ticket (id, key, cycle, desk, admin_group, route, state, draft, template, template_version, catalog_version, planned_at, risky)
-             WITH j (v) AS MATERIALIZED (SELECT value FROM json_each($3))
-             SELECT CAST(v->>'id' AS BIGINT), v->>'key', CAST(v->>'cycle' AS BIGINT), v->>'desk', v->>'group', v->>'route', v->>'state', v->>'draft',
-                    v->>'template', v->>'tv', v->>'cv', CAST(v->>'at' AS BIGINT), CAST(v->>'risky' AS BIGINT) FROM j;
-             INSERT INTO ticket_item (ticket_id, assignment_id, revision)
-             SELECT CAST(value->>'ticket' AS BIGINT), CAST(value->>'a' AS BIGINT), CAST(value->>'rev' AS BIGINT) FROM json_each($4) WHERE true;
+             ROWS $3 (int, text, int, text, text, text, text, text, text, text, text, int, int);
+             INSERT INTO ticket_item (ticket_id, assignment_id, revision) ROWS $4 (int, int, int);
              INSERT INTO errand (id, kind, edge, ticket_id, assignment_id, state, rank, due_at, mark, made_at, quiet_until,
                                  lease_no, attempts, lease_owner, lease_until)
-             WITH j (v) AS MATERIALIZED (SELECT value FROM json_each($4))
-             SELECT CAST(v->>'id' AS BIGINT), 'create', v->>'edge', CAST(v->>'ticket' AS BIGINT), CAST(v->>'a' AS BIGINT), v->>'state', CAST(v->>'rank' AS BIGINT), CAST(v->>'due' AS BIGINT),
-                    v->>'mark', CAST(v->>'due' AS BIGINT), CAST(v->>'quiet' AS BIGINT), CAST(v->>'no' AS BIGINT), CAST(v->>'no' AS BIGINT), v->>'owner', CAST(v->>'until' AS BIGINT) FROM j;
-             INSERT INTO attempt (errand_id, lease_no, what, owner, started_at, deadline)
-             SELECT CAST(value->>'e' AS BIGINT), 1, 'create', value->>'owner', CAST(value->>'at' AS BIGINT), CAST(value->>'until' AS BIGINT) FROM json_each($6) WHERE true",
+             ROWS $6 (int, text, text, int, int, text, int, int, text, int, int, int, int, text, int);
+             INSERT INTO attempt (errand_id, lease_no, what, owner, started_at, deadline) ROWS $7 (int, int, text, text, int, int)",
         ))
         .bind(rows(&self.updates)?)
-        .bind(rows(&self.persons)?)
-        .bind(rows(&self.tickets)?)
-        .bind(rows(&self.errands)?)
-        .bind(rows(&lines)?)
-        .bind(rows(&self.attempts)?)
+        .bind(self.persons.into_iter().collect::<Rows>())
+        .bind(self.tickets.into_iter().map(Ticket::row).collect::<Rows>())
+        .bind(self.errands.iter().map(Errand::item).collect::<Rows>())
+        .bind(lines.into_iter().map(JournalLine::row).collect::<Rows>())
+        .bind(self.errands.into_iter().map(Errand::row).collect::<Rows>())
+        .bind(self.attempts.into_iter().map(Attempt::row).collect::<Rows>())
         .execute_later(tx)
         .await?;
         Ok(())
     }
 }
 
-pub(in crate::ledger) fn person_row(shared: &Shared, source: &str, person: &Person, now: Timestamp) -> Value {
-    json!({"hash": shared.person(source, &person.id), "source": source, "x": person.id, "name": person.name, "mail": person.email, "at": now})
+/// Hash, source, external id, name, address, when it was seen.
+pub(in crate::ledger) type PersonRow = [Arg; 6];
+
+pub(in crate::ledger) fn person_row(shared: &Shared, source: &str, person: &Person, now: Timestamp) -> PersonRow {
+    let hash = shared.person(source, &person.id);
+    [hash.into(), source.into(), (&person.id).into(), (&person.name).into(), (&person.email).into(), now.0.into()]
 }
 
-pub(in crate::ledger) async fn insert_persons(tx: &mut Conn, persons: &[Value]) -> LedgerResult<()> {
+pub(in crate::ledger) async fn insert_persons(tx: &mut Conn, persons: Vec<PersonRow>) -> LedgerResult<()> {
     if persons.is_empty() {
         return Ok(());
     }
-    query(insert_persons_of!("$1")).bind(rows(persons)?).execute(tx).await?;
+    query(insert_persons_of!("$1")).bind(persons.into_iter().collect::<Rows>()).execute(tx).await?;
     Ok(())
 }
 

@@ -2,8 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::ledger::engine::{Conn, query, query_as};
-use serde::Serialize;
+use crate::ledger::engine::{Arg, Conn, Rows, query, query_as};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -53,7 +52,7 @@ pub(in crate::ledger) enum From {
 /// Everything one batch will write.
 #[derive(Default)]
 struct Plan {
-    inbox: Vec<Value>,
+    inbox: Vec<[Arg; 8]>,
     assignments: Vec<NewAssignment>,
     journal: Vec<JournalLine>,
     quarantine: Vec<Value>,
@@ -66,7 +65,7 @@ struct Plan {
     released: Vec<Value>,
 }
 
-#[derive(Serialize)]
+#[derive(Clone)]
 struct NewAssignment {
     id: i64,
     key: String,
@@ -93,6 +92,40 @@ struct NewAssignment {
     digest: String,
     doc: i64,
     head: String,
+}
+
+impl NewAssignment {
+    fn row(self) -> [Arg; 27] {
+        [
+            self.id.into(),
+            self.key.into(),
+            self.source.into(),
+            self.ext.into(),
+            self.gen_.into(),
+            self.op.into(),
+            self.rev.into(),
+            self.app.into(),
+            self.appn.into(),
+            self.ent.into(),
+            self.entn.into(),
+            self.ben.into(),
+            self.persons.into(),
+            self.lane.into(),
+            self.lane_at.into(),
+            self.prio.into(),
+            self.req.into(),
+            self.appr.into(),
+            self.from.into(),
+            self.until.into(),
+            self.answer.into(),
+            self.recv.into(),
+            State::Received.as_str().into(),
+            self.digest.into(),
+            self.doc.into(),
+            1_i64.into(),
+            self.head.into(),
+        ]
+    }
 }
 
 /// Records a batch; each result belongs to the receipt at its place.
@@ -244,7 +277,7 @@ fn take_order(
             Seen::Never => receipt.event_id.clone(),
             Seen::Before => format!("{}~{}", receipt.event_id, known.revision + 1),
         };
-        let (answer, kept) = if unchanged { ("unchanged", None) } else { ("changed", Some(&document)) };
+        let (answer, kept) = if unchanged { ("unchanged", None) } else { ("changed", Some(document)) };
         plan.inbox.push(inbox_row(receipt, &event, document_id, answer, known.id, kept));
         if unchanged {
             return Ok(Recorded::Unchanged { id: Id(known.id) });
@@ -263,7 +296,7 @@ fn take_order(
         return Ok(Recorded::Changed { id: Id(known.id), revision: known.revision });
     }
     let id = shared.ids.next(receipt.received_at);
-    plan.inbox.push(inbox_row(receipt, &receipt.event_id, document_id, "new", id.0, Some(&document)));
+    plan.inbox.push(inbox_row(receipt, &receipt.event_id, document_id, "new", id.0, Some(document)));
     let step = Move::ours(id.0, None, "received", receipt.received_at).cause("the platform ordered it");
     let line = JournalLine::chain("", 1, State::Received, &step, receipt.received_at);
     plan.assignments.push(new_assignment(
@@ -281,9 +314,24 @@ fn take_order(
     Ok(Recorded::New { id })
 }
 
-fn inbox_row(receipt: &Receipt, event: &str, id: i64, answer: &str, assignment: i64, document: Option<&String>) -> Value {
-    json!({"id": id, "source": receipt.source, "event": event, "digest": receipt.digest, "at": receipt.received_at.0,
-        "answer": answer, "a": assignment, "doc": document})
+fn inbox_row(
+    receipt: &Receipt,
+    event: &str,
+    id: i64,
+    answer: &'static str,
+    assignment: i64,
+    document: Option<String>,
+) -> [Arg; 8] {
+    [
+        id.into(),
+        (&receipt.source).into(),
+        event.into(),
+        (&receipt.digest).into(),
+        receipt.received_at.0.into(),
+        answer.into(),
+        assignment.into(),
+        document.into(),
+    ]
 }
 
 /// Hashes of the persons of an order, for checks that need no names.
@@ -347,7 +395,9 @@ async fn write(
     if !plan.released.is_empty() {
         release(tx, &plan.released).await?;
     }
-    insert(tx, &plan).await?;
+    let known_by_name = any.early || any.left;
+    let assignments = if known_by_name { plan.assignments.clone() } else { Vec::new() };
+    insert(tx, plan.assignments, plan.journal, plan.inbox).await?;
     if !plan.quarantine.is_empty() {
         quarantine(tx, &plan.quarantine).await?;
     }
@@ -355,15 +405,15 @@ async fn write(
         change::apply(tx, shared, &plan.changes).await?;
     }
     if any.early {
-        for (source, external_id, operation, at) in withdraw::early(tx, &plan.assignments).await? {
+        for (source, external_id, operation, at) in withdraw::early(tx, &assignments).await? {
             withdraw(tx, shared, &source, &external_id, operation, at, "the platform took it back before it arrived").await?;
         }
     }
     if !plan.withdrawals.is_empty() {
         withdraw::apply(tx, shared, &plan.withdrawals, results, receipts).await?;
     }
-    if any.left && !plan.assignments.is_empty() {
-        leave::met(tx, shared, &plan.assignments).await?;
+    if any.left && !assignments.is_empty() {
+        leave::met(tx, shared, &assignments).await?;
     }
     if !plan.leavers.is_empty() {
         leave::apply(tx, shared, &plan.leavers, results, receipts).await?;
@@ -375,27 +425,28 @@ async fn write(
 }
 
 /// New assignments with their first journal line, and all inbox rows.
-async fn insert(tx: &mut Conn, plan: &Plan) -> LedgerResult<()> {
-    if plan.inbox.is_empty() {
+async fn insert(
+    tx: &mut Conn,
+    assignments: Vec<NewAssignment>,
+    journal: Vec<JournalLine>,
+    inbox: Vec<[Arg; 8]>,
+) -> LedgerResult<()> {
+    if inbox.is_empty() {
         return Ok(());
     }
     query(concat!(
         "INSERT INTO assignment (id, natural_key, source, external_id, generation, operation, revocation, application_id,
             application_name, entitlement_id, entitlement_name, beneficiary, persons, lane, lane_at, priority, requested_at,
             approved_at, valid_from, valid_until, answer_by, received_at, state, content_digest, document_id, chain_seq, chain_head)
-         WITH j (v) AS MATERIALIZED (SELECT value FROM json_each($1))
-         SELECT CAST(v->>'id' AS BIGINT), v->>'key', v->>'source', v->>'ext', CAST(v->>'gen_' AS BIGINT), v->>'op', CAST(v->>'rev' AS BIGINT), v->>'app',
-            v->>'appn', v->>'ent', v->>'entn', v->>'ben', v->>'persons', v->>'lane', CAST(v->>'lane_at' AS BIGINT),
-            CAST(v->>'prio' AS BIGINT), CAST(v->>'req' AS BIGINT), CAST(v->>'appr' AS BIGINT), CAST(v->>'from' AS BIGINT), CAST(v->>'until' AS BIGINT), CAST(v->>'answer' AS BIGINT), CAST(v->>'recv' AS BIGINT), 'received',
-            v->>'digest', CAST(v->>'doc' AS BIGINT), 1, v->>'head' FROM j;",
+         ROWS $1 (int, text, text, text, int, text, int, text, text, text, text, text, text, text, int, int, int, int, int, int, int, int,
+            text, text, int, int, text);",
         journal::insert_lines!("$2"),
         "INSERT INTO inbox (id, source, event_id, digest, received_at, answer, assignment_id, document)
-         WITH j (v) AS MATERIALIZED (SELECT value FROM json_each($3))
-         SELECT CAST(v->>'id' AS BIGINT), v->>'source', v->>'event', v->>'digest', CAST(v->>'at' AS BIGINT), v->>'answer', CAST(v->>'a' AS BIGINT), v->>'doc' FROM j",
+         ROWS $3 (int, text, text, text, int, text, int, text)",
     ))
-    .bind(rows(&plan.assignments)?)
-    .bind(rows(&plan.journal)?)
-    .bind(rows(&plan.inbox)?)
+    .bind(assignments.into_iter().map(NewAssignment::row).collect::<Rows>())
+    .bind(journal.into_iter().map(JournalLine::row).collect::<Rows>())
+    .bind(inbox.into_iter().collect::<Rows>())
     .execute_later(tx)
     .await?;
     Ok(())

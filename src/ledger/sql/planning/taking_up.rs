@@ -9,8 +9,8 @@ use super::{Candidate, Candidates, Standing, Valid, Writes, set_aside, standing}
 use crate::ledger::engine::Conn;
 use crate::model::errand::ErrandKind;
 use crate::model::failpoint::{Point, reach};
-use crate::model::{Id, Timestamp};
 use crate::model::ticket::Draft;
+use crate::model::{Id, Timestamp};
 
 /// Decides on what wants a plan, carries that out as [`plan`](super::plan), and leases. What is filed is leased as it is made where
 /// nothing of the edge waits; else by rank with what waits.
