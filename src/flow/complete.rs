@@ -13,7 +13,7 @@ use crate::model::failpoint::{Point, reach};
 use crate::model::progress::Progress;
 use crate::source::Source;
 
-use super::{Setup, Work, Worker, ask_ms, wait_ms};
+use super::{Setup, Work, Worker, ask_ms, unheard, wait_ms};
 
 /// Reports sent at the same time.
 const IN_FLIGHT: usize = 16;
@@ -169,12 +169,7 @@ impl Teller<'_> {
             Ok(true) => End::Done,
             Ok(false) if quiet_left_ms == 0 => End::Clear,
             Ok(false) => End::Miss { ask_at: now.plus_ms(wait_ms(self.setup, errand, None).min(quiet_left_ms)) },
-            Err(CallError::Reject { code, reason }) => End::Park { code: code.to_owned(), reason },
-            // It was not asked.
-            Err(error @ CallError::Retry { code: "E-BUSY" | gate::HELD, .. }) => {
-                End::Unheard { ask_at: now.plus_ms(wait_ms(self.setup, errand, error.asked_ms())) }
-            }
-            Err(_) => End::Miss { ask_at: now.plus_ms(wait_ms(self.setup, errand, None)) },
+            Err(error) => unheard(self.setup, errand, &error, self.source.info().confirm_quiet_ms.unwrap_or(0), now),
         }
     }
 }

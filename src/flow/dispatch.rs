@@ -18,7 +18,7 @@ use crate::model::failpoint::{Point, reach};
 use crate::model::ticket::{Amended, Category, Change, Created, TicketRef};
 use crate::model::{Clock, Timestamp};
 
-use super::{Breakers, Setup, Work, Worker, ask_ms, plan, sync, wait_ms};
+use super::{Breakers, Setup, Work, Worker, ask_ms, plan, sync, unheard, wait_ms};
 
 /// Misses in a row before a quiet period may end: one look is not enough.
 const MISSES: u32 = 2;
@@ -313,15 +313,8 @@ impl Calls<'_> {
         Ok(())
     }
 
-    /// A witness that could not be asked has seen nothing, and has not missed anything either.
     fn unheard(&self, errand: &Leased, error: &CallError) -> End {
-        match error {
-            CallError::Reject { code, reason } => End::Park { code: (*code).to_owned(), reason: reason.clone() },
-            CallError::Retry { code: "E-BUSY" | gate::HELD, .. } => {
-                End::Unheard { ask_at: self.clock.now().plus_ms(wait_ms(self.setup, errand, error.asked_ms())) }
-            }
-            _ => End::Unheard { ask_at: self.clock.now().plus_ms(ask_ms(self.setup, errand, self.desk.info().quiet_ms())) },
-        }
+        unheard(self.setup, errand, error, self.desk.info().quiet_ms(), self.clock.now())
     }
 
     async fn ended(&self, errand: &Leased, result: Result<Created, CallError>) -> LedgerResult<End> {

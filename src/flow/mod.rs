@@ -19,8 +19,9 @@ use std::sync::Arc;
 
 use crate::catalog::Catalog;
 use crate::desk::Desk;
-use crate::ledger::{Leased, QuietOf};
-use crate::model::random;
+use crate::http::{CallError, gate};
+use crate::ledger::{End, Leased, QuietOf};
+use crate::model::{Timestamp, random};
 use crate::plan::Planner;
 use crate::source::Source;
 
@@ -78,6 +79,17 @@ fn wait_ms(setup: &Setup, errand: &Leased, asked_ms: Option<i64>) -> i64 {
 /// before says nothing about them. The look that counts is the one after the quiet period.
 fn ask_ms(setup: &Setup, errand: &Leased, quiet_ms: i64) -> i64 {
     wait_ms(setup, errand, None).min(quiet_ms.max(1_000))
+}
+
+/// A witness that could not be asked has seen nothing, and has not missed anything either.
+fn unheard(setup: &Setup, errand: &Leased, error: &CallError, quiet_ms: i64, now: Timestamp) -> End {
+    let ask_ms = match error {
+        CallError::Reject { code, reason } => return End::Park { code: (*code).to_owned(), reason: reason.clone() },
+        // It was not asked at all.
+        CallError::Retry { code: "E-BUSY" | gate::HELD, .. } => wait_ms(setup, errand, error.asked_ms()),
+        _ => ask_ms(setup, errand, quiet_ms),
+    };
+    End::Unheard { ask_at: now.plus_ms(ask_ms) }
 }
 
 /// Who leases: differs between processes and between starts of one.

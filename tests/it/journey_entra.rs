@@ -440,6 +440,27 @@ async fn a_pause_that_a_question_begins_is_kept_by_every_other_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_report_is_not_taken_for_lost_because_nobody_could_be_asked() {
+    let entra = Entra::new("alarm").await;
+    let order = entra.fake.state().ask(1, "Sales reports", APPROVED);
+    entra.forward().await;
+    entra.bed.rounds(2).await;
+    entra.bed.close_all(Outcome::Fulfilled, "Done.");
+    entra.fake.faults().forget_answers.store(1, Ordering::SeqCst);
+    entra.bed.rounds(1).await;
+    assert_eq!(entra.fake.state().answers(&order).len(), 1, "taken, and its answer was lost");
+    *entra.fake.faults().unreadable.lock().unwrap() = order.split('/').next().map(str::to_owned);
+    entra.bed.rounds(4).await;
+    let asked: Vec<_> = entra.detail(0).await.attempts.into_iter().filter(|call| call.what == "ask").collect();
+    assert!(asked.len() > 1 && asked.iter().all(|ask| ask.verdict.as_deref() == Some("unheard")), "{asked:?}");
+    *entra.fake.faults().unreadable.lock().unwrap() = None;
+    entra.bed.rounds(4).await;
+    assert_eq!(entra.end(0).await, ended("reported", "fulfilled", None));
+    assert_eq!(entra.fake.state().answers(&order).len(), 1);
+    entra.bed.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_request_that_cannot_be_read_hides_no_other_and_is_said() {
     let entra = Entra::new("alarm").await;
     let mut orders = Vec::new();
