@@ -153,7 +153,7 @@ async fn round(ledger: &dyn Ledger, source: &dyn Source, clock: &dyn Clock) -> R
     };
     let events = pulled.events.len();
     let whole = source.info().list == Some(ListKind::Snapshot) && pulled.complete;
-    let explained = if whole { still_there(ledger, source, &mut pulled.present).await? } else { Explained::default() };
+    let explained = if whole { still_there(ledger, source, &mut pulled.present).await? } else { Explained::nothing_asked() };
     let whole = whole && explained.whole;
     let snapshot = whole.then_some(Snapshot { present: pulled.present, one_page: pulled.one_page });
     let receipts = pulled.events.into_iter().map(|event| receipt(name, event, started_at)).collect();
@@ -208,38 +208,39 @@ pub fn next_round(
 }
 
 /// What a platform says of orders that its list no longer shows.
-#[derive(Default)]
 struct Explained {
     /// It could be asked: absence now means what it says.
     whole: bool,
-    /// Some could not be read.
+    /// Why some could not be asked about, or none.
     passed_over: Option<CallError>,
+}
+
+impl Explained {
+    fn nothing_asked() -> Self {
+        Self { whole: true, passed_over: None }
+    }
 }
 
 /// Absence from a list means what the platform says it means: what it only forgot stays, and so does what cannot be read.
 async fn still_there(ledger: &dyn Ledger, source: &dyn Source, present: &mut Vec<String>) -> Result<Explained, PollError> {
-    let all = Explained { whole: true, passed_over: None };
     if !source.explains_absence() {
-        return Ok(all);
+        return Ok(Explained::nothing_asked());
     }
     let shown: HashSet<&String> = present.iter().collect();
     let awaited = ledger.awaited(&source.info().name).await?;
     let gone: Vec<String> = awaited.into_iter().filter(|id| !shown.contains(id)).collect();
     if gone.is_empty() {
-        return Ok(all);
+        return Ok(Explained::nothing_asked());
     }
     match source.missing(&gone).await {
         Ok(words) => {
             let passed_over = passed_over(&words);
             let kept = gone.into_iter().zip(words).filter(|(_, word)| *word != Missing::Withdrawn).map(|(id, _)| id);
             present.extend(kept);
-            Ok(Explained { passed_over, ..all })
+            Ok(Explained { whole: true, passed_over })
         }
-        Err(error) => {
-            let (code, reason) = (error.code(), error.reason());
-            tracing::warn!(source = source.info().name, code, reason, "missing orders could not be asked about; they stay");
-            Ok(Explained::default())
-        }
+        // They stay, and whoever looks at the source is told why.
+        Err(error) => Ok(Explained { whole: false, passed_over: Some(error.of_a_read()) }),
     }
 }
 

@@ -4,6 +4,7 @@ use super::due::Due;
 use super::hands::Hands;
 use super::replica::Taken;
 use crate::flow::intake;
+use crate::http::{CallError, gate};
 use crate::ledger::LedgerResult;
 use crate::model::Timestamp;
 
@@ -60,11 +61,33 @@ pub(super) async fn poll_round(hands: &Hands, source: &str, times: &mut PollTime
         Err(intake::PollError::Call(error)) => Some(error),
     };
     hands.ledger.ran(&duty, now).await?;
-    times.failures = if broken.is_some() { times.failures + 1 } else { 0 };
+    times.failures = failures_after(times.failures, broken.as_ref());
     let retry = setup.catalog.main.retry.schedule();
     let failed = broken.as_ref().map(|error| (error, times.failures));
     let next = intake::next_round(source.next_poll(now), failed, &retry, now);
     times.next = due(next);
     // A source with more at hand says "now".
-    Ok(times.failures == 0 && next.is_some_and(|at| at <= now))
+    Ok(broken.is_none() && next.is_some_and(|at| at <= now))
+}
+
+/// Failures in a row. A round that was held back on our side says nothing of the platform.
+fn failures_after(before: u32, broken: Option<&CallError>) -> u32 {
+    match broken {
+        None => 0,
+        Some(error) if error.code() == gate::HELD => before,
+        Some(_) => before.saturating_add(1),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_round_that_was_held_back_is_no_failure_and_no_success() {
+        let failure = CallError::retry("E-CONNECT", "away");
+        assert_eq!(failures_after(2, Some(&failure)), 3);
+        assert_eq!(failures_after(3, Some(&gate::held("the platform wants patience"))), 3);
+        assert_eq!(failures_after(3, None), 0);
+    }
 }

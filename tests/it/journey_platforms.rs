@@ -130,14 +130,36 @@ async fn one_case_that_cannot_be_read_hides_no_other_and_is_said() {
     for case in &cases {
         fake.state().close(case, None);
     }
-    *fake.faults().unreadable.lock().unwrap() = Some(cases[1].clone());
+    *fake.faults().unreadable.lock().unwrap() = vec![cases[1].clone()];
     let polled = bed.poll().await;
     assert_eq!(polled.withdrawn, 2);
     let said = polled.broken.unwrap().to_string();
     assert!(said.contains("1 of 3 orders could not be asked about"), "{said}");
-    *fake.faults().unreadable.lock().unwrap() = None;
+    fake.faults().unreadable.lock().unwrap().clear();
     let polled = bed.poll().await;
     assert_eq!((polled.withdrawn, polled.broken), (1, None));
+    bed.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_platform_that_explains_no_absence_fails_until_it_does() {
+    let Midpoint { fake, bed } = Midpoint::new().await;
+    // So many that cannot be read, and none that can: it is the platform.
+    let cases: Vec<String> = (1..=20).map(|n| fake.state().grant(n, 1)).collect();
+    bed.poll().await;
+    for case in &cases {
+        fake.state().close(case, None);
+    }
+    *fake.faults().unreadable.lock().unwrap() = cases;
+    let polled = bed.poll().await;
+    assert_eq!(polled.withdrawn, 0, "nobody said that they are taken back");
+    assert_eq!(polled.broken.map(|error| error.code()), Some("E-SERVER"));
+    let failing = bed.bridge.ledger.operations(&None, true, 10).await.unwrap().edges;
+    assert_eq!(failing.iter().map(|edge| edge.edge.as_str()).collect::<Vec<_>>(), ["source/midpoint"]);
+    fake.faults().unreadable.lock().unwrap().clear();
+    let polled = bed.poll().await;
+    assert_eq!((polled.withdrawn, polled.broken), (20, None));
+    assert!(bed.bridge.ledger.operations(&None, true, 10).await.unwrap().edges.is_empty());
     bed.end().await;
 }
 

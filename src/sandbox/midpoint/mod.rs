@@ -43,8 +43,8 @@ pub struct MidpointFaults {
     pub renumber: AtomicU64,
     /// Filters are not kept to.
     pub ignore_filter: AtomicBool,
-    /// This case is answered 500.
-    pub unreadable: Mutex<Option<String>>,
+    /// These cases are answered 500.
+    pub unreadable: Mutex<Vec<String>>,
 }
 
 impl std::ops::Deref for MidpointFaults {
@@ -179,7 +179,7 @@ fn found(name: &str, object: Option<Value>) -> Response {
 }
 
 async fn case(State(app): State<App>, Path(oid): Path<String>) -> Response {
-    if app.faults.unreadable.lock().unwrap_or_else(PoisonError::into_inner).as_ref() == Some(&oid) {
+    if app.faults.unreadable.lock().unwrap_or_else(PoisonError::into_inner).contains(&oid) {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     }
     found("case", app.state.case(&oid))
