@@ -159,12 +159,12 @@ async fn in_time<F>(good_until: i64, clock: &dyn Clock, sending: F) -> Result<()
 where
     F: Future<Output = Result<(), CallError>>,
 {
-    let late = "preparing it took too long; it is prepared again";
+    let late = || CallError::retry("E-TIMEOUT", "preparing it took too long; it is prepared again");
     let left = u64::try_from(good_until - clock.boot_ms()).unwrap_or(0);
     if left == 0 {
-        return Err(gate::held(late));
+        return Err(late());
     }
-    let ask = || if clock.boot_ms() < good_until { Ok(()) } else { Err(gate::held(late)) };
+    let ask = || if clock.boot_ms() < good_until { Ok(()) } else { Err(late()) };
     let sending = gate::watched(ask, |_| (), sending);
     let sent = tokio::time::timeout(Duration::from_millis(left), sending).await;
     sent.unwrap_or_else(|_| Err(CallError::unclear("E-TIMEOUT", "sending it took too long, and was broken off")))
@@ -311,6 +311,6 @@ mod tests {
         assert!(matches!(hangs, Err(CallError::Unclear { code: "E-TIMEOUT", .. })), "{hangs:?}");
         clock.advance_ms(50);
         let late = in_time(good_until, &clock, async { panic!("it is not sent") }).await;
-        assert!(matches!(late, Err(CallError::Retry { code: gate::HELD, .. })), "{late:?}");
+        assert!(matches!(late, Err(CallError::Retry { code: "E-TIMEOUT", .. })), "{late:?}");
     }
 }
