@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::Rest;
 use super::context;
+use super::operation::Paging;
 use super::place::Scene;
 use super::settings::Files;
 use crate::desk::common::MAX_EVIDENCE;
@@ -29,10 +30,16 @@ impl Rest {
             return Ok(Vec::new());
         };
         let context = context::of_ticket(ticket);
-        let mut files = Vec::new();
-        for here in self.all_pages(operation, &context).await? {
+        let (mut files, mut at) = (Vec::new(), None);
+        // The first of a long list are shown: unlike tickets, files that are left out mean nothing.
+        for _ in 0..operation.paging.as_ref().map_or(1, Paging::max_pages) {
+            let (here, next) = self.page(operation, &context, at.as_ref()).await?;
             for row in self.raw_rows(operation, &here)? {
                 files.extend(self.files_of(places, &context, Scene { row, answer: Some(&here.answer) }));
+            }
+            at = next;
+            if files.len() >= MAX_EVIDENCE || at.is_none() {
+                break;
             }
         }
         files.truncate(MAX_EVIDENCE);

@@ -43,6 +43,10 @@ group = { at = "/tags/*", pattern = "^team:(.+)$" }
 [[status]]
 when = { status = ["2"] }
 category = "in_progress"
+[[status]]
+when = { status = ["5"] }
+category = "closed"
+outcome = "fulfilled"
 [operations.probe]
 path = "/me"
 [operations.create]
@@ -63,6 +67,13 @@ path = "/tickets"
 at = "/rows"
 paging = { by = "cursor", at = "/next", more = "/more" }
 query = { since = "{{since}}", after = "{{cursor}}" }
+[operations.files]
+path = "/files"
+at = "/rows"
+paging = { by = "cursor", at = "/next", more = "/more", max_pages = 3 }
+query = { after = "{{cursor}}" }
+[files]
+name = "/name"
 "#;
 
 /// A desk with the habits of several old ones.
@@ -73,6 +84,7 @@ struct Old {
     tickets: Arc<Mutex<Vec<Value>>>,
     /// The first page must not be asked for with an empty token.
     asked: Arc<Mutex<Vec<BTreeMap<String, String>>>>,
+    files_a_page: Arc<Mutex<usize>>,
 }
 
 impl Old {
@@ -143,6 +155,18 @@ async fn one(State(old): State<Old>, headers: HeaderMap, axum::extract::Path(id)
     }
 }
 
+/// More files than anybody wants to know of, some a page.
+async fn files(State(old): State<Old>, headers: HeaderMap, Query(q): Query<BTreeMap<String, String>>) -> Response {
+    if !old.lets_in(&headers) {
+        return refused();
+    }
+    let start: usize = q.get("after").map_or(0, |after| after.parse().unwrap());
+    let end = start + *old.files_a_page.lock().unwrap();
+    let rows: Vec<Value> = (start..end).map(|n| json!({"name": format!("file-{n}")})).collect();
+    old.asked.lock().unwrap().push(q);
+    Json(json!({"rows": rows, "next": end.to_string(), "more": true})).into_response()
+}
+
 async fn desk(password: &str) -> (Arc<dyn Desk>, Old, tempfile::TempDir) {
     let old = Old::default();
     let listener = tokio::net::TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
@@ -152,6 +176,7 @@ async fn desk(password: &str) -> (Arc<dyn Desk>, Old, tempfile::TempDir) {
         .route("/api/me", get(me))
         .route("/api/tickets", get(list).post(create))
         .route("/api/tickets/{id}", get(one))
+        .route("/api/files", get(files))
         .with_state(old.clone());
     tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
     let folder = tempfile::tempdir().unwrap();
@@ -197,4 +222,18 @@ async fn pages_behind_tokens_are_all_read_and_parts_of_values_are_found() {
     let asked = old.asked.lock().unwrap();
     let tokens: Vec<Option<&str>> = asked.iter().map(|q| q.get("after").map(String::as_str)).collect();
     assert_eq!(tokens, [None, Some("2"), Some("4"), None]);
+}
+
+#[tokio::test]
+async fn of_more_files_than_are_shown_the_first_are_shown_and_no_others_asked_for() {
+    let (desk, old, _folder) = desk("pass-of-the-bridge").await;
+    let ticket = desk.create(&draft("a")).await.unwrap().ticket;
+    old.tickets.lock().unwrap()[0]["state"] = json!(5);
+    for (a_page, shown, pages) in [(8, 20, 3), (30, 20, 1), (2, 6, 3)] {
+        *old.files_a_page.lock().unwrap() = a_page;
+        old.asked.lock().unwrap().clear();
+        let names: Vec<String> = desk.read(&ticket).await.unwrap().evidence.into_iter().map(|file| file.name).collect();
+        assert_eq!(names, (0..shown).map(|n| format!("file-{n}")).collect::<Vec<_>>(), "{a_page} a page");
+        assert_eq!(old.asked.lock().unwrap().len(), pages, "{a_page} a page");
+    }
 }
