@@ -152,13 +152,7 @@ impl Writers {
                     if jobs.is_empty() {
                         break;
                     }
-                    // A defect in one write must not end the writer: nothing would be written any more. Its callers hear that
-                    // it failed, and the connection, which may be within a transaction, is made again.
-                    if AssertUnwindSafe(writer.commit(jobs)).catch_unwind().await.is_err() {
-                        tracing::error!("a defect of lastmile broke a write off; please report it");
-                        metrics::counter!("lastmile_defects_total", "stage" => "ledger").increment(1);
-                        writer.connection = None;
-                    }
+                    writer.commit(jobs).await;
                 }
                 if let Some(connection) = writer.connection
                     && let Err(error) = connection.close().await
@@ -225,7 +219,15 @@ impl Writer {
 
     async fn attempt(&mut self, jobs: &mut [Job]) -> LedgerResult<Results> {
         let remote = matches!(self.again, Again::Postgres(_));
-        let work = self.write(jobs);
+        // A defect in one write must not end the writer: nothing would be written any more. It is an error of this attempt, so
+        // that those who shared the commit are tried without it; the connection, which may be within a transaction, is made again.
+        let work = AssertUnwindSafe(self.write(jobs)).catch_unwind().map(|done| {
+            done.unwrap_or_else(|_| {
+                tracing::error!("a defect of lastmile broke a write off; please report it");
+                metrics::counter!("lastmile_defects_total", "stage" => "ledger").increment(1);
+                Err(LedgerError::Unavailable("a defect of lastmile broke the write off".to_owned()))
+            })
+        });
         let result = if remote {
             let late = |_| Err(LedgerError::Unavailable("a write took longer than two minutes".to_owned()));
             tokio::time::timeout(LONGEST_WRITE, work).await.unwrap_or_else(late)

@@ -16,3 +16,20 @@ async fn a_defect_in_one_write_ends_neither_the_writer_nor_leaves_a_transaction_
     assert_eq!(ledger.cursor("half").await.unwrap(), None);
     ledger.close().await;
 }
+
+#[tokio::test]
+async fn a_defect_in_one_write_fails_no_other_that_shares_its_commit() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = format!("sqlite:{}", folder.path().join("ledger.db").display());
+    let ledger = SqlLedger::open(&file, "test", Mode::Serve).await.unwrap();
+    let defect = ledger.write::<(), _>(|_| Box::pin(async { panic!("a defect") }));
+    // All are in the queue before the writer has its turn.
+    let (before, broken, after) = tokio::join!(
+        ledger.move_cursor("before", None, "1", Timestamp(0)),
+        defect,
+        ledger.move_cursor("after", None, "1", Timestamp(0))
+    );
+    assert!(matches!(broken, Err(LedgerError::Unavailable(_))), "{broken:?}");
+    assert!(before.unwrap() && after.unwrap(), "each is done, and once");
+    ledger.close().await;
+}
