@@ -1,6 +1,7 @@
 //! One contract, two engines: modules that `main.rs` includes twice get their ledger here, in a file or on PostgreSQL.
 
 use lastmile::ledger::{Mode, SqlLedger};
+use lastmile::model::Timestamp;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, Row as _, SqliteConnection};
 
 use crate::real::postgres::{Postgres, connect};
@@ -88,6 +89,12 @@ impl Place {
             return connect(&self.url).await.fetch_one(sql).await.unwrap().get(0);
         }
         SqliteConnection::connect(&self.url).await.unwrap().fetch_one(sql).await.unwrap().get(0)
+    }
+
+    /// What time it is at the server that keeps it.
+    pub async fn database_time(&self) -> Timestamp {
+        let now = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)";
+        Timestamp(self.text(now).await.parse().unwrap())
     }
 
     /// Changes something behind the ledger's back.

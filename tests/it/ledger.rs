@@ -1,5 +1,7 @@
 //! The ledger's contract: intake, planning, errands, sync and operators, each as whole transactions.
 
+#[path = "ledger/clocks.rs"]
+mod clocks;
 #[path = "ledger/erasure.rs"]
 mod erasure;
 #[path = "ledger/on_the_way.rs"]

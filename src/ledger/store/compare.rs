@@ -21,7 +21,7 @@ impl Comparing for SqlLedger {
     }
 
     async fn listed_still(&self, source: &str, before: Timestamp) -> LedgerResult<Vec<Id>> {
-        sql::compare::listed_still(&self.readers, source, before).await
+        sql::compare::listed_still(&self.readers, source, self.by_database(before)).await
     }
 
     async fn compare(&self, edge: &str, sights: Vec<Sight>, now: Timestamp) -> LedgerResult<usize> {

@@ -138,13 +138,14 @@ impl SqlLedger {
 #[async_trait]
 impl Ledger for SqlLedger {
     async fn record(&self, receipts: Vec<Receipt>) -> LedgerResult<Vec<Recorded>> {
+        let receipts = receipts.into_iter().map(|receipt| self.received_by_database(receipt)).collect();
         let (reply, answer) = oneshot::channel();
         self.send(Job::Record(receipts, reply), answer).await
     }
 
     async fn record_pull(&self, pull: Pull) -> LedgerResult<Pulled> {
         let shared = Arc::clone(&self.shared);
-        let pull = Arc::new(pull);
+        let pull = Arc::new(self.pulled_by_database(pull));
         self.write(move |tx| {
             let (shared, pull) = (Arc::clone(&shared), Arc::clone(&pull));
             Box::pin(async move { sql::pull::record_pull(tx, &shared, &pull).await })
@@ -154,7 +155,7 @@ impl Ledger for SqlLedger {
 
     async fn record_standing(&self, round: StandingRound) -> LedgerResult<Stood> {
         let shared = Arc::clone(&self.shared);
-        let round = Arc::new(round);
+        let round = Arc::new(self.stood_by_database(round));
         self.write(move |tx| {
             let (shared, round) = (Arc::clone(&shared), Arc::clone(&round));
             Box::pin(async move { sql::standing::record_standing(tx, &shared, &round).await })
@@ -209,7 +210,7 @@ impl Ledger for SqlLedger {
     }
 
     async fn to_plan(&self, now: Timestamp, limit: usize) -> LedgerResult<Vec<ToPlan>> {
-        let skipped = self.skipped(limit);
+        let (skipped, now) = (self.skipped(limit), self.by_database(now));
         let (mut orders, mut unreadable) = sql::planning::to_plan(&self.readers, now, limit, skipped).await?;
         if skipped > 0 && orders.is_empty() && unreadable.is_empty() {
             (orders, unreadable) = sql::planning::to_plan(&self.readers, now, limit, 0).await?;
@@ -225,7 +226,7 @@ impl Ledger for SqlLedger {
     }
 
     async fn plan(&self, decisions: Vec<Decision>, now: Timestamp) -> LedgerResult<usize> {
-        let (shared, decisions) = (Arc::clone(&self.shared), Arc::new(decisions));
+        let (shared, decisions, now) = (Arc::clone(&self.shared), Arc::new(decisions), self.by_database(now));
         self.write(move |tx| {
             let (shared, decisions) = (Arc::clone(&shared), Arc::clone(&decisions));
             Box::pin(async move { sql::planning::plan(tx, &shared, &decisions, now).await })
@@ -283,7 +284,7 @@ impl Ledger for SqlLedger {
     }
 
     async fn told(&self, source: &str, external_id: &str, now: Timestamp) -> LedgerResult<usize> {
-        let shared = Arc::clone(&self.shared);
+        let (shared, now) = (Arc::clone(&self.shared), self.by_database(now));
         let order = Arc::new((source.to_owned(), external_id.to_owned()));
         self.write(move |tx| {
             let (shared, order) = (Arc::clone(&shared), Arc::clone(&order));
@@ -336,7 +337,7 @@ impl Ledger for SqlLedger {
     }
 
     async fn tickets_to_check(&self, desk: &str, before: Timestamp, limit: usize) -> LedgerResult<Vec<Held>> {
-        sql::observe::tickets_to_check(&self.readers, desk, before, limit).await
+        sql::observe::tickets_to_check(&self.readers, desk, self.by_database(before), limit).await
     }
 
     async fn open_tickets(&self, desk: &str) -> LedgerResult<i64> {
@@ -348,7 +349,7 @@ impl Ledger for SqlLedger {
     }
 
     async fn risky_tickets(&self, desk: &str, before: Timestamp, limit: usize) -> LedgerResult<Vec<Held>> {
-        sql::observe::risky_tickets(&self.readers, desk, before, limit).await
+        sql::observe::risky_tickets(&self.readers, desk, self.by_database(before), limit).await
     }
 
     async fn swept(&self, ticket_ids: &[Id]) -> LedgerResult<()> {
@@ -367,7 +368,7 @@ impl Ledger for SqlLedger {
     }
 
     async fn observe(&self, observations: Vec<Observation>, now: Timestamp) -> LedgerResult<usize> {
-        let (shared, observations) = (Arc::clone(&self.shared), Arc::new(observations));
+        let (shared, observations, now) = (Arc::clone(&self.shared), Arc::new(observations), self.by_database(now));
         self.write(move |tx| {
             let (shared, observations) = (Arc::clone(&shared), Arc::clone(&observations));
             Box::pin(async move { sql::observe::observe(tx, &shared, &observations, now).await })
@@ -376,7 +377,7 @@ impl Ledger for SqlLedger {
     }
 
     async fn stray(&self, stray: Stray, now: Timestamp) -> LedgerResult<bool> {
-        let (shared, stray) = (Arc::clone(&self.shared), Arc::new(stray));
+        let (shared, stray, now) = (Arc::clone(&self.shared), Arc::new(stray), self.by_database(now));
         self.write(move |tx| {
             let (shared, stray) = (Arc::clone(&shared), Arc::clone(&stray));
             Box::pin(async move { sql::act::stray(tx, &shared, &stray, now).await })
@@ -385,6 +386,7 @@ impl Ledger for SqlLedger {
     }
 
     async fn witness(&self, desk: &str, key: &Key, ticket: &TicketRef, now: Timestamp) -> LedgerResult<bool> {
+        let now = self.by_database(now);
         let (shared, desk, key, ticket) = (Arc::clone(&self.shared), desk.to_owned(), key.clone(), ticket.clone());
         self.write(move |tx| {
             let (shared, desk, key, ticket) = (Arc::clone(&shared), desk.clone(), key.clone(), ticket.clone());
@@ -394,11 +396,11 @@ impl Ledger for SqlLedger {
     }
 
     async fn waiting(&self, source: &str, by: Timestamp, limit: usize) -> LedgerResult<Vec<Waiting>> {
-        sql::waiting::waiting(&self.readers, source, by, limit).await
+        sql::waiting::waiting(&self.readers, source, self.by_database(by), limit).await
     }
 
     async fn time_is_up(&self, ends: Vec<(Id, TimeUp)>, now: Timestamp) -> LedgerResult<usize> {
-        let (shared, ends) = (Arc::clone(&self.shared), Arc::new(ends));
+        let (shared, ends, now) = (Arc::clone(&self.shared), Arc::new(ends), self.by_database(now));
         self.write(move |tx| {
             let (shared, ends) = (Arc::clone(&shared), Arc::clone(&ends));
             Box::pin(async move { sql::waiting::time_is_up(tx, &shared, &ends, now).await })
@@ -407,7 +409,7 @@ impl Ledger for SqlLedger {
     }
 
     async fn act(&self, action: Action, actor: &str, now: Timestamp) -> LedgerResult<Acted> {
-        let (shared, actor) = (Arc::clone(&self.shared), actor.to_owned());
+        let (shared, actor, now) = (Arc::clone(&self.shared), actor.to_owned(), self.by_database(now));
         self.write(move |tx| {
             let (shared, actor, action) = (Arc::clone(&shared), actor.clone(), action.clone());
             Box::pin(async move { sql::act::act(tx, &shared, &action, &actor, now).await })
@@ -421,6 +423,7 @@ impl Ledger for SqlLedger {
 
     async fn release(&self, id: Id, receipt: Receipt, actor: &str, now: Timestamp) -> LedgerResult<Recorded> {
         let (shared, receipt, actor) = (Arc::clone(&self.shared), Arc::new(receipt), actor.to_owned());
+        let now = self.by_database(now);
         self.write(move |tx| {
             let (shared, receipt, actor) = (Arc::clone(&shared), Arc::clone(&receipt), actor.clone());
             Box::pin(async move { sql::act::release(tx, &shared, id, &receipt, &actor, now).await })

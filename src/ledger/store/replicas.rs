@@ -7,7 +7,9 @@ use async_trait::async_trait;
 
 use super::{Home, SqlLedger};
 use crate::ledger::postgres::Heard;
-use crate::ledger::{Alive, End, LeaseRequest, Leased, LedgerError, LedgerResult, Replicas, Settlement, Turn};
+use crate::ledger::{
+    Alive, End, LeaseRequest, Leased, LedgerError, LedgerResult, Pull, Receipt, Replicas, Settlement, StandingRound, Turn,
+};
 use crate::model::Timestamp;
 
 /// One in so many rounds of planning looks at the front of the queue.
@@ -82,9 +84,27 @@ impl SqlLedger {
         at.plus_ms(self.ahead_ms.load(Ordering::Relaxed))
     }
 
-    /// A time of this machine by the database's clock: leases, quiet periods and schedules are compared by all replicas.
+    /// A time of this machine by the database's clock: whatever one replica writes and others compare with their own time
+    /// (leases, quiet periods, schedules, what is due, what is newer) is written by it.
     pub(super) fn by_database(&self, at: Timestamp) -> Timestamp {
         at.plus_ms(-self.ahead_ms.load(Ordering::Relaxed))
+    }
+
+    /// The same for what arrived.
+    pub(super) fn received_by_database(&self, receipt: Receipt) -> Receipt {
+        Receipt { received_at: self.by_database(receipt.received_at), ..receipt }
+    }
+
+    /// The same for a round of polling.
+    pub(super) fn pulled_by_database(&self, pull: Pull) -> Pull {
+        let receipts = pull.receipts.into_iter().map(|receipt| self.received_by_database(receipt)).collect();
+        Pull { receipts, started_at: self.by_database(pull.started_at), ..pull }
+    }
+
+    /// The same for a round of a standing list.
+    pub(super) fn stood_by_database(&self, round: StandingRound) -> StandingRound {
+        let rows = round.rows.into_iter().map(|(id, receipt)| (id, self.received_by_database(receipt))).collect();
+        StandingRound { rows, at: self.by_database(round.at), ..round }
     }
 
     /// The same for what a settlement says.

@@ -23,7 +23,7 @@ impl Rollups for SqlLedger {
             return Ok(self.shared.touched.take());
         }
         // Rows of other processes, too, and those whose commit came after that of later ones.
-        let (many, before) = (self.shared.touched.take().is_none(), self.shared.touched.looked(now));
+        let (many, before) = (self.shared.touched.take().is_none(), self.shared.touched.looked(self.by_database(now)));
         let Some(before) = before.filter(|_| !many) else { return Ok(None) };
         rollup::changed_since(&self.readers, before.plus_ms(-OVERLAP_MS)).await.map(Some)
     }
