@@ -62,7 +62,7 @@ pub(in crate::ledger) async fn tell_change(
         day(order.valid_until)
     );
     let body = format!("**The order was changed.** {now}");
-    errand(tx, shared, "comment", ticket, assignment, (&Change::Comment { mark: mark.clone(), body }, mark), at).await?;
+    errand(tx, shared, Owed::Comment, (ticket, assignment), (mark, body), at).await?;
     rewrite(tx, shared, (ticket, assignment), revision, &now, at).await?;
     query("UPDATE ticket_item SET revision = $3 WHERE ticket_id = $1 AND assignment_id = $2")
         .bind(ticket)
@@ -92,7 +92,7 @@ async fn rewrite(
     let Some(draft) = draft.as_deref().map(document::<Draft>).transpose()? else { return Ok(()) };
     let body = format!("**Changed on {}.** {now}\n### As it was first ordered\n\n{}", at.human(), draft.body);
     let mark = shared.comment_mark(ticket, "text", revision);
-    errand(tx, shared, "amend", ticket, assignment, (&Change::Text { body }, mark), at).await
+    errand(tx, shared, Owed::Text, (ticket, assignment), (mark, body), at).await
 }
 
 /// What a leaver still has is taken away by an open ticket, which may have been meant for a later day.
@@ -106,7 +106,7 @@ pub(in crate::ledger) async fn tell_leaver(
     // One mark: it is said once, however often the platform says it.
     let mark = shared.comment_mark(ticket, "left", 0);
     let body = "**The person has left.** Please do this now, whatever date it was meant for.\n".to_owned();
-    errand(tx, shared, "comment", ticket, assignment, (&Change::Comment { mark: mark.clone(), body }, mark), at).await
+    errand(tx, shared, Owed::Comment, (ticket, assignment), (mark, body), at).await
 }
 
 /// An untouched ticket is closed; one that somebody works on is told.
@@ -127,11 +127,11 @@ pub(in crate::ledger) async fn tell_withdrawal(
     let mark = shared.comment_mark(ticket, "withdrawn", withdrawn_at);
     if assigned == 0 && first_work.is_none() {
         let body = "**The order was taken back.** Nothing needs to be done.\n".to_owned();
-        errand(tx, shared, "close", ticket, assignment, (&Change::Close { mark: mark.clone(), body }, mark), at).await
+        errand(tx, shared, Owed::Closing, (ticket, assignment), (mark, body), at).await
     } else {
         let body = "**The order was taken back.** Please stop, undo what was already done, and close this ticket as cancelled.\n"
             .to_owned();
-        errand(tx, shared, "comment", ticket, assignment, (&Change::Comment { mark: mark.clone(), body }, mark), at).await
+        errand(tx, shared, Owed::Comment, (ticket, assignment), (mark, body), at).await
     }
 }
 
@@ -160,7 +160,7 @@ pub(in crate::ledger) async fn tell_reinstated(
     }
     let mark = shared.comment_mark(ticket, "reinstated", withdrawn_at.0);
     let body = "**The order stands after all.** Please carry it out.\n".to_owned();
-    errand(tx, shared, "comment", ticket, assignment, (&Change::Comment { mark: mark.clone(), body }, mark), at).await?;
+    errand(tx, shared, Owed::Comment, (ticket, assignment), (mark, body), at).await?;
     Ok(true)
 }
 
@@ -175,19 +175,31 @@ pub(in crate::ledger) async fn say_instead(
     let (text,): (Option<String>,) = query_as("SELECT body FROM errand WHERE id = $1").bind(closing).fetch_one(&mut *tx).await?;
     let Some(Change::Close { mark, body }) = text.as_deref().map(document::<Change>).transpose()? else { return Ok(()) };
     let body = format!("{body}\nWe may not close this ticket: please close it as cancelled.\n");
-    errand(tx, shared, "comment", ticket, assignment, (&Change::Comment { mark: mark.clone(), body }, mark), at).await
+    errand(tx, shared, Owed::Comment, (ticket, assignment), (mark, body), at).await
 }
 
+/// What a ticket is owed.
+enum Owed {
+    Comment,
+    Closing,
+    Text,
+}
+
+/// Owes it once: another of the same mark is the same.
 async fn errand(
     tx: &mut Conn,
     shared: &Shared,
-    kind: &str,
-    ticket: i64,
-    assignment: i64,
-    (change, mark): (&Change, String),
+    owed: Owed,
+    (ticket, assignment): (i64, i64),
+    (mark, body): (String, String),
     at: Timestamp,
 ) -> LedgerResult<()> {
-    let body = serde_json::to_string(change).map_err(|e| LedgerError::Corrupt(e.to_string()))?;
+    let (kind, change) = match owed {
+        Owed::Comment => ("comment", Change::Comment { mark: mark.clone(), body }),
+        Owed::Closing => ("close", Change::Close { mark: mark.clone(), body }),
+        Owed::Text => ("amend", Change::Text { body }),
+    };
+    let body = serde_json::to_string(&change).map_err(|e| LedgerError::Corrupt(e.to_string()))?;
     // After a restore, whether the ticket carries its mark already is asked first.
     let doubts = shared.caution.until().map_or_else(|| Ok("[]".to_owned()), |until| of_edges(&until))?;
     query(
