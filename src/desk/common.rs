@@ -21,9 +21,6 @@ use crate::model::key::Key;
 use crate::model::ticket::TicketStatus;
 use crate::model::{Outcome, Timestamp};
 
-/// Most files of a ticket that travel with its outcome.
-pub(super) const MAX_EVIDENCE: usize = 20;
-
 /// Rows beyond the mark after which one `changed_since` ends and asks to be called again.
 const CHANGES_PER_CALL: usize = 500;
 

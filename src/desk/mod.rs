@@ -1,6 +1,7 @@
 //! Service desks. A new desk is one file here and one word in `build`, or no Rust at all through `rest`.
 
 mod common;
+mod evidence;
 pub mod jira;
 mod preview;
 mod redact;

@@ -3,7 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use super::settings::{Api, FieldShape, GroupAs, KeyAs, Settings};
-use crate::desk::common::{MAX_EVIDENCE, our_key, text};
+use crate::desk::common::{our_key, text};
+use crate::desk::evidence;
 use crate::desk::render;
 use crate::model::assignment::Person;
 use crate::model::completion::Evidence;
@@ -283,17 +284,17 @@ pub(super) fn reading(status: TicketStatus, issue: &Value, comments: &[Value], m
         .max_by_key(|(at, _)| *at)
         .map(|(_, words)| render::clip(&words, 4_000));
     let closed_by_us = closer.as_ref().map(|c| c.id == me);
-    TicketReading { status, closer, words, first_work_at, closed_by_us, evidence: evidence(issue) }
+    TicketReading { status, closer, words, first_work_at, closed_by_us, evidence: files(issue) }
 }
 
 /// The files that lie with it, oldest first.
-fn evidence(issue: &Value) -> Vec<Evidence> {
+fn files(issue: &Value) -> Vec<Evidence> {
     let files = issue.pointer("/fields/attachment").and_then(Value::as_array).into_iter().flatten();
     let file = |f: &Value| {
         let url = text(f, "/content").filter(|url| url.starts_with("https://") || url.starts_with("http://"));
-        Some(Evidence { name: render::clip(text(f, "/filename")?, 200), url: url.map(str::to_owned) })
+        Some(evidence::file(text(f, "/filename")?, url.map(str::to_owned)))
     };
-    files.filter_map(file).take(MAX_EVIDENCE).collect()
+    files.filter_map(file).take(evidence::MOST).collect()
 }
 
 fn is_status_item(item: &Value) -> bool {

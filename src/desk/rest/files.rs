@@ -7,22 +7,14 @@ use super::context;
 use super::operation::Paging;
 use super::place::Scene;
 use super::settings::Files;
-use crate::desk::common::MAX_EVIDENCE;
-use crate::desk::render;
+use crate::desk::evidence;
 use crate::http::CallError;
 use crate::model::completion::Evidence;
 use crate::model::ticket::TicketRef;
 
 impl Rest {
-    /// Nothing waits for them: files that cannot be listed are none.
     pub(super) async fn files(&self, ticket: &TicketRef) -> Vec<Evidence> {
-        match self.listed_files(ticket).await {
-            Ok(files) => files,
-            Err(error) => {
-                tracing::info!(desk = self.wire.edge(), ticket = ticket.number, %error, "the ticket's files are not shown to us");
-                Vec::new()
-            }
-        }
+        evidence::or_none(self.wire.edge(), ticket, self.listed_files(ticket).await)
     }
 
     async fn listed_files(&self, ticket: &TicketRef) -> Result<Vec<Evidence>, CallError> {
@@ -38,11 +30,11 @@ impl Rest {
                 files.extend(self.files_of(places, &context, Scene { row, answer: Some(&here.answer) }));
             }
             at = next;
-            if files.len() >= MAX_EVIDENCE || at.is_none() {
+            if files.len() >= evidence::MOST || at.is_none() {
                 break;
             }
         }
-        files.truncate(MAX_EVIDENCE);
+        files.truncate(evidence::MOST);
         Ok(files)
     }
 
@@ -56,7 +48,7 @@ impl Rest {
             let about = json!({"file": {"id": ids.get(n), "name": name, "row": row}});
             let url = places.url.as_ref().filter(|_| places.id.is_none() || ids.get(n).is_some());
             let url = url.and_then(|url| self.wire.text(url, &context::for_path(&context::with(context.clone(), about))).ok());
-            Evidence { name: render::clip(&name, 200), url }
+            evidence::file(&name, url)
         };
         names.into_iter().enumerate().map(file).collect()
     }

@@ -15,8 +15,8 @@ use serde_json::Value;
 
 use self::settings::{Settings, StateRule, Webhook};
 use self::shape::{COLUMNS, Meaning, column};
-use super::common::{Auth, Limits, MAX_EVIDENCE, Next, Page, Reply, Wire, no_witness, our_key, secret, text, walk};
-use super::{Changes, Desk, DeskInfo, Hint, Level, Preview, StatusAnswer};
+use super::common::{Auth, Limits, Next, Page, Reply, Wire, no_witness, our_key, secret, text, walk};
+use super::{Changes, Desk, DeskInfo, Hint, Level, Preview, StatusAnswer, evidence};
 use crate::catalog::{ConfigFile, Problem, SecretRef};
 use crate::http::signature::{Construction, Encoding, HmacAlgorithm, Refusal, Scheme};
 use crate::http::{Call, CallError, Inbound};
@@ -249,20 +249,15 @@ impl ServiceNow {
             .table("GET", "sys_attachment")
             .query("sysparm_query", query)
             .query("sysparm_fields", "sys_id,file_name,table_sys_id")
-            .query("sysparm_limit", MAX_EVIDENCE.to_string());
+            .query("sysparm_limit", evidence::MOST.to_string());
         self.rows(self.wire.read(call).await?)
     }
 
-    /// The files that lie with a record. Nothing waits for them: an account that may not see them sees none.
+    /// The files that lie with a record.
     async fn files(&self, ticket: &TicketRef) -> Vec<Evidence> {
         let query = format!("table_name={}^table_sys_id={}^ORDERBYsys_created_on", self.settings.table, ticket.id);
-        match self.attachments(&query).await {
-            Ok(rows) => shape::files(&rows, ticket, self.wire.base()),
-            Err(error) => {
-                tracing::info!(desk = self.wire.edge(), ticket = ticket.number, %error, "the ticket's files are not shown to us");
-                Vec::new()
-            }
-        }
+        let listed = self.attachments(&query).await.map(|rows| shape::files(&rows, ticket, self.wire.base()));
+        evidence::or_none(self.wire.edge(), ticket, listed)
     }
 
     async fn one(&self, ticket: &TicketRef) -> StatusAnswer {

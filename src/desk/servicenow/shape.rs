@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::settings::{Settings, StateRule};
 use crate::desk::common::{our_key, text};
+use crate::desk::evidence;
 use crate::desk::render;
 use crate::model::assignment::Person;
 use crate::model::completion::Evidence;
@@ -159,7 +160,7 @@ pub(super) fn files(rows: &[Value], ticket: &TicketRef, base: &str) -> Vec<Evide
     let file = |row: &Value| {
         let id = column(row, "sys_id").filter(|id| id.bytes().all(|b| b.is_ascii_alphanumeric()))?;
         let url = format!("{base}/sys_attachment.do?sys_id={id}");
-        Some(Evidence { name: render::clip(column(row, "file_name")?, 200), url: Some(url) })
+        Some(evidence::file(column(row, "file_name")?, Some(url)))
     };
     own.filter_map(file).collect()
 }
