@@ -77,13 +77,9 @@ pub enum Stepped {
     Complete,
 }
 
-/// Of several processes on one ledger, whose turn it is to compare an edge.
+/// The comparison of an edge: whose turn it is among several processes on one ledger, and the cursor of one under way.
 #[must_use]
 pub fn duty(edge: &str) -> String {
-    format!("compare/{edge}")
-}
-
-fn run_of(edge: &str) -> String {
     format!("compare/{edge}")
 }
 
@@ -96,14 +92,14 @@ fn summary_of(edge: &str) -> String {
 /// # Errors
 /// The ledger is not available.
 pub async fn begin(ledger: &dyn Ledger, edge: &str, now: Timestamp) -> LedgerResult<bool> {
-    let stored = ledger.cursor(&run_of(edge)).await?;
+    let stored = ledger.cursor(&duty(edge)).await?;
     if stored.as_deref().and_then(read).is_some() {
         return Ok(false);
     }
     let phase = if edge.starts_with("desk/") { Phase::Listed } else { Phase::Told };
     let after = if phase == Phase::Told { Id::floor(now.plus_ms(-TOLD_WITHIN_MS)).0 } else { i64::MIN };
     let run = Run { began: now, phase, mark: FIRST, after, looked: 0, found: 0 };
-    ledger.move_cursor(&run_of(edge), stored.as_deref(), &text(&run)?, now).await
+    ledger.move_cursor(&duty(edge), stored.as_deref(), &text(&run)?, now).await
 }
 
 /// The last comparison of an edge, and whether one is under way.
@@ -114,7 +110,7 @@ pub async fn summary(ledger: &dyn Ledger, edge: &str) -> LedgerResult<Summary> {
     let stored = ledger.cursor(&summary_of(edge)).await?;
     let none = Summary { edge: String::new(), at: None, looked: 0, found: 0, running: false, so_far: 0 };
     let last: Summary = stored.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or(none);
-    let run = ledger.cursor(&run_of(edge)).await?.as_deref().and_then(read);
+    let run = ledger.cursor(&duty(edge)).await?.as_deref().and_then(read);
     Ok(Summary { edge: edge.to_owned(), running: run.is_some(), so_far: run.map_or(0, |run| run.looked), ..last })
 }
 
@@ -198,7 +194,7 @@ fn told_long_ago(errand: Id, now: Timestamp) -> bool {
 }
 
 async fn under_way(ledger: &dyn Ledger, edge: &str) -> LedgerResult<Option<(String, Run)>> {
-    let stored = ledger.cursor(&run_of(edge)).await?;
+    let stored = ledger.cursor(&duty(edge)).await?;
     Ok(stored.and_then(|text| read(&text).map(|run| (text, run))))
 }
 
@@ -213,10 +209,10 @@ async fn keep(
 ) -> LedgerResult<Stepped> {
     let now = clock.now();
     if !complete {
-        ledger.move_cursor(&run_of(edge), Some(stored), &text(run)?, now).await?;
+        ledger.move_cursor(&duty(edge), Some(stored), &text(run)?, now).await?;
         return Ok(Stepped::More);
     }
-    if !ledger.move_cursor(&run_of(edge), Some(stored), "", now).await? {
+    if !ledger.move_cursor(&duty(edge), Some(stored), "", now).await? {
         return Ok(Stepped::More);
     }
     ledger.compared(edge, run.began, now).await?;
