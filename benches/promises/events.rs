@@ -9,6 +9,8 @@ use lastmile::sandbox::company;
 use secrecy::SecretString;
 use serde_json::json;
 
+use super::postgres::orders::made_up::dateless;
+
 /// What both sides sign with.
 pub const SECRET: &str = "whsec_bGFzdG1pbGUtYmVuY2htYXJrLXNlY3JldC0wMDAx";
 
@@ -21,10 +23,7 @@ pub fn requests(count: usize) -> anyhow::Result<Vec<Vec<u8>>> {
 
 fn request(n: u64) -> anyhow::Result<Vec<u8>> {
     let now = SystemClock.now();
-    let mut order = company::order(1, n, now.plus_ms(-60_000));
-    for dated in ["validFrom", "validUntil"] {
-        order[dated] = serde_json::Value::Null;
-    }
+    let mut order = dateless(company::order(1, n, now.plus_ms(-60_000)));
     order["beneficiary"]["id"] = json!(format!("P{n:09}"));
     order["id"] = json!(format!("REQ-{n:09}"));
     let (body, id) = (order.to_string(), format!("msg_{n:012}"));

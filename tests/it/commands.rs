@@ -12,6 +12,7 @@ use lastmile::sandbox::{Harm, Target, When, admins, company};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
+use crate::orders::dateless;
 use crate::program::{Running, Said, Site, file, free_ports, get, program, run, until};
 
 /// When the samples of these tests were approved.
@@ -19,15 +20,12 @@ const APPROVED: Timestamp = Timestamp(1_795_000_000_000);
 
 /// An order of the sandbox's company for an application, due at once.
 fn order(id: &str, application: (&str, &str), risk: &str) -> Value {
-    let mut order = company::order(1, 1, APPROVED);
+    let mut order = dateless(company::order(1, 1, APPROVED));
     order["id"] = json!(id);
     order["operation"] = json!("add");
     order["application"] = json!({"id": application.0, "name": application.1});
     order["entitlement"] = json!({"id": "analyst", "name": "Analyst"});
     order["risk"] = json!(risk);
-    for field in ["validFrom", "validUntil"] {
-        order.as_object_mut().unwrap().remove(field);
-    }
     order
 }
 

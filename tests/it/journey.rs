@@ -29,6 +29,7 @@ use lastmile::sandbox::{
 };
 
 use crate::engines::Place;
+use crate::orders;
 
 const LOOPBACK: ([u8; 4], u16) = ([127, 0, 0, 1], 0);
 
@@ -71,10 +72,7 @@ impl Bed {
 
     /// An order of the sandbox's company dated today, pushed as a signed webhook.
     async fn order(&self, n: u64) -> (String, Recorded) {
-        let mut document = company::order(1, n, self.clock.now());
-        for field in ["validFrom", "validUntil"] {
-            document.as_object_mut().unwrap().remove(field);
-        }
+        let document = orders::dateless(company::order(1, n, self.clock.now()));
         let id = self.platform.state().place(document, self.clock.now());
         (id, self.deliver().await)
     }

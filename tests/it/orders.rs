@@ -7,6 +7,7 @@ use lastmile::model::assignment::Named;
 use lastmile::model::ticket::Draft;
 use lastmile::model::{Assignment, Key, Operation, Person, Timestamp};
 use lastmile::sandbox::history;
+use serde_json::Value;
 
 /// An order, approved now.
 pub fn order(source: &str, external_id: &str, now: Timestamp) -> Assignment {
@@ -30,6 +31,14 @@ pub fn order(source: &str, external_id: &str, now: Timestamp) -> Assignment {
         reason: None,
         attributes: BTreeMap::new(),
     }
+}
+
+/// A document of the sandbox's company without its dates: what it orders is due at once.
+pub fn dateless(mut document: Value) -> Value {
+    if let Some(members) = document.as_object_mut() {
+        members.retain(|name, _| !matches!(name.as_str(), "validFrom" | "validUntil"));
+    }
+    document
 }
 
 /// The event that brings it.

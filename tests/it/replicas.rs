@@ -115,23 +115,18 @@ async fn a_duty_has_one_holder_until_it_leaves_or_is_not_heard_of() {
     a.leave("a").await.unwrap();
     assert_eq!(b.turn("poll/idm", "b", -1).await.unwrap(), held(Some(NOW)), "and knows when it was done last");
     assert_eq!(a.turn("poll/idm", "a", 60_000).await.unwrap(), held(Some(NOW)), "b was not heard of any more");
-    let database = Timestamp(place.text("SELECT CAST(EXTRACT(EPOCH FROM now()) * 1000 AS BIGINT)").await.parse().unwrap());
+    let database = place.database_time().await;
     assert_eq!(a.alive("a", database, 60_000).await.unwrap().replicas, 1);
     assert_eq!(b.alive("b", database, 60_000).await.unwrap().replicas, 2);
     b.leave("b").await.unwrap();
     assert_eq!(a.alive("a", database, 60_000).await.unwrap().replicas, 1);
 }
 
-/// What time it is at the server.
-async fn database_time(place: &Place) -> Timestamp {
-    Timestamp(place.text("SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)").await.parse().unwrap())
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn when_a_duty_was_done_is_the_same_moment_for_clocks_that_are_apart() {
     let Some(place) = place().await else { return };
     let (exact, ahead) = (place.open().await, place.open().await);
-    let now = database_time(&place).await;
+    let now = place.database_time().await;
     let apart = ahead.alive("ahead", now.plus_secs(4), 60_000).await.unwrap().ahead_ms;
     ahead.turn("poll/idm", "ahead", 60_000).await.unwrap();
     ahead.ran("poll/idm", now.plus_ms(apart)).await.unwrap();
@@ -156,7 +151,7 @@ async fn first_step(ledger: &SqlLedger, n: usize) -> Step {
 async fn while_one_replica_recovers_all_ask_before_they_send() {
     let Some(place) = place().await else { return };
     let (told, running) = (place.open().await, place.open().await);
-    let alive = async |ledger: &SqlLedger, owner| ledger.alive(owner, database_time(&place).await, 60_000).await.unwrap();
+    let alive = async |ledger: &SqlLedger, owner| ledger.alive(owner, place.database_time().await, 60_000).await.unwrap();
     assert_eq!(first_step(&running, 1).await, Step::Send);
     let until = std::collections::BTreeMap::from([("desk/desk".to_owned(), NOW.plus_secs(60))]);
     told.distrust(until, NOW).await.unwrap();
@@ -180,7 +175,7 @@ async fn who_recovers_says_so_for_as_long_as_it_lives() {
     let told = place.open().await;
     told.distrust(std::collections::BTreeMap::new(), NOW).await.unwrap();
     place.run("UPDATE meta SET value = '0' WHERE name = 'caution_until'").await;
-    told.alive("told", database_time(&place).await, 60_000).await.unwrap();
+    told.alive("told", place.database_time().await, 60_000).await.unwrap();
     assert_eq!(first_step(&place.open().await, 1).await, Step::Witness);
 }
 
@@ -194,7 +189,7 @@ async fn a_start_takes_back_no_lease_before_it_is_over_by_the_databases_clock() 
     }
     let Some(place) = place().await else { return };
     let (exact, ahead) = (place.open().await, place.open().await);
-    let now = database_time(&place).await;
+    let now = place.database_time().await;
     exact.record(vec![receipt(1)]).await.unwrap();
     let waiting = exact.to_plan(now, 20).await.unwrap();
     exact.plan(waiting.iter().map(file).collect(), now).await.unwrap();
@@ -280,7 +275,7 @@ async fn views(ledger: &SqlLedger) -> Vec<String> {
 async fn a_clock_that_is_astray_takes_no_lease() {
     let Some(place) = place().await else { return };
     let ledger = place.open().await;
-    let database = Timestamp(place.text("SELECT CAST(EXTRACT(EPOCH FROM now()) * 1000 AS BIGINT)").await.parse().unwrap());
+    let database = place.database_time().await;
     ledger.alive("a", database.plus_secs(600), 60_000).await.unwrap();
     let refused = ledger.lease(request("a", NOW)).await.unwrap_err().to_string();
     assert!(refused.contains("ahead of that of the database"), "{refused}");
@@ -302,7 +297,7 @@ async fn a_clock_that_is_astray_takes_no_lease() {
 async fn a_clock_a_little_ahead_takes_no_lease_of_another_early() {
     let Some(place) = place().await else { return };
     let (exact, ahead) = (place.open().await, place.open().await);
-    let now = Timestamp(place.text("SELECT CAST(EXTRACT(EPOCH FROM now()) * 1000 AS BIGINT)").await.parse().unwrap());
+    let now = place.database_time().await;
     exact.record(vec![receipt(1)]).await.unwrap();
     let waiting = exact.to_plan(now, 20).await.unwrap();
     exact.plan(waiting.iter().map(file).collect(), now).await.unwrap();

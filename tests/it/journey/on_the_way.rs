@@ -85,10 +85,7 @@ async fn the_platform_hears_how_far_an_order_is_and_its_outcome_comes_last_with_
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_to_be_given_to_somebody_who_left_is_taken_back_and_the_platform_hears_it() {
     let bed = telling().await;
-    let mut document = company::order(1, 1, bed.clock.now());
-    for field in ["validFrom", "validUntil"] {
-        document.as_object_mut().unwrap().remove(field);
-    }
+    let mut document = orders::dateless(company::order(1, 1, bed.clock.now()));
     document["operation"] = json!("add");
     let id = bed.platform.state().place(document.clone(), bed.clock.now());
     bed.deliver().await;
@@ -111,10 +108,7 @@ async fn what_was_to_be_given_to_somebody_who_left_is_taken_back_and_the_platfor
 async fn what_the_application_shows_proves_the_order_by_hook_and_by_list() {
     let bed = Bed::new().await;
     for (n, by_list) in [false, true].into_iter().enumerate() {
-        let mut document = company::order(1, 40 + n as u64, bed.clock.now());
-        for field in ["validFrom", "validUntil"] {
-            document.as_object_mut().unwrap().remove(field);
-        }
+        let mut document = orders::dateless(company::order(1, 40 + n as u64, bed.clock.now()));
         document["application"] = json!({"id": company::READ_BACK[n], "name": "Read back"});
         document["operation"] = json!("add");
         let id = bed.platform.state().place(document, bed.clock.now());

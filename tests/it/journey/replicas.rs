@@ -4,7 +4,6 @@ use lastmile::flow::reconcile;
 use lastmile::ledger::Replicas as _;
 
 use super::*;
-use crate::orders;
 use crate::program::until;
 
 /// More calls than any test makes.
@@ -33,11 +32,6 @@ impl Bed {
         Some(bed)
     }
 
-    async fn database_time(&self) -> Timestamp {
-        let now = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)";
-        Timestamp(self.place.text(now).await.parse().unwrap())
-    }
-
     /// The loops have had several turns: their process has said three times that it is there.
     async fn had_its_turns(&self) {
         let mut last = String::new();
@@ -64,7 +58,7 @@ fn calls(desk: &SandboxDesk) -> u64 {
 async fn a_newcomer_calls_nobody_before_the_others_have_heard_of_it() {
     let Some(bed) = Bed::shared().await else { return };
     let other = bed.place.open().await;
-    other.alive("other", bed.database_time().await, 600_000).await.unwrap();
+    other.alive("other", bed.place.database_time().await, 600_000).await.unwrap();
     bed.bridge.runtime.start();
     bed.had_its_turns().await;
     assert_eq!((calls(&bed.jira), calls(&bed.servicenow)), (0, 0), "its clock stands still: it has not been heard of");

@@ -64,8 +64,7 @@ async fn trial(harm: Harm, crash: Option<usize>, lag_ms: i64) {
     // Every order is changed: its ticket is told once.
     bed.harm(Target::Amend, harm);
     for n in 1..=ORDERS {
-        let mut document = company::order(1, n, bed.clock.now());
-        document.as_object_mut().unwrap().remove("validFrom");
+        let mut document = orders::dateless(company::order(1, n, bed.clock.now()));
         document["validUntil"] = bed.clock.now().plus_secs(90 * 86_400).iso().into();
         bed.platform.state().place(document, bed.clock.now());
         assert!(matches!(bed.deliver().await, Recorded::Changed { .. }), "{what}");

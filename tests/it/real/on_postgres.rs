@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::postgres::{Postgres, connect};
 use super::skipped;
+use crate::orders;
 use crate::program::{Site, serve_at, until, until_within};
 
 /// A site whose ledger a server keeps.
@@ -28,10 +29,7 @@ async fn site() -> Option<(Site, String)> {
 }
 
 fn order(id: &str, application: &str) -> Value {
-    let mut document = company::order(1, 1, SystemClock.now());
-    for field in ["validFrom", "validUntil"] {
-        document.as_object_mut().unwrap().remove(field);
-    }
+    let mut document = orders::dateless(company::order(1, 1, SystemClock.now()));
     document["id"] = json!(id);
     document["operation"] = json!("add");
     document["risk"] = json!("low");

@@ -10,6 +10,7 @@ use rustix::process::Signal;
 
 use super::postgres::{Postgres, connect};
 use super::skipped;
+use crate::orders;
 use crate::program::{Running, Site, program, serve_at, until, until_within};
 
 const ORDERS: u64 = 40;
@@ -38,10 +39,7 @@ async fn one_of_two_replicas_is_killed_and_every_order_becomes_one_ticket() {
     let mut other = serve_at(&second, port).await;
     let place = |from: u64| {
         for n in from..from + ORDERS {
-            let mut document = company::order(1, n, SystemClock.now());
-            for field in ["validFrom", "validUntil"] {
-                document.as_object_mut().unwrap().remove(field);
-            }
+            let document = orders::dateless(company::order(1, n, SystemClock.now()));
             site.platform.state().place(document, SystemClock.now());
         }
     };

@@ -23,6 +23,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::rt::Rt;
+use crate::orders;
 
 const LOOPBACK: ([u8; 4], u16) = ([127, 0, 0, 1], 0);
 
@@ -61,10 +62,7 @@ impl Stage {
 
     /// An approved order for SAP, delivered as a signed webhook.
     async fn order(&self, n: u64) -> String {
-        let mut document = company::order(1, n, SystemClock.now());
-        for field in ["validFrom", "validUntil"] {
-            document.as_object_mut().unwrap().remove(field);
-        }
+        let mut document = orders::dateless(company::order(1, n, SystemClock.now()));
         document["operation"] = json!("add");
         document["application"] = json!({"id": "sap-erp", "name": "SAP ERP"});
         document["entitlement"] = json!({"id": "Z_FI", "name": "Finance"});

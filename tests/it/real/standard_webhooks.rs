@@ -26,6 +26,8 @@ use lastmile::web;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
+use crate::orders;
+
 const LOOPBACK: ([u8; 4], u16) = ([127, 0, 0, 1], 0);
 const OLD: &str = "whsec_b2xkLXNlY3JldC1vZi10aGUtcGxhdGZvcm0tMDAwMQ==";
 const NEW: &str = "whsec_bmV3LXNlY3JldC1vZi10aGUtcGxhdGZvcm0tMDAwMg==";
@@ -117,10 +119,7 @@ async fn send(python: &Path, hook: &str, secrets: &[&str], id: &str, body: &str)
 }
 
 fn order(n: u64) -> String {
-    let mut document = company::order(1, n, SystemClock.now());
-    for field in ["validFrom", "validUntil"] {
-        document.as_object_mut().unwrap().remove(field);
-    }
+    let mut document = orders::dateless(company::order(1, n, SystemClock.now()));
     document["operation"] = json!("add");
     document["beneficiary"] = company::person(n);
     document["justification"] = json!("Ümläute – and “quotes”");

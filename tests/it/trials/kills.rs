@@ -19,6 +19,7 @@ use serde_json::Value;
 use sqlx::{Connection as _, Executor as _, Row as _};
 
 use super::{Engine, Kept};
+use crate::orders;
 use crate::program::{Running, Site, get, program};
 use crate::real::postgres::connect;
 
@@ -116,10 +117,7 @@ pub(super) fn busy(site: &Site, pace: Duration, stop: &Arc<AtomicBool>) -> tokio
 
 fn place(orders: &PlatformState, n: u64) {
     let now = SystemClock.now();
-    let mut document = company::order(1, n, now);
-    for field in ["validFrom", "validUntil"] {
-        document.as_object_mut().unwrap().remove(field);
-    }
+    let document = orders::dateless(company::order(1, n, now));
     orders.place(document, now);
 }
 

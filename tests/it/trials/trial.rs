@@ -14,6 +14,7 @@ use lastmile::sandbox::server::USER;
 use lastmile::sandbox::{Harm, Target, When, admins, company, config};
 
 use super::Site;
+use crate::orders;
 
 /// Orders of one trial.
 const ORDERS: u64 = 2;
@@ -177,10 +178,7 @@ impl<'a> Bed<'a> {
 /// Places or changes an order dated at the moment.
 fn place(site: &Site, n: u64, until_days: Option<i64>) -> String {
     let now = site.clock.now();
-    let mut document = company::order(1, n, now);
-    for field in ["validFrom", "validUntil"] {
-        document.as_object_mut().unwrap().remove(field);
-    }
+    let mut document = orders::dateless(company::order(1, n, now));
     if let Some(days) = until_days {
         document["validUntil"] = now.plus_secs(days * 86_400).iso().into();
     }
