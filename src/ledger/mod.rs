@@ -132,7 +132,8 @@ pub trait Ledger: Views + Rollups + Replicas + Comparing + Exports + SignIns {
 
     /// Decides what becomes of orders that want a plan, at most so many as the request wants errands, carries that out as
     /// [`Ledger::plan`], and leases errands of one edge as [`Ledger::lease`], all in one commit: where nothing of the edge
-    /// waits, tickets are filed and leased at once, by rank. Where no order wants a plan, nothing is done.
+    /// waits, tickets are filed and leased at once, by rank. Where something waits and other processes may claim it,
+    /// leasing is a commit of its own. Where no order wants a plan, nothing is done.
     async fn take_up(&self, decide: Decide, request: LeaseRequest) -> LedgerResult<TakenUp>;
 
     /// Leases due errands and writes their attempts, in one commit.

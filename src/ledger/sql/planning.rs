@@ -19,7 +19,7 @@ use crate::model::errand::ErrandKind;
 use crate::model::{Assignment, Id, Outcome, Person, State, Timestamp};
 
 use taking_up::leased;
-pub(in crate::ledger) use taking_up::take_up;
+pub(in crate::ledger) use taking_up::{Took, take_up};
 
 /// First of their lanes; revocations before all else, and past unsent or open predecessors.
 macro_rules! candidates {

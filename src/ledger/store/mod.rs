@@ -109,16 +109,17 @@ impl SqlLedger {
         self.send(Job::Other(Box::new(FnJob { work, output: None, reply })), answer).await
     }
 
-    /// As [`Self::write`], for what claims from a queue that others claim from, too.
-    async fn take_up_behind(&self, work: &Arc<(Decide, LeaseRequest)>, skipped: usize) -> LedgerResult<TakenUp> {
-        let (shared, work) = (Arc::clone(&self.shared), Arc::clone(work));
+    /// Takes up what comes after so many orders that are left to others.
+    async fn take_up_behind(&self, work: &Arc<(Decide, LeaseRequest)>, skipped: usize) -> LedgerResult<sql::planning::Took> {
+        let (shared, work, competing) = (Arc::clone(&self.shared), Arc::clone(work), !self.is_alone());
         self.write(move |tx| {
             let (shared, work) = (Arc::clone(&shared), Arc::clone(&work));
-            Box::pin(async move { sql::planning::take_up(tx, &shared, &work.0, &work.1, skipped).await })
+            Box::pin(async move { sql::planning::take_up(tx, &shared, &work.0, &work.1, skipped, competing).await })
         })
         .await
     }
 
+    /// As [`Self::write`], for what claims from a queue that others claim from, too.
     async fn claim<O, F>(&self, work: F) -> LedgerResult<O>
     where
         O: Send + 'static,
@@ -237,13 +238,16 @@ impl Ledger for SqlLedger {
     async fn take_up(&self, decide: Decide, request: LeaseRequest) -> LedgerResult<TakenUp> {
         self.refuse_astray()?;
         let skipped = self.skipped(request.limit);
-        let work = Arc::new((decide, self.asked_by_database(request)));
-        let mut taken = self.take_up_behind(&work, skipped).await?;
-        if skipped > 0 && taken.planned == 0 && taken.leased.is_empty() {
-            taken = self.take_up_behind(&work, 0).await?;
+        let work = Arc::new((decide, self.asked_by_database(request.clone())));
+        let mut took = self.take_up_behind(&work, skipped).await?;
+        if skipped > 0 && took.is_nothing() {
+            took = self.take_up_behind(&work, 0).await?;
         }
-        taken.leased = self.leased_by_own_clock(taken.leased);
-        Ok(taken)
+        let leased = match took.leased.take() {
+            Some(leased) => self.leased_by_own_clock(leased),
+            None => self.lease(request).await?,
+        };
+        Ok(took.with(leased))
     }
 
     async fn lease(&self, request: LeaseRequest) -> LedgerResult<Vec<Leased>> {
@@ -396,7 +400,7 @@ impl Ledger for SqlLedger {
     }
 
     async fn waiting(&self, source: &str, by: Timestamp, limit: usize) -> LedgerResult<Vec<Waiting>> {
-        sql::waiting::waiting(&self.readers, source, self.by_database(by), limit).await
+        sql::waiting::waiting(&self.readers, source, by, limit).await
     }
 
     async fn time_is_up(&self, ends: Vec<(Id, TimeUp)>, now: Timestamp) -> LedgerResult<usize> {

@@ -12,21 +12,44 @@ use crate::model::failpoint::{Point, reach};
 use crate::model::ticket::Draft;
 use crate::model::{Id, Timestamp};
 
+/// What a take-up wrote.
+pub(in crate::ledger) struct Took {
+    planned: usize,
+    /// The errands it made.
+    made: HashSet<i64>,
+    /// None: others wait, and are to be claimed in a transaction of their own.
+    pub(in crate::ledger) leased: Option<Vec<Leased>>,
+}
+
+impl Took {
+    /// Nothing was planned, nor leased as it was made.
+    pub(in crate::ledger) fn is_nothing(&self) -> bool {
+        self.planned == 0 && self.leased.as_ref().is_none_or(Vec::is_empty)
+    }
+
+    pub(in crate::ledger) fn with(self, leased: Vec<Leased>) -> TakenUp {
+        let left = self.made.len() - leased.iter().filter(|errand| self.made.contains(&errand.id.0)).count();
+        TakenUp { planned: self.planned, left, leased }
+    }
+}
+
 /// Decides on what wants a plan, carries that out as [`plan`](super::plan), and leases. What is filed is leased as it is made where
-/// nothing of the edge waits; else by rank with what waits.
+/// nothing of the edge waits; else by rank with what waits, which several processes claim from one queue: `competing`, that is left
+/// to the caller, since a transaction that sees one state would fail for each claim of another, and plan all of it again.
 pub(in crate::ledger) async fn take_up(
     tx: &mut Conn,
     shared: &Shared,
     decide: &Decide,
     request: &LeaseRequest,
     skipped: usize,
-) -> LedgerResult<TakenUp> {
+    competing: bool,
+) -> LedgerResult<Took> {
     let now = request.now;
     let Candidates { orders, unreadable, found } =
         super::candidates(&mut *tx, &request.edge, now, request.limit, skipped).await?;
     set_aside(tx, &unreadable, now).await?;
     if orders.is_empty() {
-        return Ok(TakenUp::default());
+        return Ok(Took { planned: 0, made: HashSet::new(), leased: Some(Vec::new()) });
     }
     let decisions = decide.on(&orders);
     reach(Point::PlanMade).await;
@@ -42,15 +65,16 @@ pub(in crate::ledger) async fn take_up(
     let (planned, made): (usize, HashSet<i64>) = (writes.updates.len(), writes.errands.iter().map(|e| e.id).collect());
     let mut at_once_leased = std::mem::take(&mut writes.leased);
     writes.write(tx, standing.heads, now).await?;
-    let leased: Vec<Leased> = if at_once {
+    let leased = if at_once {
         at_once_leased.sort_by_key(|(rank, _)| *rank);
-        at_once_leased.into_iter().map(|(_, errand)| errand).collect()
+        Some(at_once_leased.into_iter().map(|(_, errand)| errand).collect())
+    } else if competing {
+        None
     } else {
         let due = lease::due(&mut *tx, request).await?;
-        lease::lease(tx, request, due).await?
+        Some(lease::lease(tx, request, due).await?)
     };
-    let left = made.len() - leased.iter().filter(|errand| made.contains(&errand.id.0)).count();
-    Ok(TakenUp { planned, left, leased })
+    Ok(Took { planned, made, leased })
 }
 
 /// Nothing came between the question and the decision. A revocation changes what it overtakes: then it is looked again.
