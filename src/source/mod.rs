@@ -20,6 +20,7 @@ pub mod poll;
 pub mod report;
 pub mod rows;
 pub mod sailpoint;
+mod telling;
 pub mod timing;
 pub mod webhook;
 

@@ -11,8 +11,9 @@ use rustix::fs::OFlags;
 use serde_json::Value;
 
 use super::exchange::Exchange;
-use super::report::{About, ReportSettings, Telling};
+use super::report::{About, ReportSettings};
 use super::rows::{Format, csv_text};
+use super::telling::Telling;
 use crate::http::CallError;
 use crate::plan::fill::Fill;
 
