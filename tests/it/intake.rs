@@ -1,29 +1,29 @@
 //! Intake against the ledger: repeats, changes, withdrawals and lists, each with what the promise says of it.
 
-use std::collections::BTreeMap;
-
 use lastmile::ledger::{
-    Decision, End, LeaseRequest, Leased, Ledger, Load, PlanAction, Pull, Pulled, Receipt, ReceiptContent, Recorded, Settlement,
-    Snapshot, SqlLedger, TicketPlan, Trouble, Views,
+    Decision, End, Leased, Ledger, Load, Pull, Pulled, Receipt, ReceiptContent, Recorded, Snapshot, Trouble, Views,
 };
 use lastmile::model::assignment::Named;
-use lastmile::model::ticket::{Category, Change, Created, Draft, TicketReading, TicketRef, TicketStatus};
+use lastmile::model::ticket::{Category, Change, TicketReading, TicketStatus};
 use lastmile::model::{Assignment, Id, Key, Operation, Outcome, State, Timestamp};
 use proptest::prelude::*;
 
-use crate::engines::Place;
+use crate::ledger_bed::{self, NOW, file, filed, receipt, status, takes};
 use crate::orders;
 
-const NOW: Timestamp = Timestamp(1_795_000_000_000);
+/// A type of its own in each of the two modules that this file is: so it can have methods here.
+struct Bed(ledger_bed::Bed);
 
-struct Bed {
-    _place: Place,
-    ledger: SqlLedger,
+impl std::ops::Deref for Bed {
+    type Target = ledger_bed::Bed;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
 }
 
 async fn bed() -> Bed {
-    let place = Place::of(module_path!()).await;
-    Bed { ledger: place.open().await, _place: place }
+    Bed(ledger_bed::Bed::of(module_path!()).await)
 }
 
 fn order(external_id: &str, operation: Operation) -> Assignment {
@@ -39,14 +39,6 @@ fn grant(id: &str) -> Assignment {
     order(id, Operation::Grant)
 }
 
-fn receipt(event: &str, content: ReceiptContent) -> Receipt {
-    Receipt { source: "idm".to_owned(), event_id: event.to_owned(), digest: format!("digest-{event}"), received_at: NOW, content }
-}
-
-fn takes(event: &str, assignment: Assignment) -> Receipt {
-    receipt(event, ReceiptContent::Order(Box::new(assignment)))
-}
-
 fn withdraws(event: &str, id: &str, operation: Option<Operation>) -> Receipt {
     receipt(event, ReceiptContent::Withdrawn { external_id: id.to_owned(), operation })
 }
@@ -56,39 +48,6 @@ fn odd(event: &str) -> Receipt {
         event,
         ReceiptContent::Unmappable { problem: "field `operation`: nothing stands at /op".to_owned(), body: "{}".to_owned() },
     )
-}
-
-fn decision(order: &lastmile::ledger::ToPlan) -> Decision {
-    Decision {
-        id: order.id,
-        revision: order.revision,
-        eligible_at: NOW,
-        catalog_version: "cat".to_owned(),
-        persons: vec![order.assignment.beneficiary.clone()],
-        action: PlanAction::File(Box::new(TicketPlan {
-            desk: "desk".to_owned(),
-            admin_group: "sap-admins".to_owned(),
-            route: "by convention".to_owned(),
-            draft: Draft {
-                key: Key::of("test", &[&order.assignment.natural_key()], order.cycle),
-                admin_group: "SAP Admins".to_owned(),
-                summary: "Grant".to_owned(),
-                body: "Do it.".to_owned(),
-                priority: 1,
-                due_at: None,
-                fields: BTreeMap::new(),
-            },
-            template: "default".to_owned(),
-            template_version: "1".to_owned(),
-            cycle: order.cycle,
-            rank: 0,
-        })),
-    }
-}
-
-fn filed(number: &str) -> End {
-    let ticket = TicketRef { id: format!("id-{number}"), number: number.to_owned() };
-    End::Filed(Created { ticket, url: None, key_confirmed: true, group_missed: false })
 }
 
 /// A round of polling, numbered from 1.
@@ -105,17 +64,6 @@ fn round(n: i64, present: &[(&str, Assignment)], snapshot: bool, one_page: bool)
 }
 
 impl Bed {
-    async fn record(&self, receipts: Vec<Receipt>) -> Vec<Recorded> {
-        self.ledger.record(receipts).await.unwrap()
-    }
-
-    async fn new_order(&self, event: &str, order: Assignment) -> Id {
-        match self.record(vec![takes(event, order)]).await[..] {
-            [Recorded::New { id }] => id,
-            ref other => panic!("not new: {other:?}"),
-        }
-    }
-
     async fn pull(&self, pull: Pull) -> (Vec<Recorded>, usize, usize) {
         match self.ledger.record_pull(pull).await.unwrap() {
             Pulled::Recorded { results, withdrawn, reinstated } => (results, withdrawn, reinstated),
@@ -123,32 +71,13 @@ impl Bed {
         }
     }
 
-    async fn plan(&self, now: Timestamp) -> usize {
-        let waiting = self.ledger.to_plan(now, 100).await.unwrap();
-        self.ledger.plan(waiting.iter().map(decision).collect(), now).await.unwrap()
-    }
-
-    async fn lease(&self, edge: &str, now: Timestamp) -> Vec<Leased> {
-        let request = LeaseRequest {
-            edge: edge.to_owned(),
-            owner: "w".to_owned(),
-            now,
-            lease_ms: 30_000,
-            quiet_ms: 60_000,
-            limit: 50,
-            witnesses_only: false,
-        };
-        self.ledger.lease(request).await.unwrap()
-    }
-
     async fn settle(&self, leased: &Leased, at: Timestamp, end: End) {
-        let settled = self.ledger.settle(vec![Settlement { id: leased.id, lease_no: leased.lease_no, at, end }]).await.unwrap();
-        assert_eq!(settled, [true]);
+        assert!(self.0.settle(leased, at, end).await);
     }
 
     /// Files everything that wants a ticket; gives our row and the key of each.
     async fn file(&self, now: Timestamp) -> Vec<(Id, Key)> {
-        self.plan(now).await;
+        self.plan_all(now).await;
         let mut tickets = Vec::new();
         for leased in self.lease("desk/desk", now).await {
             let Load::Create { ticket_id, draft } = &leased.load else { continue };
@@ -159,19 +88,8 @@ impl Bed {
     }
 
     async fn close(&self, (ticket, key): &(Id, Key), number: &str, outcome: Outcome, at: Timestamp) {
-        let status = TicketStatus {
-            ticket: TicketRef { id: format!("id-{number}"), number: number.to_owned() },
-            key: Some(key.clone()),
-            category: Category::Closed,
-            outcome: Some(outcome),
-            status: "Closed".to_owned(),
-            resolution: None,
-            group: None,
-            assigned: false,
-            created_by: None,
-            updated_at: Some(at),
-            closed_at: Some(at),
-        };
+        let status =
+            TicketStatus { updated_at: Some(at), closed_at: Some(at), ..status(number, key, Category::Closed, Some(outcome)) };
         let reading =
             TicketReading { status, closer: None, words: None, first_work_at: None, closed_by_us: None, evidence: Vec::new() };
         let closed = lastmile::ledger::Observation::Closed { ticket_id: *ticket, reading: Box::new(reading) };
@@ -189,10 +107,6 @@ impl Bed {
             _ => None,
         });
         bodies.collect()
-    }
-
-    async fn chains_hold(&self) {
-        assert_eq!(self.ledger.verify_chains().await.unwrap(), []);
     }
 }
 
@@ -256,14 +170,14 @@ async fn a_change_is_acted_on_in_every_state() {
     assert_eq!((waiting[0].revision, waiting[0].assignment.valid_until), (2, changed(1).valid_until));
     // a decision made on the content before is void
     assert_eq!(bed.record(vec![takes("e2", changed(2))]).await, revised(3));
-    assert_eq!(bed.ledger.plan(vec![decision(&waiting[0])], NOW).await.unwrap(), 0);
+    assert_eq!(bed.ledger.plan(vec![file(&waiting[0], 0)], NOW).await.unwrap(), 0);
     // due, nothing sent: back to planning, with a draft of its own
-    assert_eq!(bed.plan(NOW).await, 1);
+    assert_eq!(bed.plan_all(NOW).await, 1);
     assert_eq!(bed.state(id).await, State::Due);
     assert_eq!(bed.record(vec![takes("e3", changed(3))]).await, revised(4));
     assert_eq!(bed.state(id).await, State::Planned);
     // sending: told once it is filed
-    assert_eq!(bed.plan(NOW).await, 1);
+    assert_eq!(bed.plan_all(NOW).await, 1);
     let sending = bed.lease("desk/desk", NOW).await;
     assert_eq!(bed.record(vec![takes("e4", changed(4))]).await, revised(5));
     bed.settle(&sending[0], NOW, filed("T-1")).await;
@@ -360,7 +274,7 @@ async fn an_empty_answer_by_mistake_loses_nothing() {
     let (results, ..) = bed.pull(round(1, &rows, true, true)).await;
     let ids: Vec<Id> = results.iter().map(|r| if let Recorded::New { id } = r { *id } else { panic!() }).collect();
     // 1: nothing sent; 2: open and untouched; 3: being sent; 4: closed already.
-    bed.plan(NOW).await;
+    bed.plan_all(NOW).await;
     let leased = bed.lease("desk/desk", NOW).await;
     let of = |id: &str| {
         let key = Key::of("test", &[&grant(id).natural_key()], 1);
@@ -452,16 +366,16 @@ async fn a_decision_made_before_the_lane_changed_waits_its_turn() {
     };
     // A revocation is decided on while nothing of its grant was sent; then the grant's call starts.
     bed.new_order("g", of("1", Operation::Grant, -60)).await;
-    assert_eq!(bed.plan(NOW).await, 1);
+    assert_eq!(bed.plan_all(NOW).await, 1);
     let revoke = bed.new_order("r", of("2", Operation::Revoke, -30)).await;
-    let stale: Vec<Decision> = bed.ledger.to_plan(NOW, 10).await.unwrap().iter().map(decision).collect();
+    let stale: Vec<Decision> = bed.ledger.to_plan(NOW, 10).await.unwrap().iter().map(|order| file(order, 0)).collect();
     let sending = bed.lease("desk/desk", NOW).await;
     assert_eq!(bed.ledger.plan(stale, NOW).await.unwrap(), 0, "it waits for the call under way");
     bed.settle(&sending[0], NOW, filed("T-1")).await;
     let waiting = bed.ledger.to_plan(NOW, 10).await.unwrap();
     assert_eq!((waiting[0].id, waiting[0].lane_ticket.as_deref()), (revoke, Some("T-1")), "and its ticket names the other");
     // An order approved earlier arrives between question and decision.
-    let stale: Vec<Decision> = waiting.iter().map(decision).collect();
+    let stale: Vec<Decision> = waiting.iter().map(|order| file(order, 0)).collect();
     bed.new_order("e", of("3", Operation::Revoke, -45)).await;
     assert_eq!(bed.ledger.plan(stale, NOW).await.unwrap(), 0);
     bed.chains_hold().await;
@@ -526,7 +440,7 @@ async fn lane_run(acts: Vec<Act>, in_turn: bool) -> Result<(), TestCaseError> {
                 }
             }
             Act::Plan => {
-                bed.plan(now).await;
+                bed.plan_all(now).await;
             }
             Act::Send => {
                 for leased in bed.lease("desk/desk", now).await {

@@ -21,118 +21,42 @@ mod waiting;
 
 use lastmile::ledger::{
     Acted, Action, Decision, End, LeaseRequest, Leased, Ledger, LedgerError, Load, Mode, Observation, PlanAction, Pull, Pulled,
-    Receipt, ReceiptContent, Recorded, Settlement, Snapshot, SqlLedger, Step, TicketPlan,
+    Receipt, ReceiptContent, Recorded, Settlement, Snapshot, SqlLedger, Step,
 };
 use lastmile::model::assignment::Named;
-use lastmile::model::ticket::{Category, Created, Draft, TicketReading, TicketRef, TicketStatus};
+use lastmile::model::ticket::{Category, TicketReading};
 use lastmile::model::{Assignment, Id, Key, Operation, Outcome, Person, Timestamp};
 
-use crate::engines::Place;
+use crate::ledger_bed::{self, NOW, asks, file, filed, key_of, receipt, status, takes, ticket};
+use crate::orders;
 
-const NOW: Timestamp = Timestamp(1_795_000_000_000);
 const QUIET_MS: i64 = 60_000;
 
-struct Bed {
-    place: Place,
-    ledger: SqlLedger,
+/// A type of its own in each of the two modules that this file is: so it can have methods here.
+struct Bed(ledger_bed::Bed);
+
+impl std::ops::Deref for Bed {
+    type Target = ledger_bed::Bed;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
 }
 
 async fn bed() -> Bed {
-    let place = Place::of(module_path!()).await;
-    Bed { ledger: place.open().await, place }
+    Bed(ledger_bed::Bed::of(module_path!()).await)
 }
 
 fn order(external_id: &str, operation: Operation) -> Assignment {
     Assignment {
-        source: "idm".to_owned(),
-        external_id: external_id.to_owned(),
-        generation: 1,
         operation,
-        application: Named { id: "sap".to_owned(), name: "SAP".to_owned() },
-        entitlement: Some(Named { id: "role-a".to_owned(), name: "Role A".to_owned() }),
-        account: None,
-        beneficiary: Person { id: "p1".to_owned(), name: Some("Pat Example".to_owned()), email: None },
-        requester: None,
-        approvals: Vec::new(),
         requested_at: Some(NOW.plus_secs(-7200)),
         approved_at: Some(NOW.plus_secs(-60)),
-        valid_from: None,
-        valid_until: None,
-        answer_by: None,
-        priority: 1,
-        reason: None,
-        attributes: std::collections::BTreeMap::new(),
-    }
-}
-
-fn receipt(event: &str, content: ReceiptContent) -> Receipt {
-    Receipt { source: "idm".to_owned(), event_id: event.to_owned(), digest: format!("digest-{event}"), received_at: NOW, content }
-}
-
-fn takes(event: &str, assignment: Assignment) -> Receipt {
-    receipt(event, ReceiptContent::Order(Box::new(assignment)))
-}
-
-fn file(order: &lastmile::ledger::ToPlan, rank: i64) -> Decision {
-    let key = Key::of("test", &[&order.assignment.natural_key()], 1);
-    Decision {
-        id: order.id,
-        revision: order.revision,
-        eligible_at: NOW,
-        catalog_version: "cat".to_owned(),
-        persons: vec![order.assignment.beneficiary.clone()],
-        action: PlanAction::File(Box::new(TicketPlan {
-            desk: "desk".to_owned(),
-            admin_group: "sap-admins".to_owned(),
-            route: "by convention".to_owned(),
-            draft: Draft {
-                key,
-                admin_group: "SAP Admins".to_owned(),
-                summary: "Grant".to_owned(),
-                body: "Do it.".to_owned(),
-                priority: 1,
-                due_at: None,
-                fields: std::collections::BTreeMap::new(),
-            },
-            template: "default".to_owned(),
-            template_version: "1".to_owned(),
-            cycle: 1,
-            rank,
-        })),
-    }
-}
-
-fn asks(edge: &str, now: Timestamp) -> LeaseRequest {
-    LeaseRequest {
-        edge: edge.to_owned(),
-        owner: "w".to_owned(),
-        now,
-        lease_ms: 30_000,
-        quiet_ms: QUIET_MS,
-        limit: 10,
-        witnesses_only: false,
+        ..orders::order("idm", external_id, NOW)
     }
 }
 
 impl Bed {
-    async fn record(&self, receipts: Vec<Receipt>) -> Vec<Recorded> {
-        self.ledger.record(receipts).await.unwrap()
-    }
-
-    async fn plan_all(&self, now: Timestamp) -> usize {
-        let waiting = self.ledger.to_plan(now, 100).await.unwrap();
-        let decisions = waiting.iter().enumerate().map(|(n, o)| file(o, NOW.0 + n as i64)).collect();
-        self.ledger.plan(decisions, now).await.unwrap()
-    }
-
-    async fn lease(&self, edge: &str, now: Timestamp) -> Vec<Leased> {
-        self.ledger.lease(asks(edge, now)).await.unwrap()
-    }
-
-    async fn settle(&self, leased: &Leased, at: Timestamp, end: End) -> bool {
-        self.ledger.settle(vec![Settlement { id: leased.id, lease_no: leased.lease_no, at, end }]).await.unwrap() == [true]
-    }
-
     /// Takes an order to an open ticket with this number.
     async fn opened(&self, event: &str, assignment: Assignment, number: &str) -> (Id, Id) {
         let Recorded::New { id } = self.record(vec![takes(event, assignment)]).await[0] else { panic!("not new") };
@@ -151,34 +75,6 @@ impl Bed {
     async fn text(&self, sql: &str) -> String {
         self.place.text(sql).await
     }
-
-    async fn chains_hold(&self) {
-        assert_eq!(self.ledger.verify_chains().await.unwrap(), []);
-    }
-}
-
-fn ticket(number: &str) -> TicketRef {
-    TicketRef { id: format!("id-{number}"), number: number.to_owned() }
-}
-
-fn filed(number: &str) -> End {
-    End::Filed(Created { ticket: ticket(number), url: None, key_confirmed: true, group_missed: false })
-}
-
-fn status(number: &str, key: &Key, category: Category, outcome: Option<Outcome>) -> TicketStatus {
-    TicketStatus {
-        ticket: ticket(number),
-        key: Some(key.clone()),
-        category,
-        outcome,
-        status: format!("{category:?}"),
-        resolution: None,
-        group: None,
-        assigned: category == Category::InProgress,
-        created_by: None,
-        updated_at: Some(NOW.plus_secs(600)),
-        closed_at: (category == Category::Closed).then(|| NOW.plus_secs(540)),
-    }
 }
 
 fn closed(ticket_id: Id, number: &str, key: &Key, outcome: Outcome) -> Observation {
@@ -193,10 +89,6 @@ fn closed(ticket_id: Id, number: &str, key: &Key, outcome: Outcome) -> Observati
         evidence: Vec::new(),
     };
     Observation::Closed { ticket_id, reading: Box::new(reading) }
-}
-
-fn key_of(assignment: &Assignment) -> Key {
-    Key::of("test", &[&assignment.natural_key()], 1)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -30,6 +30,7 @@ mod kpi_commands;
 #[path = "kpi.rs"]
 mod kpi_on_postgres;
 mod ledger;
+mod ledger_bed;
 #[expect(clippy::duplicate_mod, reason = "one contract, two engines")]
 #[path = "ledger.rs"]
 mod ledger_on_postgres;

@@ -55,7 +55,7 @@ pub fn receipt(event_id: &str, order: Assignment, now: Timestamp) -> Receipt {
 /// The decision to file its ticket now.
 pub fn file(order: &ToPlan, instance: &str, desk: &str, now: Timestamp) -> Decision {
     let draft = Draft {
-        key: Key::of(instance, &[&order.assignment.natural_key()], 1),
+        key: Key::of(instance, &[&order.assignment.natural_key()], order.cycle),
         summary: "s".to_owned(),
         body: "b".to_owned(),
         admin_group: "g".to_owned(),
@@ -69,7 +69,7 @@ pub fn file(order: &ToPlan, instance: &str, desk: &str, now: Timestamp) -> Decis
         route: "by convention".to_owned(),
         template: "default".to_owned(),
         template_version: "v".to_owned(),
-        cycle: 1,
+        cycle: order.cycle,
         rank: order.id.0,
         draft,
     };
