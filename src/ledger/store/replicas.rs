@@ -80,7 +80,7 @@ impl SqlLedger {
     }
 
     /// A time by the database's clock as this machine's shows it.
-    fn by_own_clock(&self, at: Timestamp) -> Timestamp {
+    pub(super) fn by_own_clock(&self, at: Timestamp) -> Timestamp {
         at.plus_ms(self.ahead_ms.load(Ordering::Relaxed))
     }
 

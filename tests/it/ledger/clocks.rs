@@ -50,6 +50,36 @@ async fn what_a_process_with_a_clock_ahead_owes_is_due_to_others_at_once() {
     }
 }
 
+/// Which tickets are looked at, and which are known, is the same by every clock.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_looked_at_is_known_to_every_clock() {
+    for apart_s in [600, -600] {
+        let bed = bed().await;
+        if !bed.place.is_postgres() {
+            return;
+        }
+        let (id, ticket_id) = bed.opened("e1", order("1", Operation::Grant), "IAM-1").await;
+        let other = bed.place.open().await;
+        let now = bed.place.database_time().await;
+        let own = now.plus_ms(other.alive("other", now.plus_secs(apart_s), 60_000).await.unwrap().ahead_ms);
+        let looked_at = async |before: Timestamp| other.tickets_to_check("desk", before, 10).await.unwrap().len();
+        assert_eq!(looked_at(Timestamp(1)).await, 1, "nobody has seen {id} yet");
+        let unreadable = Observation::Unreadable { ticket_id, reason: "passed over".to_owned() };
+        other.observe(vec![unreadable], own).await.unwrap();
+        assert_eq!(
+            (looked_at(Timestamp(1)).await, looked_at(own).await, looked_at(Timestamp(2)).await),
+            (0, 0, 1),
+            "{apart_s} s"
+        );
+        let key = key_of(&order("1", Operation::Grant));
+        let seen = Observation::Seen { ticket_id, status: Box::new(status("IAM-1", &key, Category::Open, None)) };
+        other.observe(vec![seen], own).await.unwrap();
+        assert_eq!((looked_at(own).await, looked_at(own.plus_ms(1)).await), (0, 1), "{apart_s} s: it is seen now");
+        assert_eq!(other.held("desk", &["id-IAM-1".to_owned()]).await.unwrap()[0].checked_at, own);
+        assert_eq!(bed.ledger.held("desk", &["id-IAM-1".to_owned()]).await.unwrap()[0].checked_at, now);
+    }
+}
+
 /// The news of a list is as new as the moment it was read, whoever read it.
 #[tokio::test(flavor = "multi_thread")]
 async fn news_of_a_clock_behind_are_not_taken_for_old() {
