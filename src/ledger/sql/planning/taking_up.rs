@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use super::super::super::{Decide, Decision, LeaseRequest, Leased, LedgerResult, Load, PlanAction, Step, TakenUp};
 use super::super::journal::Heads;
 use super::super::{Shared, lease};
-use super::{Candidate, Candidates, Standing, Valid, Writes, set_aside, standing};
+use super::candidates::{Candidate, Candidates, candidates};
+use super::{Standing, Valid, Writes, set_aside, standing};
 use crate::ledger::engine::Conn;
 use crate::model::errand::ErrandKind;
 use crate::model::failpoint::{Point, reach};
@@ -22,8 +23,7 @@ pub(in crate::ledger) async fn take_up(
     skipped: usize,
 ) -> LedgerResult<TakenUp> {
     let now = request.now;
-    let Candidates { orders, unreadable, found } =
-        super::candidates(&mut *tx, &request.edge, now, request.limit, skipped).await?;
+    let Candidates { orders, unreadable, found } = candidates(&mut *tx, &request.edge, now, request.limit, skipped).await?;
     set_aside(tx, &unreadable, now).await?;
     if orders.is_empty() {
         return Ok(TakenUp::default());
