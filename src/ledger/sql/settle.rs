@@ -6,7 +6,7 @@ use crate::ledger::engine::{Conn, query, query_as};
 use serde_json::{Value, json};
 
 use super::super::{End, LedgerError, LedgerResult, Settlement};
-use super::journal::{Chained, Heads, Move, write_moves};
+use super::journal::{Heads, Move, insert_lines};
 use super::progress::{OUTCOME_DUE, Taken, step_of};
 use super::record::after_report;
 use super::{Shared, document, rows};
@@ -34,7 +34,11 @@ struct Writes {
     followed: Vec<(i64, i64, Timestamp)>,
     tickets: Vec<Value>,
     parked: Vec<Value>,
-    reported: Vec<Value>,
+    /// Since when orders are filed, and since when they are reported.
+    filed_at: HashMap<i64, Timestamp>,
+    reported_at: HashMap<i64, Timestamp>,
+    /// Tickets filed that are about other orders, too.
+    with_others: Vec<Value>,
     /// Steps that platforms may want to know of.
     steps: Vec<Taken>,
     regrouped: Vec<(i64, String)>,
@@ -57,6 +61,8 @@ pub(in crate::ledger) async fn settle(tx: &mut Conn, shared: &Shared, ends: &[&S
         "SELECT json_group_array(json_object('id', e.id, 'kind', e.kind, 'edge', e.edge, 'state', e.state, 'lease_no', e.lease_no,
                 'ticket_id', e.ticket_id, 'assignment_id', e.assignment_id, 'ref_id', t.ref_id, 'ref_number', t.ref_number,
                 'shape', t.shape, 'life', a.state, 'outcome', a.outcome, 'withdrawn_at', a.withdrawn_at,
+                'others', CASE WHEN EXISTS (SELECT 1 FROM ticket_item AS o WHERE o.ticket_id = e.ticket_id
+                    AND o.assignment_id IS DISTINCT FROM e.assignment_id) THEN 1 ELSE 0 END,
                 'late', CASE WHEN a.withdrawn_at IS NOT NULL OR a.revision > ti.revision THEN 1 ELSE 0 END,
                 'chain_seq', a.chain_seq, 'chain_head', a.chain_head,
                 'broke_off', CASE WHEN e.quiet_until IS NULL THEN 0 ELSE 1 END,
@@ -189,7 +195,11 @@ impl Writes {
         self.filed
             .push(json!({"id": ticket, "ref": created.ticket.id, "num": created.ticket.number, "url": created.url, "at": at,
             "key": i64::from(created.key_confirmed), "open": i64::from(!moved_on), "risky": i64::from(another)}));
+        if row.others == 1 {
+            self.with_others.push(json!({"id": ticket, "at": at}));
+        }
         let Some(assignment) = row.assignment_id else { return };
+        self.filed_at.insert(assignment, at);
         let step = Move::ours(assignment, Some(State::Open), "filed", at)
             .if_it_may()
             .cause("the desk has the ticket")
@@ -216,7 +226,7 @@ impl Writes {
             self.moves.push(Move::ours(assignment, None, "reported", at).cause(cause));
         } else if row.kind == "report" {
             self.moves.push(Move::ours(assignment, Some(State::Reported), "reported", at).cause("the platform has the outcome"));
-            self.reported.push(json!({"id": assignment, "at": at}));
+            self.reported_at.insert(assignment, at);
             let seen = row.seen_at.zip(row.seen_by.as_deref());
             self.moves.extend(after_report(assignment, seen, row.outcome.as_deref(), at));
         } else {
@@ -376,8 +386,7 @@ impl Writes {
 
     async fn write(self, tx: &mut Conn, shared: &Shared, heads: Heads) -> LedgerResult<()> {
         let Some(now) = self.attempts.first().and_then(|a| a["at"].as_i64()).map(Timestamp) else { return Ok(()) };
-        let chained = heads.chain(&self.moves, now)?;
-        self.write_rows(tx, chained).await?;
+        self.write_rows(tx, heads, now).await?;
         for (ticket, group) in &self.regrouped {
             regroup(tx, *ticket, group).await?;
         }
@@ -399,10 +408,22 @@ impl Writes {
     }
 
     /// Of most kinds there are none, which costs nothing in one text.
-    async fn write_rows(&self, tx: &mut Conn, chained: Chained) -> LedgerResult<()> {
+    async fn write_rows(&self, tx: &mut Conn, mut heads: Heads, now: Timestamp) -> LedgerResult<()> {
+        let (lines, moved) = heads.lines(&self.moves, now)?;
+        let end = |id: i64| {
+            let (state, seq, head) = heads.end(id)?;
+            Some(
+                json!({"id": id, "s": state.as_str(), "n": seq, "h": head, "filed": self.filed_at.get(&id), "reported": self.reported_at.get(&id)}),
+            )
+        };
+        let ends: Vec<Value> = moved.into_iter().filter_map(end).collect();
         query(concat!(
-            write_moves!("$6", "$7"),
-            "UPDATE errand SET state = j.value->>'state', due_at = CAST(j.value->>'due' AS BIGINT), done_at = CAST(j.value->>'done' AS BIGINT),
+            insert_lines!("$5"),
+            "UPDATE assignment SET state = j.value->>'s', chain_seq = CAST(j.value->>'n' AS BIGINT), chain_head = j.value->>'h',
+                filed_at = COALESCE(CAST(j.value->>'filed' AS BIGINT), filed_at),
+                reported_at = COALESCE(CAST(j.value->>'reported' AS BIGINT), reported_at)
+             FROM json_each($6) AS j WHERE assignment.id = CAST(j.value->>'id' AS BIGINT);
+             UPDATE errand SET state = j.value->>'state', due_at = CAST(j.value->>'due' AS BIGINT), done_at = CAST(j.value->>'done' AS BIGINT),
                 quiet_until = COALESCE(CAST(j.value->>'quiet' AS BIGINT), quiet_until), failures = failures + COALESCE(CAST(j.value->>'fail' AS BIGINT), 0),
                 misses = CASE WHEN j.value->>'reset' IS NULL THEN misses + COALESCE(CAST(j.value->>'miss' AS BIGINT), 0) ELSE 0 END,
                 code = COALESCE(j.value->>'code', code), reason = COALESCE(j.value->>'reason', reason), lease_until = NULL
@@ -415,20 +436,18 @@ impl Writes {
                 filed_at = CAST(j.value->>'at' AS BIGINT), key_confirmed = MAX(key_confirmed, CAST(j.value->>'key' AS BIGINT)),
                 risky = MAX(risky, CAST(j.value->>'risky' AS BIGINT)), checked_at = 0
              FROM json_each($3) AS j WHERE ticket.id = CAST(j.value->>'id' AS BIGINT);
-             UPDATE assignment SET filed_at = CAST(j.value->>'at' AS BIGINT) FROM json_each($3) AS j, ticket_item AS ti
-             WHERE ti.ticket_id = CAST(j.value->>'id' AS BIGINT) AND assignment.id = ti.assignment_id;
              UPDATE ticket SET state = j.value->>'state', risky = MAX(risky, COALESCE(CAST(j.value->>'risky' AS BIGINT), 0))
              FROM json_each($4) AS j WHERE ticket.id = CAST(j.value->>'id' AS BIGINT);
-             UPDATE assignment SET reported_at = CAST(j.value->>'at' AS BIGINT)
-             FROM json_each($5) AS j WHERE assignment.id = CAST(j.value->>'id' AS BIGINT)",
+             UPDATE assignment SET filed_at = CAST(j.value->>'at' AS BIGINT) FROM json_each($7) AS j, ticket_item AS ti
+             WHERE ti.ticket_id = CAST(j.value->>'id' AS BIGINT) AND assignment.id = ti.assignment_id",
         ))
         .bind(rows(&self.errands)?)
         .bind(rows(&self.attempts)?)
         .bind(rows(&self.filed)?)
         .bind(rows(&self.tickets)?)
-        .bind(rows(&self.reported)?)
-        .bind(chained.lines)
-        .bind(chained.ends)
+        .bind(rows(&lines)?)
+        .bind(rows(&ends)?)
+        .bind(rows(&self.with_others)?)
         .execute_later(tx)
         .await?;
         Ok(())

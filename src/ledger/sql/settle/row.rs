@@ -23,6 +23,8 @@ pub(super) struct Row {
     pub(super) withdrawn_at: Option<i64>,
     /// A report of a later closing is owed, or told already.
     pub(super) overtaken: i64,
+    /// Its ticket is about other orders, too.
+    pub(super) others: i64,
     /// The order was taken back or changed since its ticket was planned.
     pub(super) late: Option<i64>,
     pub(super) chain_seq: Option<i64>,
