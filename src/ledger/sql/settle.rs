@@ -67,7 +67,10 @@ pub(in crate::ledger) async fn settle(tx: &mut Conn, shared: &Shared, ends: &[&S
                 'chain_seq', a.chain_seq, 'chain_head', a.chain_head,
                 'broke_off', CASE WHEN e.quiet_until IS NULL THEN 0 ELSE 1 END,
                 'told', CASE WHEN e.kind = 'comment' AND e.ticket_id IS NULL THEN e.body END,
-                'seen_at', s.happened_at, 'seen_by', s.whose_clock,
+                'seen', CASE WHEN e.kind = 'report' THEN (SELECT CAST(json_array(s.happened_at, s.whose_clock) AS TEXT)
+                    FROM journal AS s WHERE s.assignment_id = e.assignment_id AND s.event = 'seen' AND NOT EXISTS (SELECT 1
+                    FROM journal AS r WHERE r.assignment_id = s.assignment_id AND r.event = 'reopened' AND r.seq > s.seq)
+                    ORDER BY s.seq DESC LIMIT 1) END,
                  'overtaken', CASE WHEN e.kind = 'report' AND EXISTS (SELECT 1 FROM errand AS n
                      WHERE n.assignment_id = e.assignment_id AND n.kind = 'report' AND n.id > e.id) THEN 1 ELSE 0 END)),
                 (SELECT json_group_array(fe.id) FILTER (WHERE EXISTS (SELECT 1 FROM ticket AS o
@@ -76,9 +79,6 @@ pub(in crate::ledger) async fn settle(tx: &mut Conn, shared: &Shared, ends: &[&S
                  WHERE fe.id = CAST(f.value->>0 AS BIGINT) AND ft.id = fe.ticket_id)
          FROM errand AS e LEFT JOIN ticket AS t ON t.id = e.ticket_id LEFT JOIN assignment AS a ON a.id = e.assignment_id
               LEFT JOIN ticket_item AS ti ON ti.ticket_id = e.ticket_id AND ti.assignment_id = e.assignment_id
-              LEFT JOIN journal AS s ON s.assignment_id = e.assignment_id AND s.seq = CASE WHEN e.kind = 'report' THEN (SELECT MAX(n.seq)
-                 FROM journal AS n WHERE n.assignment_id = e.assignment_id AND n.event = 'seen' AND NOT EXISTS (SELECT 1
-                    FROM journal AS r WHERE r.assignment_id = n.assignment_id AND r.event = 'reopened' AND r.seq > n.seq)) END
          WHERE e.id IN (SELECT CAST(value AS BIGINT) FROM json_each($1)) AND e.lease_until IS NOT NULL",
     )
     .bind(rows(&ids)?)
@@ -153,8 +153,8 @@ impl Writes {
         match how {
             _ if row.is_progress() => self.progress(row, how, end.at),
             End::Filed(created) => self.filed(row, created, end.at),
-            End::Done => self.done(row, end.at),
-            End::WasClosed if row.broke_off == 1 => self.done(row, end.at),
+            End::Done => self.done(row, end.at)?,
+            End::WasClosed if row.broke_off == 1 => self.done(row, end.at)?,
             End::WasClosed => self.was_closed(row, end.at),
             End::Kept => self.kept(row, end.at),
             End::Park { .. } if row.is_moot_create() && row.was_sent() => self.never_sent(row, end.at),
@@ -216,9 +216,9 @@ impl Writes {
         }
     }
 
-    fn done(&mut self, row: &Row, at: Timestamp) {
+    fn done(&mut self, row: &Row, at: Timestamp) -> LedgerResult<()> {
         self.errands.push(json!({"id": row.id, "state": "done", "due": at, "done": at}));
-        let Some(assignment) = row.assignment_id else { return };
+        let Some(assignment) = row.assignment_id else { return Ok(()) };
         if row.kind == "report" && (row.overtaken == 1 || !(row.lives(State::Closed) || row.lives(State::Superseded))) {
             // Opened again (or ordered anew) while the call was under way: another report follows its next closing.
             let again = (row.lives(State::Reported) || row.lives(State::Proven)) && row.overtaken == 0;
@@ -227,7 +227,8 @@ impl Writes {
         } else if row.kind == "report" {
             self.moves.push(Move::ours(assignment, Some(State::Reported), "reported", at).cause("the platform has the outcome"));
             self.reported_at.insert(assignment, at);
-            let seen = row.seen_at.zip(row.seen_by.as_deref());
+            let seen: Option<(i64, String)> = row.seen.as_deref().map(document).transpose()?;
+            let seen = seen.as_ref().map(|(at, whose)| (*at, whose.as_str()));
             self.moves.extend(after_report(assignment, seen, row.outcome.as_deref(), at));
         } else {
             if let Some(ticket) = row.ticket_id.filter(|_| row.shape.as_deref() == Some("double")) {
@@ -235,6 +236,7 @@ impl Writes {
             }
             self.moves.push(Move::ours(assignment, None, "told", at).cause(format!("{} reached the ticket", row.kind)));
         }
+        Ok(())
     }
 
     /// Nothing was sent: an admin had closed the ticket. The errand is dropped, so that it does not look as if the closing

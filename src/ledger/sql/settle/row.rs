@@ -34,8 +34,7 @@ pub(super) struct Row {
     /// Of a step told to the platform: which.
     pub(super) told: Option<String>,
     /// Of a report: when the application showed what was ordered, since it was opened last, and by whose clock.
-    pub(super) seen_at: Option<i64>,
-    pub(super) seen_by: Option<String>,
+    pub(super) seen: Option<String>,
 }
 
 impl Row {
