@@ -1,13 +1,15 @@
 //! One SQL text on either engine, chosen at run time: the few types of the driver that transactions touch.
 //!
 //! Texts are written for SQLite, in the part of the language that PostgreSQL understands too; what PostgreSQL names
-//! differently, [`dialect`] turns. Several statements in one text are allowed: there they run one after the other.
+//! differently, [`dialect`] turns. Several statements in one text are allowed: there they run one after the other, or
+//! [`together`], which comes to the same.
 
 mod builder;
 mod dialect;
 mod patience;
 mod rows;
 mod sqlite_tx;
+mod together;
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -273,27 +275,31 @@ pub(in crate::ledger) fn query_scalar<T>(text: impl Into<Text>) -> QueryScalar<T
     QueryScalar(query(text), PhantomData)
 }
 
+/// Carries a text out; what is handed back is of its last statement.
+async fn all(conn: &mut PgConnection, query: Query) -> Result<u64> {
+    let turned = query.text.postgres();
+    let mut rows = 0;
+    for statement in turned.said(&query.args, false).iter() {
+        let (text, args) = postgres_query(statement, &query.args)?;
+        rows = sqlx::query_with(text, args).execute(&mut *conn).await?.rows_affected();
+    }
+    Ok(if turned.last_is_idle(&query.args) { 0 } else { rows })
+}
+
 /// Statements of a text but the last are carried out at once; the last is handed back with its values.
 async fn all_but_last(conn: &mut PgConnection, query: Query) -> Result<(AssertSqlSafe<Arc<str>>, PgArguments)> {
-    let statements = query.text.postgres();
-    let Some((last, before)) = statements.split_last() else { return Err(empty()) };
-    for statement in before.iter().filter(|statement| !idle(statement, &query.args)) {
+    let said = query.text.postgres().said(&query.args, true);
+    let Some((last, before)) = said.split_last() else { return Err(empty()) };
+    for statement in before {
         let (text, args) = postgres_query(statement, &query.args)?;
         sqlx::query_with(text, args).execute(&mut *conn).await?;
     }
     postgres_query(last, &query.args)
 }
 
-/// Nothing is to be written: a round trip is spared.
-fn idle(statement: &Statement, args: &[Arg]) -> bool {
-    let rows = statement.over.and_then(|place| args.get(place));
-    rows.is_some_and(Arg::is_no_rows)
-}
-
 /// A reader's text is one statement.
 fn only(query: Query) -> Result<(AssertSqlSafe<Arc<str>>, PgArguments)> {
-    let statements = query.text.postgres();
-    postgres_query(statements.last().ok_or_else(empty)?, &query.args)
+    postgres_query(query.text.postgres().last().ok_or_else(empty)?, &query.args)
 }
 
 fn empty() -> sqlx::Error {
@@ -312,10 +318,7 @@ impl Query {
             Target::SqlitePool(p) => {
                 sqlx::query_with(self.text.sqlite(), sqlite_args(self.args)?).execute(p).await?.rows_affected()
             }
-            Target::PostgresConn(c) => {
-                let (text, args) = all_but_last(c, self).await?;
-                sqlx::query_with(text, args).execute(c).await?.rows_affected()
-            }
+            Target::PostgresConn(c) => all(c, self).await?,
             Target::PostgresPool(p) => {
                 let (text, args) = only(self)?;
                 in_time!(p, ANSWERS_WITHIN, |c| sqlx::query_with(text, args).execute(c))?.rows_affected()

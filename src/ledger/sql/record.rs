@@ -2,22 +2,24 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::ledger::engine::{Arg, Conn, Rows, query, query_as};
+use crate::ledger::engine::{Conn, query, query_as};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::super::{BRIDGE, LedgerError, LedgerResult, Receipt, ReceiptContent, Recorded};
-use super::journal::{self, JournalLine, Move};
+use super::journal::{JournalLine, Move};
 use super::{Shared, document, rows};
 use crate::model::{Assignment, Id, Operation, State, Timestamp};
 
 mod change;
+mod insert;
 mod leave;
 mod reinstate;
 mod seen;
 mod withdraw;
 
 pub(in crate::ledger) use change::drop_unsent;
+use insert::{InboxRow, NewAssignment, inbox_row, insert, new_assignment};
 pub(in crate::ledger) use reinstate::reinstate;
 pub(in crate::ledger) use seen::after_report;
 pub(in crate::ledger) use withdraw::{range_of, withdraw};
@@ -52,7 +54,7 @@ pub(in crate::ledger) enum From {
 /// Everything one batch will write.
 #[derive(Default)]
 struct Plan {
-    inbox: Vec<[Arg; 8]>,
+    inbox: Vec<InboxRow>,
     assignments: Vec<NewAssignment>,
     journal: Vec<JournalLine>,
     quarantine: Vec<Value>,
@@ -63,69 +65,6 @@ struct Plan {
     seen: Vec<usize>,
     /// Events that were in quarantine and map now.
     released: Vec<Value>,
-}
-
-#[derive(Clone)]
-struct NewAssignment {
-    id: i64,
-    key: String,
-    source: String,
-    ext: String,
-    gen_: i64,
-    op: &'static str,
-    rev: i64,
-    app: String,
-    appn: String,
-    ent: Option<String>,
-    entn: Option<String>,
-    ben: String,
-    persons: String,
-    lane: String,
-    lane_at: i64,
-    prio: i64,
-    req: Option<i64>,
-    appr: Option<i64>,
-    from: Option<i64>,
-    until: Option<i64>,
-    answer: Option<i64>,
-    recv: i64,
-    digest: String,
-    doc: i64,
-    head: String,
-}
-
-impl NewAssignment {
-    fn row(self) -> [Arg; 27] {
-        [
-            self.id.into(),
-            self.key.into(),
-            self.source.into(),
-            self.ext.into(),
-            self.gen_.into(),
-            self.op.into(),
-            self.rev.into(),
-            self.app.into(),
-            self.appn.into(),
-            self.ent.into(),
-            self.entn.into(),
-            self.ben.into(),
-            self.persons.into(),
-            self.lane.into(),
-            self.lane_at.into(),
-            self.prio.into(),
-            self.req.into(),
-            self.appr.into(),
-            self.from.into(),
-            self.until.into(),
-            self.answer.into(),
-            self.recv.into(),
-            State::Received.as_str().into(),
-            self.digest.into(),
-            self.doc.into(),
-            1_i64.into(),
-            self.head.into(),
-        ]
-    }
 }
 
 /// Records a batch; each result belongs to the receipt at its place.
@@ -314,76 +253,6 @@ fn take_order(
     Ok(Recorded::New { id })
 }
 
-fn inbox_row(
-    receipt: &Receipt,
-    event: &str,
-    id: i64,
-    answer: &'static str,
-    assignment: i64,
-    document: Option<String>,
-) -> [Arg; 8] {
-    [
-        id.into(),
-        (&receipt.source).into(),
-        event.into(),
-        (&receipt.digest).into(),
-        receipt.received_at.0.into(),
-        answer.into(),
-        assignment.into(),
-        document.into(),
-    ]
-}
-
-/// Hashes of the persons of an order, for checks that need no names.
-fn persons_of(shared: &Shared, assignment: &Assignment) -> String {
-    let hash = |id: &str| shared.person(&assignment.source, id);
-    json!({
-        "requester": assignment.requester.as_ref().map(|p| hash(&p.id)),
-        "approvers": assignment.approvals.iter().map(|a| json!({"by": hash(&a.by.id), "at": a.at})).collect::<Vec<_>>(),
-    })
-    .to_string()
-}
-
-#[expect(clippy::too_many_arguments, reason = "the row is made of what intake just decided")]
-fn new_assignment(
-    shared: &Shared,
-    receipt: &Receipt,
-    assignment: &Assignment,
-    id: i64,
-    natural_key: &str,
-    digest: &str,
-    document_id: i64,
-    head: String,
-) -> NewAssignment {
-    NewAssignment {
-        id,
-        key: natural_key.to_owned(),
-        source: assignment.source.clone(),
-        ext: assignment.external_id.clone(),
-        gen_: assignment.generation,
-        op: assignment.operation.as_str(),
-        rev: i64::from(assignment.operation.is_revocation()),
-        app: assignment.application.id.clone(),
-        appn: assignment.application.name.clone(),
-        ent: assignment.entitlement.as_ref().map(|e| e.id.clone()),
-        entn: assignment.entitlement.as_ref().map(|e| e.name.clone()),
-        ben: shared.person(&assignment.source, &assignment.beneficiary.id),
-        persons: persons_of(shared, assignment),
-        lane: assignment.lane(),
-        lane_at: assignment.approved_at.unwrap_or(receipt.received_at).0,
-        prio: assignment.priority,
-        req: assignment.requested_at.map(|t| t.0),
-        appr: assignment.approved_at.map(|t| t.0),
-        from: assignment.valid_from.map(|t| t.0),
-        until: assignment.valid_until.map(|t| t.0),
-        answer: assignment.answer_by.map(|t| t.0),
-        recv: receipt.received_at.0,
-        digest: digest.to_owned(),
-        doc: document_id,
-        head,
-    }
-}
-
 async fn write(
     tx: &mut Conn,
     shared: &Shared,
@@ -421,34 +290,6 @@ async fn write(
     if !plan.seen.is_empty() {
         seen::apply(tx, shared, &plan.seen, results, receipts).await?;
     }
-    Ok(())
-}
-
-/// New assignments with their first journal line, and all inbox rows.
-async fn insert(
-    tx: &mut Conn,
-    assignments: Vec<NewAssignment>,
-    journal: Vec<JournalLine>,
-    inbox: Vec<[Arg; 8]>,
-) -> LedgerResult<()> {
-    if inbox.is_empty() {
-        return Ok(());
-    }
-    query(concat!(
-        "INSERT INTO assignment (id, natural_key, source, external_id, generation, operation, revocation, application_id,
-            application_name, entitlement_id, entitlement_name, beneficiary, persons, lane, lane_at, priority, requested_at,
-            approved_at, valid_from, valid_until, answer_by, received_at, state, content_digest, document_id, chain_seq, chain_head)
-         ROWS $1 (int, text, text, text, int, text, int, text, text, text, text, text, text, text, int, int, int, int, int, int, int, int,
-            text, text, int, int, text);",
-        journal::insert_lines!("$2"),
-        "INSERT INTO inbox (id, source, event_id, digest, received_at, answer, assignment_id, document)
-         ROWS $3 (int, text, text, text, int, text, int, text)",
-    ))
-    .bind(assignments.into_iter().map(NewAssignment::row).collect::<Rows>())
-    .bind(journal.into_iter().map(JournalLine::row).collect::<Rows>())
-    .bind(inbox.into_iter().collect::<Rows>())
-    .execute_later(tx)
-    .await?;
     Ok(())
 }
 

@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use super::super::super::{Decide, Decision, LeaseRequest, Leased, LedgerResult, Load, PlanAction, Step, TakenUp};
 use super::super::journal::Heads;
 use super::super::{Shared, lease};
-use super::{Candidate, Candidates, Standing, Valid, Writes, set_aside, standing};
+use super::candidates::{Candidate, Candidates, candidates};
+use super::{Standing, Valid, Writes, set_aside, standing};
 use crate::ledger::engine::Conn;
 use crate::model::errand::ErrandKind;
 use crate::model::failpoint::{Point, reach};
@@ -45,8 +46,7 @@ pub(in crate::ledger) async fn take_up(
     competing: bool,
 ) -> LedgerResult<Took> {
     let now = request.now;
-    let Candidates { orders, unreadable, found } =
-        super::candidates(&mut *tx, &request.edge, now, request.limit, skipped).await?;
+    let Candidates { orders, unreadable, found } = candidates(&mut *tx, &request.edge, now, request.limit, skipped).await?;
     set_aside(tx, &unreadable, now).await?;
     if orders.is_empty() {
         return Ok(Took { planned: 0, made: HashSet::new(), leased: Some(Vec::new()) });
