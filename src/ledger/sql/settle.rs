@@ -67,7 +67,7 @@ pub(in crate::ledger) async fn settle(tx: &mut Conn, shared: &Shared, ends: &[&S
                 'chain_seq', a.chain_seq, 'chain_head', a.chain_head,
                 'broke_off', CASE WHEN e.quiet_until IS NULL THEN 0 ELSE 1 END,
                 'told', CASE WHEN e.kind = 'comment' AND e.ticket_id IS NULL THEN e.body END,
-                'seen', CASE WHEN e.kind = 'report' THEN (SELECT CAST(json_array(s.happened_at, s.whose_clock) AS TEXT)
+                'seen', CASE WHEN e.kind = 'report' THEN (SELECT s.happened_at || ' ' || s.whose_clock
                     FROM journal AS s WHERE s.assignment_id = e.assignment_id AND s.event = 'seen' AND NOT EXISTS (SELECT 1
                     FROM journal AS r WHERE r.assignment_id = s.assignment_id AND r.event = 'reopened' AND r.seq > s.seq)
                     ORDER BY s.seq DESC LIMIT 1) END,
@@ -227,8 +227,8 @@ impl Writes {
         } else if row.kind == "report" {
             self.moves.push(Move::ours(assignment, Some(State::Reported), "reported", at).cause("the platform has the outcome"));
             self.reported_at.insert(assignment, at);
-            let seen: Option<(i64, String)> = row.seen.as_deref().map(document).transpose()?;
-            let seen = seen.as_ref().map(|(at, whose)| (*at, whose.as_str()));
+            let seen = row.seen.as_deref().and_then(|seen| seen.split_once(' '));
+            let seen = seen.and_then(|(at, whose)| Some((at.parse().ok()?, whose)));
             self.moves.extend(after_report(assignment, seen, row.outcome.as_deref(), at));
         } else {
             if let Some(ticket) = row.ticket_id.filter(|_| row.shape.as_deref() == Some("double")) {

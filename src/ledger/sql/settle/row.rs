@@ -33,7 +33,7 @@ pub(super) struct Row {
     pub(super) broke_off: i64,
     /// Of a step told to the platform: which.
     pub(super) told: Option<String>,
-    /// Of a report: when the application showed what was ordered, since it was opened last, and by whose clock.
+    /// Of a report: when the application showed what was ordered, since it was opened last, and behind a space by whose clock.
     pub(super) seen: Option<String>,
 }
 
