@@ -13,7 +13,9 @@ use lastmile::catalog::Catalog;
 use lastmile::kpi::case::{Case, Yardstick};
 use lastmile::kpi::cell::Cell;
 use lastmile::kpi::clocks::Clocks;
+use lastmile::kpi::report::Asked;
 use lastmile::kpi::rollup::Rollup;
+use lastmile::kpi::small::Small;
 use lastmile::kpi::verify::verify;
 use lastmile::model::clock::SystemClock;
 use lastmile::model::{Clock, Id, Timestamp};
@@ -62,13 +64,11 @@ async fn pages(open: u64, proven: bool, on: Engine<'_>) -> anyhow::Result<()> {
     println!("  resident after the figures were made: {} MiB", resident_mib()?);
     let scan = scan(&large).await?;
     println!("  scan of the journal, {open} assignments: {:.0} ms", scan * 1000.0);
-    let mut plain = Vec::new();
     for page in PAGES {
         let (few, many) = both(&small, &large, page).await?;
         println!("  GET {page}: {:.1} ms over {SMALL}, {:.1} ms over {open}", few * 1000.0, many * 1000.0);
         report::verdict("many / few", many / few, false, 1.5);
         report::verdict("scan / page", scan / many, true, 100.0);
-        plain.push(many);
     }
     println!("  resident after the pages: {} MiB", resident_mib()?);
     if proven {
@@ -78,13 +78,7 @@ async fn pages(open: u64, proven: bool, on: Engine<'_>) -> anyhow::Result<()> {
         println!("  verify over {SMALL}: {:.1} s", begun.elapsed().as_secs_f64());
         anyhow::ensure!(found.agrees(), "the figures differ from the journal: {:#?}", found.differences);
     }
-    small.tell_together()?;
-    large.tell_together()?;
-    for (page, plain) in PAGES.into_iter().zip(plain) {
-        let (few, many) = both(&small, &large, page).await?;
-        let (few, more) = (few * 1000.0, (many - plain) * 1000.0);
-        println!("  … with smallest_group = {PEOPLE}: {few:.1} ms, {:.1} ms, that is {more:+.1} ms over {open}", many * 1000.0);
-    }
+    small_groups(&large, open).await?;
     small.end().await;
     large.end().await;
     Ok(())
@@ -102,6 +96,35 @@ async fn both(small: &Side, large: &Side, page: &str) -> anyhow::Result<(f64, f6
     Ok((report::median(&of_small), report::median(&of_large)))
 }
 
+/// What it costs to tell small groups together: the same pages without and with it, look by look.
+async fn small_groups(side: &Side, open: u64) -> anyhow::Result<()> {
+    let plain = side.bridge.setup.load_full();
+    let mut catalog = Catalog::clone(&plain.catalog);
+    catalog.main.kpi.smallest_group = PEOPLE;
+    let together = Arc::new(bridge::setup(catalog, &side.bridge.clock)?);
+    let mut connection = wire::Connection::open(side.served.address).await?;
+    for page in PAGES {
+        let (mut without, mut with) = (Vec::new(), Vec::new());
+        for _ in 0..LOOKS {
+            side.bridge.setup.store(Arc::clone(&plain));
+            without.push(look(&mut connection, page).await?);
+            side.bridge.setup.store(Arc::clone(&together));
+            with.push(look(&mut connection, page).await?);
+        }
+        let (without, with) = (report::median(&without) * 1000.0, report::median(&with) * 1000.0);
+        println!("  GET {page} over {open}: {without:.1} ms, {with:.1} ms with smallest_group = {PEOPLE}");
+    }
+    let (from, to) = Asked::default().period(SystemClock.now());
+    let mut asked = Vec::new();
+    for _ in 0..LOOKS {
+        let begun = Instant::now();
+        Small::over(&*side.bridge.ledger, &together.catalog, from, to).await?;
+        asked.push(begun.elapsed().as_secs_f64() * 1000.0);
+    }
+    println!("  of that, to know who is small: {:.1} ms", report::median(&asked));
+    Ok(())
+}
+
 /// Memory of this process: product and load generator.
 fn resident_mib() -> anyhow::Result<u64> {
     let status = std::fs::read_to_string("/proc/self/status")?;
@@ -110,14 +133,6 @@ fn resident_mib() -> anyhow::Result<u64> {
 }
 
 impl Side {
-    /// From now on, groups of few people are told together.
-    fn tell_together(&self) -> anyhow::Result<()> {
-        let mut catalog = Catalog::clone(&self.bridge.setup.load().catalog);
-        catalog.main.kpi.smallest_group = PEOPLE;
-        self.bridge.setup.store(Arc::new(bridge::setup(catalog, &self.bridge.clock)?));
-        Ok(())
-    }
-
     async fn end(self) {
         drop(self.served);
         self.bridge.close().await;

@@ -376,9 +376,8 @@ impl Case {
             }
             sum
         };
-        let spent = |from: Option<Timestamp>, to: Option<Timestamp>| {
-            from.zip(to).map(|(from, to)| both(from, to).less(paused(from, to)))
-        };
+        let spent =
+            |from: Option<Timestamp>, to: Option<Timestamp>| from.zip(to).map(|(from, to)| both(from, to).less(paused(from, to)));
         self.set(Stage::Approval, span(self.requested, self.approved));
         // What was taken back before a ticket was made took no admin's time.
         if let (Some(closed), Some(filed)) = (self.closed, self.filed) {

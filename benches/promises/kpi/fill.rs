@@ -56,15 +56,15 @@ pub async fn fill(store: &Store<'_>, times: i64) -> anyhow::Result<()> {
     match store.engine {
         Engine::Sqlite => {
             let options: SqliteConnectOptions = store.url.parse()?;
-            let quick = options.journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Off);
-            let mut connection = quick.pragma("cache_size", "-400000").connect().await?;
+            // Straight into the file: a log of it would be larger than what it is of.
+            let quick = options.journal_mode(SqliteJournalMode::Off).synchronous(SqliteSynchronous::Off);
+            let mut connection = quick.pragma("cache_size", "-1000000").connect().await?;
             sqlx::raw_sql(OPENED).execute(&mut connection).await?;
             let mut tx = connection.begin().await?;
             for table in TABLES {
                 copy_table(&mut tx, table, times, 0).await?;
             }
             tx.commit().await?;
-            sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut connection).await?;
             connection.close().await?;
         }
         Engine::Postgres(server) => {

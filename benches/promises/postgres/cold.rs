@@ -7,8 +7,8 @@ use lastmile::ledger::{Ledger, Mode, SqlLedger};
 use lastmile::model::{Clock, clock::SystemClock};
 use sqlx::{Connection as _, PgConnection};
 
-use super::{orders, rows};
 use super::server::Server;
+use super::{orders, rows};
 use crate::bed::{configure_on, folder};
 use crate::loopback_desk::LoopbackDesk;
 use crate::million::{TABLES, serve};

@@ -13,7 +13,8 @@ pub async fn copy_table(
     times: i64,
     day_ago: i64,
 ) -> anyhow::Result<()> {
-    let asked = "SELECT CAST(column_name AS TEXT) FROM information_schema.columns WHERE table_name = $1 ORDER BY ordinal_position";
+    let asked =
+        "SELECT CAST(column_name AS TEXT) FROM information_schema.columns WHERE table_name = $1 ORDER BY ordinal_position";
     let columns: Vec<(String,)> = sqlx::query_as(asked).bind(table).fetch_all(&mut *connection).await?;
     let picked: Vec<String> = columns
         .iter()

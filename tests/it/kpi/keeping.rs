@@ -182,7 +182,8 @@ async fn a_ledger_counted_by_an_older_build_is_counted_again_by_the_calendars_of
     let asked = Asked { days: Some(60), ..Asked::default() };
     let before = bed.report(&asked).await;
     // Cases of ten stages; sums that say something else by today's reading; the schema of before.
-    let mut old = format!("UPDATE kpi_cell SET main = '{}', rest = '{}' WHERE main LIKE '_%' AND kind <> 'now';", OLD_SUM.0, OLD_SUM.1);
+    let mut old =
+        format!("UPDATE kpi_cell SET main = '{}', rest = '{}' WHERE main LIKE '_%' AND kind <> 'now';", OLD_SUM.0, OLD_SUM.1);
     for id in bed.ledger.all_ids(Id(i64::MIN), 1_000).await.unwrap() {
         let mut body: serde_json::Value = serde_json::from_str(&bed.ledger.case(id).await.unwrap().0.unwrap().body).unwrap();
         for durations in ["e", "b"] {
