@@ -58,7 +58,7 @@ fn make(catalog: Catalog, mut problems: Vec<Problem>, clock: &Arc<dyn Clock>) ->
         problems.extend(unknown.filter_map(problem));
     }
     if problems.is_empty() {
-        return Ok(Setup { catalog, planner, sources, desks });
+        return Ok(Setup { catalog, planner: Arc::new(planner), sources, desks });
     }
     problems.sort();
     problems.dedup();

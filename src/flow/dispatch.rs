@@ -176,7 +176,7 @@ impl Calls<'_> {
         let take_up = take_up && !self.held_back();
         if take_up
             && arrived
-            && let Some(taken) = self.take_up(limit).await?
+            && let Some(taken) = self.take_up(limit, self.clock.now()).await?
         {
             return Ok(taken);
         }
@@ -186,23 +186,21 @@ impl Calls<'_> {
             reach(Point::DispatchLeased).await;
             return Ok((TakenUp { leased, ..TakenUp::default() }, until, true));
         }
-        let taken = if take_up && !arrived { self.take_up(limit).await? } else { None };
+        // Most rounds find nothing: a reader looks, and the writer is left alone.
+        let now = self.clock.now();
+        let may_plan = take_up && !arrived && !self.ledger.to_plan(now, 1).await?.is_empty();
+        let taken = if may_plan { self.take_up(limit, now).await? } else { None };
         Ok(taken.unwrap_or((TakenUp::default(), until, false)))
     }
 
     /// Plans what was received, and leases it in the same commit, by rank with what waits. `None`: there is nothing.
-    async fn take_up(&self, limit: usize) -> LedgerResult<Option<(TakenUp, i64, bool)>> {
+    async fn take_up(&self, limit: usize, now: Timestamp) -> LedgerResult<Option<(TakenUp, i64, bool)>> {
         let _turn = self.worker.planning.turn().await;
         if !(self.still)() {
             return Ok(None);
         }
-        let decisions = plan::decisions(self.ledger, self.setup, self.clock, limit).await?;
-        if decisions.is_empty() {
-            return Ok(None);
-        }
-        reach(Point::PlanMade).await;
         let until = self.good_until();
-        let taken = self.ledger.take_up(decisions, self.request(limit)).await?;
+        let taken = self.ledger.take_up(plan::rules(self.setup, now), self.request(limit)).await?;
         reach(Point::PlanRecorded).await;
         if taken.planned == 0 && taken.leased.is_empty() {
             return Ok(None);

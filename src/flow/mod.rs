@@ -36,7 +36,7 @@ pub struct Setup {
     /// The catalog itself.
     pub catalog: Arc<Catalog>,
     /// Its pure rules and templates.
-    pub planner: Planner,
+    pub planner: Arc<Planner>,
     /// Sources by name.
     pub sources: BTreeMap<String, Arc<dyn Source>>,
     /// Desks by name.

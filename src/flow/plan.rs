@@ -1,9 +1,11 @@
 //! Planning: pure rules decide, the ledger carries out. A desk with room plans what arrives and leases it in the same commit
 //! (`dispatch`); while all are busy, the planning stage plans ahead, so that rank decides who goes next.
 
-use crate::ledger::{Decision, Ledger, LedgerResult, PlanAction, TicketPlan, ToPlan};
+use std::sync::Arc;
+
+use crate::ledger::{Decide, Decision, Ledger, LedgerResult, PlanAction, TicketPlan, ToPlan};
 use crate::model::failpoint::{Point, reach};
-use crate::model::{Clock, Person};
+use crate::model::{Clock, Person, Timestamp};
 use crate::plan::{Moment, Planned, Planner};
 
 use super::Setup;
@@ -16,7 +18,10 @@ pub(crate) const BATCH: usize = 256;
 /// # Errors
 /// The ledger is not available.
 pub async fn step(ledger: &dyn Ledger, setup: &Setup, clock: &dyn Clock) -> LedgerResult<usize> {
-    let decisions = decisions(ledger, setup, clock, BATCH).await?;
+    let waiting = ledger.to_plan(clock.now(), BATCH).await?;
+    let now = clock.now();
+    let decisions: Vec<Decision> =
+        waiting.iter().map(|order| decide(&setup.planner, &setup.catalog.version, order, now)).collect();
     if decisions.is_empty() {
         return Ok(0);
     }
@@ -26,20 +31,15 @@ pub async fn step(ledger: &dyn Ledger, setup: &Setup, clock: &dyn Clock) -> Ledg
     Ok(planned)
 }
 
-/// What is to become of the orders that want a plan. The caller has the [`super::turn::Turn`].
-pub(super) async fn decisions(
-    ledger: &dyn Ledger,
-    setup: &Setup,
-    clock: &dyn Clock,
-    limit: usize,
-) -> LedgerResult<Vec<Decision>> {
-    let waiting = ledger.to_plan(clock.now(), limit).await?;
-    Ok(waiting.iter().map(|order| decide(&setup.planner, &setup.catalog.version, order, clock)).collect())
+/// The rules of this setup, as of now, for the ledger to ask. The caller has the [`super::turn::Turn`].
+pub(super) fn rules(setup: &Setup, now: Timestamp) -> Decide {
+    let (planner, catalog) = (Arc::clone(&setup.planner), Arc::clone(&setup.catalog));
+    Decide::by(move |order| decide(&planner, &catalog.version, order, now))
 }
 
-fn decide(planner: &Planner, catalog_version: &str, order: &ToPlan, clock: &dyn Clock) -> Decision {
+fn decide(planner: &Planner, catalog_version: &str, order: &ToPlan, now: Timestamp) -> Decision {
     let moment = Moment {
-        now: clock.now(),
+        now,
         received_at: order.received_at,
         lane_ticket: order.lane_ticket.clone(),
         cycle: order.cycle,

@@ -36,7 +36,7 @@ pub use compare::Comparing;
 pub use desk_news::{Held, Observation, Stray};
 pub use exports::Exports;
 pub use intake::{Pull, Pulled, Receipt, ReceiptContent, Recorded, Snapshot, StandingRound, Stood, Trouble};
-pub use planning::{Decision, Past, PlanAction, TicketPlan, ToPlan};
+pub use planning::{Decide, Decision, Past, PlanAction, TicketPlan, ToPlan};
 pub use postgres::Inspected;
 pub use replicas::{Alive, Replicas, Turn};
 pub use rollups::Rollups;
@@ -130,9 +130,10 @@ pub trait Ledger: Views + Rollups + Replicas + Comparing + Exports + SignIns {
     /// Carries out decisions; void ones are skipped. Returns how many took effect.
     async fn plan(&self, decisions: Vec<Decision>, now: Timestamp) -> LedgerResult<usize>;
 
-    /// Carries out decisions as [`Ledger::plan`], and leases errands of one edge as [`Ledger::lease`], both in one commit:
-    /// where nothing of the edge waits, tickets are filed and leased at once, by rank.
-    async fn take_up(&self, decisions: Vec<Decision>, request: LeaseRequest) -> LedgerResult<TakenUp>;
+    /// Decides what becomes of orders that want a plan, at most so many as the request wants errands, carries that out as
+    /// [`Ledger::plan`], and leases errands of one edge as [`Ledger::lease`], all in one commit: where nothing of the edge
+    /// waits, tickets are filed and leased at once, by rank. Where no order wants a plan, nothing is done.
+    async fn take_up(&self, decide: Decide, request: LeaseRequest) -> LedgerResult<TakenUp>;
 
     /// Leases due errands and writes their attempts, in one commit.
     async fn lease(&self, request: LeaseRequest) -> LedgerResult<Vec<Leased>>;

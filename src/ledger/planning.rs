@@ -1,5 +1,8 @@
 //! Orders that want a plan, and decisions on them.
 
+use std::fmt::{self, Debug, Formatter};
+use std::sync::Arc;
+
 use crate::model::ticket::Draft;
 use crate::model::{Assignment, Id, Outcome, Person, State, Timestamp};
 
@@ -39,6 +42,27 @@ pub struct Decision {
     pub catalog_version: String,
     /// Persons named in the order: their names are kept apart, erasable.
     pub persons: Vec<Person>,
+}
+
+/// Decides by pure rules what becomes of an order: asked within a transaction, and again where that is done again.
+#[derive(Clone)]
+pub struct Decide(Arc<dyn Fn(&ToPlan) -> Decision + Send + Sync>);
+
+impl Decide {
+    /// By this rule.
+    pub fn by(rule: impl Fn(&ToPlan) -> Decision + Send + Sync + 'static) -> Self {
+        Self(Arc::new(rule))
+    }
+
+    pub(super) fn on(&self, orders: &[ToPlan]) -> Vec<Decision> {
+        orders.iter().map(|order| (self.0)(order)).collect()
+    }
+}
+
+impl Debug for Decide {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str("Decide")
+    }
 }
 
 /// What to do with an assignment.

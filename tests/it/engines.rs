@@ -42,6 +42,18 @@ impl Place {
         SqlLedger::open(&self.url, "test", Mode::ReadStill).await.unwrap()
     }
 
+    /// From now on a server notes what it is told about this ledger, by whoever connects then.
+    pub async fn overhear(&self) {
+        self.run(&format!("ALTER DATABASE {} SET log_statement = 'all'", self.name())).await;
+    }
+
+    /// What its server has noted so far, a round trip each.
+    pub async fn overheard(&self) -> Vec<String> {
+        let log = std::fs::read_to_string(Postgres::shared().await.unwrap().folder.join("log")).unwrap();
+        let said = |line: &str| line.split_once("LOG:  execute ").map(|(_, said)| said.to_owned());
+        log.lines().filter_map(said).collect()
+    }
+
     fn file(&self) -> &str {
         self.url.trim_start_matches("sqlite:")
     }

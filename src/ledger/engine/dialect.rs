@@ -2,10 +2,11 @@
 //!
 //! | in the text | on PostgreSQL |
 //! |---|---|
-//! | `json_each(x)` with its column `value` | `jsonb_array_elements(CAST(x AS JSONB))` |
+//! | `json_each(x)` with its column `value` | [`unfolded`] |
 //! | `CAST(value AS TEXT)`, of such a column | `(value #>> '{}')` |
 //! | `json_group_array(…)`, `json_object(…)`, `json_array(…)` | an aggregate as text, `json_build_object(…)`, `json_build_array(…)` |
 //! | `MAX(a, b)`, `MIN(a, b)` | `GREATEST(a, b)`, `LEAST(a, b)` |
+//! | `ROWS $2 (int, text)` | the columns of those [`rows`](super::rows), an array each |
 //! | `/*postgres …*/` | what stands in the comment |
 
 use std::borrow::Cow;
@@ -13,6 +14,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 
 use sqlx::{AssertSqlSafe, SqlSafeStr as _, SqlStr};
+
+use super::rows::{self, Kind};
+use super::together::Turned;
 
 /// A text as it was written.
 #[derive(Debug)]
@@ -39,17 +43,20 @@ impl From<String> for Text {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Statement {
     pub(super) text: Arc<str>,
-    pub(super) takes: Arc<[usize]>,
-    /// The value that holds the rows it is about: where there are none, it does nothing.
-    pub(super) over: Option<usize>,
+    pub(super) takes: Arc<[Take]>,
+}
+
+/// What a statement takes: a value by its place, or a column of the rows that it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Take {
+    Value(usize),
+    Column(usize, Kind, usize),
 }
 
 /// An empty list of rows.
 pub(super) const NO_ROWS: &str = "[]";
 
-type Statements = Arc<[Statement]>;
-
-static TURNED: LazyLock<RwLock<HashMap<&'static str, Statements>>> = LazyLock::new(RwLock::default);
+static TURNED: LazyLock<RwLock<HashMap<&'static str, Arc<Turned>>>> = LazyLock::new(RwLock::default);
 
 impl Text {
     pub(super) fn sqlite(self) -> SqlStr {
@@ -59,34 +66,52 @@ impl Text {
         }
     }
 
-    /// Its statements, one by one.
-    pub(super) fn postgres(&self) -> Statements {
+    pub(super) fn postgres(&self) -> Arc<Turned> {
         let text = match self {
-            Self::Made(text) => return statements(text),
+            Self::Made(text) => return Arc::new(turned(text)),
             Self::Fixed(text) => *text,
         };
         if let Some(known) = TURNED.read().unwrap_or_else(PoisonError::into_inner).get(text) {
             return Arc::clone(known);
         }
-        let turned = statements(text);
+        let turned = Arc::new(turned(text));
         TURNED.write().unwrap_or_else(PoisonError::into_inner).insert(text, Arc::clone(&turned));
         turned
     }
 }
 
-fn statements(text: &str) -> Statements {
+fn turned(text: &str) -> Turned {
+    Turned::new(statements(text))
+}
+
+/// Its statements, each with the value that holds its rows.
+fn statements(text: &str) -> Vec<(String, Option<usize>)> {
     let cut = |text: &'_ str| parts(text, ';').into_iter().map(str::trim).filter(|s| !s.is_empty()).map(str::to_owned).collect();
+    let text = &with_columns(text);
     let written: Vec<String> = cut(text);
     let turned: Vec<String> = cut(&turn(text));
     let over = |n: usize| written.get(n).and_then(|text| rows_of(text));
-    turned.iter().enumerate().map(|(n, text)| Statement { over: over(n), ..numbered(text) }).collect()
+    turned.into_iter().enumerate().map(|(n, text)| (text, over(n))).collect()
+}
+
+/// With the columns of bound rows in place of the rows.
+fn with_columns(text: &str) -> String {
+    let said = |statement: &str| match rows::placed(statement) {
+        Some(placed) => format!("{} {}{}", placed.before, placed.columns(), placed.after),
+        None => statement.to_owned(),
+    };
+    parts(text, ';').into_iter().map(said).collect::<Vec<_>>().join(";")
 }
 
 /// A write that is about the rows of one value (`… FROM json_each($1)`): which. A reading text answers with no rows, too.
 fn rows_of(text: &str) -> Option<usize> {
+    if let Some((_, columns)) = text.split_once(rows::COLUMNS) {
+        return columns.split('.').next()?.parse::<usize>().ok()?.checked_sub(1);
+    }
     let (before, after) = text.split_once("FROM json_each($")?;
     let about_others = before.contains("NOT ")
         || before.contains(" OR ")
+        || before.contains("JOIN ")
         || after.contains("NOT IN")
         || after.contains("json_each(")
         || before.contains("json_each(");
@@ -95,7 +120,7 @@ fn rows_of(text: &str) -> Option<usize> {
 }
 
 /// Numbers its values from 1 on: the driver keeps prepared statements by their text, whatever other values stood beside.
-fn numbered(text: &str) -> Statement {
+pub(super) fn numbered(text: &str) -> Statement {
     let (mut out, mut takes, mut quoted) = (String::with_capacity(text.len()), Vec::new(), false);
     let mut rest = text;
     while let Some(c) = rest.chars().next() {
@@ -107,18 +132,33 @@ fn numbered(text: &str) -> Statement {
         }
         let digits = rest.len() - rest.trim_start_matches(|d: char| d.is_ascii_digit()).len();
         let Some(number) = rest[..digits].parse::<usize>().ok().and_then(|n| n.checked_sub(1)) else { continue };
-        let place = takes.iter().position(|n| *n == number).unwrap_or_else(|| {
-            takes.push(number);
+        rest = &rest[digits..];
+        let take = match column(rest) {
+            Some((kind, column, after)) => {
+                rest = after;
+                Take::Column(number, kind, column)
+            }
+            None => Take::Value(number),
+        };
+        let place = takes.iter().position(|taken| *taken == take).unwrap_or_else(|| {
+            takes.push(take);
             takes.len() - 1
         });
         out.push_str(&(place + 1).to_string());
-        rest = &rest[digits..];
     }
-    Statement { text: out.into(), takes: takes.into(), over: None }
+    Statement { text: out.into(), takes: takes.into() }
+}
+
+/// Of `$2.int0`, what follows the number.
+fn column(rest: &str) -> Option<(Kind, usize, &str)> {
+    let rest = rest.strip_prefix('.')?;
+    let (kind, rest) = [Kind::Int, Kind::Text].into_iter().find_map(|kind| Some((kind, rest.strip_prefix(kind.word())?)))?;
+    let digits = rest.len() - rest.trim_start_matches(|d: char| d.is_ascii_digit()).len();
+    Some((kind, rest[..digits].parse().ok()?, &rest[digits..]))
 }
 
 /// Cuts at a character outside of quotes and parentheses.
-fn parts(text: &str, at: char) -> Vec<&str> {
+pub(super) fn parts(text: &str, at: char) -> Vec<&str> {
     let (mut out, mut from, mut depth, mut quoted) = (Vec::new(), 0, 0_i32, false);
     for (n, c) in text.char_indices() {
         match c {
@@ -174,7 +214,7 @@ fn call(text: &str) -> Option<(String, &str)> {
     let (inside, after) = (&inside[..end], &inside[end + 1..]);
     let turned = turn(inside);
     Some(match name {
-        "json_each" => (format!("jsonb_array_elements(CAST({turned} AS JSONB))"), after),
+        "json_each" => unfolded(&turned, after),
         "json_object" => (format!("json_build_object({turned})"), after),
         "json_array" => (format!("json_build_array({turned})"), after),
         "json_group_array" => {
@@ -189,6 +229,20 @@ fn call(text: &str) -> Option<(String, &str)> {
         "MAX" => (format!("GREATEST({turned})"), after),
         _ => (format!("LEAST({turned})"), after),
     })
+}
+
+/// The rows of a document, which are few. The planner takes any function of documents for a hundred rows, and for so many
+/// would rather read a whole table of some thousands than look each up; of an array it believes ten.
+fn unfolded<'t>(document: &str, after: &'t str) -> (String, &'t str) {
+    const AS: &str = " AS ";
+    let named = after.strip_prefix(AS).map_or(0, |name| AS.len() + name.len() - name.trim_start_matches(is_of_word).len());
+    let (name, after) = after.split_at(named);
+    let name = if name.is_empty() { " AS of_document" } else { name };
+    (format!("unnest(ARRAY(SELECT jsonb_array_elements(CAST({document} AS JSONB)))){name} (value)"), after)
+}
+
+pub(super) fn is_of_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
 }
 
 /// The place of the parenthesis that closes one already open.
@@ -260,7 +314,11 @@ mod tests {
             turn(
                 "UPDATE t SET n = MAX(n, CAST(j.value->>'n' AS BIGINT)) FROM json_each($1) AS j WHERE k = CAST(j.value AS TEXT)"
             ),
-            "UPDATE t SET n = GREATEST(n, CAST(j.value->>'n' AS BIGINT)) FROM jsonb_array_elements(CAST($1 AS JSONB)) AS j WHERE k = (j.value #>> '{}')"
+            "UPDATE t SET n = GREATEST(n, CAST(j.value->>'n' AS BIGINT)) FROM unnest(ARRAY(SELECT jsonb_array_elements(CAST($1 AS JSONB)))) AS j (value) WHERE k = (j.value #>> '{}')"
+        );
+        assert_eq!(
+            turn("IN (SELECT value FROM json_each($1))"),
+            "IN (SELECT value FROM unnest(ARRAY(SELECT jsonb_array_elements(CAST($1 AS JSONB)))) AS of_document (value))"
         );
         assert_eq!(
             turn("SELECT MAX(a.id), json_group_array(json_array(id, MIN(x))) FILTER (WHERE a > (1)) FROM t"),
@@ -273,14 +331,25 @@ mod tests {
     #[test]
     fn statements_are_cut_outside_of_quotes() {
         let cut = statements("UPDATE a SET x = '; no';\n INSERT INTO b VALUES ($1);  ");
-        assert_eq!(cut.iter().map(|s| &*s.text).collect::<Vec<_>>(), ["UPDATE a SET x = '; no'", "INSERT INTO b VALUES ($1)"]);
+        assert_eq!(
+            cut.iter().map(|(text, _)| text.as_str()).collect::<Vec<_>>(),
+            ["UPDATE a SET x = '; no'", "INSERT INTO b VALUES ($1)"]
+        );
     }
 
     #[test]
     fn each_statement_takes_its_own_values() {
-        let cut = statements("UPDATE a SET x = $3 WHERE y = $1 AND z > $3; DELETE FROM b WHERE n = $12");
-        assert_eq!((&*cut[0].text, &*cut[0].takes), ("UPDATE a SET x = $1 WHERE y = $2 AND z > $1", &[2, 0][..]));
-        assert_eq!((&*cut[1].text, &*cut[1].takes), ("DELETE FROM b WHERE n = $1", &[11][..]));
+        let cut = ["UPDATE a SET x = $3 WHERE y = $1 AND z > $3", "DELETE FROM b WHERE n = $12"].map(numbered);
+        assert_eq!(
+            (&*cut[0].text, &*cut[0].takes),
+            ("UPDATE a SET x = $1 WHERE y = $2 AND z > $1", &[2, 0].map(Take::Value)[..])
+        );
+        assert_eq!((&*cut[1].text, &*cut[1].takes), ("DELETE FROM b WHERE n = $1", &[11].map(Take::Value)[..]));
+        let (rows, over) = statements("INSERT INTO a (p, q) ROWS $3 (int, text)").remove(0);
+        assert_eq!(over, Some(2));
+        let rows = numbered(&rows);
+        assert_eq!(&*rows.takes, &[Take::Column(2, Kind::Int, 0), Take::Column(2, Kind::Text, 1)]);
+        assert!(rows.text.ends_with("unnest(CAST($1 AS BIGINT[]), CAST($2 AS TEXT[]))"));
     }
 
     #[test]
@@ -289,10 +358,11 @@ mod tests {
             "UPDATE a SET x = j.value->>'x' FROM json_each($2) AS j WHERE a.id = $1;
              INSERT INTO b SELECT value->>'y' FROM json_each($3) WHERE true;
              DELETE FROM c WHERE id NOT IN (SELECT value FROM json_each($1));
-             INSERT INTO d VALUES ($1)",
+             INSERT INTO d VALUES ($1);
+             INSERT INTO e SELECT x FROM f LEFT JOIN (SELECT value AS v FROM json_each($1)) AS g ON x = v",
         );
-        assert_eq!(cut.iter().map(|s| s.over).collect::<Vec<_>>(), [Some(1), Some(2), None, None]);
-        assert_eq!(statements("SELECT COUNT(*) FROM json_each($1)")[0].over, None, "its answer is a row");
+        assert_eq!(cut.iter().map(|(_, over)| *over).collect::<Vec<_>>(), [Some(1), Some(2), None, None, None]);
+        assert_eq!(statements("SELECT COUNT(*) FROM json_each($1)")[0].1, None, "its answer is a row");
     }
 
     #[test]

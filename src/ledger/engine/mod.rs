@@ -1,12 +1,15 @@
 //! One SQL text on either engine, chosen at run time: the few types of the driver that transactions touch.
 //!
 //! Texts are written for SQLite, in the part of the language that PostgreSQL understands too; what PostgreSQL names
-//! differently, [`dialect`] turns. Several statements in one text are allowed: there they run one after the other.
+//! differently, [`dialect`] turns. Several statements in one text are allowed: there they run one after the other, or
+//! [`together`], which comes to the same.
 
 mod builder;
 mod dialect;
 mod patience;
+mod rows;
 mod sqlite_tx;
+mod together;
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -17,9 +20,10 @@ use sqlx::sqlite::{SqliteArguments, SqlitePool, SqliteRow};
 use sqlx::{Arguments as _, AssertSqlSafe, ColumnIndex, Connection as _, Decode, FromRow, Postgres, Row as _, Sqlite, Type};
 
 pub(in crate::ledger) use builder::QueryBuilder;
-use dialect::{Statement, Text};
+use dialect::{Statement, Take, Text};
 use patience::ANSWERS_WITHIN;
 pub(in crate::ledger) use patience::{in_time, silent};
+pub(in crate::ledger) use rows::Rows;
 use sqlite_tx::SqliteTx;
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
@@ -135,6 +139,19 @@ impl<'e> From<&'e Pool> for Target<'e> {
 pub(in crate::ledger) enum Arg {
     Int(Option<i64>),
     Text(Option<String>),
+    /// Many of them, to be inserted.
+    Rows(Rows),
+}
+
+impl Arg {
+    /// Rows of which there are none, bound or in a document.
+    fn is_no_rows(&self) -> bool {
+        match self {
+            Self::Rows(rows) => rows.len() == 0,
+            Self::Text(Some(rows)) => rows == dialect::NO_ROWS,
+            _ => false,
+        }
+    }
 }
 
 macro_rules! args {
@@ -165,11 +182,7 @@ args! {
 fn sqlite_args(args: Vec<Arg>) -> Result<SqliteArguments> {
     let mut out = SqliteArguments::default();
     for arg in args {
-        match arg {
-            Arg::Int(n) => out.add(n),
-            Arg::Text(t) => out.add(t),
-        }
-        .map_err(sqlx::Error::Encode)?;
+        rows::add(&mut out, arg)?;
     }
     Ok(out)
 }
@@ -177,13 +190,14 @@ fn sqlite_args(args: Vec<Arg>) -> Result<SqliteArguments> {
 /// A statement and the values it takes.
 fn postgres_query(statement: &Statement, args: &[Arg]) -> Result<(AssertSqlSafe<Arc<str>>, PgArguments)> {
     let mut out = PgArguments::default();
-    for place in statement.takes.iter() {
-        match args.get(*place) {
-            Some(Arg::Int(n)) => out.add(*n),
-            Some(Arg::Text(t)) => out.add(t.as_deref().map(dialect::without_nul)),
-            None => return Err(sqlx::Error::Protocol(format!("value {} of a statement is missing", place + 1))),
+    for take in statement.takes.iter() {
+        let (Take::Value(place) | Take::Column(place, ..)) = take;
+        match (args.get(*place), take) {
+            (Some(Arg::Int(n)), _) => out.add(*n).map_err(sqlx::Error::Encode)?,
+            (Some(Arg::Text(t)), _) => out.add(t.as_deref().map(dialect::without_nul)).map_err(sqlx::Error::Encode)?,
+            (Some(Arg::Rows(rows)), Take::Column(_, kind, column)) => rows.add_column(&mut out, *kind, *column)?,
+            _ => return Err(sqlx::Error::Protocol(format!("value {} of a statement is missing", place + 1))),
         }
-        .map_err(sqlx::Error::Encode)?;
     }
     Ok((AssertSqlSafe(Arc::clone(&statement.text)), out))
 }
@@ -261,27 +275,31 @@ pub(in crate::ledger) fn query_scalar<T>(text: impl Into<Text>) -> QueryScalar<T
     QueryScalar(query(text), PhantomData)
 }
 
+/// Carries a text out; what is handed back is of its last statement.
+async fn all(conn: &mut PgConnection, query: Query) -> Result<u64> {
+    let turned = query.text.postgres();
+    let mut rows = 0;
+    for statement in turned.said(&query.args, false).iter() {
+        let (text, args) = postgres_query(statement, &query.args)?;
+        rows = sqlx::query_with(text, args).execute(&mut *conn).await?.rows_affected();
+    }
+    Ok(if turned.last_is_idle(&query.args) { 0 } else { rows })
+}
+
 /// Statements of a text but the last are carried out at once; the last is handed back with its values.
 async fn all_but_last(conn: &mut PgConnection, query: Query) -> Result<(AssertSqlSafe<Arc<str>>, PgArguments)> {
-    let statements = query.text.postgres();
-    let Some((last, before)) = statements.split_last() else { return Err(empty()) };
-    for statement in before.iter().filter(|statement| !idle(statement, &query.args)) {
+    let said = query.text.postgres().said(&query.args, true);
+    let Some((last, before)) = said.split_last() else { return Err(empty()) };
+    for statement in before {
         let (text, args) = postgres_query(statement, &query.args)?;
         sqlx::query_with(text, args).execute(&mut *conn).await?;
     }
     postgres_query(last, &query.args)
 }
 
-/// Nothing is to be written: a round trip is spared.
-fn idle(statement: &Statement, args: &[Arg]) -> bool {
-    let rows = statement.over.and_then(|place| args.get(place));
-    matches!(rows, Some(Arg::Text(Some(rows))) if rows == dialect::NO_ROWS)
-}
-
 /// A reader's text is one statement.
 fn only(query: Query) -> Result<(AssertSqlSafe<Arc<str>>, PgArguments)> {
-    let statements = query.text.postgres();
-    postgres_query(statements.last().ok_or_else(empty)?, &query.args)
+    postgres_query(query.text.postgres().last().ok_or_else(empty)?, &query.args)
 }
 
 fn empty() -> sqlx::Error {
@@ -296,17 +314,11 @@ impl Query {
 
     pub(in crate::ledger) async fn execute<'e>(self, on: impl Into<Target<'e>>) -> Result<Done> {
         Ok(Done(match on.into() {
-            Target::SqliteConn(tx) => {
-                let c = tx.counting().await?;
-                sqlx::query_with(self.text.sqlite(), sqlite_args(self.args)?).execute(c).await?.rows_affected()
-            }
+            Target::SqliteConn(tx) => tx.counting(self.text, self.args).await?,
             Target::SqlitePool(p) => {
                 sqlx::query_with(self.text.sqlite(), sqlite_args(self.args)?).execute(p).await?.rows_affected()
             }
-            Target::PostgresConn(c) => {
-                let (text, args) = all_but_last(c, self).await?;
-                sqlx::query_with(text, args).execute(c).await?.rows_affected()
-            }
+            Target::PostgresConn(c) => all(c, self).await?,
             Target::PostgresPool(p) => {
                 let (text, args) = only(self)?;
                 in_time!(p, ANSWERS_WITHIN, |c| sqlx::query_with(text, args).execute(c))?.rows_affected()

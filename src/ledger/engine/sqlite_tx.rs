@@ -4,11 +4,11 @@
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 
-use sqlx::sqlite::SqliteConnection;
+use sqlx::sqlite::{SqliteArguments, SqliteConnection};
 use sqlx::{AssertSqlSafe, Connection as _, SqlSafeStr as _, SqlStr};
 
 use super::dialect::Text;
-use super::{Arg, Query, Result, sqlite_args};
+use super::{Arg, Query, Result, rows, sqlite_args};
 
 /// The connection that writes.
 #[derive(Debug)]
@@ -41,8 +41,8 @@ impl SqliteTx {
     pub(super) async fn commit(&mut self) -> Result<()> {
         match self.last.take() {
             Some((text, args)) => {
-                let text = framed(text, std::mem::take(&mut self.begins), true);
-                sqlx::query_with(text, sqlite_args(args)?).execute(&mut self.connection).await.map(drop)
+                let (text, args) = said(text, args, std::mem::take(&mut self.begins), true)?;
+                sqlx::query_with(text, args).execute(&mut self.connection).await.map(drop)
             }
             None if std::mem::take(&mut self.begins) => Ok(()),
             None => self.say("COMMIT").await,
@@ -60,20 +60,21 @@ impl SqliteTx {
         Ok((&mut self.connection, framed(text, std::mem::take(&mut self.begins), false)))
     }
 
-    /// The connection for a write whose number of rows counts: the driver adds up those of all statements of a text, and what
-    /// was there before a `BEGIN` for that.
-    pub(super) async fn counting(&mut self) -> Result<&mut SqliteConnection> {
+    /// A write whose number of rows counts: the driver adds up those of all statements of a text, and what was there before a
+    /// `BEGIN` for that.
+    pub(super) async fn counting(&mut self, text: Text, args: Vec<Arg>) -> Result<u64> {
         self.catch_up().await?;
         if std::mem::take(&mut self.begins) {
             self.say("BEGIN IMMEDIATE").await?;
         }
-        Ok(&mut self.connection)
+        let (text, args) = said(text, args, false, false)?;
+        Ok(sqlx::query_with(text, args).execute(&mut self.connection).await?.rows_affected())
     }
 
     async fn catch_up(&mut self) -> Result<()> {
         let Some((text, args)) = self.last.take() else { return Ok(()) };
-        let text = framed(text, std::mem::take(&mut self.begins), false);
-        sqlx::query_with(text, sqlite_args(args)?).execute(&mut self.connection).await.map(drop)
+        let (text, args) = said(text, args, std::mem::take(&mut self.begins), false)?;
+        sqlx::query_with(text, args).execute(&mut self.connection).await.map(drop)
     }
 
     async fn say(&mut self, text: &'static str) -> Result<()> {
@@ -92,24 +93,37 @@ impl SqliteTx {
 
 type Framed = HashMap<(&'static str, bool, bool), Arc<str>>;
 
+/// A write as it is said, with its values.
+fn said(text: Text, mut args: Vec<Arg>, begins: bool, commits: bool) -> Result<(SqlStr, SqliteArguments)> {
+    match rows::for_sqlite(&text, &mut args, frame(begins, commits)) {
+        Some(spread) => spread,
+        None => Ok((framed(text, begins, commits), sqlite_args(args)?)),
+    }
+}
+
+/// What goes before and after.
+fn frame(begins: bool, commits: bool) -> (&'static str, &'static str) {
+    (if begins { "BEGIN IMMEDIATE; " } else { "" }, if commits { "; COMMIT" } else { "" })
+}
+
 /// Texts of the program with what goes before and after, made once: the driver keeps prepared statements by their text.
 static FRAMED: LazyLock<RwLock<Framed>> = LazyLock::new(RwLock::default);
 
 fn framed(text: Text, begins: bool, commits: bool) -> SqlStr {
-    let frame = |text: &str| {
-        let (before, after) = (if begins { "BEGIN IMMEDIATE; " } else { "" }, if commits { "; COMMIT" } else { "" });
+    let with_frame = |text: &str| {
+        let (before, after) = frame(begins, commits);
         format!("{before}{}{after}", text.trim_end().trim_end_matches(';'))
     };
     let fixed = match text {
         Text::Fixed(fixed) if begins || commits => fixed,
-        Text::Made(made) if begins || commits => return AssertSqlSafe(frame(&made)).into_sql_str(),
+        Text::Made(made) if begins || commits => return AssertSqlSafe(with_frame(&made)).into_sql_str(),
         text => return text.sqlite(),
     };
     let place = (fixed, begins, commits);
     if let Some(known) = FRAMED.read().unwrap_or_else(PoisonError::into_inner).get(&place) {
         return AssertSqlSafe(Arc::clone(known)).into_sql_str();
     }
-    let made: Arc<str> = frame(fixed).into();
+    let made: Arc<str> = with_frame(fixed).into();
     FRAMED.write().unwrap_or_else(PoisonError::into_inner).insert(place, Arc::clone(&made));
     AssertSqlSafe(made).into_sql_str()
 }

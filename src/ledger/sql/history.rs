@@ -8,7 +8,7 @@ use serde_json::json;
 use super::super::{LedgerError, LedgerResult, Past, Receipt, ReceiptContent, Recorded};
 use super::journal::{self, Move};
 use super::record::{From, record};
-use super::{Shared, planning, rows};
+use super::{Shared, persons, rows};
 use crate::model::{Assignment, Key, Person, State};
 
 /// Loads what is not known yet; returns how many.
@@ -50,7 +50,7 @@ pub(in crate::ledger) async fn load(tx: &mut Conn, shared: &Shared, past: &[Past
         let desk = format!("desk/{}", p.desk);
         let of_order = people(&p.assignment).map(|person| (p.assignment.source.as_str(), person));
         for (source, person) in of_order.chain(p.closed_by.iter().map(|person| (desk.as_str(), person))) {
-            let row = planning::person_row(shared, source, person, p.closed_at);
+            let row = persons::person_row(shared, source, person, p.closed_at);
             // The latest that is known of each counts, and each is written once.
             persons.insert(shared.person(source, &person.id), row);
         }
@@ -62,7 +62,7 @@ pub(in crate::ledger) async fn load(tx: &mut Conn, shared: &Shared, past: &[Past
             "by": p.closed_by.as_ref().map(|person| shared.person(&desk, &person.id))}));
     }
     write(tx, &updates, &tickets).await?;
-    planning::insert_persons(tx, &persons.into_values().collect::<Vec<_>>()).await?;
+    persons::insert_persons(tx, persons.into_values().collect()).await?;
     Ok(loaded)
 }
 

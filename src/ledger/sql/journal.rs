@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::ledger::engine::{Conn, query, query_as};
+use crate::ledger::engine::{Arg, Conn, Rows, query, query_as};
 use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -77,7 +77,6 @@ impl Move {
     }
 }
 
-#[derive(Serialize)]
 pub(in crate::ledger) struct JournalLine {
     pub(in crate::ledger) a: i64,
     pub(in crate::ledger) seq: i64,
@@ -155,20 +154,35 @@ impl JournalLine {
             hash,
         }
     }
+
+    /// As [`insert_lines`] takes it.
+    pub(in crate::ledger) fn row(self) -> [Arg; 13] {
+        [
+            self.a.into(),
+            self.seq.into(),
+            self.happened.into(),
+            self.clock.into(),
+            self.seen.into(),
+            self.event.into(),
+            self.state.into(),
+            self.actor.into(),
+            self.cause.into(),
+            self.detail.into(),
+            self.cv.into(),
+            self.tv.into(),
+            self.hash.into(),
+        ]
+    }
 }
 
-/// Inserts [`JournalLine`]s as they are; `$parameter` holds them. Each line is taken out of the document once, not once
-/// a column.
+/// Inserts [`JournalLine`]s; `$parameter` holds their rows.
 macro_rules! insert_lines {
     ($parameter:literal) => {
         concat!(
             "INSERT INTO journal (assignment_id, seq, happened_at, whose_clock, seen_at, event, state, actor, cause, detail,
-                                  catalog_version, template_version, hash)
-             WITH j (v) AS MATERIALIZED (SELECT value FROM json_each(",
+                                  catalog_version, template_version, hash) ROWS ",
             $parameter,
-            ")) SELECT CAST(v->>'a' AS BIGINT), CAST(v->>'seq' AS BIGINT), CAST(v->>'happened' AS BIGINT), v->>'clock',
-                    CAST(v->>'seen' AS BIGINT), v->>'event', v->>'state',
-                    v->>'actor', v->>'cause', v->>'detail', v->>'cv', v->>'tv', v->>'hash' FROM j;"
+            " (int, int, int, text, int, text, text, text, text, text, text, text, text);"
         )
     };
 }
@@ -203,9 +217,9 @@ struct End<'a> {
     h: &'a str,
 }
 
-/// New lines and ends of chains, as JSON for [`write_moves`].
+/// New lines and ends of chains, for [`write_moves`].
 pub(in crate::ledger) struct Chained {
-    pub(in crate::ledger) lines: String,
+    pub(in crate::ledger) lines: Rows,
     pub(in crate::ledger) ends: String,
 }
 
@@ -224,7 +238,7 @@ impl Heads {
         let (lines, moved) = self.lines(moves, seen_at)?;
         let ends = self.0.iter().filter(|(id, _)| moved.contains(id));
         let ends: Vec<End> = ends.map(|(id, (state, seq, head))| End { id: *id, s: state.as_str(), n: *seq, h: head }).collect();
-        Ok(Chained { lines: rows(&lines)?, ends: rows(&ends)? })
+        Ok(Chained { lines: lines.into_iter().map(JournalLine::row).collect(), ends: rows(&ends)? })
     }
 
     /// Where the chain of an assignment ends now.

@@ -2,8 +2,6 @@
 
 mod due;
 
-use std::collections::HashMap;
-
 use crate::ledger::engine::{Conn, Pool, Target, query, query_as};
 use serde_json::{Value, json};
 
@@ -29,12 +27,11 @@ pub(in crate::ledger) async fn lease(tx: &mut Conn, request: &LeaseRequest, due:
     if asking.is_empty() && sending.is_empty() {
         return Ok(Vec::new());
     }
-    let (tickets, heads) = texts(tx, asking.iter().chain(&sending)).await?;
-    write_attempts(tx, request, &asking, &sending, heads).await?;
+    write_attempts(tx, request, &asking, &sending).await?;
     let mut out = Vec::with_capacity(asking.len() + sending.len());
     for (step, claims) in [(Step::Witness, asking), (Step::Send, sending)] {
         for claim in claims {
-            let Some(load) = load_or_set_aside(tx, &claim, &tickets, request.now).await? else { continue };
+            let Some(load) = load_or_set_aside(tx, &claim, request.now).await? else { continue };
             out.push(Leased {
                 id: Id(claim.id),
                 lease_no: claim.lease_no,
@@ -112,6 +109,15 @@ struct Claim {
     quiet_until: Option<i64>,
     made_at: i64,
     rank: i64,
+    /// [`TicketText`].
+    #[sqlx(default)]
+    ticket: Option<String>,
+    /// Of a create: where the chain of its assignment ends, a [`Head`].
+    #[sqlx(default)]
+    head: Option<String>,
+    /// Another process had it meanwhile: what is said of ticket and chain is from before.
+    #[sqlx(default)]
+    stale: bool,
 }
 
 impl Claim {
@@ -130,14 +136,26 @@ enum Found {
     Later(Timestamp),
 }
 
+/// What a claim hands over. PostgreSQL takes a row that changed meanwhile as it is now, and the rest as it was when the claim
+/// began; that this happened is seen by the number of the lease.
+macro_rules! claimed {
+    () => {
+        " RETURNING id, kind, ticket_id, assignment_id, mark, body, lease_no, failures, misses, quiet_until, made_at, rank,
+            (SELECT CAST(json_array(t.draft, t.ref_id, t.ref_number, t.shape) AS TEXT) FROM ticket AS t WHERE t.id = errand.ticket_id) AS ticket,
+            (SELECT CAST(json_array(a.id, a.state, a.chain_seq, a.chain_head) AS TEXT) FROM assignment AS a
+             WHERE a.id = errand.assignment_id AND errand.kind = 'create') AS head,
+            1 = 0 /*postgres OR lease_no <> 1 + (SELECT e.lease_no FROM errand AS e WHERE e.id = errand.id)*/ AS stale"
+    };
+}
+
 /// Claims of unclear errands: their witnesses are asked, and asked again when this lease is over.
 const CLAIM_UNCLEAR: &str = concat!(
     "WITH due AS MATERIALIZED (SELECT id FROM errand WHERE ",
     unclear!("$1", "$2"),
     " ORDER BY rank LIMIT $5 /*postgres FOR UPDATE SKIP LOCKED*/)
     UPDATE errand SET lease_no = lease_no + 1, lease_owner = $3, lease_until = $4, due_at = $4
-    WHERE state = 'unclear' AND id IN (SELECT id FROM due)
-    RETURNING id, kind, ticket_id, assignment_id, mark, body, lease_no, failures, misses, quiet_until, made_at, rank"
+    WHERE state = 'unclear' AND id IN (SELECT id FROM due)",
+    claimed!(),
 );
 /// Claims of ready errands: they are sent. Materialized: PostgreSQL may look into a subquery again and claim more.
 const CLAIM_READY: &str = concat!(
@@ -145,8 +163,8 @@ const CLAIM_READY: &str = concat!(
     ready!("$1", "$2"),
     " ORDER BY rank LIMIT $5 /*postgres FOR UPDATE SKIP LOCKED*/)
     UPDATE errand SET lease_no = lease_no + 1, lease_owner = $3, lease_until = $4, state = 'sending', attempts = attempts + 1
-    WHERE state = 'ready' AND id IN (SELECT id FROM due)
-    RETURNING id, kind, ticket_id, assignment_id, mark, body, lease_no, failures, misses, quiet_until, made_at, rank"
+    WHERE state = 'ready' AND id IN (SELECT id FROM due)",
+    claimed!(),
 );
 
 /// The `UPDATE` re-checks the state, so that two claimers never both win a row. The states stand in the text: only so
@@ -160,6 +178,9 @@ async fn claim(tx: &mut Conn, request: &LeaseRequest, query: &'static str, limit
         .bind(limit)
         .fetch_all(tx)
         .await?;
+    if claims.iter().any(|claim| claim.stale) {
+        return Err(LedgerError::Conflict("an errand was claimed and settled meanwhile".to_owned()));
+    }
     claims.sort_by_key(|c| c.rank);
     Ok(claims)
 }
@@ -169,13 +190,7 @@ pub(super) fn starts(assignment: i64, now: Timestamp) -> Move {
     Move::ours(assignment, Some(State::Sending), "sending", now).cause("the create call starts").if_it_may()
 }
 
-async fn write_attempts(
-    tx: &mut Conn,
-    request: &LeaseRequest,
-    asking: &[Claim],
-    sending: &[Claim],
-    heads: Heads,
-) -> LedgerResult<()> {
+async fn write_attempts(tx: &mut Conn, request: &LeaseRequest, asking: &[Claim], sending: &[Claim]) -> LedgerResult<()> {
     let attempts: Vec<Value> = asking
         .iter()
         .map(|c| (c, "ask"))
@@ -185,7 +200,8 @@ async fn write_attempts(
     let creates = || sending.iter().filter(|c| c.kind == "create");
     let tickets: Vec<i64> = creates().filter_map(|c| c.ticket_id).collect();
     let moves: Vec<Move> = creates().filter_map(|c| c.assignment).map(|a| starts(a, request.now)).collect();
-    let chained = heads.chain(&moves, request.now)?;
+    let heads = creates().filter_map(|c| c.head.as_deref()).map(document::<Head>).collect::<LedgerResult<Vec<Head>>>()?;
+    let chained = Heads::of(heads)?.chain(&moves, request.now)?;
     query(concat!(
         "INSERT INTO attempt (errand_id, lease_no, what, owner, started_at, deadline)
          SELECT CAST(value->>'e' AS BIGINT), CAST(value->>'n' AS BIGINT), value->>'what', $2, $3, $4 FROM json_each($1) WHERE true;
@@ -210,37 +226,9 @@ pub(super) const E_LEDGER: &str = "E-LEDGER";
 /// Draft, reference, number and shape of a ticket.
 type TicketText = (Option<String>, Option<String>, Option<String>, String);
 
-/// The same with its id.
-type TicketParts = (i64, Option<String>, Option<String>, Option<String>, String);
-
-/// Tickets of the claims, and where the chains of their assignments end.
-async fn texts(tx: &mut Conn, claims: impl Iterator<Item = &Claim> + Clone) -> LedgerResult<(HashMap<i64, TicketText>, Heads)> {
-    let tickets: Vec<i64> = claims.clone().filter_map(|c| c.ticket_id).collect();
-    let assignments: Vec<i64> = claims.filter(|c| c.kind == "create").filter_map(|c| c.assignment).collect();
-    let (tickets, heads): (String, String) = query_as(
-        "SELECT (SELECT json_group_array(json_array(id, draft, ref_id, ref_number, shape)) FROM ticket
-                 WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each($1))),
-                (SELECT json_group_array(json_array(id, state, chain_seq, chain_head)) FROM assignment
-                 WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each($2)))",
-    )
-    .bind(rows(&tickets)?)
-    .bind(rows(&assignments)?)
-    .fetch_one(tx)
-    .await?;
-    let tickets: Vec<TicketParts> = document(&tickets)?;
-    let tickets = tickets.into_iter().map(|(id, draft, ref_id, number, shape)| (id, (draft, ref_id, number, shape))).collect();
-    Ok((tickets, Heads::of(document::<Vec<Head>>(&heads)?)?))
-}
-
 /// What a claim carries. One that cannot be read waits for a person and keeps nobody else from going.
-async fn load_or_set_aside(
-    tx: &mut Conn,
-    claim: &Claim,
-    tickets: &HashMap<i64, TicketText>,
-    now: Timestamp,
-) -> LedgerResult<Option<Load>> {
-    let ticket = claim.ticket_id.and_then(|id| tickets.get(&id));
-    match load(tx, claim, ticket, now).await {
+async fn load_or_set_aside(tx: &mut Conn, claim: &Claim, now: Timestamp) -> LedgerResult<Option<Load>> {
+    match load(tx, claim, now).await {
         Ok(Found::Load(load)) => Ok(Some(load)),
         Ok(Found::Moot(cause)) => {
             let_go(tx, claim, cause, now).await?;
@@ -258,7 +246,8 @@ async fn load_or_set_aside(
     }
 }
 
-async fn load(tx: &mut Conn, claim: &Claim, ticket: Option<&TicketText>, now: Timestamp) -> LedgerResult<Found> {
+async fn load(tx: &mut Conn, claim: &Claim, now: Timestamp) -> LedgerResult<Found> {
+    let ticket: Option<TicketText> = claim.ticket.as_deref().map(document).transpose()?;
     let load = match (claim.kind.as_str(), claim.ticket_id, claim.assignment) {
         ("report", _, Some(assignment)) => {
             return completion(tx, assignment, claim, now).await;
@@ -271,13 +260,16 @@ async fn load(tx: &mut Conn, claim: &Claim, ticket: Option<&TicketText>, now: Ti
             });
         }
         ("create", Some(ticket_id), _) => {
-            let draft =
-                ticket.and_then(|t| t.0.as_deref()).ok_or_else(|| LedgerError::Corrupt("its draft is gone".to_owned()))?;
+            let draft = ticket
+                .as_ref()
+                .and_then(|t| t.0.as_deref())
+                .ok_or_else(|| LedgerError::Corrupt("its draft is gone".to_owned()))?;
             Load::Create { ticket_id: Id(ticket_id), draft: Box::new(document::<Draft>(draft)?) }
         }
         (_, Some(ticket_id), _) => {
             let body = claim.body.as_deref().ok_or_else(|| LedgerError::Corrupt("its text is gone".to_owned()))?;
             let (id, number) = ticket
+                .as_ref()
                 .and_then(|t| Some((t.1.clone()?, t.2.clone()?)))
                 .ok_or_else(|| LedgerError::Corrupt("its ticket was never filed".to_owned()))?;
             let double = ticket.is_some_and(|t| t.3 == "double");

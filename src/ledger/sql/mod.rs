@@ -11,6 +11,7 @@ pub(super) mod history;
 pub(super) mod journal;
 pub(super) mod lease;
 pub(super) mod observe;
+pub(super) mod persons;
 pub(super) mod planning;
 pub(super) mod progress;
 pub(super) mod pull;

@@ -12,7 +12,7 @@ use super::super::{LedgerResult, Observation};
 use super::journal::{self, Move};
 use super::progress::{self, Taken};
 use super::settle::{after, park};
-use super::{Shared, document, planning, rows};
+use super::{Shared, document, persons, rows};
 use crate::model::progress::Step;
 use crate::model::ticket::{Category, TicketReading, TicketRef, TicketStatus};
 use crate::model::{Outcome, State, Timestamp};
@@ -386,8 +386,8 @@ impl Observed {
     /// The closing is known. What its closer added since is kept; the report tells it, if it has not gone yet.
     async fn read_again(&mut self, tx: &mut Conn, shared: &Shared, reading: &TicketReading) -> LedgerResult<bool> {
         let desk = format!("desk/{}", self.ticket.desk);
-        let closer = reading.closer.as_ref().map(|p| planning::person_row(shared, &desk, p, self.now));
-        planning::insert_persons(tx, closer.as_slice()).await?;
+        let closer = reading.closer.as_ref().map(|p| persons::person_row(shared, &desk, p, self.now));
+        persons::insert_persons(tx, closer.into_iter().collect()).await?;
         query(
             "UPDATE ticket SET words = COALESCE($3, words), closed_by = COALESCE($4, closed_by), checked_at = $2, desk_updated_at = $5,
                 read_at = CASE WHEN desk_updated_at IS NOT DISTINCT FROM $5 THEN COALESCE(read_at, $2) ELSE $2 END WHERE id = $1",
@@ -484,8 +484,8 @@ impl Observed {
     ) -> LedgerResult<()> {
         let status = &reading.status;
         let desk = format!("desk/{}", self.ticket.desk);
-        let closer = reading.closer.as_ref().map(|p| planning::person_row(shared, &desk, p, self.now));
-        planning::insert_persons(tx, closer.as_slice()).await?;
+        let closer = reading.closer.as_ref().map(|p| persons::person_row(shared, &desk, p, self.now));
+        persons::insert_persons(tx, closer.into_iter().collect()).await?;
         query(
             "UPDATE ticket SET state = 'closed', category = 'closed', status = $2, resolution = $3, outcome = $4, closed_at = $5, closed_by = $6,
                 words = $7, desk_updated_at = $8, checked_at = $9, read_at = $9, first_work_at = COALESCE(first_work_at, $10), key_confirmed = 1,

@@ -3,22 +3,23 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::ledger::engine::{Conn, query, query_as};
-use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::super::{BRIDGE, LedgerError, LedgerResult, Receipt, ReceiptContent, Recorded};
-use super::journal::{self, JournalLine, Move};
+use super::journal::{JournalLine, Move};
 use super::{Shared, document, rows};
 use crate::model::{Assignment, Id, Operation, State, Timestamp};
 
 mod change;
+mod insert;
 mod leave;
 mod reinstate;
 mod seen;
 mod withdraw;
 
 pub(in crate::ledger) use change::drop_unsent;
+use insert::{InboxRow, NewAssignment, inbox_row, insert, new_assignment};
 pub(in crate::ledger) use reinstate::reinstate;
 pub(in crate::ledger) use seen::after_report;
 pub(in crate::ledger) use withdraw::{range_of, withdraw};
@@ -53,7 +54,7 @@ pub(in crate::ledger) enum From {
 /// Everything one batch will write.
 #[derive(Default)]
 struct Plan {
-    inbox: Vec<Value>,
+    inbox: Vec<InboxRow>,
     assignments: Vec<NewAssignment>,
     journal: Vec<JournalLine>,
     quarantine: Vec<Value>,
@@ -64,35 +65,6 @@ struct Plan {
     seen: Vec<usize>,
     /// Events that were in quarantine and map now.
     released: Vec<Value>,
-}
-
-#[derive(Serialize)]
-struct NewAssignment {
-    id: i64,
-    key: String,
-    source: String,
-    ext: String,
-    gen_: i64,
-    op: &'static str,
-    rev: i64,
-    app: String,
-    appn: String,
-    ent: Option<String>,
-    entn: Option<String>,
-    ben: String,
-    persons: String,
-    lane: String,
-    lane_at: i64,
-    prio: i64,
-    req: Option<i64>,
-    appr: Option<i64>,
-    from: Option<i64>,
-    until: Option<i64>,
-    answer: Option<i64>,
-    recv: i64,
-    digest: String,
-    doc: i64,
-    head: String,
 }
 
 /// Records a batch; each result belongs to the receipt at its place.
@@ -244,7 +216,7 @@ fn take_order(
             Seen::Never => receipt.event_id.clone(),
             Seen::Before => format!("{}~{}", receipt.event_id, known.revision + 1),
         };
-        let (answer, kept) = if unchanged { ("unchanged", None) } else { ("changed", Some(&document)) };
+        let (answer, kept) = if unchanged { ("unchanged", None) } else { ("changed", Some(document)) };
         plan.inbox.push(inbox_row(receipt, &event, document_id, answer, known.id, kept));
         if unchanged {
             return Ok(Recorded::Unchanged { id: Id(known.id) });
@@ -263,7 +235,7 @@ fn take_order(
         return Ok(Recorded::Changed { id: Id(known.id), revision: known.revision });
     }
     let id = shared.ids.next(receipt.received_at);
-    plan.inbox.push(inbox_row(receipt, &receipt.event_id, document_id, "new", id.0, Some(&document)));
+    plan.inbox.push(inbox_row(receipt, &receipt.event_id, document_id, "new", id.0, Some(document)));
     let step = Move::ours(id.0, None, "received", receipt.received_at).cause("the platform ordered it");
     let line = JournalLine::chain("", 1, State::Received, &step, receipt.received_at);
     plan.assignments.push(new_assignment(
@@ -281,61 +253,6 @@ fn take_order(
     Ok(Recorded::New { id })
 }
 
-fn inbox_row(receipt: &Receipt, event: &str, id: i64, answer: &str, assignment: i64, document: Option<&String>) -> Value {
-    json!({"id": id, "source": receipt.source, "event": event, "digest": receipt.digest, "at": receipt.received_at.0,
-        "answer": answer, "a": assignment, "doc": document})
-}
-
-/// Hashes of the persons of an order, for checks that need no names.
-fn persons_of(shared: &Shared, assignment: &Assignment) -> String {
-    let hash = |id: &str| shared.person(&assignment.source, id);
-    json!({
-        "requester": assignment.requester.as_ref().map(|p| hash(&p.id)),
-        "approvers": assignment.approvals.iter().map(|a| json!({"by": hash(&a.by.id), "at": a.at})).collect::<Vec<_>>(),
-    })
-    .to_string()
-}
-
-#[expect(clippy::too_many_arguments, reason = "the row is made of what intake just decided")]
-fn new_assignment(
-    shared: &Shared,
-    receipt: &Receipt,
-    assignment: &Assignment,
-    id: i64,
-    natural_key: &str,
-    digest: &str,
-    document_id: i64,
-    head: String,
-) -> NewAssignment {
-    NewAssignment {
-        id,
-        key: natural_key.to_owned(),
-        source: assignment.source.clone(),
-        ext: assignment.external_id.clone(),
-        gen_: assignment.generation,
-        op: assignment.operation.as_str(),
-        rev: i64::from(assignment.operation.is_revocation()),
-        app: assignment.application.id.clone(),
-        appn: assignment.application.name.clone(),
-        ent: assignment.entitlement.as_ref().map(|e| e.id.clone()),
-        entn: assignment.entitlement.as_ref().map(|e| e.name.clone()),
-        ben: shared.person(&assignment.source, &assignment.beneficiary.id),
-        persons: persons_of(shared, assignment),
-        lane: assignment.lane(),
-        lane_at: assignment.approved_at.unwrap_or(receipt.received_at).0,
-        prio: assignment.priority,
-        req: assignment.requested_at.map(|t| t.0),
-        appr: assignment.approved_at.map(|t| t.0),
-        from: assignment.valid_from.map(|t| t.0),
-        until: assignment.valid_until.map(|t| t.0),
-        answer: assignment.answer_by.map(|t| t.0),
-        recv: receipt.received_at.0,
-        digest: digest.to_owned(),
-        doc: document_id,
-        head,
-    }
-}
-
 async fn write(
     tx: &mut Conn,
     shared: &Shared,
@@ -347,7 +264,9 @@ async fn write(
     if !plan.released.is_empty() {
         release(tx, &plan.released).await?;
     }
-    insert(tx, &plan).await?;
+    let known_by_name = any.early || any.left;
+    let assignments = if known_by_name { plan.assignments.clone() } else { Vec::new() };
+    insert(tx, plan.assignments, plan.journal, plan.inbox).await?;
     if !plan.quarantine.is_empty() {
         quarantine(tx, &plan.quarantine).await?;
     }
@@ -355,15 +274,15 @@ async fn write(
         change::apply(tx, shared, &plan.changes).await?;
     }
     if any.early {
-        for (source, external_id, operation, at) in withdraw::early(tx, &plan.assignments).await? {
+        for (source, external_id, operation, at) in withdraw::early(tx, &assignments).await? {
             withdraw(tx, shared, &source, &external_id, operation, at, "the platform took it back before it arrived").await?;
         }
     }
     if !plan.withdrawals.is_empty() {
         withdraw::apply(tx, shared, &plan.withdrawals, results, receipts).await?;
     }
-    if any.left && !plan.assignments.is_empty() {
-        leave::met(tx, shared, &plan.assignments).await?;
+    if any.left && !assignments.is_empty() {
+        leave::met(tx, shared, &assignments).await?;
     }
     if !plan.leavers.is_empty() {
         leave::apply(tx, shared, &plan.leavers, results, receipts).await?;
@@ -371,33 +290,6 @@ async fn write(
     if !plan.seen.is_empty() {
         seen::apply(tx, shared, &plan.seen, results, receipts).await?;
     }
-    Ok(())
-}
-
-/// New assignments with their first journal line, and all inbox rows.
-async fn insert(tx: &mut Conn, plan: &Plan) -> LedgerResult<()> {
-    if plan.inbox.is_empty() {
-        return Ok(());
-    }
-    query(concat!(
-        "INSERT INTO assignment (id, natural_key, source, external_id, generation, operation, revocation, application_id,
-            application_name, entitlement_id, entitlement_name, beneficiary, persons, lane, lane_at, priority, requested_at,
-            approved_at, valid_from, valid_until, answer_by, received_at, state, content_digest, document_id, chain_seq, chain_head)
-         WITH j (v) AS MATERIALIZED (SELECT value FROM json_each($1))
-         SELECT CAST(v->>'id' AS BIGINT), v->>'key', v->>'source', v->>'ext', CAST(v->>'gen_' AS BIGINT), v->>'op', CAST(v->>'rev' AS BIGINT), v->>'app',
-            v->>'appn', v->>'ent', v->>'entn', v->>'ben', v->>'persons', v->>'lane', CAST(v->>'lane_at' AS BIGINT),
-            CAST(v->>'prio' AS BIGINT), CAST(v->>'req' AS BIGINT), CAST(v->>'appr' AS BIGINT), CAST(v->>'from' AS BIGINT), CAST(v->>'until' AS BIGINT), CAST(v->>'answer' AS BIGINT), CAST(v->>'recv' AS BIGINT), 'received',
-            v->>'digest', CAST(v->>'doc' AS BIGINT), 1, v->>'head' FROM j;",
-        journal::insert_lines!("$2"),
-        "INSERT INTO inbox (id, source, event_id, digest, received_at, answer, assignment_id, document)
-         WITH j (v) AS MATERIALIZED (SELECT value FROM json_each($3))
-         SELECT CAST(v->>'id' AS BIGINT), v->>'source', v->>'event', v->>'digest', CAST(v->>'at' AS BIGINT), v->>'answer', CAST(v->>'a' AS BIGINT), v->>'doc' FROM j",
-    ))
-    .bind(rows(&plan.assignments)?)
-    .bind(rows(&plan.journal)?)
-    .bind(rows(&plan.inbox)?)
-    .execute_later(tx)
-    .await?;
     Ok(())
 }
 

@@ -2,11 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::ledger::engine::{Conn, query, query_as};
+use crate::ledger::engine::{Conn, Rows, query, query_as};
 use serde_json::{Value, json};
 
 use super::super::{End, LedgerError, LedgerResult, Settlement};
-use super::journal::{Chained, Heads, Move, write_moves};
+use super::journal::{Heads, JournalLine, Move, insert_lines};
 use super::progress::{OUTCOME_DUE, Taken, step_of};
 use super::record::after_report;
 use super::{Shared, document, rows};
@@ -34,7 +34,11 @@ struct Writes {
     followed: Vec<(i64, i64, Timestamp)>,
     tickets: Vec<Value>,
     parked: Vec<Value>,
-    reported: Vec<Value>,
+    /// Since when orders are filed, and since when they are reported.
+    filed_at: HashMap<i64, Timestamp>,
+    reported_at: HashMap<i64, Timestamp>,
+    /// Tickets filed that are about other orders, too.
+    with_others: Vec<Value>,
     /// Steps that platforms may want to know of.
     steps: Vec<Taken>,
     regrouped: Vec<(i64, String)>,
@@ -57,11 +61,16 @@ pub(in crate::ledger) async fn settle(tx: &mut Conn, shared: &Shared, ends: &[&S
         "SELECT json_group_array(json_object('id', e.id, 'kind', e.kind, 'edge', e.edge, 'state', e.state, 'lease_no', e.lease_no,
                 'ticket_id', e.ticket_id, 'assignment_id', e.assignment_id, 'ref_id', t.ref_id, 'ref_number', t.ref_number,
                 'shape', t.shape, 'life', a.state, 'outcome', a.outcome, 'withdrawn_at', a.withdrawn_at,
+                'others', CASE WHEN EXISTS (SELECT 1 FROM ticket_item AS o WHERE o.ticket_id = e.ticket_id
+                    AND o.assignment_id IS DISTINCT FROM e.assignment_id) THEN 1 ELSE 0 END,
                 'late', CASE WHEN a.withdrawn_at IS NOT NULL OR a.revision > ti.revision THEN 1 ELSE 0 END,
                 'chain_seq', a.chain_seq, 'chain_head', a.chain_head,
                 'broke_off', CASE WHEN e.quiet_until IS NULL THEN 0 ELSE 1 END,
                 'told', CASE WHEN e.kind = 'comment' AND e.ticket_id IS NULL THEN e.body END,
-                'seen_at', s.happened_at, 'seen_by', s.whose_clock,
+                'seen', CASE WHEN e.kind = 'report' THEN (SELECT CAST(json_array(s.happened_at, s.whose_clock) AS TEXT)
+                    FROM journal AS s WHERE s.assignment_id = e.assignment_id AND s.event = 'seen' AND NOT EXISTS (SELECT 1
+                    FROM journal AS r WHERE r.assignment_id = s.assignment_id AND r.event = 'reopened' AND r.seq > s.seq)
+                    ORDER BY s.seq DESC LIMIT 1) END,
                  'overtaken', CASE WHEN e.kind = 'report' AND EXISTS (SELECT 1 FROM errand AS n
                      WHERE n.assignment_id = e.assignment_id AND n.kind = 'report' AND n.id > e.id) THEN 1 ELSE 0 END)),
                 (SELECT json_group_array(fe.id) FILTER (WHERE EXISTS (SELECT 1 FROM ticket AS o
@@ -70,9 +79,6 @@ pub(in crate::ledger) async fn settle(tx: &mut Conn, shared: &Shared, ends: &[&S
                  WHERE fe.id = CAST(f.value->>0 AS BIGINT) AND ft.id = fe.ticket_id)
          FROM errand AS e LEFT JOIN ticket AS t ON t.id = e.ticket_id LEFT JOIN assignment AS a ON a.id = e.assignment_id
               LEFT JOIN ticket_item AS ti ON ti.ticket_id = e.ticket_id AND ti.assignment_id = e.assignment_id
-              LEFT JOIN journal AS s ON s.assignment_id = e.assignment_id AND s.seq = CASE WHEN e.kind = 'report' THEN (SELECT MAX(n.seq)
-                 FROM journal AS n WHERE n.assignment_id = e.assignment_id AND n.event = 'seen' AND NOT EXISTS (SELECT 1
-                    FROM journal AS r WHERE r.assignment_id = n.assignment_id AND r.event = 'reopened' AND r.seq > n.seq)) END
          WHERE e.id IN (SELECT CAST(value AS BIGINT) FROM json_each($1)) AND e.lease_until IS NOT NULL",
     )
     .bind(rows(&ids)?)
@@ -147,8 +153,8 @@ impl Writes {
         match how {
             _ if row.is_progress() => self.progress(row, how, end.at),
             End::Filed(created) => self.filed(row, created, end.at),
-            End::Done => self.done(row, end.at),
-            End::WasClosed if row.broke_off == 1 => self.done(row, end.at),
+            End::Done => self.done(row, end.at)?,
+            End::WasClosed if row.broke_off == 1 => self.done(row, end.at)?,
             End::WasClosed => self.was_closed(row, end.at),
             End::Kept => self.kept(row, end.at),
             End::Park { .. } if row.is_moot_create() && row.was_sent() => self.never_sent(row, end.at),
@@ -189,7 +195,11 @@ impl Writes {
         self.filed
             .push(json!({"id": ticket, "ref": created.ticket.id, "num": created.ticket.number, "url": created.url, "at": at,
             "key": i64::from(created.key_confirmed), "open": i64::from(!moved_on), "risky": i64::from(another)}));
+        if row.others == 1 {
+            self.with_others.push(json!({"id": ticket, "at": at}));
+        }
         let Some(assignment) = row.assignment_id else { return };
+        self.filed_at.insert(assignment, at);
         let step = Move::ours(assignment, Some(State::Open), "filed", at)
             .if_it_may()
             .cause("the desk has the ticket")
@@ -206,9 +216,9 @@ impl Writes {
         }
     }
 
-    fn done(&mut self, row: &Row, at: Timestamp) {
+    fn done(&mut self, row: &Row, at: Timestamp) -> LedgerResult<()> {
         self.errands.push(json!({"id": row.id, "state": "done", "due": at, "done": at}));
-        let Some(assignment) = row.assignment_id else { return };
+        let Some(assignment) = row.assignment_id else { return Ok(()) };
         if row.kind == "report" && (row.overtaken == 1 || !(row.lives(State::Closed) || row.lives(State::Superseded))) {
             // Opened again (or ordered anew) while the call was under way: another report follows its next closing.
             let again = (row.lives(State::Reported) || row.lives(State::Proven)) && row.overtaken == 0;
@@ -216,8 +226,9 @@ impl Writes {
             self.moves.push(Move::ours(assignment, None, "reported", at).cause(cause));
         } else if row.kind == "report" {
             self.moves.push(Move::ours(assignment, Some(State::Reported), "reported", at).cause("the platform has the outcome"));
-            self.reported.push(json!({"id": assignment, "at": at}));
-            let seen = row.seen_at.zip(row.seen_by.as_deref());
+            self.reported_at.insert(assignment, at);
+            let seen: Option<(i64, String)> = row.seen.as_deref().map(document).transpose()?;
+            let seen = seen.as_ref().map(|(at, whose)| (*at, whose.as_str()));
             self.moves.extend(after_report(assignment, seen, row.outcome.as_deref(), at));
         } else {
             if let Some(ticket) = row.ticket_id.filter(|_| row.shape.as_deref() == Some("double")) {
@@ -225,6 +236,7 @@ impl Writes {
             }
             self.moves.push(Move::ours(assignment, None, "told", at).cause(format!("{} reached the ticket", row.kind)));
         }
+        Ok(())
     }
 
     /// Nothing was sent: an admin had closed the ticket. The errand is dropped, so that it does not look as if the closing
@@ -376,8 +388,7 @@ impl Writes {
 
     async fn write(self, tx: &mut Conn, shared: &Shared, heads: Heads) -> LedgerResult<()> {
         let Some(now) = self.attempts.first().and_then(|a| a["at"].as_i64()).map(Timestamp) else { return Ok(()) };
-        let chained = heads.chain(&self.moves, now)?;
-        self.write_rows(tx, chained).await?;
+        self.write_rows(tx, heads, now).await?;
         for (ticket, group) in &self.regrouped {
             regroup(tx, *ticket, group).await?;
         }
@@ -399,10 +410,22 @@ impl Writes {
     }
 
     /// Of most kinds there are none, which costs nothing in one text.
-    async fn write_rows(&self, tx: &mut Conn, chained: Chained) -> LedgerResult<()> {
+    async fn write_rows(&self, tx: &mut Conn, mut heads: Heads, now: Timestamp) -> LedgerResult<()> {
+        let (lines, moved) = heads.lines(&self.moves, now)?;
+        let end = |id: i64| {
+            let (state, seq, head) = heads.end(id)?;
+            Some(
+                json!({"id": id, "s": state.as_str(), "n": seq, "h": head, "filed": self.filed_at.get(&id), "reported": self.reported_at.get(&id)}),
+            )
+        };
+        let ends: Vec<Value> = moved.into_iter().filter_map(end).collect();
         query(concat!(
-            write_moves!("$6", "$7"),
-            "UPDATE errand SET state = j.value->>'state', due_at = CAST(j.value->>'due' AS BIGINT), done_at = CAST(j.value->>'done' AS BIGINT),
+            insert_lines!("$5"),
+            "UPDATE assignment SET state = j.value->>'s', chain_seq = CAST(j.value->>'n' AS BIGINT), chain_head = j.value->>'h',
+                filed_at = COALESCE(CAST(j.value->>'filed' AS BIGINT), filed_at),
+                reported_at = COALESCE(CAST(j.value->>'reported' AS BIGINT), reported_at)
+             FROM json_each($6) AS j WHERE assignment.id = CAST(j.value->>'id' AS BIGINT);
+             UPDATE errand SET state = j.value->>'state', due_at = CAST(j.value->>'due' AS BIGINT), done_at = CAST(j.value->>'done' AS BIGINT),
                 quiet_until = COALESCE(CAST(j.value->>'quiet' AS BIGINT), quiet_until), failures = failures + COALESCE(CAST(j.value->>'fail' AS BIGINT), 0),
                 misses = CASE WHEN j.value->>'reset' IS NULL THEN misses + COALESCE(CAST(j.value->>'miss' AS BIGINT), 0) ELSE 0 END,
                 code = COALESCE(j.value->>'code', code), reason = COALESCE(j.value->>'reason', reason), lease_until = NULL
@@ -415,20 +438,18 @@ impl Writes {
                 filed_at = CAST(j.value->>'at' AS BIGINT), key_confirmed = MAX(key_confirmed, CAST(j.value->>'key' AS BIGINT)),
                 risky = MAX(risky, CAST(j.value->>'risky' AS BIGINT)), checked_at = 0
              FROM json_each($3) AS j WHERE ticket.id = CAST(j.value->>'id' AS BIGINT);
-             UPDATE assignment SET filed_at = CAST(j.value->>'at' AS BIGINT) FROM json_each($3) AS j, ticket_item AS ti
-             WHERE ti.ticket_id = CAST(j.value->>'id' AS BIGINT) AND assignment.id = ti.assignment_id;
              UPDATE ticket SET state = j.value->>'state', risky = MAX(risky, COALESCE(CAST(j.value->>'risky' AS BIGINT), 0))
              FROM json_each($4) AS j WHERE ticket.id = CAST(j.value->>'id' AS BIGINT);
-             UPDATE assignment SET reported_at = CAST(j.value->>'at' AS BIGINT)
-             FROM json_each($5) AS j WHERE assignment.id = CAST(j.value->>'id' AS BIGINT)",
+             UPDATE assignment SET filed_at = CAST(j.value->>'at' AS BIGINT) FROM json_each($7) AS j, ticket_item AS ti
+             WHERE ti.ticket_id = CAST(j.value->>'id' AS BIGINT) AND assignment.id = ti.assignment_id",
         ))
         .bind(rows(&self.errands)?)
         .bind(rows(&self.attempts)?)
         .bind(rows(&self.filed)?)
         .bind(rows(&self.tickets)?)
-        .bind(rows(&self.reported)?)
-        .bind(chained.lines)
-        .bind(chained.ends)
+        .bind(lines.into_iter().map(JournalLine::row).collect::<Rows>())
+        .bind(rows(&ends)?)
+        .bind(rows(&self.with_others)?)
         .execute_later(tx)
         .await?;
         Ok(())

@@ -26,8 +26,8 @@ use super::postgres::{Inspected, Postgres};
 use super::sql::{self, Shared, upkeep};
 use super::sqlite::{File, Inspection};
 use super::{
-    Acted, Action, Decision, Held, LeaseRequest, Leased, Ledger, LedgerError, LedgerResult, Observation, Past, Pull, Pulled,
-    QuietOf, Receipt, Recorded, Settlement, StandingRound, Stood, Stray, TakenUp, TimeUp, ToPlan, Trouble, Waiting,
+    Acted, Action, Decide, Decision, Held, LeaseRequest, Leased, Ledger, LedgerError, LedgerResult, Observation, Past, Pull,
+    Pulled, QuietOf, Receipt, Recorded, Settlement, StandingRound, Stood, Stray, TakenUp, TimeUp, ToPlan, Trouble, Waiting,
 };
 use crate::model::ticket::TicketRef;
 use crate::model::{Id, Key, Timestamp};
@@ -110,6 +110,15 @@ impl SqlLedger {
     }
 
     /// As [`Self::write`], for what claims from a queue that others claim from, too.
+    async fn take_up_behind(&self, work: &Arc<(Decide, LeaseRequest)>, skipped: usize) -> LedgerResult<TakenUp> {
+        let (shared, work) = (Arc::clone(&self.shared), Arc::clone(work));
+        self.write(move |tx| {
+            let (shared, work) = (Arc::clone(&shared), Arc::clone(&work));
+            Box::pin(async move { sql::planning::take_up(tx, &shared, &work.0, &work.1, skipped).await })
+        })
+        .await
+    }
+
     async fn claim<O, F>(&self, work: F) -> LedgerResult<O>
     where
         O: Send + 'static,
@@ -224,14 +233,14 @@ impl Ledger for SqlLedger {
         .await
     }
 
-    async fn take_up(&self, decisions: Vec<Decision>, request: LeaseRequest) -> LedgerResult<TakenUp> {
+    async fn take_up(&self, decide: Decide, request: LeaseRequest) -> LedgerResult<TakenUp> {
         self.refuse_astray()?;
-        let (shared, work) = (Arc::clone(&self.shared), Arc::new((decisions, self.asked_by_database(request))));
-        let taken = self.write(move |tx| {
-            let (shared, work) = (Arc::clone(&shared), Arc::clone(&work));
-            Box::pin(async move { sql::planning::take_up(tx, &shared, &work.0, &work.1).await })
-        });
-        let mut taken = taken.await?;
+        let skipped = self.skipped(request.limit);
+        let work = Arc::new((decide, self.asked_by_database(request)));
+        let mut taken = self.take_up_behind(&work, skipped).await?;
+        if skipped > 0 && taken.planned == 0 && taken.leased.is_empty() {
+            taken = self.take_up_behind(&work, 0).await?;
+        }
         taken.leased = self.leased_by_own_clock(taken.leased);
         Ok(taken)
     }

@@ -2,31 +2,43 @@
 
 use std::collections::HashSet;
 
-use super::super::super::{Decision, LeaseRequest, Leased, LedgerResult, Load, PlanAction, Step, TakenUp};
+use super::super::super::{Decide, Decision, LeaseRequest, Leased, LedgerResult, Load, PlanAction, Step, TakenUp};
+use super::super::journal::Heads;
 use super::super::{Shared, lease};
-use super::{Standing, Writes, standing};
+use super::candidates::{Candidate, Candidates, candidates};
+use super::{Standing, Valid, Writes, set_aside, standing};
 use crate::ledger::engine::Conn;
-use crate::model::Id;
 use crate::model::errand::ErrandKind;
+use crate::model::failpoint::{Point, reach};
 use crate::model::ticket::Draft;
+use crate::model::{Id, Timestamp};
 
-/// As [`plan`](super::plan), and leases in the same commit. What is filed is leased as it is made where nothing of the edge waits;
-/// else by rank with what waits.
+/// Decides on what wants a plan, carries that out as [`plan`](super::plan), and leases. What is filed is leased as it is made where
+/// nothing of the edge waits; else by rank with what waits.
 pub(in crate::ledger) async fn take_up(
     tx: &mut Conn,
     shared: &Shared,
-    decisions: &[Decision],
+    decide: &Decide,
     request: &LeaseRequest,
+    skipped: usize,
 ) -> LedgerResult<TakenUp> {
     let now = request.now;
-    let standing = standing(tx, shared, decisions, Some(request), now).await?;
-    let at_once = !standing.waits && !request.witnesses_only;
+    let Candidates { orders, unreadable, found } = candidates(&mut *tx, &request.edge, now, request.limit, skipped).await?;
+    set_aside(tx, &unreadable, now).await?;
+    if orders.is_empty() {
+        return Ok(TakenUp::default());
+    }
+    let decisions = decide.on(&orders);
+    reach(Point::PlanMade).await;
+    let waits = found.iter().any(|candidate| candidate.waits);
+    let standing = as_found(tx, shared, found, &decisions, now).await?;
+    let at_once = !waits && !request.witnesses_only;
     let mut writes = Writes::default();
     if at_once {
-        writes.at_once = first_by_rank(shared, decisions, &standing, request);
+        writes.at_once = first_by_rank(shared, &decisions, &standing, request);
         writes.lease = Some((request.owner.clone(), now.plus_ms(request.lease_ms)));
     }
-    writes.decide(shared, decisions, &standing, now);
+    writes.decide(shared, &decisions, &standing, now);
     let (planned, made): (usize, HashSet<i64>) = (writes.updates.len(), writes.errands.iter().map(|e| e.id).collect());
     let mut at_once_leased = std::mem::take(&mut writes.leased);
     writes.write(tx, standing.heads, now).await?;
@@ -39,6 +51,22 @@ pub(in crate::ledger) async fn take_up(
     };
     let left = made.len() - leased.iter().filter(|errand| made.contains(&errand.id.0)).count();
     Ok(TakenUp { planned, left, leased })
+}
+
+/// Nothing came between the question and the decision. A revocation changes what it overtakes: then it is looked again.
+async fn as_found(
+    tx: &mut Conn,
+    shared: &Shared,
+    found: Vec<Candidate>,
+    decisions: &[Decision],
+    now: Timestamp,
+) -> LedgerResult<Standing> {
+    if found.iter().any(|candidate| candidate.revocation == 1) {
+        return standing(tx, shared, decisions, now).await;
+    }
+    let heads = Heads::of(found.iter().map(|c| (c.id, c.state.clone(), c.chain_seq, c.chain_head.clone())))?;
+    let valid = |c: Candidate| (c.id, Valid { source: c.source, revision: c.revision, blocked: false, revocation: false });
+    Ok(Standing { valid: found.into_iter().map(valid).collect(), heads })
 }
 
 /// Who goes first among what can be leased as it is made.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::super::super::LedgerResult;
 use super::super::journal::{self, Move};
 use super::super::{Shared, rows};
-use super::persons_of;
+use super::insert::persons_of;
 use crate::ledger::sql::settle::after;
 use crate::model::{Assignment, State, Timestamp};
 

@@ -23,6 +23,8 @@ pub(super) struct Row {
     pub(super) withdrawn_at: Option<i64>,
     /// A report of a later closing is owed, or told already.
     pub(super) overtaken: i64,
+    /// Its ticket is about other orders, too.
+    pub(super) others: i64,
     /// The order was taken back or changed since its ticket was planned.
     pub(super) late: Option<i64>,
     pub(super) chain_seq: Option<i64>,
@@ -32,8 +34,7 @@ pub(super) struct Row {
     /// Of a step told to the platform: which.
     pub(super) told: Option<String>,
     /// Of a report: when the application showed what was ordered, since it was opened last, and by whose clock.
-    pub(super) seen_at: Option<i64>,
-    pub(super) seen_by: Option<String>,
+    pub(super) seen: Option<String>,
 }
 
 impl Row {

@@ -1,0 +1,173 @@
+//! Rows of new orders.
+
+use serde_json::json;
+
+use super::super::super::{LedgerResult, Receipt};
+use super::super::Shared;
+use super::super::journal::{self, JournalLine};
+use crate::ledger::engine::{Arg, Conn, Rows, query};
+use crate::model::{Assignment, State};
+
+/// Id, source, event, digest, when, answer, assignment, document.
+pub(super) type InboxRow = [Arg; 8];
+
+#[derive(Clone)]
+pub(super) struct NewAssignment {
+    pub(super) id: i64,
+    pub(super) key: String,
+    pub(super) source: String,
+    pub(super) ext: String,
+    pub(super) gen_: i64,
+    pub(super) op: &'static str,
+    pub(super) rev: i64,
+    pub(super) app: String,
+    pub(super) appn: String,
+    pub(super) ent: Option<String>,
+    pub(super) entn: Option<String>,
+    pub(super) ben: String,
+    pub(super) persons: String,
+    pub(super) lane: String,
+    pub(super) lane_at: i64,
+    pub(super) prio: i64,
+    pub(super) req: Option<i64>,
+    pub(super) appr: Option<i64>,
+    pub(super) from: Option<i64>,
+    pub(super) until: Option<i64>,
+    pub(super) answer: Option<i64>,
+    pub(super) recv: i64,
+    pub(super) digest: String,
+    pub(super) doc: i64,
+    pub(super) head: String,
+}
+
+impl NewAssignment {
+    fn row(self) -> [Arg; 27] {
+        [
+            self.id.into(),
+            self.key.into(),
+            self.source.into(),
+            self.ext.into(),
+            self.gen_.into(),
+            self.op.into(),
+            self.rev.into(),
+            self.app.into(),
+            self.appn.into(),
+            self.ent.into(),
+            self.entn.into(),
+            self.ben.into(),
+            self.persons.into(),
+            self.lane.into(),
+            self.lane_at.into(),
+            self.prio.into(),
+            self.req.into(),
+            self.appr.into(),
+            self.from.into(),
+            self.until.into(),
+            self.answer.into(),
+            self.recv.into(),
+            State::Received.as_str().into(),
+            self.digest.into(),
+            self.doc.into(),
+            1_i64.into(),
+            self.head.into(),
+        ]
+    }
+}
+
+pub(super) fn inbox_row(
+    receipt: &Receipt,
+    event: &str,
+    id: i64,
+    answer: &'static str,
+    assignment: i64,
+    document: Option<String>,
+) -> InboxRow {
+    [
+        id.into(),
+        (&receipt.source).into(),
+        event.into(),
+        (&receipt.digest).into(),
+        receipt.received_at.0.into(),
+        answer.into(),
+        assignment.into(),
+        document.into(),
+    ]
+}
+
+/// Hashes of the persons of an order, for checks that need no names.
+pub(super) fn persons_of(shared: &Shared, assignment: &Assignment) -> String {
+    let hash = |id: &str| shared.person(&assignment.source, id);
+    json!({
+        "requester": assignment.requester.as_ref().map(|p| hash(&p.id)),
+        "approvers": assignment.approvals.iter().map(|a| json!({"by": hash(&a.by.id), "at": a.at})).collect::<Vec<_>>(),
+    })
+    .to_string()
+}
+
+#[expect(clippy::too_many_arguments, reason = "the row is made of what intake just decided")]
+pub(super) fn new_assignment(
+    shared: &Shared,
+    receipt: &Receipt,
+    assignment: &Assignment,
+    id: i64,
+    natural_key: &str,
+    digest: &str,
+    document_id: i64,
+    head: String,
+) -> NewAssignment {
+    NewAssignment {
+        id,
+        key: natural_key.to_owned(),
+        source: assignment.source.clone(),
+        ext: assignment.external_id.clone(),
+        gen_: assignment.generation,
+        op: assignment.operation.as_str(),
+        rev: i64::from(assignment.operation.is_revocation()),
+        app: assignment.application.id.clone(),
+        appn: assignment.application.name.clone(),
+        ent: assignment.entitlement.as_ref().map(|e| e.id.clone()),
+        entn: assignment.entitlement.as_ref().map(|e| e.name.clone()),
+        ben: shared.person(&assignment.source, &assignment.beneficiary.id),
+        persons: persons_of(shared, assignment),
+        lane: assignment.lane(),
+        lane_at: assignment.approved_at.unwrap_or(receipt.received_at).0,
+        prio: assignment.priority,
+        req: assignment.requested_at.map(|t| t.0),
+        appr: assignment.approved_at.map(|t| t.0),
+        from: assignment.valid_from.map(|t| t.0),
+        until: assignment.valid_until.map(|t| t.0),
+        answer: assignment.answer_by.map(|t| t.0),
+        recv: receipt.received_at.0,
+        digest: digest.to_owned(),
+        doc: document_id,
+        head,
+    }
+}
+
+/// New assignments with their first journal line, and all inbox rows.
+pub(super) async fn insert(
+    tx: &mut Conn,
+    assignments: Vec<NewAssignment>,
+    journal: Vec<JournalLine>,
+    inbox: Vec<InboxRow>,
+) -> LedgerResult<()> {
+    if inbox.is_empty() {
+        return Ok(());
+    }
+    query(concat!(
+        "INSERT INTO assignment (id, natural_key, source, external_id, generation, operation, revocation, application_id,
+            application_name, entitlement_id, entitlement_name, beneficiary, persons, lane, lane_at, priority, requested_at,
+            approved_at, valid_from, valid_until, answer_by, received_at, state, content_digest, document_id, chain_seq, chain_head)
+         ROWS $1 (int, text, text, text, int, text, int, text, text, text, text, text, text, text, int, int, int, int, int, int, int, int,
+            text, text, int, int, text);",
+        journal::insert_lines!("$2"),
+        "INSERT INTO inbox (id, source, event_id, digest, received_at, answer, assignment_id, document)
+         ROWS $3 (int, text, text, text, int, text, int, text)",
+    ))
+    .bind(assignments.into_iter().map(NewAssignment::row).collect::<Rows>())
+    .bind(journal.into_iter().map(JournalLine::row).collect::<Rows>())
+    .bind(inbox.into_iter().collect::<Rows>())
+    .execute_later(tx)
+    .await?;
+    Ok(())
+}
