@@ -155,6 +155,7 @@ fn mentions(text: &str, word: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::dialect::Take;
     use super::*;
 
     fn turned(texts: &[&str]) -> Turned {
@@ -228,7 +229,10 @@ mod tests {
         assert_eq!((count("[1]", true), count("[]", true), count("[]", false)), (2, 1, 1));
         assert!(text.last_is_idle(&[Arg::Text(Some("[]".to_owned()))]));
         let only = &text.said(&[Arg::Text(Some("[]".to_owned()))], false)[0];
-        assert_eq!((&*only.text, &*only.takes), ("WITH part_0 AS (UPDATE a SET x = 1) UPDATE b SET x = $1", &[1][..]));
+        assert_eq!(
+            (&*only.text, &*only.takes),
+            ("WITH part_0 AS (UPDATE a SET x = 1) UPDATE b SET x = $1", &[Take::Value(1)][..])
+        );
         let alone = turned(&["DELETE FROM c USING json_each($1)"]);
         assert_eq!(alone.said(&[Arg::Text(Some("[]".to_owned()))], false).len(), 1);
     }
