@@ -14,6 +14,7 @@ use lastmile::web;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
+use crate::engine::Engine;
 use crate::events::SECRET;
 
 /// A router on a port of its own, until dropped.
@@ -99,8 +100,14 @@ pub struct Bed {
 impl Bed {
     /// Starts it; its loops run only when asked to.
     pub async fn start(desk_url: &str, singly: bool, loops: bool) -> anyhow::Result<Self> {
+        Self::start_on(Engine::Sqlite, desk_url, singly, loops).await
+    }
+
+    /// The same on this ledger.
+    pub async fn start_on(on: Engine<'_>, desk_url: &str, singly: bool, loops: bool) -> anyhow::Result<Self> {
         let folder = folder()?;
-        configure(folder.path(), desk_url, "127.0.0.1:0")?;
+        let store = on.fresh(folder.path(), "bed").await?;
+        configure_on(folder.path(), desk_url, "127.0.0.1:0", &store.url, 64)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let bridge = Bridge::open(bridge::load(folder.path(), &clock)?, clock, singly).await?;
         if loops {

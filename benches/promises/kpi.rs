@@ -1,7 +1,9 @@
-//! Figures: pages over many assignments against few, and against a scan of the journal; what keeping them costs.
+//! Figures: pages over many assignments against few, and against a scan of the journal; what keeping them costs. On either
+//! ledger.
 
-use std::collections::{BTreeMap, HashSet};
-use std::path::Path;
+mod fill;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,26 +13,21 @@ use lastmile::catalog::Catalog;
 use lastmile::kpi::case::{Case, Yardstick};
 use lastmile::kpi::cell::Cell;
 use lastmile::kpi::clocks::Clocks;
+use lastmile::kpi::report::Asked;
 use lastmile::kpi::rollup::Rollup;
+use lastmile::kpi::small::Small;
 use lastmile::kpi::verify::verify;
-use lastmile::ledger::{Ledger, Mode, Past, SqlLedger};
 use lastmile::model::clock::SystemClock;
 use lastmile::model::{Clock, Id, Timestamp};
 use lastmile::runtime::{Pace, telemetry};
-use lastmile::sandbox::history;
 use lastmile::web;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
-use crate::bed::{Bed, Served, configure, folder};
-use crate::million::{Copied, copy_table};
-use crate::postgres::orders::made_up;
+use crate::bed::{Bed, Served, configure_on, folder};
+use crate::engine::Engine;
 use crate::{Effort, events, report, wire};
 
-/// Orders of the past that are loaded; all others are copies of their rows.
-const REAL: usize = 1_000;
 /// Assignments of the small ledger.
 const SMALL: u64 = 10_000;
 /// Times each page is asked for.
@@ -39,6 +36,8 @@ const LOOKS: usize = 30;
 const ALTERNATIONS: usize = 10;
 const PAGES: [&str; 5] =
     ["/kpi", "/kpi?days=365", "/kpi?days=90&application=sap-erp", "/api/v1/kpi?days=30", "/kpi/assignments?which=overdue"];
+/// Fewest people that a figure is of, where small groups are told together.
+const PEOPLE: i64 = 5;
 
 /// A ledger that is served.
 struct Side {
@@ -48,32 +47,25 @@ struct Side {
 }
 
 /// Measures and prints.
-pub async fn run(effort: Effort) -> anyhow::Result<()> {
-    pages(effort.open, true).await?;
-    intake(effort).await
+pub async fn run(effort: Effort, on: Engine<'_>) -> anyhow::Result<()> {
+    pages(effort.open, true, on).await?;
+    intake(effort, on).await
 }
 
 /// The same pages over ten times as many, once: making the figures takes long.
 pub async fn ten_millions(effort: Effort) -> anyhow::Result<()> {
-    pages(effort.open * 10, false).await
+    pages(effort.open * 10, false, Engine::Sqlite).await
 }
 
-async fn pages(open: u64, proven: bool) -> anyhow::Result<()> {
-    println!("\n# Figures over {SMALL} and {open} assignments");
-    let small = side(SMALL).await?;
-    let large = side(open).await?;
+async fn pages(open: u64, proven: bool, on: Engine<'_>) -> anyhow::Result<()> {
+    println!("\n# {on}: figures over {SMALL} and {open} assignments");
+    let small = side(SMALL, "kpi_few", on).await?;
+    let large = side(open, "kpi_many", on).await?;
     println!("  resident after the figures were made: {} MiB", resident_mib()?);
     let scan = scan(&large).await?;
     println!("  scan of the journal, {open} assignments: {:.0} ms", scan * 1000.0);
     for page in PAGES {
-        let (mut of_small, mut of_large) = (Vec::new(), Vec::new());
-        let (mut to_small, mut to_large) =
-            (wire::Connection::open(small.served.address).await?, wire::Connection::open(large.served.address).await?);
-        for _ in 0..LOOKS {
-            of_small.push(look(&mut to_small, page).await?);
-            of_large.push(look(&mut to_large, page).await?);
-        }
-        let (few, many) = (report::median(&of_small), report::median(&of_large));
+        let (few, many) = both(&small, &large, page).await?;
         println!("  GET {page}: {:.1} ms over {SMALL}, {:.1} ms over {open}", few * 1000.0, many * 1000.0);
         report::verdict("many / few", many / few, false, 1.5);
         report::verdict("scan / page", scan / many, true, 100.0);
@@ -86,8 +78,50 @@ async fn pages(open: u64, proven: bool) -> anyhow::Result<()> {
         println!("  verify over {SMALL}: {:.1} s", begun.elapsed().as_secs_f64());
         anyhow::ensure!(found.agrees(), "the figures differ from the journal: {:#?}", found.differences);
     }
+    small_groups(&large, open).await?;
     small.end().await;
     large.end().await;
+    Ok(())
+}
+
+/// The same page of both, look by look; seconds.
+async fn both(small: &Side, large: &Side, page: &str) -> anyhow::Result<(f64, f64)> {
+    let (mut of_small, mut of_large) = (Vec::new(), Vec::new());
+    let (mut to_small, mut to_large) =
+        (wire::Connection::open(small.served.address).await?, wire::Connection::open(large.served.address).await?);
+    for _ in 0..LOOKS {
+        of_small.push(look(&mut to_small, page).await?);
+        of_large.push(look(&mut to_large, page).await?);
+    }
+    Ok((report::median(&of_small), report::median(&of_large)))
+}
+
+/// What it costs to tell small groups together: the same pages without and with it, look by look.
+async fn small_groups(side: &Side, open: u64) -> anyhow::Result<()> {
+    let plain = side.bridge.setup.load_full();
+    let mut catalog = Catalog::clone(&plain.catalog);
+    catalog.main.kpi.smallest_group = PEOPLE;
+    let together = Arc::new(bridge::setup(catalog, &side.bridge.clock)?);
+    let mut connection = wire::Connection::open(side.served.address).await?;
+    for page in PAGES {
+        let (mut without, mut with) = (Vec::new(), Vec::new());
+        for _ in 0..LOOKS {
+            side.bridge.setup.store(Arc::clone(&plain));
+            without.push(look(&mut connection, page).await?);
+            side.bridge.setup.store(Arc::clone(&together));
+            with.push(look(&mut connection, page).await?);
+        }
+        let (without, with) = (report::median(&without) * 1000.0, report::median(&with) * 1000.0);
+        println!("  GET {page} over {open}: {without:.1} ms, {with:.1} ms with smallest_group = {PEOPLE}");
+    }
+    let (from, to) = Asked::default().period(SystemClock.now());
+    let mut asked = Vec::new();
+    for _ in 0..LOOKS {
+        let begun = Instant::now();
+        Small::over(&*side.bridge.ledger, &together.catalog, from, to).await?;
+        asked.push(begun.elapsed().as_secs_f64() * 1000.0);
+    }
+    println!("  of that, to know who is small: {:.1} ms", report::median(&asked));
     Ok(())
 }
 
@@ -114,10 +148,13 @@ async fn look(connection: &mut wire::Connection, page: &str) -> anyhow::Result<f
 }
 
 /// A ledger with so many assignments, nine of ten of them closed, and its figures.
-async fn side(n: u64) -> anyhow::Result<Side> {
+async fn side(n: u64, name: &str, on: Engine<'_>) -> anyhow::Result<Side> {
     let folder = folder()?;
-    configure(folder.path(), "http://127.0.0.1:9", "127.0.0.1:0")?;
-    fill(folder.path(), i64::try_from(n / REAL as u64)?).await?;
+    let store = on.fresh(folder.path(), name).await?;
+    configure_on(folder.path(), "http://127.0.0.1:9", "127.0.0.1:0", &store.url, 64)?;
+    let begun = Instant::now();
+    fill::fill(&store, i64::try_from(n / fill::REAL as u64)?).await?;
+    println!("  ledger of {n} assignments made in {:.0} s", begun.elapsed().as_secs_f64());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let bridge = Bridge::open(bridge::load(folder.path(), &clock)?, Arc::clone(&clock), false).await?;
     let catalog = Arc::clone(&bridge.setup.load().catalog);
@@ -141,65 +178,6 @@ async fn side(n: u64) -> anyhow::Result<Side> {
     Ok(Side { folder, bridge, served })
 }
 
-async fn fill(path: &Path, times: i64) -> anyhow::Result<()> {
-    let file = path.join("ledger.db");
-    let ledger = SqlLedger::open(&format!("sqlite:{}", file.display()), "bench", Mode::Serve).await?;
-    let told = history::history(3, SystemClock.now(), 12, 40).map_err(anyhow::Error::msg)?;
-    let mut places = HashSet::new();
-    let past: Vec<Past> = told
-        .into_iter()
-        .enumerate()
-        .filter_map(made_up::closed)
-        // Copies lie whole hours apart: no two may meet.
-        .filter(|p| places.insert(p.received_at.0.rem_euclid(3_600_000)))
-        .take(REAL)
-        .collect();
-    anyhow::ensure!(past.len() == REAL, "too little history");
-    for part in past.chunks(100) {
-        ledger.load_history(part.to_vec()).await?;
-    }
-    ledger.close().await;
-    let mut connection = SqliteConnectOptions::new()
-        .filename(&file)
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Off)
-        .pragma("cache_size", "-400000")
-        .connect()
-        .await?;
-    sqlx::raw_sql(
-        "CREATE TEMP TABLE opened AS SELECT id FROM assignment WHERE (id / 1024) % 10 = 0;
-         UPDATE assignment SET state = 'open', closed_at = NULL, reported_at = NULL, outcome = NULL WHERE id IN (SELECT id FROM opened);
-         DELETE FROM journal WHERE event IN ('closed', 'reported') AND assignment_id IN (SELECT id FROM opened);
-         UPDATE assignment SET chain_seq = (SELECT MAX(seq) FROM journal WHERE assignment_id = assignment.id);",
-    )
-    .execute(&mut connection)
-    .await?;
-    let instants = &[
-        "received_at",
-        "lane_at",
-        "filed_at",
-        "approved_at",
-        "requested_at",
-        "eligible_at",
-        "due_at",
-        "closed_at",
-        "reported_at",
-        "first_work_at",
-    ];
-    let tables: [Copied; 2] = [
-        ("assignment", &["id", "document_id"], instants, &["natural_key", "external_id", "lane", "beneficiary"]),
-        ("journal", &["assignment_id"], &["happened_at", "seen_at"], &[]),
-    ];
-    let mut tx = connection.begin().await?;
-    for table in tables {
-        copy_table(&mut tx, table, times, 0).await?;
-    }
-    tx.commit().await?;
-    sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut connection).await?;
-    connection.close().await?;
-    Ok(())
-}
-
 /// The same figures from the journal alone, seconds.
 async fn scan(side: &Side) -> anyhow::Result<f64> {
     let catalog: Arc<Catalog> = Arc::clone(&side.bridge.setup.load().catalog);
@@ -221,37 +199,45 @@ async fn scan(side: &Side) -> anyhow::Result<f64> {
 }
 
 /// Intake with the figures kept beside it, and without, turn by turn.
-async fn intake(effort: Effort) -> anyhow::Result<()> {
+async fn intake(effort: Effort, on: Engine<'_>) -> anyhow::Result<()> {
     // Long enough that the first step, which nothing rests before, does not decide.
     let events = effort.events * 2;
     println!("  intake with and without figures, {events} events a round");
-    let (mut with, mut without, mut shares) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut with, mut without) = (Vec::new(), Vec::new());
     for _ in 0..ALTERNATIONS {
-        without.push(round(events, None).await?);
-        let mut share = 0.0;
-        with.push(round(events, Some(&mut share)).await?);
-        shares.push(share);
+        without.push(round(events, on, false).await?);
+        with.push(round(events, on, true).await?);
     }
-    report::rates("without figures", &without);
-    report::rates("with figures", &with);
-    report::verdict("intake with figures / without", report::paired(&with, &without), true, 0.9);
-    // A step's time on the clock is at least its processor time; the process holds the load generator, too.
-    report::verdict("time in steps of the figures / processor time of the process", report::median(&shares), false, 0.05);
+    let all = |rounds: &[Round], of: fn(&Round) -> f64| rounds.iter().map(of).collect::<Vec<f64>>();
+    let (rates, floor) = (all(&with, |r| r.rate), all(&without, |r| r.rate));
+    report::rates("without figures", &floor);
+    report::rates("with figures", &rates);
+    report::verdict("intake with figures / without", report::paired(&rates, &floor), true, 0.9);
+    let used = |rounds: &[Round]| all(rounds, |r| r.used_s);
+    println!("  processor time of a round with figures / without: {:.2}", report::paired(&used(&with), &used(&without)));
+    // A step's time on the clock is at least its processor time, here and in a server; the process holds the load generator, too.
+    let whose = if matches!(on, Engine::Sqlite) { "process" } else { "process and server" };
+    let what = format!("time in steps of the figures / processor time of the {whose}");
+    report::verdict(&what, report::median(&all(&with, |r| r.busy_s / r.used_s)), false, 0.05);
     Ok(())
 }
 
-/// Processor time of this process so far, seconds.
-fn processor_s() -> f64 {
-    let t = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    Duration::new(t.tv_sec.unsigned_abs(), u32::try_from(t.tv_nsec).unwrap_or(0)).as_secs_f64()
+/// What a round of intake came to.
+struct Round {
+    /// Events a second.
+    rate: f64,
+    /// Processor time of the process, and of the server.
+    used_s: f64,
+    /// In steps of the figures, by the clock.
+    busy_s: f64,
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a count of events")]
-async fn round(count: usize, figures: Option<&mut f64>) -> anyhow::Result<f64> {
-    let bed = Bed::start("http://127.0.0.1:9", false, false).await?;
+async fn round(count: usize, on: Engine<'_>, figures: bool) -> anyhow::Result<Round> {
+    let bed = Bed::start_on(on, "http://127.0.0.1:9", false, false).await?;
     let requests = Arc::new(events::requests(count)?);
     let stop = CancellationToken::new();
-    let counting = figures.is_some().then(|| {
+    let counting = figures.then(|| {
         let (ledger, setup, clock) =
             (Arc::clone(&bed.bridge.ledger), Arc::clone(&bed.bridge.setup), Arc::clone(&bed.bridge.clock));
         let stop = stop.clone();
@@ -266,13 +252,14 @@ async fn round(count: usize, figures: Option<&mut f64>) -> anyhow::Result<f64> {
             anyhow::Ok(busy)
         })
     });
-    let before = processor_s();
+    let before = on.processor_s()?;
     let took = wire::drive(bed.served.address, requests, 64).await?;
-    let used = processor_s() - before;
+    let used_s = on.processor_s()? - before;
     stop.cancel();
-    if let (Some(counting), Some(share)) = (counting, figures) {
-        *share = counting.await??.as_secs_f64() / used;
-    }
+    let busy = match counting {
+        Some(counting) => counting.await??,
+        None => Duration::ZERO,
+    };
     bed.end().await;
-    Ok(count as f64 / took.as_secs_f64())
+    Ok(Round { rate: count as f64 / took.as_secs_f64(), used_s, busy_s: busy.as_secs_f64() })
 }

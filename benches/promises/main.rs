@@ -6,6 +6,7 @@
 #![expect(clippy::print_stdout, reason = "what it measures is printed")]
 
 mod bed;
+mod engine;
 mod events;
 mod floor;
 mod idle;
@@ -58,7 +59,7 @@ fn main() -> anyhow::Result<()> {
             million::run(effort).await?;
         }
         if wanted("kpi") {
-            kpi::run(effort).await?;
+            kpi::run(effort, engine::Engine::Sqlite).await?;
         }
         // An hour, 40 GB: only where it is asked for by name.
         if chosen.contains(&"kpi-ten-millions") {

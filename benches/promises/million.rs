@@ -205,8 +205,10 @@ pub async fn copy_table(
             // 22 bits of an id differ within a millisecond.
             c if ids.contains(&c) => format!("{c} - n.k * {}", HOUR_MS << 22),
             c if instants.contains(&c) => format!("{c} - n.k * {HOUR_MS}"),
-            // A number beyond those of the desk's own tickets.
-            "ref_id" => format!("CAST(ref_id + n.k * {REAL} AS TEXT)"),
+            // Of numbers, one beyond those of the desk's own tickets.
+            "ref_id" => {
+                format!("CASE WHEN ref_id GLOB '[0-9]*' THEN CAST(ref_id + n.k * {REAL} AS TEXT) ELSE ref_id || '-' || n.k END")
+            }
             c if unique.contains(&c) => format!("{c} || '-' || n.k"),
             // Nobody looked at any of them for a day: the full pass has everything to do.
             "checked_at" => day_ago.to_string(),

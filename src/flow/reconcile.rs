@@ -46,7 +46,7 @@ enum Phase {
 }
 
 /// The last complete comparison of an edge.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 pub struct Summary {
     /// `desk/NAME` or `source/NAME`.
     #[serde(default)]
@@ -108,8 +108,7 @@ pub async fn begin(ledger: &dyn Ledger, edge: &str, now: Timestamp) -> LedgerRes
 /// The ledger is not available.
 pub async fn summary(ledger: &dyn Ledger, edge: &str) -> LedgerResult<Summary> {
     let stored = ledger.cursor(&summary_of(edge)).await?;
-    let none = Summary { edge: String::new(), at: None, looked: 0, found: 0, running: false, so_far: 0 };
-    let last: Summary = stored.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or(none);
+    let last: Summary = stored.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
     let run = ledger.cursor(&duty(edge)).await?.as_deref().and_then(read);
     Ok(Summary { edge: edge.to_owned(), running: run.is_some(), so_far: run.map_or(0, |run| run.looked), ..last })
 }
@@ -217,7 +216,7 @@ async fn keep(
     }
     ledger.compared(edge, run.began, now).await?;
     let last = ledger.cursor(&summary_of(edge)).await?;
-    let summary = Summary { edge: String::new(), at: Some(now), looked: run.looked, found: run.found, running: false, so_far: 0 };
+    let summary = Summary { at: Some(now), looked: run.looked, found: run.found, ..Summary::default() };
     ledger.move_cursor(&summary_of(edge), last.as_deref(), &text(&summary)?, now).await?;
     if run.found > 0 {
         tracing::warn!(edge, found = run.found, "platform, ledger and desk disagree: see the operations page");

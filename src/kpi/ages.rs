@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::case::HOUR_MS;
+use super::days::HOUR_MS;
 use super::measure::MIN_FOR_PERCENTILE;
 use crate::ledger::views::BacklogRow;
 use crate::model::Timestamp;
@@ -135,7 +135,7 @@ impl Ages {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kpi::case::DAY_MS;
+    use crate::kpi::days::DAY_MS;
 
     #[test]
     fn ages_fall_into_bands_to_the_hour() {

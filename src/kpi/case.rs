@@ -1,9 +1,10 @@
 //! One assignment as it counts in the figures: its instants, its durations by both clocks, what became of it. Pure.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use super::clocks::{Both, CalendarStamp, Clocks, target_of};
+use super::days::{DAY_MS, day, hour};
 use super::life::Life;
 use crate::catalog::{Calendar, Catalog, ClockKind, Target};
 use crate::ledger::rollups::{Kind, LifeRow, Mark, Place};
@@ -11,10 +12,6 @@ use crate::model::key::stable_number;
 use crate::model::{Id, Outcome, Timestamp};
 use crate::plan::business;
 
-/// A day, milliseconds.
-pub const DAY_MS: i64 = 86_400_000;
-/// An hour, milliseconds.
-pub const HOUR_MS: i64 = 3_600_000;
 /// A closing is only right the first time when nothing comes back for so long.
 pub const RIGHT_FOR_MS: i64 = 14 * DAY_MS;
 /// States whose ticket is with, or owed to, an admin group.
@@ -43,11 +40,11 @@ pub enum Stage {
     Provisioning,
     /// Requested until the platform had the outcome.
     EndToEnd,
-    /// Eligible until the ticket was created.
+    /// Eligible until the ticket was created, less pauses.
     Filing,
-    /// Ticket created until work began.
+    /// Ticket created until work began, of the time since eligible, less pauses.
     Queue,
-    /// Work began until the closing, less pauses.
+    /// Work began until the closing, of the time since the ticket was there and eligible, less pauses.
     Touch,
     /// Closing until the platform had the outcome.
     SyncBack,
@@ -59,12 +56,12 @@ pub enum Stage {
     Whole,
     /// Closing on the desk until lastmile learned of it.
     Noticed,
-    /// Approved until eligible: the wait for a later day, which is nobody's.
+    /// Approved until eligible, or closed before: the wait for a later day, which is nobody's.
     Date,
 }
 
 impl Stage {
-    /// Every stage, in the order of rows.
+    /// Every stage, in the order of rows: a new one comes last.
     pub const ALL: [Self; 12] = [
         Self::Approval,
         Self::Provisioning,
@@ -199,10 +196,10 @@ pub struct Case {
     #[serde(rename = "le", skip_serializing_if = "Option::is_none")]
     pub left: Option<Timestamp>,
     /// Durations of all time, by [`Stage`].
-    #[serde(rename = "e")]
+    #[serde(rename = "e", deserialize_with = "durations")]
     pub elapsed: [Option<i64>; Stage::ALL.len()],
     /// Durations of working time.
-    #[serde(rename = "b", skip_serializing_if = "none_at_all")]
+    #[serde(rename = "b", deserialize_with = "durations", skip_serializing_if = "none_at_all")]
     pub business: [Option<i64>; Stage::ALL.len()],
     /// The target it was (is) measured by.
     #[serde(rename = "tg", skip_serializing_if = "Option::is_none")]
@@ -216,6 +213,15 @@ pub struct Case {
     /// Pauses: from, until.
     #[serde(rename = "pa", skip_serializing_if = "Vec::is_empty")]
     pub pauses: Vec<(Timestamp, Option<Timestamp>)>,
+}
+
+/// What was kept before a stage was known holds nothing of it: of all else, it is a case.
+fn durations<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[Option<i64>; Stage::ALL.len()], D::Error> {
+    let mut durations = [None; Stage::ALL.len()];
+    for (mine, kept) in durations.iter_mut().zip(Vec::<Option<i64>>::deserialize(deserializer)?) {
+        *mine = kept;
+    }
+    Ok(durations)
 }
 
 fn none_at_all(durations: &[Option<i64>; Stage::ALL.len()]) -> bool {
@@ -370,23 +376,27 @@ impl Case {
             }
             sum
         };
+        let spent =
+            |from: Option<Timestamp>, to: Option<Timestamp>| from.zip(to).map(|(from, to)| both(from, to).less(paused(from, to)));
         self.set(Stage::Approval, span(self.requested, self.approved));
-        if self.closed.is_some() && self.filed.is_some() {
-            // What was taken back before a ticket was made took no admin's time.
-            let whole = span(self.eligible, self.closed);
-            let waits = self.eligible.zip(self.closed).map(|(from, to)| paused(from, to));
-            self.set(Stage::Whole, whole);
-            self.set(Stage::Paused, waits);
-            self.set(Stage::Provisioning, whole.zip(waits).map(|(whole, waits)| whole.less(waits)));
-            let touched = span(self.first_work, self.closed);
-            let waits = self.first_work.zip(self.closed).map(|(from, to)| paused(from, to));
-            self.set(Stage::Touch, touched.zip(waits).map(|(whole, waits)| whole.less(waits)));
-            self.set(Stage::Queue, span(self.filed, self.first_work));
-            self.set(Stage::Date, span(self.approved, self.eligible));
-            self.set(Stage::Filing, span(self.eligible, self.filed));
-            self.set(Stage::SyncBack, span(self.closed, self.reported));
-            self.set(Stage::Noticed, span(self.closed, life.learned));
-            self.set(Stage::Verification, span(self.closed, self.proven));
+        // What was taken back before a ticket was made took no admin's time.
+        if let (Some(closed), Some(filed)) = (self.closed, self.filed) {
+            // Parts touch and never overlap, in whatever order their instants come: a ticket may be there and begun before its
+            // day, or begun under one that was made before it.
+            let eligible = self.eligible.map(|at| at.min(closed));
+            let ready = eligible.map_or(filed, |at| at.max(filed)).min(closed);
+            let begun = self.first_work.map(|at| at.clamp(ready, closed));
+            let (ready, closed) = (Some(ready), Some(closed));
+            self.set(Stage::Date, span(self.approved, eligible));
+            self.set(Stage::Whole, span(eligible, closed));
+            self.set(Stage::Paused, eligible.zip(closed).map(|(from, to)| paused(from, to)));
+            self.set(Stage::Provisioning, spent(eligible, closed));
+            self.set(Stage::Filing, spent(eligible, ready));
+            self.set(Stage::Queue, spent(ready, begun));
+            self.set(Stage::Touch, spent(begun, closed));
+            self.set(Stage::SyncBack, span(closed, self.reported));
+            self.set(Stage::Noticed, span(closed, life.learned));
+            self.set(Stage::Verification, span(closed, self.proven));
             self.set(Stage::EndToEnd, span(self.requested.or(Some(self.received)), self.reported));
         }
         let until = self.closed.or_else(|| self.pauses.last().map(|(from, until)| until.unwrap_or(*from)));
@@ -472,16 +482,4 @@ impl Case {
     pub fn is_open(&self) -> bool {
         self.closed.is_none()
     }
-}
-
-/// Start of the day, UTC.
-#[must_use]
-pub fn day(at: Timestamp) -> i64 {
-    at.0 - at.0.rem_euclid(DAY_MS)
-}
-
-/// Start of the hour.
-#[must_use]
-pub fn hour(at: Timestamp) -> i64 {
-    at.0 - at.0.rem_euclid(HOUR_MS)
 }

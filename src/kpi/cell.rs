@@ -5,9 +5,10 @@ use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
 
 use super::case::{Case, Stage, Verdict, sign};
 use super::sketch::{Sketch, put, take};
+use crate::ledger::rollups::CellRow;
 use crate::model::{Outcome, Timestamp};
 
-/// What is counted.
+/// What is counted. Sums hold their counts in this order: a new one comes last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Count {
     /// Closed.
@@ -58,8 +59,6 @@ pub enum Count {
     Found,
     /// Tickets too many.
     Doubles,
-    /// Tickets that the desk refused, so that a person was needed.
-    Refused,
     /// It was said by when they are expected.
     Forecast,
     /// Of those: closed by the time that half was expected by.
@@ -74,9 +73,11 @@ pub enum Count {
     LeaversIn24,
     /// Of those: all gone, later.
     LeaversLate,
+    /// Tickets that the desk refused, so that a person was needed.
+    Refused,
 }
 
-const COUNTS: usize = Count::LeaversLate as usize + 1;
+const COUNTS: usize = Count::Refused as usize + 1;
 /// Stages whose sketches are read by every page.
 const MAIN: usize = 3;
 const STAGES: usize = Stage::ALL.len();
@@ -192,11 +193,22 @@ impl Cell {
         let (mut main, mut rest) = (Vec::new(), Vec::new());
         put(&mut main, COUNTS as u64);
         self.counts.iter().for_each(|n| put(&mut main, n.unsigned_abs()));
+        put(&mut rest, (STAGES - MAIN) as u64);
         for (n, took) in self.took.iter().enumerate() {
             let out = if n < MAIN { &mut main } else { &mut rest };
             took.iter().for_each(|sketch| sketch.write(out));
         }
         (BASE64.encode(main), BASE64.encode(rest))
+    }
+
+    /// What a row holds. One that cannot be read is nothing, and `kpi verify` tells of it.
+    #[must_use]
+    pub fn kept(row: &CellRow) -> Self {
+        let mut cell = Self::default();
+        match row.main.as_deref().map(|main| cell.read_into(main, row.rest.as_deref())) {
+            Some(Some(())) => cell,
+            _ => Self::default(),
+        }
     }
 
     /// Adds what columns hold; `None` when they hold something else.
@@ -217,7 +229,9 @@ impl Cell {
         let Some(rest) = rest else { return Some(()) };
         let bytes = BASE64.decode(rest).ok()?;
         let mut row = bytes.as_slice();
-        for sketch in self.took[MAIN..].iter_mut().flatten() {
+        // Nor has a stage that was not known any duration.
+        let known = usize::try_from(take(&mut row)?).ok()?;
+        for sketch in self.took[MAIN..].iter_mut().take(known).flatten() {
             sketch.read_into(&mut row)?;
         }
         Some(())

@@ -7,6 +7,7 @@ use super::case::{Stage, Verdict};
 use super::clocks::CalendarStamp;
 use super::measure::{Line, MIN_FOR_PERCENTILE};
 use super::report::{Asked, MOST_BEHIND, Point, Report, Shown, Which};
+use super::words::day_words;
 use crate::ledger::views::{BacklogRow, Scope};
 use crate::model::{Id, Timestamp};
 use crate::sheet::{Cell, Column, Document, Table, Unit};
@@ -229,8 +230,7 @@ fn filtered(document: Document, asked: &Asked, scope: &Scope) -> Document {
 
 /// A period of whole days.
 fn days(from: Timestamp, to: Timestamp) -> String {
-    let day = |at: Timestamp| at.to_utc().format("%Y-%m-%d").to_string();
-    format!("{} to {}, days of UTC", day(from), day(to.plus_ms(-1)))
+    format!("{} to {}, days of UTC", day_words(from), day_words(to.plus_ms(-1)))
 }
 
 /// The figures of a report: one line for all, and one per application, admin group, operation and desk; what is open by

@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::case::{Case, DAY_MS, Stage};
+use super::case::{Case, Stage};
 use super::cell::{Cell, Count};
+use super::days::DAY_MS;
 use super::measure::MIN_FOR_PERCENTILE;
 use crate::catalog::Catalog;
 use crate::ledger::rollups::{Dim, Forecast};

@@ -1,7 +1,8 @@
 //! Persons who leave: how long it takes until the last application has let them go. Wall clock, no pause. Pure.
 
-use super::case::{Case, DAY_MS, HOUR_MS, Stage, day, hour};
+use super::case::{Case, Stage};
 use super::cell::{Cell, Count};
+use super::days::{DAY_MS, HOUR_MS, day, hour};
 use crate::ledger::rollups::{Kind, LeaverRow, Place};
 use crate::model::{Id, Operation};
 

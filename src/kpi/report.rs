@@ -4,16 +4,17 @@ mod asked;
 mod gathered;
 mod lists;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
 pub use self::asked::{Asked, Which, a_day, period_words};
+pub use self::gathered::Step;
 use self::gathered::{Gathered, bare};
-pub use self::lists::{Found, MOST_BEHIND, Shown, behind, found, leavers_open};
-use super::case::DAY_MS;
+pub use self::lists::{Found, MOST_BEHIND, Shown, found, leavers_open};
 use super::clocks::CalendarStamp;
+use super::days::DAY_MS;
 use super::measure::{Attainment, Line, Spread, Sums};
 use super::small::Small;
 use crate::catalog::Catalog;
@@ -75,6 +76,9 @@ pub struct Report {
     pub operations: Vec<Line>,
     /// By desk.
     pub desks: Vec<Line>,
+    /// Applications and operations that the figures are of, those told together among them; for what holds of all.
+    #[serde(skip)]
+    pub orders: BTreeSet<(String, String)>,
     /// By day; by week from Monday to Sunday in periods of more than 14 days, by month in those of more than 92.
     pub trend: Vec<Point>,
     /// What is owed, by age.
@@ -125,6 +129,7 @@ impl Report {
             groups: gathered.lines(&small, "admin groups", |d| (&d.admin_group, &d.admin_group)),
             operations: gathered.lines(&small, "operations", |d| (&d.operation, operation_name(&d.operation))),
             desks: gathered.lines(&small, "desks", |d| (&d.desk, &d.desk)),
+            orders: gathered.orders(),
             trend: if withheld { Vec::new() } else { gathered.trend(from, to) },
             backlog: gathered.backlog(),
             smallest_group: small.least(),

@@ -3,13 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use super::case::{Case, DAY_MS, Yardstick, day, hour};
+use super::case::{Case, Yardstick};
 use super::cell::{Cell, Count};
 use super::clocks::{Clocks, config_digest};
+use super::days::{DAY_MS, day, hour};
 use super::forecast::{LOOKED_BACK_DAYS, Pace};
 use super::leavers::{Revocation, leaving, places};
 use super::sums::{MEMBERS, look_at_now, sums};
-pub(super) use super::sums::{decoded, month, month_after};
 use crate::catalog::{Calendar, Catalog};
 use crate::ledger::rollups::{CaseWrite, CellFilter, Dim, Dirty, KeptCalendar, Kind, LeaverRow, LifeRow, Mark, Place, Rollups};
 use crate::ledger::{Ledger, LedgerResult};
@@ -387,7 +387,7 @@ async fn paces<R: Rollups + ?Sized>(ledger: &R, now: Timestamp) -> LedgerResult<
     let mut paces: HashMap<String, Pace> = HashMap::new();
     let mut closed: HashMap<i64, Cell> = HashMap::new();
     for row in ledger.cells(Kind::Closed, since, now, &all, false).await? {
-        closed.entry(row.place.dim).or_default().merge(&decoded(&row));
+        closed.entry(row.place.dim).or_default().merge(&Cell::kept(&row));
     }
     for (dim, cell) in closed {
         if let Some(dim) = dims.get(&dim).filter(|_| cell.count(Count::Closed) > 0) {

@@ -69,11 +69,11 @@ pub struct Instants {
 /// From when, and until when; none while it lasts.
 pub type Pause = (Timestamp, Option<Timestamp>);
 
-/// The spans in order; pauses are cut out of queue and work. Clocks of several parties meet here: what lies before its predecessor counts as no time at all.
+/// The spans in order; pauses are cut out of filing, queue and work. Clocks of several parties meet here: what lies before its predecessor counts as no time at all.
 #[must_use]
 pub fn segments(of: &Instants, pauses: &[Pause], now: Timestamp) -> Vec<Segment> {
     let cut = |span: Segment| {
-        if matches!(span.part, Part::Queue | Part::Work) { paused(&span, pauses) } else { vec![span] }
+        if matches!(span.part, Part::Filing | Part::Queue | Part::Work) { paused(&span, pauses) } else { vec![span] }
     };
     spans(of, now).into_iter().flat_map(cut).collect()
 }

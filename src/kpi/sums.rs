@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::ages::Now;
-use super::case::{Case, DAY_MS, HOUR_MS, day, hour};
+use super::case::Case;
 use super::cell::Cell;
+use super::days::{DAY_MS, HOUR_MS, hour, month_after};
 use super::leavers::{LEAVER_HOURS, add};
 use super::window::{made_of, trend, windows};
 use crate::ledger::rollups::{CellFilter, CellRow, Dirty, Kind, Place, Rollups};
@@ -75,19 +76,6 @@ pub(super) async fn look_at_now(
     Ok(n)
 }
 
-/// Start of the month, UTC.
-#[must_use]
-pub fn month(at: Timestamp) -> i64 {
-    use chrono::Datelike;
-    day(at) - i64::from(at.to_utc().day0()) * DAY_MS
-}
-
-/// Start of the month after.
-#[must_use]
-pub fn month_after(start: i64) -> i64 {
-    month(Timestamp(start + 32 * DAY_MS))
-}
-
 async fn sum(ledger: &dyn Ledger, place: Place) -> LedgerResult<CellRow> {
     let (from, to) = (Timestamp(place.at), Timestamp(place.at + DAY_MS));
     let mut cell = Cell::default();
@@ -117,7 +105,7 @@ async fn sum(ledger: &dyn Ledger, place: Place) -> LedgerResult<CellRow> {
             let kind = if place.kind == Kind::ClosedMonth { Kind::Closed } else { Kind::Leaver };
             let own = CellFilter { dim: Some(place.dim), ..CellFilter::default() };
             for row in ledger.cells(kind, from, Timestamp(month_after(place.at)), &own, true).await? {
-                cell.merge(&decoded(&row));
+                cell.merge(&Cell::kept(&row));
                 (n, oldest) = (n + row.n, oldest.min(row.oldest));
             }
         }
@@ -129,15 +117,6 @@ async fn sum(ledger: &dyn Ledger, place: Place) -> LedgerResult<CellRow> {
     }
     let (main, rest) = cell.write();
     Ok(CellRow { place, n, oldest: if n > 0 { oldest } else { Timestamp(0) }, main: Some(main), rest: Some(rest) })
-}
-
-/// What a row holds. One that cannot be read is nothing, and `kpi verify` tells of it.
-pub(super) fn decoded(row: &CellRow) -> Cell {
-    let mut cell = Cell::default();
-    match row.main.as_deref().map(|main| cell.read_into(main, row.rest.as_deref())) {
-        Some(Some(())) => cell,
-        _ => Cell::default(),
-    }
 }
 
 /// What is open now, by what it is cut by.

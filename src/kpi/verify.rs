@@ -4,11 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::ages::Now;
-use super::case::{Case, DAY_MS, HOUR_MS, Stage, Yardstick, day, hour};
+use super::case::{Case, Stage, Yardstick};
 use super::cell::Cell;
 use super::clocks::config_digest;
+use super::days::{DAY_MS, HOUR_MS, day, hour};
 use super::leavers::{LEAVER_HOURS, Revocation, add, leaving, places};
-use super::rollup::{clocks_over, decoded, kept_calendars, repeats};
+use super::rollup::{clocks_over, kept_calendars, repeats};
 use super::sketch::{ACCURACY, Sketch};
 use super::window::{WINDOWS, made_of};
 use crate::catalog::Catalog;
@@ -363,7 +364,7 @@ fn difference(truth: Option<&Sum>, kept: Option<&CellRow>) -> Option<String> {
     if truth.1 != kept.oldest {
         return Some(format!("the earliest is of {} by the journal, of {} as kept", truth.1.iso(), kept.oldest.iso()));
     }
-    (kept.main.is_some() && decoded(kept) != truth.2).then(|| "counts or durations differ".to_owned())
+    (kept.main.is_some() && Cell::kept(kept) != truth.2).then(|| "counts or durations differ".to_owned())
 }
 
 /// Sketches are the same as those kept by now; here, that they say the truth.

@@ -3,9 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use super::case::{DAY_MS, day};
 use super::cell::{Cell, Count};
-use super::rollup::{decoded, month, month_after};
+use super::days::{DAY_MS, day, month, month_after};
 use crate::ledger::LedgerResult;
 use crate::ledger::rollups::{CellFilter, CellRow, Kind, Place, Rollups};
 use crate::model::Timestamp;
@@ -45,7 +44,7 @@ pub(super) async fn trend<R: Rollups + ?Sized>(ledger: &R, place: Place) -> Ledg
     };
     let (mut cell, mut n) = (Cell::default(), 0);
     for row in rows {
-        cell.merge(&decoded(&row));
+        cell.merge(&Cell::kept(&row));
         n += row.n;
     }
     Ok(CellRow { place, n, oldest: from, main: Some(cell.write().0), rest: None })
@@ -66,7 +65,7 @@ pub(super) async fn windows<R: Rollups + ?Sized>(ledger: &R, dim: i64, now: Time
             // A row of nothing is removed: what arrived alone keeps it.
             let (mut cell, mut n) = (Cell::default(), more);
             for row in periods(ledger, of, &own, (from, to), true, true).await? {
-                cell.merge(&decoded(&row));
+                cell.merge(&Cell::kept(&row));
                 n += row.n;
             }
             let (main, rest) = cell.write();
@@ -104,7 +103,7 @@ pub(super) async fn kept<R: Rollups + ?Sized>(
             if row.oldest != to {
                 return Ok(None);
             }
-            let (cell, ahead) = (decoded(&row), found.entry(row.place.dim).or_default());
+            let (cell, ahead) = (Cell::kept(&row), found.entry(row.place.dim).or_default());
             if kind == Kind::Window {
                 ahead.arrived = row.n - cell.count(Count::Closed);
                 ahead.closed = cell;

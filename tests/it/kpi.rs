@@ -6,6 +6,8 @@ mod figures;
 mod keeping;
 #[path = "kpi/orders.rs"]
 mod orders;
+#[path = "kpi/parts.rs"]
+mod parts;
 #[path = "kpi/truth.rs"]
 mod truth;
 
@@ -14,9 +16,10 @@ use std::path::Path;
 
 use lastmile::catalog::calendar::CalendarFile;
 use lastmile::catalog::{Calendar, Catalog, ClockKind, ConfigFile};
+use lastmile::kpi::case::Case;
 use lastmile::kpi::export::cases;
 use lastmile::kpi::measure::{Line, Spread};
-use lastmile::kpi::report::{Asked, Report, Which, behind, found};
+use lastmile::kpi::report::{Asked, Report, Shown, Which, found, leavers_open};
 use lastmile::kpi::rollup::Rollup;
 use lastmile::kpi::timing::{Listed, Timing, measured};
 use lastmile::kpi::verify::{Verified, verify};
@@ -49,19 +52,22 @@ struct Bed {
     figures: Rollup,
 }
 
+fn catalog() -> Catalog {
+    let folder = tempfile::tempdir().unwrap();
+    let nowhere = "http://127.0.0.1:1";
+    for (path, text) in config::files(nowhere, nowhere, nowhere, "127.0.0.1:8480") {
+        let place = folder.path().join(&path);
+        std::fs::create_dir_all(place.parent().unwrap()).unwrap();
+        std::fs::write(place, &text).unwrap();
+    }
+    Catalog::load(folder.path()).unwrap()
+}
+
 impl Bed {
     async fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let nowhere = "http://127.0.0.1:1";
-        for (path, text) in config::files(nowhere, nowhere, nowhere, "127.0.0.1:8480") {
-            let place = folder.path().join(&path);
-            std::fs::create_dir_all(place.parent().unwrap()).unwrap();
-            std::fs::write(place, &text).unwrap();
-        }
-        let catalog = Catalog::load(folder.path()).unwrap();
         let place = Place::of(module_path!()).await;
         let ledger = place.open().await;
-        Self { ledger, catalog, clock: FakeClock::at(NOW), figures: Rollup::new(), place }
+        Self { ledger, catalog: catalog(), clock: FakeClock::at(NOW), figures: Rollup::new(), place }
     }
 
     async fn sql(&self, text: &str) {
@@ -80,6 +86,11 @@ impl Bed {
 
     async fn report(&self, asked: &Asked) -> Report {
         Report::of(&self.ledger, &self.catalog, &None, asked, self.clock.now()).await.unwrap()
+    }
+
+    /// The first assignments behind a figure.
+    async fn behind(&self, asked: &Asked, limit: i64) -> Vec<Shown> {
+        found(&self.ledger, &self.catalog, &None, asked, NOW, limit).await.unwrap().rows
     }
 
     async fn verified(&self) -> Verified {
@@ -140,19 +151,24 @@ impl Bed {
 
     /// An order whose ticket is owed since then.
     async fn open(&self, name: &str, app: &str, operation: Operation, since: Timestamp, valid_from: Option<Timestamp>) -> Id {
-        let mut assignment = order(name, app, operation, "someone");
-        (assignment.approved_at, assignment.valid_from) = (Some(since), valid_from);
+        self.open_of(Assignment { valid_from, ..order(name, app, operation, "someone") }, since).await
+    }
+
+    /// The same of this order.
+    async fn open_of(&self, order: Assignment, since: Timestamp) -> Id {
+        let (name, app) = (order.external_id.clone(), order.application.id.clone());
+        let assignment = Assignment { approved_at: Some(since), ..order };
         let receipt = Receipt {
             source: "idm".to_owned(),
-            event_id: name.to_owned(),
-            digest: name.to_owned(),
+            event_id: name.clone(),
+            digest: name.clone(),
             received_at: since,
             content: ReceiptContent::Order(Box::new(assignment)),
         };
         let Recorded::New { id } = self.ledger.record(vec![receipt]).await.unwrap().remove(0) else { panic!("not new") };
         let order = self.ledger.to_plan(NOW, 10).await.unwrap().into_iter().find(|o| o.id == id).unwrap();
         let draft = Draft {
-            key: Key::of("test", &[name], 1),
+            key: Key::of("test", &[&name], 1),
             admin_group: "g".to_owned(),
             summary: "s".to_owned(),
             body: "b".to_owned(),

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use lastmile::ledger::{Ledger, Mode, SqlLedger};
 use lastmile::model::{Clock, clock::SystemClock};
-use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+use sqlx::{Connection as _, PgConnection};
 
-use super::orders;
 use super::server::Server;
+use super::{orders, rows};
 use crate::bed::{configure_on, folder};
 use crate::loopback_desk::LoopbackDesk;
 use crate::million::{TABLES, serve};
@@ -37,8 +37,7 @@ pub async fn run(server: &Server, effort: Effort) -> anyhow::Result<()> {
     ledger.close().await;
     let mut connection = server.connect("cold").await?;
     copy_rows(&mut connection, i64::try_from(effort.open / REAL as u64)?).await?;
-    connection.execute("VACUUM ANALYZE").await?;
-    connection.execute("CHECKPOINT").await?;
+    rows::at_rest(&mut connection).await?;
     connection.close().await?;
     let ledger = SqlLedger::open(url.as_str(), "bench", Mode::Serve).await?;
     let open = ledger.open_tickets("jira").await?;
@@ -68,29 +67,8 @@ pub async fn run(server: &Server, effort: Effort) -> anyhow::Result<()> {
 /// `times - 1` copies of every row, an hour earlier each time.
 async fn copy_rows(connection: &mut PgConnection, times: i64) -> anyhow::Result<()> {
     let day_ago = SystemClock.now().plus_ms(-24 * HOUR_MS).0;
-    for (table, ids, instants, unique) in TABLES {
-        let asked =
-            "SELECT CAST(column_name AS TEXT) FROM information_schema.columns WHERE table_name = $1 ORDER BY ordinal_position";
-        let columns: Vec<(String,)> = sqlx::query_as(asked).bind(table).fetch_all(&mut *connection).await?;
-        let picked: Vec<String> = columns
-            .iter()
-            .map(|(c,)| match c.as_str() {
-                // 22 bits of an id differ within a millisecond.
-                c if ids.contains(&c) => format!("{c} - n.k * {}", HOUR_MS << 22),
-                c if instants.contains(&c) => format!("{c} - n.k * {HOUR_MS}"),
-                c if unique.contains(&c) => format!("{c} || '-' || n.k"),
-                "checked_at" => day_ago.to_string(),
-                c => c.to_owned(),
-            })
-            .collect();
-        let names: Vec<&str> = columns.iter().map(|(c,)| c.as_str()).collect();
-        let text = format!(
-            "INSERT INTO {table} ({}) SELECT {} FROM generate_series(1::bigint, {}) AS n (k), {table}",
-            names.join(", "),
-            picked.join(", "),
-            times - 1
-        );
-        connection.execute(AssertSqlSafe(text)).await?;
+    for table in TABLES {
+        rows::copy_table(connection, table, times, day_ago).await?;
     }
     sqlx::query("UPDATE ticket SET checked_at = $1 WHERE checked_at <> $1").bind(day_ago).execute(connection).await?;
     Ok(())

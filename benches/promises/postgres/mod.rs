@@ -1,15 +1,17 @@
-//! PostgreSQL as the ledger: claims against a bare loop, replicas, a transaction held open, a cold start.
+//! PostgreSQL as the ledger: claims against a bare loop, replicas, a transaction held open, a cold start, figures.
 
 mod claims;
 mod cold;
 mod held;
 pub mod orders;
 mod replicas;
-mod server;
+pub mod rows;
+pub mod server;
 
 use std::time::Duration;
 
-use crate::Effort;
+use crate::engine::Engine;
+use crate::{Effort, kpi};
 
 /// Measures and prints.
 pub async fn run(effort: Effort, chosen: &[&str]) -> anyhow::Result<()> {
@@ -27,6 +29,9 @@ pub async fn run(effort: Effort, chosen: &[&str]) -> anyhow::Result<()> {
     }
     if wanted("cold") {
         cold::run(&server, effort).await?;
+    }
+    if wanted("kpi") {
+        kpi::run(effort, Engine::Postgres(&server)).await?;
     }
     Ok(())
 }

@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::catalog::ClockKind;
-use crate::kpi::case::{Case, DAY_MS, Trouble, Verdict, day, sign};
+use crate::kpi::case::{Case, Trouble, Verdict, sign};
+use crate::kpi::days::{DAY_MS, day};
+use crate::kpi::words::day_words;
 use crate::ledger::rollups::CellFilter;
 use crate::ledger::views::Scope;
 use crate::model::{Outcome, Timestamp};
@@ -48,9 +50,8 @@ pub struct Asked {
 /// A period of whole days in words.
 #[must_use]
 pub fn period_words(from: Timestamp, to: Timestamp) -> String {
-    let day = |at: Timestamp| at.to_utc().format("%Y-%m-%d").to_string();
     let days = to.ms_since(from) / DAY_MS;
-    format!("{} to {}, {days} {}", day(from), day(to.plus_ms(-1)), if days == 1 { "day" } else { "days" })
+    format!("{} to {}, {days} {}", day_words(from), day_words(to.plus_ms(-1)), if days == 1 { "day" } else { "days" })
 }
 
 /// A day like `2026-11-01`; an empty field of a form is none.

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::Point;
-use crate::kpi::case::{DAY_MS, Stage, day};
+use crate::kpi::case::Stage;
 use crate::kpi::cell::{Cell, Count};
+use crate::kpi::days::{DAY_MS, day, month, month_after};
 use crate::kpi::measure::{Attainment, Line, Spread, Sums, percent};
-use crate::kpi::rollup::{decoded, month, month_after};
 use crate::kpi::small::Small;
 use crate::kpi::window::{self, periods};
 use crate::ledger::LedgerResult;
@@ -37,14 +37,19 @@ pub(super) struct Gathered {
 
 /// What the trend is told by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
+pub enum Step {
+    /// By day.
     Day,
+    /// By week, from Monday to Sunday.
     Week,
+    /// By month.
     Month,
 }
 
 impl Step {
-    fn of(from: Timestamp, to: Timestamp) -> Self {
+    /// Of a period.
+    #[must_use]
+    pub fn of(from: Timestamp, to: Timestamp) -> Self {
         match to.ms_since(from) / DAY_MS {
             days if days <= BY_DAY => Self::Day,
             days if days <= BY_WEEK => Self::Week,
@@ -98,7 +103,7 @@ impl Gathered {
             }
         } else {
             for row in periods(ledger, [Kind::Leaver, Kind::LeaverMonth], filter, (from, to), true, true).await? {
-                gathered.sum(row.place.dim).leavers.merge(&decoded(&row));
+                gathered.sum(row.place.dim).leavers.merge(&Cell::kept(&row));
             }
         }
         for row in ledger.cells(Kind::Now, Timestamp(0), Timestamp(1), filter, false).await? {
@@ -124,7 +129,7 @@ impl Gathered {
         let by_months = self.step == Step::Month;
         if everything {
             for row in periods(ledger, [Kind::Trend, Kind::TrendMonth], filter, period, by_months, false).await? {
-                let (cell, bucket) = (decoded(&row), self.bucket(row.place.at));
+                let (cell, bucket) = (Cell::kept(&row), self.bucket(row.place.at));
                 *self.arrived.entry(bucket).or_default() += row.n - cell.count(Count::Closed);
                 self.closed.entry(bucket).or_default().merge(&cell);
             }
@@ -134,7 +139,7 @@ impl Gathered {
             if !self.dims.contains_key(&row.place.dim) {
                 continue;
             }
-            let cell = decoded(&row);
+            let cell = Cell::kept(&row);
             self.closed.entry(self.bucket(row.place.at)).or_default().merge(&cell);
             if figures {
                 self.sum(row.place.dim).closed.merge(&cell);
@@ -163,6 +168,12 @@ impl Gathered {
     /// Groups with figures.
     pub(super) fn groups(&self) -> BTreeSet<&str> {
         self.sums.keys().filter_map(|dim| Some(self.dims.get(dim)?.admin_group.as_str())).collect()
+    }
+
+    /// Applications and operations with figures.
+    pub(super) fn orders(&self) -> BTreeSet<(String, String)> {
+        let of = |dim: &i64| self.dims.get(dim).map(|dim| (dim.application_id.clone(), dim.operation.clone()));
+        self.sums.keys().filter_map(of).collect()
     }
 
     /// One line per id, by name; small ones together in a last line.

@@ -1,10 +1,11 @@
 //! The assignments behind a figure.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use super::{Asked, Which};
 use crate::catalog::Catalog;
-use crate::kpi::case::{Case, HOUR_MS, hour};
+use crate::kpi::case::Case;
+use crate::kpi::days::{HOUR_MS, hour};
 use crate::kpi::small::Small;
 use crate::ledger::rollups::{Behind, CellFilter, Dim, Kind, LeaverRow, Rollups, Sought};
 use crate::ledger::views::Scope;
@@ -27,22 +28,6 @@ pub struct Shown {
     pub case: Case,
 }
 
-/// The assignments behind a figure: latest first, open ones longest waiting first; at most [`MOST_BEHIND`] are looked at.
-/// Those of small admin groups are left out: see [`Small`].
-///
-/// # Errors
-/// The ledger does not answer.
-pub async fn behind<R: Rollups + Exports + ?Sized>(
-    ledger: &R,
-    catalog: &Catalog,
-    scope: &Scope,
-    asked: &Asked,
-    now: Timestamp,
-    limit: i64,
-) -> LedgerResult<Vec<Shown>> {
-    Ok(found(ledger, catalog, scope, asked, now, limit).await?.rows)
-}
-
 /// Assignments behind a figure.
 #[derive(Debug, Clone)]
 pub struct Found {
@@ -52,7 +37,8 @@ pub struct Found {
     pub cut: bool,
 }
 
-/// As [`behind`], and whether there may be others.
+/// The assignments behind a figure: latest first, open ones longest waiting first; at most [`MOST_BEHIND`] are looked at.
+/// Those of small admin groups are left out: see [`Small`].
 ///
 /// # Errors
 /// The ledger does not answer.
@@ -68,9 +54,7 @@ pub async fn found<R: Rollups + Exports + ?Sized>(
     let (from, to) = asked.period(now);
     let filter = asked.filter(scope);
     let small = Small::over(ledger, catalog, from, to).await?;
-    let takes = |dim: &Dim| {
-        small.lists(&dim.admin_group) && (asked.admin_groups.is_empty() || asked.admin_groups.contains(&dim.admin_group))
-    };
+    let takes = |dim: &Dim| taken(&small, asked, dim);
     let (always, this_hour) = (Timestamp(i64::MIN), Timestamp(hour(now)));
     let (kind, from, to) = match which {
         Which::Overdue => (Kind::Due, always, this_hour),
@@ -105,6 +89,11 @@ pub async fn found<R: Rollups + Exports + ?Sized>(
     let cut = !end && looked >= MOST_BEHIND;
     shown.truncate(limit);
     Ok(Found { rows: shown, cut })
+}
+
+/// Whether single orders of what a figure is cut by are listed.
+fn taken(small: &Small, asked: &Asked, dim: &Dim) -> bool {
+    small.lists(&dim.admin_group) && (asked.admin_groups.is_empty() || asked.admin_groups.contains(&dim.admin_group))
 }
 
 /// The last order of every person who left in the period.
@@ -150,18 +139,21 @@ pub async fn leavers_open<R: Rollups + Exports + ?Sized>(
 ) -> LedgerResult<Vec<Shown>> {
     let (from, to) = asked.period(now);
     let small = Small::over(ledger, catalog, from, to).await?;
-    let mut hours = ledger.cells(Kind::LeaverOpen, Timestamp(0), Timestamp(i64::MAX), &asked.filter(scope), false).await?;
-    hours.sort_by_key(|cell| (cell.place.at, cell.place.dim));
+    let takes = |dim: &Dim| taken(&small, asked, dim);
+    let filter = asked.filter(scope);
+    let dims: HashSet<i64> = ledger.dims(&filter).await?.iter().filter(|dim| takes(dim)).map(|dim| dim.id).collect();
+    let hours = ledger.cells(Kind::LeaverOpen, Timestamp(0), Timestamp(i64::MAX), &filter, false).await?;
+    let hours: BTreeSet<i64> = hours.iter().filter(|cell| dims.contains(&cell.place.dim)).map(|cell| cell.place.at).collect();
     let mut shown = Vec::new();
-    for cell in hours {
-        let (hour, dim) = (Timestamp(cell.place.at), cell.place.dim);
-        if shown.len() >= limit {
-            break;
-        }
-        for leaver in ledger.leavers_between(hour, hour.plus_ms(HOUR_MS), Some(dim)).await?.iter().filter(|l| l.waiting > 0) {
-            shown.extend(deciding(ledger, leaver).await?.filter(|shown| small.lists(&shown.row.dim.admin_group)));
+    for hour in hours.into_iter().map(Timestamp) {
+        // In the order in which they left, whatever they are cut by.
+        let left = ledger.leavers_between(hour, hour.plus_ms(HOUR_MS), None).await?;
+        for leaver in left.iter().filter(|left| left.waiting > 0 && dims.contains(&left.dim)) {
+            if shown.len() >= limit {
+                return Ok(shown);
+            }
+            shown.extend(deciding(ledger, leaver).await?);
         }
     }
-    shown.truncate(limit);
     Ok(shown)
 }

@@ -392,7 +392,13 @@ pub(in crate::ledger) async fn keep_leavers(
 
 /// Throws figures away. Cases keep what they were measured by, unless today's calendars are wanted.
 pub(in crate::ledger) async fn forget(tx: &mut Conn, todays_calendars: bool) -> LedgerResult<()> {
-    query("DELETE FROM kpi_mark; DELETE FROM kpi_cell; DELETE FROM kpi_dirty; DELETE FROM kpi_leaver").execute(&mut *tx).await?;
+    // Nothing is told as counted until it is.
+    query(
+        "DELETE FROM kpi_mark; DELETE FROM kpi_cell; DELETE FROM kpi_dirty; DELETE FROM kpi_leaver;
+         DELETE FROM cursor WHERE name = 'kpi/rolled'",
+    )
+    .execute(&mut *tx)
+    .await?;
     // Made of nothing: made again, without trusting the marks that are gone.
     let cases = if todays_calendars { "DELETE FROM kpi_case" } else { "UPDATE kpi_case SET seq = -1" };
     query(cases).execute(tx).await?;

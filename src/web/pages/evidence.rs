@@ -12,6 +12,7 @@ use super::{address, render, to_value};
 use crate::kpi::evidence::{Judged, Pack, apart, seen};
 use crate::kpi::report::{Asked as KpiAsked, a_day};
 use crate::kpi::small::Small;
+use crate::kpi::words::day_words;
 use crate::ledger::exports::EvidenceFilter;
 use crate::model::Timestamp;
 use crate::web::WebState;
@@ -56,10 +57,6 @@ impl EvidenceAsked {
     }
 }
 
-fn day(at: Timestamp) -> String {
-    at.to_utc().format("%Y-%m-%d").to_string()
-}
-
 fn given(value: &Option<String>) -> Option<String> {
     value.as_deref().map(str::trim).filter(|t| !t.is_empty()).map(str::to_owned)
 }
@@ -81,7 +78,7 @@ pub(in crate::web) async fn pack(state: &WebState, reader: &Reader, asked: &Evid
     let evidence = state.ledger.evidence(&filter, reader.sees_names(), most).await?;
     let mut covers = match search {
         Some(search) => format!("the order, ticket or key {search}"),
-        None => format!("what was closed from {} to {}, days of UTC", day(from), day(to.plus_ms(-1))),
+        None => format!("what was closed from {} to {}, days of UTC", day_words(from), day_words(to.plus_ms(-1))),
     };
     for (label, value) in [("application", &filter.application), ("admin group", &filter.admin_groups.first().cloned())] {
         if let Some(value) = value {
@@ -125,7 +122,7 @@ pub(in crate::web) async fn evidence(
         "facts": pack.facts().iter().map(|(label, value)| json!({"label": label, "value": value})).collect::<Vec<_>>(),
         "n": pack.n, "violations": pack.violations, "unchecked": pack.unchecked, "chains_hold": pack.chains_hold,
         "all_hold": pack.chains_hold == pack.n, "wrong": shown(&wrong), "rows": shown(&fine), "most": MOST,
-        "more": wrong.len() > MOST || fine.len() > MOST, "from": day(first), "to": day(end.plus_ms(-1)), "application": application, "admin_group": group,
+        "more": wrong.len() > MOST || fine.len() > MOST, "from": day_words(first), "to": day_words(end.plus_ms(-1)), "application": application, "admin_group": group,
         "q": q, "csv": link("csv"), "xlsx": link("xlsx"), "html": link("html"), "exports": exports,
     });
     Ok(render(&state, &reader, "evidence", "Evidence", data))

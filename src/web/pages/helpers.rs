@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use handlebars::{Context, Handlebars, Helper, HelperResult, Output, RenderContext, html_escape};
 use rust_embed::RustEmbed;
 
-use crate::kpi::measure::{human, human_working};
+use crate::kpi::words::{human, human_working};
 use crate::model::Timestamp;
 
 /// Width of a strip, in its own units.

@@ -84,7 +84,7 @@ async fn a_history_of_known_truth_gives_every_figure() {
         (Which::Arrived, report.all.flow.arrived),
     ] {
         let asked = Asked { which: Some(which), ..month.clone() };
-        let rows = behind(&bed.ledger, &bed.catalog, &None, &asked, NOW, 10_000).await.unwrap();
+        let rows = bed.behind(&asked, 10_000).await;
         assert_eq!(i64::try_from(rows.len()).unwrap(), n, "{which:?}");
     }
     let found = bed.verified().await;
@@ -110,7 +110,7 @@ async fn what_is_open_is_counted_by_age_target_and_day() {
     );
     let overdue = report.all.target.overdue_open;
     let asked = Asked { which: Some(Which::Overdue), ..Asked::default() };
-    let rows = behind(&bed.ledger, &bed.catalog, &None, &asked, NOW, 100).await.unwrap();
+    let rows = bed.behind(&asked, 100).await;
     assert!(overdue >= 1 && i64::try_from(rows.len()).unwrap() == overdue && rows[0].row.id == old);
     // Time alone moves it, and no case is measured for that.
     bed.clock.advance_ms(40 * DAY);

@@ -66,7 +66,7 @@ async fn a_changed_calendar_changes_what_is_open_and_nothing_that_is_closed() {
     let before = bed.report(&asked).await;
     let due = async |bed: &Bed| {
         let asked = Asked { which: Some(Which::Open), ..Asked::default() };
-        behind(&bed.ledger, &bed.catalog, &None, &asked, NOW, 10).await.unwrap()[0].case.clone()
+        bed.behind(&asked, 10).await[0].case.clone()
     };
     let due_before = due(&bed).await;
 
@@ -84,7 +84,7 @@ async fn a_changed_calendar_changes_what_is_open_and_nothing_that_is_closed() {
     bed.sql("UPDATE kpi_case SET seq = seq - 1 WHERE open = 0").await;
     assert_eq!(bed.count_anew().await, 600);
     assert_eq!(bed.report(&asked).await.all.provisioning_business, before.all.provisioning_business);
-    let rows = behind(&bed.ledger, &bed.catalog, &None, &asked, NOW, 10_000).await.unwrap();
+    let rows = bed.behind(&asked, 10_000).await;
     let by_office = rows.iter().filter(|r| r.case.calendar.as_ref().is_some_and(|c| c.version == old_version)).count();
     assert!(by_office > 300, "{by_office}");
     assert!(bed.verified().await.agrees());
@@ -169,4 +169,46 @@ async fn figures_are_proven_as_of_one_moment_whatever_is_counted_meanwhile() {
     assert!(found.agrees(), "{found:?}");
     let found = bed.verified().await;
     assert!(found.agrees() && found.assignments == 151, "{found:?}");
+}
+
+/// A sum as builds before this schema wrote it: fewer counts, in another order, and fewer stages.
+const OLD_SUM: (&str, &str) = ("HwEBAAAAAAABAQAAAAAAAAEAAAAAAAAAAAEAAQEAAQAAAAAAAAA", "AAAAAAAAAAAAAAAAAAA");
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_counted_by_an_older_build_is_counted_again_by_the_calendars_of_then() {
+    let mut bed = Bed::new().await;
+    bed.load(&history()).await;
+    bed.count().await;
+    let asked = Asked { days: Some(60), ..Asked::default() };
+    let before = bed.report(&asked).await;
+    // Cases of ten stages; sums that say something else by today's reading; the schema of before.
+    let mut old =
+        format!("UPDATE kpi_cell SET main = '{}', rest = '{}' WHERE main LIKE '_%' AND kind <> 'now';", OLD_SUM.0, OLD_SUM.1);
+    for id in bed.ledger.all_ids(Id(i64::MIN), 1_000).await.unwrap() {
+        let mut body: serde_json::Value = serde_json::from_str(&bed.ledger.case(id).await.unwrap().0.unwrap().body).unwrap();
+        for durations in ["e", "b"] {
+            if let Some(stages) = body[durations].as_array_mut() {
+                stages.truncate(10);
+            }
+        }
+        old.push_str(&format!("UPDATE kpi_case SET body = '{body}' WHERE assignment_id = {id};", id = id.0));
+    }
+    old.push_str("DELETE FROM _sqlx_migrations WHERE version = 23");
+    bed.ledger.close().await;
+    bed.sql(&old).await;
+    // The calendar changed since.
+    let text = "zone = \"Europe/Berlin\"\n[hours]\nmonday = [\"08:00-09:00\"]\n";
+    let file = ConfigFile::from_text(Path::new("calendars/office.toml"), text);
+    let changed = Calendar::of(&file, &file.parse().unwrap(), &BTreeMap::new()).unwrap();
+    bed.catalog.calendars.insert("office".to_owned(), changed);
+
+    bed.ledger = bed.place.open().await;
+    let fresh = bed.report(&asked).await;
+    assert_eq!((fresh.as_of, fresh.all.flow.closed), (Timestamp(0), 0), "nothing is told that is not counted");
+    let last = bed.ledger.all_ids(Id(i64::MIN), 1_000).await.unwrap().pop().unwrap();
+    assert!(Case::read(&bed.ledger.case(last).await.unwrap().0.unwrap().body).is_some(), "its page is told");
+    assert_eq!(bed.count_anew().await, 600);
+    let after = bed.report(&asked).await;
+    assert_eq!((after.all, after.applications), (before.all, before.applications));
+    assert!(bed.verified().await.agrees());
 }

@@ -104,7 +104,7 @@ async fn who_left_when_the_platform_says_so() {
     let leavers = bed.report(&Asked::default()).await.all.leavers;
     assert_eq!((leavers.n, leavers.overdue_open), (1, 0), "not since the order of two days ago");
     let asked = Asked { which: Some(Which::Leavers), ..Asked::default() };
-    let rows = behind(&bed.ledger, &bed.catalog, &None, &asked, NOW, 10).await.unwrap();
+    let rows = bed.behind(&asked, 10).await;
     assert_eq!((rows[0].row.id, rows[0].row.exact), (id, NOW));
     bed.clock.advance_ms(2 * DAY);
     bed.count().await;
@@ -167,7 +167,7 @@ async fn by_when_an_order_is_due_is_told_alike_everywhere() {
     bed.load(&truth).await;
     bed.count().await;
     let asked = Asked { days: Some(60), ..Asked::default() };
-    let rows = behind(&bed.ledger, &bed.catalog, &None, &asked, NOW, 10_000).await.unwrap();
+    let rows = bed.behind(&asked, 10_000).await;
     let shown = rows.iter().find(|shown| shown.row.external_id == of(paused)).unwrap();
     let (id, due) = (shown.row.id, shown.case.due_by.unwrap());
     let cases = measured(&bed.ledger, &bed.catalog, &[id], NOW).await.unwrap();
@@ -204,6 +204,27 @@ async fn a_short_list_of_leavers_is_of_those_that_were_asked_for() {
     assert_eq!(few.rows.len(), many.min(first + 1), "the others do not count");
     assert!(few.rows.iter().all(|shown| shown.row.dim.admin_group == group) && !few.cut);
     assert!(many > 1 && first < all.len() - 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_left_and_still_has_access_is_told_by_when_they_left() {
+    let mut bed = Bed::new().await;
+    let hour = NOW.plus_ms(-NOW.0.rem_euclid(HOUR) - 30 * HOUR);
+    // Within one hour, turn by turn on two applications; and one of the hour before.
+    let left = [("f", "crm", -5), ("a", "lims", 10), ("b", "crm", 20), ("c", "lims", 30), ("d", "crm", 40)];
+    for (person, app, minute) in left {
+        let leaves = order(person, app, Operation::DisableAccount, person);
+        bed.open_of(leaves, hour.plus_ms(minute * MINUTE)).await;
+    }
+    bed.count().await;
+    let names = async |asked: &Asked, limit| {
+        let rows = leavers_open(&bed.ledger, &bed.catalog, &None, asked, NOW, limit).await.unwrap();
+        rows.into_iter().map(|shown| shown.row.external_id).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&Asked::default(), 10).await, ["f", "a", "b", "c", "d"]);
+    assert_eq!(names(&Asked::default(), 3).await, ["f", "a", "b"], "those who left first, not those of one application");
+    let of_lims = Asked { application: Some("lims".to_owned()), ..Asked::default() };
+    assert_eq!(names(&of_lims, 10).await, ["a", "c"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -107,6 +107,11 @@ impl Truth {
         Some(self.past.closed_at.ms_since(work) - paused)
     }
 
+    fn queue(&self) -> Option<i64> {
+        let (work, (from, until)) = (self.past.first_work_at?, self.paused());
+        Some(work.ms_since(self.past.filed_at) - until.min(work).ms_since(from).max(0))
+    }
+
     fn business(&self, catalog: &Catalog) -> Option<i64> {
         let calendar = catalog.calendar_of(&self.past.admin_group)?;
         let working = Working::over(calendar, NOW.plus_ms(-60 * DAY), NOW.plus_ms(DAY));
@@ -133,7 +138,7 @@ pub(super) fn check(line: &Line, of: &[&Truth], catalog: &Catalog) {
     near(&line.provisioning_business, spread(&|t| t.business(catalog)), "provisioning in working time");
     let approval = |t: &Truth| Some(t.past.assignment.approved_at?.ms_since(t.past.assignment.requested_at?));
     near(&line.approval, spread(&approval), "approval");
-    near(&line.queue.elapsed, spread(&|t| Some(t.past.first_work_at?.ms_since(t.past.filed_at))), "queue");
+    near(&line.queue.elapsed, spread(&Truth::queue), "queue");
     near(&line.filing.elapsed, spread(&|t| Some(t.past.filed_at.ms_since(t.past.eligible_at))), "filing");
     near(&line.touch.elapsed, spread(&Truth::touch), "touch");
     near(&line.verification.elapsed, spread(&|t| Some(t.proven?.ms_since(t.past.closed_at))), "verification");

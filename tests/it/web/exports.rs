@@ -257,3 +257,27 @@ async fn a_workbook_is_read_by_another_program() {
         "{text}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_line_of_a_target_is_that_of_applications_told_together() {
+    let bed = Bed::new(&format!("{}\n[kpi]\nsmallest_group = 3\n", tokens()), false).await;
+    let closer = |who: &'static str| (who, who, "x@x.example");
+    for (n, who) in [(1, "c1"), (2, "c2"), (3, "c3")] {
+        done(&bed, n, "salesforce", closer(who)).await;
+    }
+    for (n, who) in [(4, "s1"), (5, "s2")] {
+        done(&bed, n, "lims", closer(who)).await;
+    }
+    bed.count().await;
+    let page = async || {
+        let asked = Ask::get("/kpi?days=7&clock=business").bearer(VIEWER).with("accept", "text/html");
+        bed.call(asked).await.body
+    };
+    let told = page().await;
+    assert!(told.contains("2 applications together") && told.contains("The dashed line is the target, 20 h."), "{told}");
+    // Told together with another, and its target differs.
+    done(&bed, 6, "sap-erp", closer("e1")).await;
+    bed.count().await;
+    let told = page().await;
+    assert!(told.contains("2 applications together") && told.contains("Targets differ"), "{told}");
+}

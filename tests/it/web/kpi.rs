@@ -197,3 +197,18 @@ async fn a_list_names_its_period_and_late_is_one_rule_on_every_page() {
     let one = read(&bed, &format!("/api/v1/assignments/{id}"), VIEWER).await;
     assert_eq!(one["timing"]["target"]["overdue"], false);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trend_says_what_it_goes_by_however_short_its_last_step_is() {
+    let bed = Bed::guarded().await;
+    // A Monday that is also the first day of a month: nothing came before it.
+    bed.clock.advance_ms(MONDAY.ms_since(NOW) + 84 * 24 * HOUR);
+    bed.order(1, "lims").await;
+    bed.plan().await;
+    bed.count().await;
+    for (days, told) in [(7, "by day"), (30, "by week"), (180, "by month")] {
+        let path = format!("/kpi?days={days}");
+        let page = bed.call(Ask::get(&path).bearer(VIEWER).with("accept", "text/html")).await.body;
+        assert!(page.contains(&format!("Came and closed {told}")), "{days} days: {page}");
+    }
+}

@@ -251,7 +251,7 @@ pub(in crate::ledger) async fn leavers_between(
     if let Some(dim) = dim {
         query.push(" AND dim = ").push_bind(dim);
     }
-    query.push(" ORDER BY left_at");
+    query.push(" ORDER BY left_at, person");
     let found: Vec<Leaver> = query.build_query_as().fetch_all(pool).await?;
     Ok(found.into_iter().map(leaver).collect())
 }

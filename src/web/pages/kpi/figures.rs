@@ -2,7 +2,7 @@
 
 use super::super::chart::{self, Hue, Plot, Values};
 use super::super::figure::{Cell, Figure, Row};
-use super::View;
+use super::view::View;
 use crate::kpi::measure::{Line, MIN_FOR_PERCENTILE, Spread};
 use crate::kpi::report::{Point, Which};
 

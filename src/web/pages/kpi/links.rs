@@ -3,6 +3,7 @@
 use super::super::address;
 use crate::catalog::ClockKind;
 use crate::kpi::report::{Asked, Which};
+use crate::kpi::words::day_words;
 use crate::model::Timestamp;
 
 /// Fields of the filter that name what a figure is cut by.
@@ -57,8 +58,7 @@ impl Links {
 
     /// The same of a part of the period.
     pub(super) fn between(&self, from: Timestamp, to: Timestamp) -> Self {
-        let day = |at: Timestamp| at.to_utc().date_naive().to_string();
-        Self { period: vec![("from", day(from)), ("to", day(to.plus_ms(-1)))], ..self.clone() }
+        Self { period: vec![("from", day_words(from)), ("to", day_words(to.plus_ms(-1)))], ..self.clone() }
     }
 
     fn at(&self, path: &str, clock: &str, which: &str) -> String {
