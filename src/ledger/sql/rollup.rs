@@ -313,14 +313,17 @@ async fn soil(tx: &mut Conn, mut dirty: Vec<Place>) -> LedgerResult<()> {
     Ok(())
 }
 
-/// Reads what is dirty by [`Kind::level`].
+/// Reads what is dirty by [`Kind::level`]: the first of each kind, since ordering all that waits would cost as much in every step,
+/// and after an upgrade everything waits.
 static DIRTY: LazyLock<String> = LazyLock::new(|| {
-    let later = Kind::ALL.into_iter().filter(|kind| kind.level() != Kind::Closed.level());
-    let levels: String = later.map(|kind| format!("WHEN '{}' THEN {} ", kind.as_str(), kind.level())).collect();
-    format!(
-        "SELECT kind, at, dim, mark FROM kpi_dirty ORDER BY CASE kind {levels}ELSE {} END, kind, at, dim LIMIT $1",
-        Kind::Closed.level()
-    )
+    let first_of = |kind: Kind| {
+        let (name, level) = (kind.as_str(), kind.level());
+        format!(
+            "SELECT * FROM (SELECT {level} AS level, kind, at, dim, mark FROM kpi_dirty WHERE kind = '{name}' ORDER BY at, dim LIMIT $1) AS of_{name}"
+        )
+    };
+    let firsts: Vec<String> = Kind::ALL.into_iter().map(first_of).collect();
+    format!("SELECT kind, at, dim, mark FROM ({}) AS waiting ORDER BY level, kind, at, dim LIMIT $1", firsts.join(" UNION ALL "))
 });
 
 /// Sums that are no longer true, by [`Kind::level`].
@@ -417,4 +420,36 @@ pub(in crate::ledger) async fn note_rolled(tx: &mut Conn, until: Timestamp, swee
     .execute(tx)
     .await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::Row as _;
+
+    use super::*;
+
+    /// Whatever the number of sums that wait: a step sees the first of each kind only.
+    #[tokio::test]
+    async fn what_is_dirty_is_read_by_level_and_never_sorted_as_a_whole() {
+        let pool = sqlx::sqlite::SqlitePoolOptions::new().max_connections(1).connect("sqlite::memory:").await.unwrap();
+        sqlx::raw_sql(
+            "CREATE TABLE kpi_dirty (kind TEXT NOT NULL, at INTEGER NOT NULL, dim INTEGER NOT NULL, mark INTEGER NOT NULL,
+                PRIMARY KEY (kind, at, dim)) STRICT, WITHOUT ROWID;
+             INSERT INTO kpi_dirty VALUES ('now', 1, 1, 1), ('closed', 9, 2, 1), ('closed', 9, 1, 1), ('closed', 3, 7, 1), ('person', 5, 0, 4)",
+        )
+        .execute(&pool)
+        .await
+        .unwrap();
+        let plan =
+            sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {}", DIRTY.as_str()))).fetch_all(&pool).await.unwrap();
+        let steps: Vec<String> = plan.iter().map(|row| row.get("detail")).collect();
+        let seen: Vec<&String> = steps.iter().filter(|step| step.contains("kpi_dirty")).collect();
+        assert_eq!(seen.len(), Kind::ALL.len());
+        assert!(seen.iter().all(|step| step.contains("PRIMARY KEY (kind=?)")), "{steps:#?}");
+        assert_eq!(steps.iter().filter(|step| step.contains("TEMP B-TREE")).count(), 1, "of the few found: {steps:#?}");
+        let pool = Pool::Sqlite(pool);
+        let found = dirty(&pool, 4).await.unwrap();
+        let places: Vec<(&str, i64, i64)> = found.iter().map(|d| (d.place.kind.as_str(), d.place.at, d.place.dim)).collect();
+        assert_eq!(places, [("person", 5, 0), ("closed", 3, 7), ("closed", 9, 1), ("closed", 9, 2)]);
+    }
 }
