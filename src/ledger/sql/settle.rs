@@ -153,8 +153,8 @@ impl Writes {
         match how {
             _ if row.is_progress() => self.progress(row, how, end.at),
             End::Filed(created) => self.filed(row, created, end.at),
-            End::Done => self.done(row, end.at)?,
-            End::WasClosed if row.broke_off == 1 => self.done(row, end.at)?,
+            End::Done => self.done(row, end.at),
+            End::WasClosed if row.broke_off == 1 => self.done(row, end.at),
             End::WasClosed => self.was_closed(row, end.at),
             End::Kept => self.kept(row, end.at),
             End::Park { .. } if row.is_moot_create() && row.was_sent() => self.never_sent(row, end.at),
@@ -216,9 +216,9 @@ impl Writes {
         }
     }
 
-    fn done(&mut self, row: &Row, at: Timestamp) -> LedgerResult<()> {
+    fn done(&mut self, row: &Row, at: Timestamp) {
         self.errands.push(json!({"id": row.id, "state": "done", "due": at, "done": at}));
-        let Some(assignment) = row.assignment_id else { return Ok(()) };
+        let Some(assignment) = row.assignment_id else { return };
         if row.kind == "report" && (row.overtaken == 1 || !(row.lives(State::Closed) || row.lives(State::Superseded))) {
             // Opened again (or ordered anew) while the call was under way: another report follows its next closing.
             let again = (row.lives(State::Reported) || row.lives(State::Proven)) && row.overtaken == 0;
@@ -236,7 +236,6 @@ impl Writes {
             }
             self.moves.push(Move::ours(assignment, None, "told", at).cause(format!("{} reached the ticket", row.kind)));
         }
-        Ok(())
     }
 
     /// Nothing was sent: an admin had closed the ticket. The errand is dropped, so that it does not look as if the closing
