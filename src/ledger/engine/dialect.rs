@@ -86,28 +86,20 @@ fn turned(text: &str) -> Turned {
 
 /// Its statements, each with the value that holds its rows.
 fn statements(text: &str) -> Vec<(String, Option<usize>)> {
-    let cut = |text: &'_ str| parts(text, ';').into_iter().map(str::trim).filter(|s| !s.is_empty()).map(str::to_owned).collect();
-    let text = &with_columns(text);
-    let written: Vec<String> = cut(text);
-    let turned: Vec<String> = cut(&turn(text));
-    let over = |n: usize| written.get(n).and_then(|text| rows_of(text));
-    turned.into_iter().enumerate().map(|(n, text)| (text, over(n))).collect()
+    let said = |statement: &str| match rows::placed(statement) {
+        Some(placed) => (turn(&placed.as_columns()), Some(placed.place)),
+        None => (turn(statement), rows_of(statement)),
+    };
+    cut(text).map(said).collect()
 }
 
-/// With the columns of bound rows in place of the rows.
-fn with_columns(text: &str) -> String {
-    let said = |statement: &str| match rows::placed(statement) {
-        Some(placed) => format!("{} {}{}", placed.before, placed.columns(), placed.after),
-        None => statement.to_owned(),
-    };
-    parts(text, ';').into_iter().map(said).collect::<Vec<_>>().join(";")
+/// The statements of a text.
+pub(super) fn cut(text: &str) -> impl Iterator<Item = &str> {
+    parts(text, ';').into_iter().map(str::trim).filter(|statement| !statement.is_empty())
 }
 
 /// A write that is about the rows of one value (`… FROM json_each($1)`): which. A reading text answers with no rows, too.
 fn rows_of(text: &str) -> Option<usize> {
-    if let Some((_, columns)) = text.split_once(rows::COLUMNS) {
-        return columns.split('.').next()?.parse::<usize>().ok()?.checked_sub(1);
-    }
     let (before, after) = text.split_once("FROM json_each($")?;
     let about_others = before.contains("NOT ")
         || before.contains(" OR ")
@@ -121,8 +113,26 @@ fn rows_of(text: &str) -> Option<usize> {
 
 /// Numbers its values from 1 on: the driver keeps prepared statements by their text, whatever other values stood beside.
 pub(super) fn numbered(text: &str) -> Statement {
-    let (mut out, mut takes, mut quoted) = (String::with_capacity(text.len()), Vec::new(), false);
-    let mut rest = text;
+    let mut takes = Vec::new();
+    let text = with_numbers(text, |place, rest| {
+        let (take, rest) = match column(rest) {
+            Some((kind, column, after)) => (Take::Column(place, kind, column), after),
+            None => (Take::Value(place), rest),
+        };
+        let known = takes.iter().position(|taken| *taken == take);
+        let number = known.unwrap_or_else(|| {
+            takes.push(take);
+            takes.len() - 1
+        });
+        (number + 1, rest)
+    });
+    Statement { text: text.into(), takes: takes.into() }
+}
+
+/// With another number for each value outside of quotes: told its place and what follows it, it says the number and what is
+/// left to read.
+pub(super) fn with_numbers<'t>(text: &'t str, mut number: impl FnMut(usize, &'t str) -> (usize, &'t str)) -> String {
+    let (mut out, mut quoted, mut rest) = (String::with_capacity(text.len() + 64), false, text);
     while let Some(c) = rest.chars().next() {
         quoted ^= c == '\'';
         rest = &rest[c.len_utf8()..];
@@ -130,51 +140,53 @@ pub(super) fn numbered(text: &str) -> Statement {
         if quoted || c != '$' {
             continue;
         }
-        let digits = rest.len() - rest.trim_start_matches(|d: char| d.is_ascii_digit()).len();
-        let Some(number) = rest[..digits].parse::<usize>().ok().and_then(|n| n.checked_sub(1)) else { continue };
-        rest = &rest[digits..];
-        let take = match column(rest) {
-            Some((kind, column, after)) => {
-                rest = after;
-                Take::Column(number, kind, column)
-            }
-            None => Take::Value(number),
-        };
-        let place = takes.iter().position(|taken| *taken == take).unwrap_or_else(|| {
-            takes.push(take);
-            takes.len() - 1
-        });
-        out.push_str(&(place + 1).to_string());
+        let (digits, after) = digits(rest);
+        let Some(place) = digits.and_then(|n| n.checked_sub(1)) else { continue };
+        let (new, left) = number(place, after);
+        out.push_str(&new.to_string());
+        rest = left;
     }
-    Statement { text: out.into(), takes: takes.into() }
+    out
+}
+
+/// The number that a text begins with, and what follows it.
+fn digits(text: &str) -> (Option<usize>, &str) {
+    let end = text.len() - text.trim_start_matches(|d: char| d.is_ascii_digit()).len();
+    (text[..end].parse().ok(), &text[end..])
 }
 
 /// Of `$2.int0`, what follows the number.
 fn column(rest: &str) -> Option<(Kind, usize, &str)> {
     let rest = rest.strip_prefix('.')?;
     let (kind, rest) = [Kind::Int, Kind::Text].into_iter().find_map(|kind| Some((kind, rest.strip_prefix(kind.word())?)))?;
-    let digits = rest.len() - rest.trim_start_matches(|d: char| d.is_ascii_digit()).len();
-    Some((kind, rest[..digits].parse().ok()?, &rest[digits..]))
+    let (column, after) = digits(rest);
+    Some((kind, column?, after))
 }
 
 /// Cuts at a character outside of quotes and parentheses.
-pub(super) fn parts(text: &str, at: char) -> Vec<&str> {
-    let (mut out, mut from, mut depth, mut quoted) = (Vec::new(), 0, 0_i32, false);
-    for (n, c) in text.char_indices() {
+fn parts(text: &str, at: char) -> Vec<&str> {
+    let (mut out, mut from) = (Vec::new(), 0);
+    for (n, c) in outside(text).filter(|(_, c)| *c == at) {
+        out.push(&text[from..n]);
+        from = n + c.len_utf8();
+    }
+    out.push(&text[from..]);
+    out
+}
+
+/// What stands outside of quotes and parentheses, and where.
+pub(super) fn outside(text: &str) -> impl Iterator<Item = (usize, char)> {
+    let (mut depth, mut quoted) = (0_i32, false);
+    text.char_indices().filter(move |(_, c)| {
         match c {
             '\'' => quoted = !quoted,
             _ if quoted => {}
             '(' => depth += 1,
             ')' => depth -= 1,
-            _ if c == at && depth == 0 => {
-                out.push(&text[from..n]);
-                from = n + c.len_utf8();
-            }
-            _ => {}
+            _ => return depth == 0,
         }
-    }
-    out.push(&text[from..]);
-    out
+        false
+    })
 }
 
 const COMMENT: &str = "/*postgres ";

@@ -5,14 +5,13 @@
 //! the numbers are rounded up, and what is too many is filled with nothing and passed by.
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
 use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 
 use sqlx::postgres::PgArguments;
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{Arguments as _, AssertSqlSafe, SqlSafeStr as _, SqlStr};
 
-use super::dialect::{Text, parts};
+use super::dialect::{cut, with_numbers};
 use super::{Arg, Result};
 
 /// Rows of one width. The first value of each is never null.
@@ -83,19 +82,16 @@ pub(super) struct Placed<'t> {
     pub(super) after: &'t str,
 }
 
-/// How [`Placed::columns`] begins.
-pub(super) const COLUMNS: &str = "SELECT * FROM unnest(CAST($";
-
 impl Placed<'_> {
-    /// For PostgreSQL: `$2.int0` is the first column of the rows that the second value is.
-    pub(super) fn columns(&self) -> String {
+    /// The statement for PostgreSQL: `$2.int0` is the first column of the rows that the second value is.
+    pub(super) fn as_columns(&self) -> String {
         let number = self.place + 1;
         let array = |(n, kind): (usize, &Kind)| {
             let of = if *kind == Kind::Int { "BIGINT" } else { "TEXT" };
             format!("CAST(${number}.{}{n} AS {of}[])", kind.word())
         };
         let arrays: Vec<String> = self.kinds.iter().enumerate().map(array).collect();
-        format!("SELECT * FROM unnest({})", arrays.join(", "))
+        format!("{} SELECT * FROM unnest({}){}", self.before, arrays.join(", "), self.after)
     }
 }
 
@@ -140,37 +136,30 @@ type Shape = (&'static str, &'static str, &'static str, Vec<usize>);
 
 static SPREAD: LazyLock<RwLock<HashMap<Shape, Arc<Spread>>>> = LazyLock::new(RwLock::default);
 
-/// The statement with what goes before and after it, and its values; `None`: it holds no rows.
+/// A text that holds rows, with what goes before and after it, and its values.
 pub(super) fn for_sqlite(
-    text: &Text,
-    args: &mut Vec<Arg>,
+    text: &'static str,
+    args: Vec<Arg>,
     frame: (&'static str, &'static str),
-) -> Option<Result<(SqlStr, SqliteArguments)>> {
-    let Text::Fixed(fixed) = text else { return None };
-    let counts: Vec<usize> =
-        args.iter().filter_map(|arg| if let Arg::Rows(rows) = arg { Some(rows.len()) } else { None }).collect();
-    if counts.is_empty() {
-        return None;
-    }
-    let rounded: Vec<usize> = counts.iter().map(|rows| sizes(*rows).into_iter().sum()).collect();
-    let shape = (*fixed, frame.0, frame.1, rounded);
+) -> Result<(SqlStr, SqliteArguments)> {
+    let room = |arg: &Arg| if let Arg::Rows(rows) = arg { Some(sizes(rows.len()).into_iter().sum()) } else { None };
+    let shape = (text, frame.0, frame.1, args.iter().filter_map(room).collect());
     let known = SPREAD.read().unwrap_or_else(PoisonError::into_inner).get(&shape).cloned();
     let spread = known.unwrap_or_else(|| {
-        let made = Arc::new(spread(fixed, args, frame));
+        let made = Arc::new(spread(text, &args, frame));
         // What is that large is rare, and not kept.
         if shape.3.iter().all(|rows| *rows <= MOST) {
             SPREAD.write().unwrap_or_else(PoisonError::into_inner).insert(shape, Arc::clone(&made));
         }
         made
     });
-    let args = std::mem::take(args);
-    Some(bound(&spread, args).map(|args| (AssertSqlSafe(Arc::clone(&spread.text)).into_sql_str(), args)))
+    Ok((AssertSqlSafe(Arc::clone(&spread.text)).into_sql_str(), bound(&spread, args)?))
 }
 
 /// The driver takes unnumbered values first, in their order, and numbered ones by their number: so those come behind.
 fn spread(text: &str, args: &[Arg], (before, after): (&str, &str)) -> Spread {
     let (mut bodies, mut rows, mut values) = (Vec::new(), Vec::new(), 0);
-    for statement in parts(text, ';').into_iter().map(str::trim).filter(|statement| !statement.is_empty()) {
+    for statement in cut(text) {
         let Some(placed) = placed(statement) else {
             bodies.push(statement.to_owned());
             continue;
@@ -186,28 +175,9 @@ fn spread(text: &str, args: &[Arg], (before, after): (&str, &str)) -> Spread {
     }
     let plain: Vec<usize> = (0..args.len()).filter(|place| !matches!(args[*place], Arg::Rows(_))).collect();
     let number = |place: usize| values + 1 + plain.iter().position(|at| *at == place).unwrap_or(place);
-    let body = renumbered(&bodies.join("; "), number);
+    let body = bodies.join("; ");
+    let body = with_numbers(&body, |place, rest| (number(place), rest));
     Spread { text: format!("{before}{body}{after}").into(), rows }
-}
-
-/// With other numbers for its values.
-fn renumbered(text: &str, number: impl Fn(usize) -> usize) -> String {
-    let (mut out, mut quoted, mut rest) = (String::with_capacity(text.len() + 64), false, text);
-    while let Some(c) = rest.chars().next() {
-        quoted ^= c == '\'';
-        rest = &rest[c.len_utf8()..];
-        out.push(c);
-        let digits = rest.len() - rest.trim_start_matches(|d: char| d.is_ascii_digit()).len();
-        if !quoted
-            && c == '$'
-            && let Some(place) = rest[..digits].parse::<usize>().ok().and_then(|n| n.checked_sub(1))
-        {
-            // writing to a String cannot fail
-            let _ = write!(out, "{}", number(place));
-            rest = &rest[digits..];
-        }
-    }
-    out
 }
 
 fn bound(spread: &Spread, args: Vec<Arg>) -> Result<SqliteArguments> {
@@ -271,18 +241,19 @@ mod tests {
 
     #[test]
     fn what_is_rounded_up_is_filled_with_nothing() {
-        let (mut filled, known) = (args(5), args(6));
-        let (text, bound) = for_sqlite(&Text::Fixed(TEXT), &mut filled, ("", "")).unwrap().unwrap();
+        let (text, bound) = for_sqlite(TEXT, args(5), ("", "")).unwrap();
         assert_eq!(bound.len(), 6 * 2 + 2);
-        let (again, _) = for_sqlite(&Text::Fixed(TEXT), &mut known.clone(), ("", "")).unwrap().unwrap();
+        let (again, _) = for_sqlite(TEXT, args(6), ("", "")).unwrap();
         assert_eq!(text.as_str(), again.as_str(), "so that the driver knows the statement");
-        assert!(for_sqlite(&Text::Fixed("SELECT $1"), &mut vec![Arg::Int(None)], ("", "")).is_none());
     }
 
     #[test]
     fn on_postgresql_each_column_is_an_array() {
         let placed = placed("INSERT INTO b (p, q) ROWS $2 (int, text) ON CONFLICT (p) DO NOTHING").unwrap();
-        assert_eq!(placed.columns(), "SELECT * FROM unnest(CAST($2.int0 AS BIGINT[]), CAST($2.text1 AS TEXT[]))");
-        assert_eq!((placed.before, placed.after), ("INSERT INTO b (p, q)", " ON CONFLICT (p) DO NOTHING"));
+        assert_eq!(placed.place, 1);
+        assert_eq!(
+            placed.as_columns(),
+            "INSERT INTO b (p, q) SELECT * FROM unnest(CAST($2.int0 AS BIGINT[]), CAST($2.text1 AS TEXT[])) ON CONFLICT (p) DO NOTHING"
+        );
     }
 }

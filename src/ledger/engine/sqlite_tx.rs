@@ -94,10 +94,12 @@ impl SqliteTx {
 type Framed = HashMap<(&'static str, bool, bool), Arc<str>>;
 
 /// A write as it is said, with its values.
-fn said(text: Text, mut args: Vec<Arg>, begins: bool, commits: bool) -> Result<(SqlStr, SqliteArguments)> {
-    match rows::for_sqlite(&text, &mut args, frame(begins, commits)) {
-        Some(spread) => spread,
-        None => Ok((framed(text, begins, commits), sqlite_args(args)?)),
+fn said(text: Text, args: Vec<Arg>, begins: bool, commits: bool) -> Result<(SqlStr, SqliteArguments)> {
+    match text {
+        Text::Fixed(fixed) if args.iter().any(|arg| matches!(arg, Arg::Rows(_))) => {
+            rows::for_sqlite(fixed, args, frame(begins, commits))
+        }
+        text => Ok((framed(text, begins, commits), sqlite_args(args)?)),
     }
 }
 

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::Arg;
-use super::dialect::{self, Statement, is_of_word};
+use super::dialect::{self, Statement, is_of_word, outside};
 
 /// One statement of a text, its values numbered as in the text.
 #[derive(Debug)]
@@ -133,18 +133,7 @@ fn written(text: &str) -> Option<&str> {
 
 /// What follows the list of a `WITH`.
 fn after_list(text: &str) -> Option<&str> {
-    let (mut depth, mut quoted) = (0_i32, false);
-    for (n, c) in text.char_indices() {
-        match c {
-            '\'' => quoted = !quoted,
-            _ if quoted => {}
-            '(' => depth += 1,
-            ')' => depth -= 1,
-            _ if depth == 0 && VERBS.iter().any(|verb| text[n..].starts_with(verb)) => return Some(&text[n..]),
-            _ => {}
-        }
-    }
-    None
+    outside(text).map(|(n, _)| &text[n..]).find(|rest| VERBS.iter().any(|verb| rest.starts_with(verb)))
 }
 
 /// Whether a word occurs outside of quotes.

@@ -7,12 +7,13 @@ use crate::ledger::exports::{Claimed, DeliveryClaim, DeliveryEnd, DeliveryRow, E
 use crate::model::{Id, Timestamp};
 
 /// Every pair of an admin group and a person who closed tickets of it: the index is leapt through, pair by pair, and
-/// looked into once more for the period.
+/// looked into once more for the period. SQLite leaps only where the whole index is compared, and by no column of the same
+/// kind, which it would compare another way (hence `|| ''`); else it walks through all tickets of the group for each pair.
 pub(in crate::ledger) const FULFILLERS: &str = "WITH RECURSIVE pair(admin_group, person) AS (
     SELECT * FROM (SELECT admin_group, closed_by FROM ticket WHERE closed_by IS NOT NULL ORDER BY admin_group, closed_by LIMIT 1) AS first
     UNION ALL
     SELECT n.admin_group, n.closed_by FROM pair AS p JOIN ticket AS n ON n.id = (
-      SELECT t.id FROM ticket AS t WHERE t.closed_by IS NOT NULL AND (t.admin_group, t.closed_by) > (p.admin_group, p.person)
+      SELECT t.id FROM ticket AS t WHERE t.closed_by IS NOT NULL AND (t.admin_group, t.closed_by, t.closed_at) > (p.admin_group, p.person || '', 9223372036854775807)
       ORDER BY t.admin_group, t.closed_by LIMIT 1))
   SELECT p.admin_group, p.person FROM pair AS p WHERE EXISTS (
     SELECT 1 FROM ticket AS t WHERE t.admin_group = p.admin_group AND t.closed_by = p.person AND t.closed_by IS NOT NULL
@@ -221,6 +222,7 @@ mod tests {
             assert!(step.contains("ticket_closer") || step.contains("PRIMARY KEY"), "{steps:#?}");
         }
         assert!(steps.iter().filter(|step| step.contains("ticket_closer")).count() >= 3, "{steps:#?}");
+        assert!(steps.iter().any(|step| step.contains("(admin_group,closed_by,closed_at)>(?,?,?)")), "it walks: {steps:#?}");
         let insert = "INSERT INTO ticket (id, key, desk, admin_group, route, state, template, template_version, catalog_version, planned_at,
             closed_at, closed_by) VALUES ($1, 'k' || $1, 'd', $2, '', 'closed', '', '', '', 0, $3, $4)";
         for (id, group, at, person) in

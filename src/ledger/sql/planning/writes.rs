@@ -19,21 +19,21 @@ use crate::model::{Person, State, Timestamp};
 /// Everything that is written for some decisions.
 #[derive(Default)]
 pub(super) struct Writes<'a> {
-    pub(super) moves: Vec<Move>,
+    moves: Vec<Move>,
     pub(super) updates: Vec<Update>,
-    pub(super) tickets: Vec<Ticket<'a>>,
+    tickets: Vec<Ticket<'a>>,
     pub(super) errands: Vec<Errand<'a>>,
-    pub(super) attempts: Vec<Attempt>,
-    pub(super) persons: Vec<PersonRow>,
+    attempts: Vec<Attempt>,
+    persons: Vec<PersonRow>,
     /// Orders whose errands are leased as they are made; owner and end of those leases; the errands by rank.
     pub(super) at_once: HashSet<i64>,
     pub(super) lease: Option<(String, Timestamp)>,
     pub(super) leased: Vec<(i64, Leased)>,
     /// Quiet periods, where every create asks its witnesses first: looked at once, since it may begin at any time.
-    pub(super) caution: Option<Arc<recovery::QuietUntil>>,
+    caution: Option<Arc<recovery::QuietUntil>>,
 }
 
-pub(super) struct Ticket<'a> {
+struct Ticket<'a> {
     id: i64,
     key: &'a str,
     cycle: i64,
@@ -112,7 +112,7 @@ impl Errand<'_> {
     }
 }
 
-pub(super) struct Attempt {
+struct Attempt {
     e: i64,
     owner: String,
     at: i64,
