@@ -42,7 +42,8 @@ async fn an_order_takes_few_round_trips() {
     bed.record(vec![takes("e2", second)]).await;
     let mut before = bed.place.overheard().await.len();
     let mut counts = |said: Vec<String>, most: usize| {
-        let new = &said[before..];
+        // Looks go beside, now and then.
+        let new: Vec<_> = said[before..].iter().filter(|said| !said.contains("/* look */")).collect();
         assert!((1..=most).contains(&new.len()), "{new:#?}");
         before = said.len();
     };

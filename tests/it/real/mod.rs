@@ -3,6 +3,7 @@
 
 mod browser;
 mod chromium;
+mod fronts;
 mod on_postgres;
 pub mod pair;
 pub mod pgbouncer;
