@@ -3,7 +3,6 @@
 
 mod browser;
 mod chromium;
-mod fronts;
 mod on_postgres;
 pub mod pair;
 pub mod pgbouncer;
