@@ -146,15 +146,17 @@ impl Fronts {
         Ok(())
     }
 
+    /// Somebody changed things by hand: every queue is looked at before anything else.
+    pub(in crate::ledger) fn forget(&self) {
+        self.queues().clear();
+    }
+
     /// What was claimed waits no more; of an offer that was not enough, nothing does.
     pub(in crate::ledger) fn taken(&self, queue: &str, offer: &Front, claimed: &[Id], enough: bool) {
         let mut queues = self.queues();
         let Some(looked) = queues.get_mut(queue).filter(|looked| !looked.front.ready.ids.is_empty()) else { return };
-        let gone: HashSet<i64> = if enough {
-            claimed.iter().map(|id| id.0).collect()
-        } else {
-            offer.ready.ids.iter().copied().collect()
-        };
+        let gone: HashSet<i64> =
+            if enough { claimed.iter().map(|id| id.0).collect() } else { offer.ready.ids.iter().copied().collect() };
         Arc::make_mut(&mut looked.front).ready.ids.retain(|id| !gone.contains(id));
     }
 }
@@ -183,11 +185,8 @@ async fn errands(pool: &Pool, edge: &str, now: Timestamp) -> LedgerResult<Front>
     ready.sort_unstable();
     let below = ready.get(MOST).map_or(i64::MAX, |(rank, _)| *rank);
     let first = ready.into_iter().take(MOST).map(|(_, id)| id).collect();
-    let held = if held.len() > MOST {
-        Known::NOTHING
-    } else {
-        Known { since, ids: held.into_iter().map(|(_, id, _)| id).collect() }
-    };
+    let held =
+        if held.len() > MOST { Known::NOTHING } else { Known { since, ids: held.into_iter().map(|(_, id, _)| id).collect() } };
     Ok(Front { ready: Known { since, ids: first }, below, held })
 }
 

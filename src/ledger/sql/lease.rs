@@ -19,12 +19,26 @@ pub(in crate::ledger) use due::{Due, due};
 pub(super) use due::{abandoned, among, ready, unclear, waits};
 
 /// Leases witnesses first, then what is ready, by rank.
-pub(in crate::ledger) async fn lease(tx: &mut Conn, request: &LeaseRequest, front: &Front, due: Due) -> LedgerResult<Vec<Leased>> {
-    let abandoned = due.abandoned && expire(tx, &request.edge, &front.held, request.now, request.quiet_ms, request.now).await? > 0;
+pub(in crate::ledger) async fn lease(
+    tx: &mut Conn,
+    request: &LeaseRequest,
+    front: &Front,
+    due: Due,
+) -> LedgerResult<Vec<Leased>> {
+    let abandoned =
+        due.abandoned && expire(tx, &request.edge, &front.held, request.now, request.quiet_ms, request.now).await? > 0;
     let limit = i64::try_from(request.limit).unwrap_or(i64::MAX);
-    let asking = if abandoned || due.unclear { claim(tx, request, CLAIM_UNCLEAR, (&front.held, i64::MAX), limit).await? } else { Vec::new() };
+    let asking = if abandoned || due.unclear {
+        claim(tx, request, CLAIM_UNCLEAR, (&front.held, i64::MAX), limit).await?
+    } else {
+        Vec::new()
+    };
     let left = limit - i64::try_from(asking.len()).unwrap_or(limit);
-    let sending = if request.witnesses_only || left <= 0 { Vec::new() } else { claim(tx, request, CLAIM_READY, (&front.ready, front.below), left).await? };
+    let sending = if request.witnesses_only || left <= 0 {
+        Vec::new()
+    } else {
+        claim(tx, request, CLAIM_READY, (&front.ready, front.below), left).await?
+    };
     if asking.is_empty() && sending.is_empty() {
         return Ok(Vec::new());
     }

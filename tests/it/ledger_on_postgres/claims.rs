@@ -95,14 +95,17 @@ async fn a_claim_that_another_overtook_carries_what_is_there_now() {
             RETURN QUERY SELECT * FROM pg_catalog.jsonb_array_elements(rows);
         END $$";
     bed.place.run(stand_still).await;
-    bed.place.run(&format!("ALTER DATABASE {name} SET search_path = still, pg_catalog, public")).await;
+    bed.place.run(&format!("ALTER DATABASE {name} SET search_path = public, still, pg_catalog")).await;
     bed.reopen().await;
     let mut gate = connect(&bed.place.url).await;
     gate.execute("SELECT pg_advisory_lock(7)").await.unwrap();
     let other = async {
-        let stands = async || (bed.text("SELECT COUNT(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted").await == "1").then_some(());
-        until("it stands still", stands).await;
-        bed.place.run("UPDATE errand SET lease_no = lease_no + 1; UPDATE ticket SET draft = replace(draft, '\"body\":\"b\"', '\"body\":\"changed\"')").await;
+        let waiting = "SELECT COUNT(*) FROM pg_locks AS l JOIN pg_database AS d ON d.oid = l.database
+            WHERE d.datname = current_database() AND l.locktype = 'advisory' AND NOT l.granted";
+        until("it stands still", async || (bed.text(waiting).await == "1").then_some(())).await;
+        let changed = r#"UPDATE errand SET lease_no = lease_no + 1;
+            UPDATE ticket SET draft = replace(draft, '"body":"b"', '"body":"changed"')"#;
+        bed.place.run(changed).await;
         gate.execute("SELECT pg_advisory_unlock(7)").await.unwrap();
     };
     let (leased, ()) = tokio::join!(bed.lease("desk/desk", NOW), other);

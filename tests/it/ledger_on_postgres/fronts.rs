@@ -44,12 +44,7 @@ async fn round(ledger: &SqlLedger, from: usize, count: usize, now: Timestamp) {
     let mut left = count;
     while left > 0 {
         let leased = ledger.lease(asks(EDGE, now)).await.unwrap();
-        let ends = leased.iter().map(|l| Settlement {
-            id: l.id,
-            lease_no: l.lease_no,
-            at: now,
-            end: filed(&l.id.0.to_string()),
-        });
+        let ends = leased.iter().map(|l| Settlement { id: l.id, lease_no: l.lease_no, at: now, end: filed(&l.id.0.to_string()) });
         assert_eq!(ledger.settle(ends.collect()).await.unwrap(), vec![true; leased.len()]);
         left -= leased.len();
     }
@@ -159,7 +154,8 @@ async fn a_long_queue_is_claimed_by_rank_by_all_and_to_its_end() {
         let leased = replicas[n % 3].lease(asks(EDGE, NOW)).await.unwrap();
         let ids: Vec<String> = leased.iter().map(|l| l.id.0.to_string()).collect();
         let sql = format!("SELECT rank FROM errand WHERE id IN ({}) ORDER BY rank", ids.join(", "));
-        let rows = if ids.is_empty() { Vec::new() } else { connect(&bed.place.url).await.fetch_all(AssertSqlSafe(sql)).await.unwrap() };
+        let rows =
+            if ids.is_empty() { Vec::new() } else { connect(&bed.place.url).await.fetch_all(AssertSqlSafe(sql)).await.unwrap() };
         rows.iter().map(|row| row.get::<i64, _>(0)).collect::<Vec<_>>()
     };
     let mut expected = 1;

@@ -70,7 +70,14 @@ macro_rules! abandoned {
             $now,
             among!(
                 $known,
-                concat!("f.edge = ", $edge, " AND f.state = 'sending' AND f.lease_until > ", $since, " AND f.lease_until < ", $now)
+                concat!(
+                    "f.edge = ",
+                    $edge,
+                    " AND f.state = 'sending' AND f.lease_until > ",
+                    $since,
+                    " AND f.lease_until < ",
+                    $now
+                )
             )
         )
     };

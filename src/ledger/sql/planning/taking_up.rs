@@ -46,7 +46,8 @@ pub(in crate::ledger) async fn take_up(
     competing: bool,
 ) -> LedgerResult<Took> {
     let now = request.now;
-    let Candidates { orders, unreadable, found } = candidates(&mut *tx, shared, &request.edge, now, request.limit, skipped).await?;
+    let Candidates { orders, unreadable, found } =
+        candidates(&mut *tx, shared, &request.edge, now, request.limit, skipped).await?;
     set_aside(tx, &unreadable, now).await?;
     if orders.is_empty() {
         return Ok(Took { planned: 0, made: HashSet::new(), leased: Some(Vec::new()) });
