@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::desk::{Desk, Level, StatusAnswer, WhenUnclear};
 use crate::http::client::share_in_flight;
@@ -18,6 +19,7 @@ use crate::model::failpoint::{Point, reach};
 use crate::model::ticket::{Amended, Category, Change, Created, TicketRef};
 use crate::model::{Clock, Timestamp};
 
+use super::room::{Host, Seated, Terms};
 use super::{Breakers, Setup, Work, Worker, ask_ms, plan, sync, unheard, wait_ms};
 
 /// Misses in a row before a quiet period may end: one look is not enough.
@@ -50,6 +52,9 @@ pub struct Going<'a> {
     pub more: &'a (dyn Fn() -> bool + Sync),
     /// Longest time without looking: a retry falls due without a bell.
     pub look_every: Duration,
+    /// Stays while there is nothing to do, until this is cancelled or nothing more is to be leased: only so has the desk places
+    /// ([`super::room`]) while it is at rest.
+    pub stays: Option<CancellationToken>,
 }
 
 impl std::fmt::Debug for Going<'_> {
@@ -59,7 +64,7 @@ impl std::fmt::Debug for Going<'_> {
 }
 
 /// As [`step`]; with `going`, leases again as calls end, so that one slow call never holds up the next. Ends when nothing
-/// is under way.
+/// is under way, or when it is to stay no longer.
 ///
 /// # Errors
 /// See [`step`].
@@ -82,12 +87,17 @@ pub async fn pump(
     // One that has room plans what it takes up. Beyond that it leaves planning to the stage beside it, so that rank decides
     // who goes next.
     let room = (width - width.div_ceil(4)).max(1);
+    let stays = going.as_ref().and_then(|g| g.stays.clone());
+    let mut host = stays.as_ref().map(|_| worker.rooms.open(&edge, call.terms()));
     let (mut count, mut look, mut failed) = (0, true, None);
     // A pump is begun because a bell rang: it may have been this one.
     let mut arrived = going.is_some();
+    // Whoever gets a place overtakes nobody.
+    let mut waits = true;
     loop {
+        let taken = host.as_ref().map_or(0, Host::taken);
         // A commit for a few is a commit wasted: wait until a quarter is free.
-        if look && failed.is_none() && running.len() <= room {
+        if look && failed.is_none() && running.len() + taken <= room {
             if let Some(going) = &mut going {
                 going.errands.mark_unchanged();
                 // One that is gone never rings.
@@ -95,7 +105,7 @@ pub async fn pump(
                 going.orders.mark_unchanged();
             }
             let arrived = std::mem::take(&mut arrived);
-            let free = width - running.len();
+            let free = width.saturating_sub(running.len() + taken).max(1);
             // A slow probe or a busy ledger keeps no answer waiting that is there: its time-out would strike it.
             let mut leasing = pin!(call.lease(free, running.len() < room, arrived));
             let leased = loop {
@@ -104,6 +114,10 @@ pub async fn pump(
                     Some(result) = running.next() => {
                         let result: LedgerResult<()> = result;
                         failed = failed.or(result.err());
+                    }
+                    seated = seated(host.as_mut()) => {
+                        count += usize::from(seated.is_some());
+                        running.extend(seated.map(|seated| call.carry_out(seated.errand, seated.good_until)));
                     }
                 }
             };
@@ -116,9 +130,10 @@ pub async fn pump(
             };
             count += taken.leased.len();
             look = more && going.is_some() && still();
-            running.extend(taken.leased.into_iter().map(|errand| call.carry_out(errand, good_until)));
             // More wait than it takes: who comes first of them is decided over all.
             let crowded = taken.planned >= free;
+            waits = more || crowded || taken.left > 0;
+            running.extend(taken.leased.into_iter().map(|errand| call.carry_out(errand, good_until)));
             let became_busy = worker.planning.rests(&edge, running.len() < room && !crowded && !call.held_back());
             // One that became busy does not plan what is left. One that is busy, or held back, wakes nobody again: it would wake
             // itself, too.
@@ -126,14 +141,39 @@ pub async fn pump(
                 (going.pass_on)();
             }
         }
-        if running.is_empty() {
+        let stay = failed.is_none() && still() && stays.as_ref().is_some_and(|stop| !stop.is_cancelled());
+        let taken = host.as_ref().map_or(0, |host| {
+            host.offer(if stay && !waits && !call.held_back() { room.saturating_sub(running.len()) } else { 0 });
+            host.taken()
+        });
+        if running.is_empty() && taken == 0 && !stay {
             return failed.map_or(Ok(count), Err);
         }
         tokio::select! {
             // One that could not be settled cuts off no call of the others.
             Some(result) = running.next() => failed = failed.or(result.err()),
+            seated = seated(host.as_mut()) => {
+                count += usize::from(seated.is_some());
+                running.extend(seated.map(|seated| call.carry_out(seated.errand, seated.good_until)));
+            }
             orders = rung(going.as_mut()), if !look => (look, arrived) = (still(), arrived || orders),
+            () = stopped(stays.as_ref()), if stay => {}
         }
+    }
+}
+
+/// What was leased for a place; places that are given up count as nothing.
+async fn seated(host: Option<&mut Host>) -> Option<Seated> {
+    match host {
+        Some(host) => host.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn stopped(stop: Option<&CancellationToken>) {
+    match stop {
+        Some(stop) => stop.cancelled().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -210,6 +250,10 @@ impl Calls<'_> {
         }
         let more = taken.planned >= limit || taken.leased.len() >= limit;
         Ok(Some((taken, until, more)))
+    }
+
+    fn terms(&self) -> Terms {
+        Terms { owner: self.worker.owner.clone(), lease_ms: self.lease_ms(), timeout_ms: self.desk.info().timeout_ms }
     }
 
     fn request(&self, limit: usize) -> LeaseRequest {
