@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 
 use crate::http::{CallError, Inbound, gate};
-use crate::ledger::{Arrival, Come, Ledger, LedgerError, Pull, Pulled, Receipt, ReceiptContent, Recorded, Snapshot, StandingRound, Stood};
+use crate::ledger::{
+    Arrival, Come, Ledger, LedgerError, Pull, Pulled, Receipt, ReceiptContent, Recorded, Snapshot, StandingRound, Stood,
+};
 use crate::model::failpoint::{Point, reach};
 use crate::model::retry::RetrySchedule;
 use crate::model::{Clock, Id, Timestamp};

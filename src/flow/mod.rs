@@ -9,6 +9,7 @@ pub mod health;
 pub mod intake;
 pub mod pause;
 pub mod plan;
+mod pump;
 pub mod quiet;
 pub mod reconcile;
 pub mod room;

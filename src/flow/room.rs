@@ -93,7 +93,9 @@ impl Place {
             self.handed_over = true;
             let room = Arc::clone(&self.room);
             if room.hand_over.send(Seated { errand, good_until, _place: self }).is_err() {
-                tracing::warn!("an errand was leased for a desk that nobody works for any more; its witnesses are asked when the lease is over");
+                tracing::warn!(
+                    "an errand was leased for a desk that nobody works for any more; its witnesses are asked when the lease is over"
+                );
             }
         })
     }

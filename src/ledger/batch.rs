@@ -13,7 +13,7 @@ use super::engine::{Conn, Sees};
 use super::postgres::Door;
 use super::sql::{Shared, record, settle};
 use super::sqlite::FileDoor;
-use super::{Arrival, Arrived, LedgerError, LedgerResult, Leased, Settlement};
+use super::{Arrival, Arrived, Leased, LedgerError, LedgerResult, Settlement};
 use crate::model::failpoint::{Point, reach};
 use crate::model::random;
 

@@ -35,7 +35,9 @@ pub use calls::{End, LeaseRequest, Leased, Load, Settlement, Step, TakenUp};
 pub use compare::Comparing;
 pub use desk_news::{Held, Observation, Stray};
 pub use exports::Exports;
-pub use intake::{Arrival, Arrived, Come, Pull, Pulled, Receipt, ReceiptContent, Recorded, Snapshot, StandingRound, Stood, Trouble};
+pub use intake::{
+    Arrival, Arrived, Come, Pull, Pulled, Receipt, ReceiptContent, Recorded, Snapshot, StandingRound, Stood, Trouble,
+};
 pub use planning::{Decide, Decision, Foreseen, Past, PlanAction, Seat, TicketPlan, ToPlan};
 pub use postgres::Inspected;
 pub use replicas::{Alive, Replicas, Turn};

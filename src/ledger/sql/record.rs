@@ -6,7 +6,7 @@ use crate::ledger::engine::{Conn, query, query_as};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::super::{Arrival, Arrived, BRIDGE, LedgerError, LedgerResult, Leased, Receipt, ReceiptContent, Recorded};
+use super::super::{Arrival, Arrived, BRIDGE, Leased, LedgerError, LedgerResult, Receipt, ReceiptContent, Recorded};
 use super::journal::{JournalLine, Move};
 use super::{Shared, document, rows};
 use crate::model::{Assignment, Id, Operation, State, Timestamp};

@@ -26,8 +26,9 @@ use super::postgres::{Inspected, Postgres};
 use super::sql::{self, Shared, upkeep};
 use super::sqlite::{File, Inspection};
 use super::{
-    Acted, Action, Arrival, Arrived, Decide, Decision, Held, LeaseRequest, Leased, Ledger, LedgerError, LedgerResult, Observation, Past, Pull,
-    Pulled, QuietOf, Receipt, Recorded, Settlement, StandingRound, Stood, Stray, TakenUp, TimeUp, ToPlan, Trouble, Waiting,
+    Acted, Action, Arrival, Arrived, Decide, Decision, Held, LeaseRequest, Leased, Ledger, LedgerError, LedgerResult,
+    Observation, Past, Pull, Pulled, QuietOf, Receipt, Recorded, Settlement, StandingRound, Stood, Stray, TakenUp, TimeUp,
+    ToPlan, Trouble, Waiting,
 };
 use crate::model::ticket::TicketRef;
 use crate::model::{Id, Key, Timestamp};

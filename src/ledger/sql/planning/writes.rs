@@ -235,7 +235,8 @@ impl<'a> Writes<'a> {
     ) {
         self.persons.extend(decision.persons.iter().map(|p| ((source, p.id.as_str()), p)));
         let lease = lease.filter(|_| self.caution.is_none());
-        let mut update = Update { id, eligible: Some(decision.eligible_at.0), plan: now.0, due: Some(now.0), ..Update::default() };
+        let mut update =
+            Update { id, eligible: Some(decision.eligible_at.0), plan: now.0, due: Some(now.0), ..Update::default() };
         let step = match &decision.action {
             PlanAction::Wait { until } => {
                 update.plan = until.0;
@@ -324,7 +325,11 @@ impl<'a> Writes<'a> {
     }
 
     /// New lines of the journal, and what becomes of the rows of assignments.
-    pub(in crate::ledger::sql) fn ends(&mut self, mut heads: Heads, now: Timestamp) -> LedgerResult<(Vec<JournalLine>, Vec<Update>)> {
+    pub(in crate::ledger::sql) fn ends(
+        &mut self,
+        mut heads: Heads,
+        now: Timestamp,
+    ) -> LedgerResult<(Vec<JournalLine>, Vec<Update>)> {
         let (lines, _) = heads.lines(&self.moves, now)?;
         for update in &mut self.updates {
             if let Some((state, seq, head)) = heads.end(update.id) {

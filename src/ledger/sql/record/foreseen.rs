@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::super::super::{Arrival, Arrived, Come, Foreseen, LedgerResult, Leased, PlanAction, ReceiptContent, Recorded};
+use super::super::super::{Arrival, Arrived, Come, Foreseen, Leased, LedgerResult, PlanAction, ReceiptContent, Recorded};
 use super::super::journal::Heads;
 use super::super::planning::{Lease, Writes};
 use super::super::{Shared, rows};
@@ -28,8 +28,9 @@ impl Default for Asked {
 impl Asked {
     pub(super) fn of(shared: &Shared, arrivals: &[&Arrival]) -> LedgerResult<Self> {
         let foreseen = arrivals.iter().filter(|arrival| arrival.foreseen.is_some());
-        let orders: Vec<_> =
-            foreseen.filter_map(|a| if let ReceiptContent::Order(order) = &a.receipt.content { Some(order) } else { None }).collect();
+        let orders: Vec<_> = foreseen
+            .filter_map(|a| if let ReceiptContent::Order(order) = &a.receipt.content { Some(order) } else { None })
+            .collect();
         if orders.is_empty() {
             return Ok(Self::default());
         }

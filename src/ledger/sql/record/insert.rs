@@ -4,8 +4,8 @@ use serde_json::json;
 
 use super::super::super::{LedgerResult, Receipt};
 use super::super::Shared;
-use super::super::planning::Update;
 use super::super::journal::{self, JournalLine};
+use super::super::planning::Update;
 use crate::ledger::engine::{Arg, Conn, Rows, query};
 use crate::model::Assignment;
 
