@@ -10,11 +10,11 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 pub use self::asked::{Asked, Which, a_day, period_words};
-pub use self::gathered::Step;
 use self::gathered::{Gathered, bare};
 pub use self::lists::{Found, MOST_BEHIND, Shown, found, leavers_open};
 use super::clocks::CalendarStamp;
 use super::days::DAY_MS;
+pub use super::days::Step;
 use super::measure::{Attainment, Line, Spread, Sums};
 use super::small::Small;
 use crate::catalog::Catalog;

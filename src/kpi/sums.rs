@@ -1,13 +1,13 @@
-//! Sums made again: of days and hours from their cases, and of months, periods and what is open from those.
+//! Sums made again: of days and hours from their cases, and of weeks, months, periods and what is open from those.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::ages::Now;
 use super::case::Case;
 use super::cell::Cell;
-use super::days::{DAY_MS, HOUR_MS, hour, month_after};
+use super::days::{DAY_MS, HOUR_MS, hour};
 use super::leavers::{LEAVER_HOURS, add};
-use super::window::{made_of, trend, windows};
+use super::window::{added_up, made_of, parts, windows};
 use crate::ledger::rollups::{CellFilter, CellRow, Dirty, Kind, Place, Rollups};
 use crate::ledger::{Ledger, LedgerResult};
 use crate::model::{Clock, Id, Timestamp};
@@ -16,7 +16,7 @@ use crate::model::{Clock, Id, Timestamp};
 const STEP_MS: i64 = 60;
 /// Sums made in one step.
 const CELLS: i64 = 64;
-/// Periods of cuts made in one step: each adds up some hundred days.
+/// Periods of cuts made in one step: each adds up some hundred sums.
 const WINDOWS: usize = 8;
 /// Cases read at a time for one sum.
 pub(super) const MEMBERS: i64 = 2_000;
@@ -77,6 +77,9 @@ pub(super) async fn look_at_now(
 }
 
 async fn sum(ledger: &dyn Ledger, place: Place) -> LedgerResult<CellRow> {
+    if let Some(parts) = parts(place) {
+        return added_up(ledger, place, &parts).await;
+    }
     let (from, to) = (Timestamp(place.at), Timestamp(place.at + DAY_MS));
     let mut cell = Cell::default();
     let (mut n, mut oldest) = (0, Timestamp(i64::MAX));
@@ -101,15 +104,6 @@ async fn sum(ledger: &dyn Ledger, place: Place) -> LedgerResult<CellRow> {
                 (n, oldest) = (n + 1, oldest.min(row.left_at));
             }
         }
-        Kind::ClosedMonth | Kind::LeaverMonth => {
-            let kind = if place.kind == Kind::ClosedMonth { Kind::Closed } else { Kind::Leaver };
-            let own = CellFilter { dim: Some(place.dim), ..CellFilter::default() };
-            for row in ledger.cells(kind, from, Timestamp(month_after(place.at)), &own, true).await? {
-                cell.merge(&Cell::kept(&row));
-                (n, oldest) = (n + row.n, oldest.min(row.oldest));
-            }
-        }
-        Kind::Trend | Kind::TrendMonth => return trend(ledger, place).await,
         _ => {
             let (n, oldest) = ledger.count_marks(place).await?;
             return Ok(CellRow { place, n, oldest, main: None, rest: None });

@@ -22,10 +22,11 @@ const PAGE: i64 = 1_000;
 /// Differences named one by one.
 const NAMED: usize = 50;
 /// Sums that stand by themselves, and those that are made of them.
-const KINDS: [Kind; 16] = [
+const KINDS: [Kind; 18] = [
     Kind::Closed,
-    Kind::ClosedMonth,
     Kind::Arrived,
+    Kind::Week,
+    Kind::Month,
     Kind::Open,
     Kind::Due,
     Kind::Dated,
@@ -35,6 +36,7 @@ const KINDS: [Kind; 16] = [
     Kind::LeaverMonth,
     Kind::LeaverOpen,
     Kind::Trend,
+    Kind::TrendWeek,
     Kind::TrendMonth,
     Kind::Window,
     Kind::LeaverWindow,
@@ -156,7 +158,7 @@ impl Truth {
         }
     }
 
-    /// Adds a sum to months, days of everything, and periods.
+    /// Adds a sum to weeks, months, what everything is told by, and periods.
     fn add_up(&mut self, place: Place, (n, oldest, cell): &Sum, ends: Timestamp) {
         let mut more = |place: Place, oldest: Timestamp, cell: Cell| {
             let entry = self.cells.entry(place).or_insert_with(|| (0, oldest, Cell::default()));
@@ -166,11 +168,11 @@ impl Truth {
         };
         for of in made_of(place) {
             match of.kind {
-                Kind::ClosedMonth | Kind::LeaverMonth => more(of, *oldest, cell.clone()),
+                Kind::Week | Kind::Month | Kind::LeaverMonth => more(of, *oldest, cell.clone()),
                 Kind::Trend => {
                     more(of, Timestamp(of.at), cell.clone().into_main());
-                    for month in made_of(of) {
-                        more(month, Timestamp(month.at), cell.clone().into_main());
+                    for longer in made_of(of) {
+                        more(longer, Timestamp(longer.at), cell.clone().into_main());
                     }
                 }
                 Kind::Window => {

@@ -33,10 +33,12 @@ pub struct Place {
 pub enum Kind {
     /// Closed, by day.
     Closed,
-    /// The same by month: sums of days.
-    ClosedMonth,
     /// Came to the admin group, by day.
     Arrived,
+    /// Closed by week from Monday to Sunday: sums of days. `n` is what was closed and what arrived.
+    Week,
+    /// The same by month.
+    Month,
     /// Owed, by the hour since which it waits.
     Open,
     /// Owed, by the hour in which its target ends.
@@ -55,6 +57,8 @@ pub enum Kind {
     LeaverOpen,
     /// Closed by day, whatever it is cut by: what a page over everything draws. `n` is what was closed and what arrived.
     Trend,
+    /// The same by week.
+    TrendWeek,
     /// The same by month.
     TrendMonth,
     /// Closed in the last days, by how many: what pages mostly ask for, added up once. `n` is what was closed and what
@@ -73,10 +77,11 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::Closed,
-        Self::ClosedMonth,
         Self::Arrived,
+        Self::Week,
+        Self::Month,
         Self::Open,
         Self::Due,
         Self::Dated,
@@ -86,6 +91,7 @@ impl Kind {
         Self::LeaverMonth,
         Self::LeaverOpen,
         Self::Trend,
+        Self::TrendWeek,
         Self::TrendMonth,
         Self::Window,
         Self::LeaverWindow,
@@ -99,8 +105,9 @@ impl Kind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Closed => "closed",
-            Self::ClosedMonth => "closed_month",
             Self::Arrived => "arrived",
+            Self::Week => "week",
+            Self::Month => "month",
             Self::Open => "open",
             Self::Due => "due",
             Self::Dated => "dated",
@@ -110,6 +117,7 @@ impl Kind {
             Self::LeaverMonth => "leaver_month",
             Self::LeaverOpen => "leaver_open",
             Self::Trend => "trend",
+            Self::TrendWeek => "trend_week",
             Self::TrendMonth => "trend_month",
             Self::Window => "window",
             Self::LeaverWindow => "leaver_window",
@@ -128,7 +136,7 @@ impl Kind {
     /// What is not cut by anything: its sums are those of everything.
     #[must_use]
     pub fn is_whole(self) -> bool {
-        matches!(self, Self::Trend | Self::TrendMonth)
+        matches!(self, Self::Trend | Self::TrendWeek | Self::TrendMonth)
     }
 
     /// How often sums are added up before this one: it waits until those of lower levels are true. First of all it is
@@ -137,8 +145,8 @@ impl Kind {
     pub fn level(self) -> u8 {
         match self {
             Self::Person => 0,
-            Self::ClosedMonth | Self::LeaverMonth | Self::Trend | Self::Now => 2,
-            Self::TrendMonth | Self::Window | Self::LeaverWindow => 3,
+            Self::Week | Self::Month | Self::LeaverMonth | Self::Trend | Self::Now => 2,
+            Self::TrendWeek | Self::TrendMonth | Self::Window | Self::LeaverWindow => 3,
             _ => 1,
         }
     }
@@ -149,6 +157,9 @@ impl Kind {
         !matches!(self, Self::Lane | Self::Person)
     }
 }
+
+/// Sums of one kind, by where they begin.
+pub type Starts = (Kind, Vec<i64>);
 
 /// The ledger's figures.
 #[async_trait]
@@ -195,6 +206,9 @@ pub trait Rollups: Send + Sync + std::fmt::Debug {
         filter: &CellFilter,
         rest: bool,
     ) -> LedgerResult<Vec<CellRow>>;
+
+    /// Sums that begin then, of some cuts or of all. What is asked for is looked up, and nothing beside it read.
+    async fn cells_at(&self, starts: &[Starts], dims: Option<&[i64]>, rest: bool) -> LedgerResult<Vec<CellRow>>;
 
     /// What is open, added up: ages to the hour under two days, to the day under thirty, to the week beyond.
     async fn ages(&self, this_hour: Timestamp) -> LedgerResult<Vec<AgeRow>>;

@@ -5,18 +5,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::Point;
 use crate::kpi::case::Stage;
 use crate::kpi::cell::{Cell, Count};
-use crate::kpi::days::{DAY_MS, day, month, month_after};
+use crate::kpi::days::Step;
 use crate::kpi::measure::{Attainment, Line, Spread, Sums, percent};
 use crate::kpi::small::Small;
-use crate::kpi::window::{self, periods};
+use crate::kpi::window::{self, CUTS, LEAVERS, WHOLE};
 use crate::ledger::LedgerResult;
-use crate::ledger::rollups::{CellFilter, Dim, Kind, Rollups};
+use crate::ledger::rollups::{CellFilter, Dim, Kind, Rollups, Starts};
 use crate::ledger::views::BacklogRow;
 use crate::model::Timestamp;
-
-/// The trend of so many days is told by days, of so many more by weeks from Monday to Sunday, else by months.
-const BY_DAY: i64 = 14;
-const BY_WEEK: i64 = 92;
 
 /// Whether nothing is left out.
 fn is_everything(filter: &CellFilter) -> bool {
@@ -33,47 +29,6 @@ pub(super) struct Gathered {
     closed: BTreeMap<i64, Cell>,
     arrived: BTreeMap<i64, i64>,
     step: Step,
-}
-
-/// What the trend is told by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
-    /// By day.
-    Day,
-    /// By week, from Monday to Sunday.
-    Week,
-    /// By month.
-    Month,
-}
-
-impl Step {
-    /// Of a period.
-    #[must_use]
-    pub fn of(from: Timestamp, to: Timestamp) -> Self {
-        match to.ms_since(from) / DAY_MS {
-            days if days <= BY_DAY => Self::Day,
-            days if days <= BY_WEEK => Self::Week,
-            _ => Self::Month,
-        }
-    }
-
-    /// Start of the one that an instant is in.
-    fn start(self, at: i64) -> i64 {
-        match self {
-            Self::Day => day(Timestamp(at)),
-            // The first day of all was a Thursday.
-            Self::Week => day(Timestamp(at)) - (at / DAY_MS + 3) % 7 * DAY_MS,
-            Self::Month => month(Timestamp(at)),
-        }
-    }
-
-    fn next(self, start: i64) -> i64 {
-        match self {
-            Self::Day => start + DAY_MS,
-            Self::Week => start + 7 * DAY_MS,
-            Self::Month => month_after(start),
-        }
-    }
 }
 
 impl Gathered {
@@ -93,20 +48,26 @@ impl Gathered {
         let dims: HashMap<i64, Dim> = found.into_iter().map(named).filter(wanted).collect();
         let mut gathered =
             Self { dims, sums: BTreeMap::new(), closed: BTreeMap::new(), arrived: BTreeMap::new(), step: Step::of(from, to) };
-        let ahead = window::kept(ledger, filter, from, to).await?;
-        let everything = ahead.is_some() && is_everything(filter) && groups.is_empty();
-        gathered.read_trend(ledger, filter, (from, to), everything, ahead.is_none()).await?;
+        let everything = is_everything(filter) && groups.is_empty();
+        let cuts: Option<Vec<i64>> = (!everything).then(|| gathered.dims.keys().copied().collect());
+        let ahead = window::kept(ledger, cuts.as_deref(), from, to).await?;
+        // What was added up ahead is read for the figures, and the trend needs the main sketches of its parts alone: else both
+        // are made of the same rows. Of everything, there is one sum a day.
         if let Some(ahead) = ahead {
+            let sums = if everything { &WHOLE } else { &CUTS };
+            gathered.read_parts(ledger, sums.places((from, to), gathered.step), cuts.as_deref(), false).await?;
             for (dim, ahead) in ahead {
                 let sums = gathered.sum(dim);
                 (sums.closed, sums.leavers, sums.arrived) = (ahead.closed, ahead.leavers, ahead.arrived);
             }
         } else {
-            for row in periods(ledger, [Kind::Leaver, Kind::LeaverMonth], filter, (from, to), true, true).await? {
+            gathered.read_parts(ledger, CUTS.places((from, to), gathered.step), cuts.as_deref(), true).await?;
+            let places = LEAVERS.places((from, to), Step::Month);
+            for row in ledger.cells_at(&places, cuts.as_deref(), true).await? {
                 gathered.sum(row.place.dim).leavers.merge(&Cell::kept(&row));
             }
         }
-        for row in ledger.cells(Kind::Now, Timestamp(0), Timestamp(1), filter, false).await? {
+        for row in ledger.cells_at(&[(Kind::Now, vec![0])], cuts.as_deref(), false).await? {
             if let Some(now) = row.main.as_deref().and_then(|main| serde_json::from_str(main).ok()) {
                 gathered.sum(row.place.dim).now = now;
             }
@@ -116,42 +77,23 @@ impl Gathered {
         Ok(gathered)
     }
 
-    /// The parts of the period. Of everything, there is one sum a day; else, sums of each cut. What was added up ahead is read
-    /// for the figures, and the trend needs the main sketches of its parts alone: else both are made of the same rows.
-    async fn read_trend<R: Rollups + ?Sized>(
+    /// Reads the parts of the period for the trend, and for the figures where these are not added up ahead.
+    async fn read_parts<R: Rollups + ?Sized>(
         &mut self,
         ledger: &R,
-        filter: &CellFilter,
-        period: (Timestamp, Timestamp),
-        everything: bool,
+        places: Vec<Starts>,
+        cuts: Option<&[i64]>,
         figures: bool,
     ) -> LedgerResult<()> {
-        let by_months = self.step == Step::Month;
-        if everything {
-            for row in periods(ledger, [Kind::Trend, Kind::TrendMonth], filter, period, by_months, false).await? {
-                let (cell, bucket) = (Cell::kept(&row), self.bucket(row.place.at));
-                *self.arrived.entry(bucket).or_default() += row.n - cell.count(Count::Closed);
-                self.closed.entry(bucket).or_default().merge(&cell);
-            }
-            return Ok(());
-        }
-        for row in periods(ledger, [Kind::Closed, Kind::ClosedMonth], filter, period, by_months, figures).await? {
-            if !self.dims.contains_key(&row.place.dim) {
-                continue;
-            }
-            let cell = Cell::kept(&row);
-            self.closed.entry(self.bucket(row.place.at)).or_default().merge(&cell);
+        for row in ledger.cells_at(&places, cuts, figures).await? {
+            let (cell, bucket) = (Cell::kept(&row), self.step.start(row.place.at));
+            let arrived = row.n - cell.count(Count::Closed);
+            *self.arrived.entry(bucket).or_default() += arrived;
+            self.closed.entry(bucket).or_default().merge(&cell);
             if figures {
-                self.sum(row.place.dim).closed.merge(&cell);
-            }
-        }
-        for row in ledger.cells(Kind::Arrived, period.0, period.1, filter, false).await? {
-            if !self.dims.contains_key(&row.place.dim) {
-                continue;
-            }
-            *self.arrived.entry(self.bucket(row.place.at)).or_default() += row.n;
-            if figures {
-                self.sum(row.place.dim).arrived += row.n;
+                let sums = self.sum(row.place.dim);
+                sums.closed.merge(&cell);
+                sums.arrived += arrived;
             }
         }
         Ok(())
@@ -159,10 +101,6 @@ impl Gathered {
 
     fn sum(&mut self, dim: i64) -> &mut Sums {
         self.sums.entry(dim).or_default()
-    }
-
-    fn bucket(&self, at: i64) -> i64 {
-        self.step.start(at)
     }
 
     /// Groups with figures.
@@ -205,7 +143,7 @@ impl Gathered {
     }
 
     pub(super) fn trend(&self, from: Timestamp, to: Timestamp) -> Vec<Point> {
-        let (none, mut points, mut at) = (Cell::default(), Vec::new(), self.bucket(from.0));
+        let (none, mut points, mut at) = (Cell::default(), Vec::new(), self.step.start(from.0));
         while at < to.0 {
             let next = self.step.next(at);
             let cell = self.closed.get(&at).unwrap_or(&none);

@@ -8,7 +8,7 @@ use super::SqlLedger;
 use crate::ledger::LedgerResult;
 use crate::ledger::rollups::{
     AgeRow, Behind, CaseWrite, CellFilter, CellRow, Dim, Dirty, Forecast, KeptCalendar, KeptCase, Kind, LeaverRow, LifeRow, Mark,
-    Member, Place, Rolled, Rollups, Sought, Swept,
+    Member, Place, Rolled, Rollups, Sought, Starts, Swept,
 };
 use crate::ledger::sql::rollup::{self, read};
 use crate::model::{Id, Timestamp};
@@ -83,6 +83,10 @@ impl Rollups for SqlLedger {
         rest: bool,
     ) -> LedgerResult<Vec<CellRow>> {
         read::cells(&self.readers, kind, (from, to), filter, rest).await
+    }
+
+    async fn cells_at(&self, starts: &[Starts], dims: Option<&[i64]>, rest: bool) -> LedgerResult<Vec<CellRow>> {
+        read::cells_at(&self.readers, starts, dims, rest).await
     }
 
     async fn ages(&self, this_hour: Timestamp) -> LedgerResult<Vec<AgeRow>> {

@@ -92,6 +92,44 @@ async fn a_history_of_known_truth_gives_every_figure() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn weeks_and_months_tell_what_their_days_do_wherever_a_period_begins_and_ends() {
+    let mut bed = Bed::new().await;
+    bed.load(&history()).await;
+    bed.count().await;
+    let date = |ago: i64| Some(NOW.plus_ms(-ago * DAY).to_utc().date_naive());
+    let sum = |parts: &[(i64, i64, i64, i64)]| {
+        parts.iter().fold((0, 0, 0, 0), |all, one| (all.0 + one.0, all.1 + one.1, all.2 + one.2, all.3.max(one.3)))
+    };
+    for application in [None, Some("crm".to_owned())] {
+        let between = |first: i64, last: i64| Asked {
+            from: date(first),
+            to: date(last),
+            application: application.clone(),
+            ..Asked::default()
+        };
+        let mut days = BTreeMap::new();
+        for ago in 0..=35 {
+            let day = bed.report(&between(ago, ago)).await;
+            let (flow, took) = (&day.all.flow, &day.all.provisioning);
+            days.insert(day.from, (flow.closed, flow.arrived, took.n, took.max_ms.unwrap_or(0)));
+        }
+        for (first, last) in
+            (26..33).flat_map(|first| (0..7).map(move |last| (first, last))).chain([(120, 0), (123, 9), (150, 20)])
+        {
+            let report = bed.report(&between(first, last)).await;
+            for point in &report.trend {
+                let of_days: Vec<_> = days.range(point.from..point.to).map(|(_, day)| *day).collect();
+                let told = (point.closed, point.arrived, point.provisioning.n, point.provisioning.max_ms.unwrap_or(0));
+                assert_eq!(told, sum(&of_days), "{first} to {last} days ago, from {}", point.from.iso());
+            }
+            let all: Vec<_> = days.range(report.from..report.to).map(|(_, day)| *day).collect();
+            let told = (&report.all.flow, &report.all.provisioning);
+            assert_eq!((told.0.closed, told.0.arrived, told.1.n, told.1.max_ms.unwrap_or(0)), sum(&all));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_open_is_counted_by_age_target_and_day() {
     let mut bed = Bed::new().await;
     let ago = |days: i64| NOW.plus_ms(-days * DAY);

@@ -10,6 +10,9 @@ async fn what_is_learned_late_corrects_its_day_and_tampering_is_found() {
     bed.count().await;
     let asked = Asked { days: Some(60), ..Asked::default() };
     let before = bed.report(&asked).await;
+    let weeks = Asked { days: Some(90), application: Some("lims".to_owned()), ..Asked::default() };
+    let by_week = async |bed: &Bed| bed.report(&weeks).await.trend.iter().map(|p| p.closed).collect::<Vec<i64>>();
+    let weeks_before = by_week(&bed).await;
 
     // A line that came by another process, and one whose commit this process forgot: the sweep finds both.
     let late = &truth[100].past;
@@ -32,6 +35,8 @@ async fn what_is_learned_late_corrects_its_day_and_tampering_is_found() {
     }
     let after = bed.report(&asked).await;
     assert_eq!((after.all.flow.closed, after.all.flow.open), (before.all.flow.closed - 1, 1));
+    let less: Vec<i64> = weeks_before.iter().zip(by_week(&bed).await).map(|(before, after)| before - after).collect();
+    assert_eq!((less.iter().max(), less.iter().sum()), (Some(&1), 1), "its week alone: {less:?}");
     assert!(bed.verified().await.agrees());
 
     bed.sql("UPDATE kpi_cell SET n = n + 1 WHERE kind = 'closed' AND at = (SELECT MAX(at) FROM kpi_cell WHERE kind = 'closed')")
@@ -40,10 +45,12 @@ async fn what_is_learned_late_corrects_its_day_and_tampering_is_found() {
     // What is added up from them is judged by the journal too.
     bed.sql("UPDATE kpi_cell SET n = n + 1 WHERE kind = 'window' AND at = 30").await;
     bed.sql("DELETE FROM kpi_cell WHERE kind = 'now'").await;
-    bed.sql("UPDATE kpi_cell SET n = 1 WHERE kind = 'trend_month'").await;
+    bed.sql("UPDATE kpi_cell SET n = 1 WHERE kind IN ('trend_month', 'trend_week')").await;
+    let one = "dim = (SELECT MIN(dim) FROM kpi_cell WHERE kind = 'week')";
+    bed.sql(&format!("UPDATE kpi_cell SET oldest = oldest + 1 WHERE kind IN ('week', 'month') AND {one}")).await;
     let found = bed.verified().await;
     assert!(!found.agrees() && found.wrong >= 2, "{found:?}");
-    for beginning in ["the last 30 days of ", "what is open now of ", "trend_month "] {
+    for beginning in ["the last 30 days of ", "what is open now of ", "trend_month ", "trend_week ", "week ", "month "] {
         assert!(found.differences.iter().any(|d| d.starts_with(beginning)), "{beginning}: {found:?}");
     }
     assert!(
@@ -193,7 +200,7 @@ async fn a_ledger_counted_by_an_older_build_is_counted_again_by_the_calendars_of
         }
         old.push_str(&format!("UPDATE kpi_case SET body = '{body}' WHERE assignment_id = {id};", id = id.0));
     }
-    old.push_str("DELETE FROM _sqlx_migrations WHERE version = 23");
+    old.push_str("DELETE FROM _sqlx_migrations WHERE version >= 23");
     bed.ledger.close().await;
     bed.sql(&old).await;
     // The calendar changed since.
@@ -211,4 +218,39 @@ async fn a_ledger_counted_by_an_older_build_is_counted_again_by_the_calendars_of
     let after = bed.report(&asked).await;
     assert_eq!((after.all, after.applications), (before.all, before.applications));
     assert!(bed.verified().await.agrees());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_without_weeks_adds_them_up_and_measures_no_order_again() {
+    let mut bed = Bed::new().await;
+    bed.load(&history()).await;
+    bed.count().await;
+    let asked = [
+        Asked { days: Some(90), application: Some("crm".to_owned()), ..Asked::default() },
+        Asked { days: Some(60), ..Asked::default() },
+        Asked { days: Some(150), ..Asked::default() },
+    ];
+    let told = async |bed: &Bed| {
+        let mut told = Vec::new();
+        for asked in &asked {
+            let report = bed.report(asked).await;
+            told.push(serde_json::to_value((&report.all, &report.trend)).unwrap());
+        }
+        told
+    };
+    let before = told(&bed).await;
+    bed.ledger.close().await;
+    bed.sql(
+        "UPDATE kpi_cell SET kind = 'closed_month' WHERE kind = 'month';
+         DELETE FROM kpi_cell WHERE kind IN ('week', 'trend_week');
+         INSERT INTO kpi_dirty (kind, at, dim, mark) VALUES ('closed_month', 0, 1, 1);
+         DELETE FROM _sqlx_migrations WHERE version >= 24",
+    )
+    .await;
+    bed.ledger = bed.place.open().await;
+    assert_eq!(bed.report(&asked[0]).await.as_of, Timestamp(0), "nothing is told as counted that is not");
+    assert_eq!(bed.count_anew().await, 0, "days are kept, and weeks and months made of them");
+    assert_eq!(told(&bed).await, before);
+    let found = bed.verified().await;
+    assert!(found.agrees() && !bed.report(&asked[0]).await.behind, "{found:?}");
 }

@@ -12,6 +12,7 @@ use super::bed;
 use crate::engines::Place;
 use crate::ledger_bed::{NOW, asks, file, filed, takes};
 use crate::orders;
+use crate::program::until;
 use crate::real::postgres::connect;
 
 const EDGE: &str = "desk/desk";
@@ -51,8 +52,10 @@ async fn round(ledger: &SqlLedger, from: usize, count: usize, now: Timestamp) {
     assert!(ledger.lease(asks(EDGE, now)).await.unwrap().is_empty());
 }
 
-/// Entries of each index and rows of each table that were visited so far by connections that have ended.
+/// Entries of each index and rows of each table that were visited so far. Connections tell when they end.
 async fn visited(place: &Place) -> BTreeMap<String, i64> {
+    let still = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'lastmile'";
+    until("the ledger's connections have ended", async || (place.text(still).await == "0").then_some(())).await;
     let sql = "SELECT indexrelname, CAST(idx_tup_read AS BIGINT) FROM pg_stat_user_indexes
         UNION ALL SELECT relname, CAST(seq_tup_read AS BIGINT) FROM pg_stat_user_tables";
     let rows = connect(&place.url).await.fetch_all(sql).await.unwrap();

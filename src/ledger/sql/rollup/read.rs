@@ -6,12 +6,15 @@ use super::super::rows;
 use super::super::views::push_scope;
 use crate::ledger::LedgerResult;
 use crate::ledger::rollups::{
-    AgeRow, Behind, CellFilter, CellRow, Dim, Forecast, KeptCalendar, KeptCase, Kind, LeaverRow, Member, Place, Sought,
+    AgeRow, Behind, CellFilter, CellRow, Dim, Forecast, KeptCalendar, KeptCase, Kind, LeaverRow, Member, Place, Sought, Starts,
 };
 use crate::model::{Id, Timestamp};
 
 /// Start, cut, count, oldest, sums.
 type CellColumns = (i64, i64, i64, i64, Option<String>, Option<String>);
+
+/// The same, with the kind before it.
+type PlacedColumns = (String, i64, i64, i64, i64, Option<String>, Option<String>);
 
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
@@ -86,6 +89,43 @@ pub(in crate::ledger) async fn cells(
             rest,
         })
         .collect())
+}
+
+/// Sums that begin then.
+pub(in crate::ledger) async fn cells_at(
+    pool: &Pool,
+    starts: &[Starts],
+    dims: Option<&[i64]>,
+    rest: bool,
+) -> LedgerResult<Vec<CellRow>> {
+    let Some(mut query) = looked_up(starts, dims, rest)? else { return Ok(Vec::new()) };
+    let found: Vec<PlacedColumns> = query.build_query_as().fetch_all(pool).await?;
+    let cell = |(kind, at, dim, n, oldest, main, rest): PlacedColumns| {
+        let kind = Kind::parse(&kind)?;
+        Some(CellRow { place: Place { kind, at, dim }, n, oldest: Timestamp(oldest), main, rest })
+    };
+    Ok(found.into_iter().filter_map(cell).collect())
+}
+
+/// Each by its whole key: between two starts lie the sums of all other cuts, too.
+fn looked_up(starts: &[Starts], dims: Option<&[i64]>, rest: bool) -> LedgerResult<Option<QueryBuilder>> {
+    let mut query = QueryBuilder::new("");
+    let mut between = "";
+    for (kind, at) in starts.iter().filter(|(_, at)| !at.is_empty()) {
+        query.push(between).push("SELECT c.kind, c.at, c.dim, c.n, c.oldest, c.main, ").push(if rest {
+            "c.rest"
+        } else {
+            "NULL"
+        });
+        query.push(" FROM kpi_cell AS c WHERE c.kind = ").push_bind(kind.as_str());
+        query.push(" AND c.at IN (SELECT CAST(value AS BIGINT) FROM json_each(").push_bind(rows(at)?).push("))");
+        if let Some(dims) = dims {
+            query.push(" AND c.dim IN (SELECT CAST(value AS BIGINT) FROM json_each(").push_bind(rows(dims)?).push("))");
+        }
+        between = " UNION ALL ";
+    }
+    let nothing = between.is_empty() || dims.is_some_and(<[i64]>::is_empty);
+    Ok((!nothing).then_some(query))
 }
 
 /// What is open, added up by age.
@@ -263,4 +303,38 @@ pub(in crate::ledger) async fn rolled(pool: &Pool) -> LedgerResult<(Timestamp, b
     let waiting: Option<(i64,)> = query_as("SELECT dim FROM kpi_dirty LIMIT 1").fetch_optional(pool).await?;
     let (word, at) = noted.unwrap_or_default();
     Ok((Timestamp(at), word != "done" || waiting.is_some()))
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::Row as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn sums_are_looked_up_and_those_of_other_cuts_not_read() {
+        let pool = sqlx::sqlite::SqlitePoolOptions::new().max_connections(1).connect("sqlite::memory:").await.unwrap();
+        sqlx::raw_sql(include_str!("../../../../migrations/sqlite/0010_kpi.sql")).execute(&pool).await.unwrap();
+        let starts = [(Kind::Closed, vec![1, 2]), (Kind::Arrived, Vec::new()), (Kind::Week, vec![3])];
+        let query = looked_up(&starts, Some(&[7, 8]), true).unwrap().unwrap();
+        let explained = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {}", query.sql()));
+        let plan = sqlx::query(explained).fetch_all(&pool).await.unwrap();
+        let steps: Vec<String> = plan.iter().map(|row| row.get("detail")).collect();
+        let sums: Vec<&String> = steps.iter().filter(|step| step.contains(" c ")).collect();
+        assert_eq!(sums, ["SEARCH c USING PRIMARY KEY (kind=? AND at=? AND dim=?)"; 2], "{steps:#?}");
+
+        let values = "('closed', 1, 7), ('closed', 2, 9), ('closed', 3, 7), ('week', 3, 8), ('arrived', 1, 7)";
+        let fill = format!(
+            "INSERT INTO kpi_cell (kind, at, dim, n, oldest) SELECT column1, column2, column3, 1, 0 FROM (VALUES {values})"
+        );
+        sqlx::raw_sql(sqlx::AssertSqlSafe(fill)).execute(&pool).await.unwrap();
+        let pool = Pool::Sqlite(pool);
+        let found = async |starts: &[Starts], dims: Option<&[i64]>| -> Vec<(&str, i64, i64)> {
+            let rows = cells_at(&pool, starts, dims, true).await.unwrap();
+            rows.iter().map(|row| (row.place.kind.as_str(), row.place.at, row.place.dim)).collect()
+        };
+        assert_eq!(found(&starts, Some(&[7, 8])).await, [("closed", 1, 7), ("week", 3, 8)]);
+        assert_eq!(found(&starts[..1], None).await, [("closed", 1, 7), ("closed", 2, 9)]);
+        assert_eq!((found(&starts[1..2], None).await, found(&starts, Some(&[])).await), (Vec::new(), Vec::new()));
+    }
 }
