@@ -166,11 +166,13 @@ impl Bridge {
             note,
             wake: Arc::new(move |what| match what {
                 Woken::Orders => wake.orders(),
+                Woken::Errands => wake.errands(),
                 Woken::All => wake.all(),
             }),
             gate: Arc::new(Gate::new(Limits::default())),
             breakers: self.runtime.breakers(),
             pauses: self.runtime.pauses(),
+            foresight: self.runtime.foresight(),
         }
     }
 

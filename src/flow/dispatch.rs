@@ -2,15 +2,8 @@
 //! and leased in one commit: one wait for the disk less before the call.
 
 use std::future::Future;
-use std::pin::pin;
-use std::time::Duration;
-
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
-use tokio::sync::watch;
 
 use crate::desk::{Desk, Level, StatusAnswer, WhenUnclear};
-use crate::http::client::share_in_flight;
 use crate::http::{CallError, gate};
 use crate::ledger::{End, LeaseRequest, Leased, Ledger, LedgerResult, Load, Settlement, Step, TakenUp};
 use crate::model::errand::ErrandKind;
@@ -18,6 +11,7 @@ use crate::model::failpoint::{Point, reach};
 use crate::model::ticket::{Amended, Category, Change, Created, TicketRef};
 use crate::model::{Clock, Timestamp};
 
+use super::room::Terms;
 use super::{Breakers, Setup, Work, Worker, ask_ms, plan, sync, unheard, wait_ms};
 
 /// Misses in a row before a quiet period may end: one look is not enough.
@@ -38,132 +32,25 @@ pub async fn step(
     pump(ledger, setup, desk, worker, breakers, clock, None).await
 }
 
-/// What keeps a [`pump`] going.
-pub struct Going<'a> {
-    /// Errands may be due.
-    pub errands: watch::Receiver<()>,
-    /// Orders may have arrived.
-    pub orders: watch::Receiver<()>,
-    /// Called when there is something for others: errands of other edges, or orders that a busy desk leaves to be planned.
-    pub pass_on: &'a (dyn Fn() + Sync),
-    /// Whether to lease further errands.
-    pub more: &'a (dyn Fn() -> bool + Sync),
-    /// Longest time without looking: a retry falls due without a bell.
-    pub look_every: Duration,
-}
+pub use super::pump::{Going, pump};
 
-impl std::fmt::Debug for Going<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Going")
-    }
-}
-
-/// As [`step`]; with `going`, leases again as calls end, so that one slow call never holds up the next. Ends when nothing
-/// is under way.
-///
-/// # Errors
-/// See [`step`].
-pub async fn pump(
-    ledger: &dyn Ledger,
-    setup: &Setup,
-    desk: &dyn Desk,
-    worker: &Worker,
-    breakers: &Breakers,
-    clock: &dyn Clock,
-    mut going: Option<Going<'_>>,
-) -> LedgerResult<usize> {
-    let edge = format!("desk/{}", desk.info().name);
-    let still = going.as_ref().map_or(&(|| true) as &(dyn Fn() -> bool + Sync), |g| g.more);
-    let call = Calls { ledger, setup, desk, breakers, worker, clock, edge: &edge, still };
-    // Twice as many as are sent at once: the commits of some overlap the calls of others. What waits for its turn longer is
-    // better left to a replica that has room.
-    let width = share_in_flight(desk.info().max_in_flight) * 2;
-    let mut running = FuturesUnordered::new();
-    // One that has room plans what it takes up. Beyond that it leaves planning to the stage beside it, so that rank decides
-    // who goes next.
-    let room = (width - width.div_ceil(4)).max(1);
-    let (mut count, mut look, mut failed) = (0, true, None);
-    // A pump is begun because a bell rang: it may have been this one.
-    let mut arrived = going.is_some();
-    loop {
-        // A commit for a few is a commit wasted: wait until a quarter is free.
-        if look && failed.is_none() && running.len() <= room {
-            if let Some(going) = &mut going {
-                going.errands.mark_unchanged();
-                // One that is gone never rings.
-                arrived |= going.orders.has_changed().unwrap_or(false);
-                going.orders.mark_unchanged();
-            }
-            let arrived = std::mem::take(&mut arrived);
-            let free = width - running.len();
-            // A slow probe or a busy ledger keeps no answer waiting that is there: its time-out would strike it.
-            let mut leasing = pin!(call.lease(free, running.len() < room, arrived));
-            let leased = loop {
-                tokio::select! {
-                    leased = &mut leasing => break leased,
-                    Some(result) = running.next() => {
-                        let result: LedgerResult<()> = result;
-                        failed = failed.or(result.err());
-                    }
-                }
-            };
-            let (taken, good_until, more) = match leased {
-                Ok(taken) => taken,
-                Err(error) => {
-                    failed = Some(error);
-                    continue;
-                }
-            };
-            count += taken.leased.len();
-            look = more && going.is_some() && still();
-            running.extend(taken.leased.into_iter().map(|errand| call.carry_out(errand, good_until)));
-            // More wait than it takes: who comes first of them is decided over all.
-            let crowded = taken.planned >= free;
-            let became_busy = worker.planning.rests(&edge, running.len() < room && !crowded && !call.held_back());
-            // One that became busy does not plan what is left. One that is busy, or held back, wakes nobody again: it would wake
-            // itself, too.
-            if let Some(going) = going.as_ref().filter(|_| taken.left > 0 || became_busy) {
-                (going.pass_on)();
-            }
-        }
-        if running.is_empty() {
-            return failed.map_or(Ok(count), Err);
-        }
-        tokio::select! {
-            // One that could not be settled cuts off no call of the others.
-            Some(result) = running.next() => failed = failed.or(result.err()),
-            orders = rung(going.as_mut()), if !look => (look, arrived) = (still(), arrived || orders),
-        }
-    }
-}
-
-/// Whether it was for orders. Rung or not: it is time to look.
-async fn rung(going: Option<&mut Going<'_>>) -> bool {
-    let Some(going) = going else { return std::future::pending().await };
-    tokio::select! {
-        _ = going.errands.changed() => false,
-        _ = going.orders.changed() => true,
-        () = tokio::time::sleep(going.look_every) => false,
-    }
-}
-
-struct Calls<'a> {
-    ledger: &'a dyn Ledger,
-    setup: &'a Setup,
-    desk: &'a dyn Desk,
-    breakers: &'a Breakers,
-    worker: &'a Worker,
-    clock: &'a dyn Clock,
-    edge: &'a str,
+pub(super) struct Calls<'a> {
+    pub(super) ledger: &'a dyn Ledger,
+    pub(super) setup: &'a Setup,
+    pub(super) desk: &'a dyn Desk,
+    pub(super) breakers: &'a Breakers,
+    pub(super) worker: &'a Worker,
+    pub(super) clock: &'a dyn Clock,
+    pub(super) edge: &'a str,
     /// Whether the setup is still the one in force, and the desk worked for.
-    still: &'a (dyn Fn() -> bool + Sync),
+    pub(super) still: &'a (dyn Fn() -> bool + Sync),
 }
 
 impl Calls<'_> {
     /// Leases so many of what waits; where nothing does, and if wanted, plans and leases what was received, the latter first
     /// where it has just arrived. Says until when by the boot-time clock a call may begin (later, the lease could run out during
     /// it), and whether there may be more.
-    async fn lease(&self, limit: usize, take_up: bool, arrived: bool) -> LedgerResult<(TakenUp, i64, bool)> {
+    pub(super) async fn lease(&self, limit: usize, take_up: bool, arrived: bool) -> LedgerResult<(TakenUp, i64, bool)> {
         if self.worker.pauses.left_ms(self.edge, self.clock).is_some() {
             return Ok((TakenUp::default(), 0, false));
         }
@@ -212,6 +99,10 @@ impl Calls<'_> {
         Ok(Some((taken, until, more)))
     }
 
+    pub(super) fn terms(&self) -> Terms {
+        Terms { owner: self.worker.owner.clone(), lease_ms: self.lease_ms(), timeout_ms: self.desk.info().timeout_ms }
+    }
+
     fn request(&self, limit: usize) -> LeaseRequest {
         LeaseRequest {
             edge: self.edge.to_owned(),
@@ -233,11 +124,11 @@ impl Calls<'_> {
     }
 
     /// The desk is not sent anything now.
-    fn held_back(&self) -> bool {
+    pub(super) fn held_back(&self) -> bool {
         self.breakers.is_open(self.edge) || self.worker.pauses.left_ms(self.edge, self.clock).is_some()
     }
 
-    async fn carry_out(&self, errand: Leased, good_until: i64) -> LedgerResult<()> {
+    pub(super) async fn carry_out(&self, errand: Leased, good_until: i64) -> LedgerResult<()> {
         // As of before the question: a quiet period that ends while a witness answers was not over when it looked.
         let quiet_left_ms = self.worker.quiets.left_ms(&errand, self.clock);
         let end = match (errand.step, &errand.load) {

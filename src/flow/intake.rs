@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 
 use crate::http::{CallError, Inbound, gate};
-use crate::ledger::{Ledger, LedgerError, Pull, Pulled, Receipt, ReceiptContent, Recorded, Snapshot, StandingRound, Stood};
+use crate::ledger::{
+    Arrival, Come, Ledger, LedgerError, Pull, Pulled, Receipt, ReceiptContent, Recorded, Snapshot, StandingRound, Stood,
+};
 use crate::model::failpoint::{Point, reach};
 use crate::model::retry::RetrySchedule;
 use crate::model::{Clock, Id, Timestamp};
@@ -11,7 +13,7 @@ use crate::source::absence::passed_over;
 use crate::source::rows::{RowAnswer, answers};
 use crate::source::{EventContent, HookRefusal, ListKind, Missing, Source, SourceEvent};
 
-use super::{Pauses, Setup, Work};
+use super::{Foresight, Pauses, Setup, Work};
 
 /// Why an event was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -34,15 +36,54 @@ pub async fn take(
     inbound: Inbound,
     now: Timestamp,
 ) -> Result<Vec<Recorded>, IntakeError> {
+    Ok(take_in(ledger, source, inbound, now, None).await?.0)
+}
+
+/// What others have to do after a webhook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Next {
+    /// Orders want a plan.
+    pub plans: bool,
+    /// Errands wait.
+    pub calls: bool,
+}
+
+/// As [`take`]; with foresight, new orders are planned in the same commit, and leased where a desk has a place.
+///
+/// # Errors
+/// See [`IntakeError`].
+pub async fn take_in(
+    ledger: &dyn Ledger,
+    source: &dyn Source,
+    inbound: Inbound,
+    now: Timestamp,
+    foresight: Option<&Foresight>,
+) -> Result<(Vec<Recorded>, Next), IntakeError> {
     let received_at = inbound.received_at;
     let events = source.accept(inbound, now)?;
     let name = &source.info().name;
-    let receipts = events.into_iter().map(|event| receipt(name, event, received_at)).collect();
+    let receipts: Vec<Receipt> = events.into_iter().map(|event| receipt(name, event, received_at)).collect();
     reach(Point::IntakeStarts).await;
-    let recorded = ledger.record(receipts).await?;
+    let arrivals = match foresight {
+        // Several processes could take up orders of one lane at the same time.
+        Some(foresight) if !ledger.is_shared() => foresight.of(receipts),
+        _ => receipts.into_iter().map(Arrival::from).collect(),
+    };
+    let arrived = ledger.take_in(arrivals).await?;
     reach(Point::IntakeRecorded).await;
+    let mut next = Next::default();
+    let mut recorded = Vec::with_capacity(arrived.len());
+    for one in arrived {
+        match (&one.recorded, one.come) {
+            (Recorded::Repeat { .. }, _) | (_, Come::Leased) => {}
+            (_, Come::Planned) => next.calls = true,
+            (Recorded::New { .. }, Come::Received) => next.plans = true,
+            (_, Come::Received) => next = Next { plans: true, calls: true },
+        }
+        recorded.push(one.recorded);
+    }
     count(name, &recorded);
-    Ok(recorded)
+    Ok((recorded, next))
 }
 
 /// Verifies, maps and records an upload of rows in one transaction; durable when it returns.

@@ -9,8 +9,10 @@ pub mod health;
 pub mod intake;
 pub mod pause;
 pub mod plan;
+mod pump;
 pub mod quiet;
 pub mod reconcile;
+pub mod room;
 pub mod sync;
 pub mod turn;
 
@@ -28,7 +30,9 @@ use crate::source::Source;
 pub use breaker::Breakers;
 pub use health::{Health, Work, edge_answers, edge_fails};
 pub use pause::Pauses;
+pub use plan::Foresight;
 pub use quiet::Quiets;
+pub use room::Rooms;
 pub use turn::Planning;
 
 /// Everything one checked catalog makes: swapped whole when the configuration changes.
@@ -105,6 +109,8 @@ pub struct Worker {
     pub quiets: Arc<Quiets>,
     /// Whose turn it is to plan.
     pub planning: Arc<Planning>,
+    /// Places at desks with room.
+    pub rooms: Arc<Rooms>,
 }
 
 impl Worker {
@@ -113,7 +119,14 @@ impl Worker {
     pub fn new() -> Self {
         let token = random::token();
         let owner = format!("worker-{}", &token[..12]);
-        Self { owner, health: Arc::default(), pauses: Arc::default(), quiets: Arc::default(), planning: Arc::default() }
+        Self {
+            owner,
+            health: Arc::default(),
+            pauses: Arc::default(),
+            quiets: Arc::default(),
+            planning: Arc::default(),
+            rooms: Arc::default(),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Who plans an order: one at a time, and a desk with room before the planning stage.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{MutexGuard, OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
@@ -11,6 +12,8 @@ pub struct Planning {
     turn: tokio::sync::Mutex<()>,
     /// Held for reading while orders are planned, for writing while another configuration comes into force.
     setup: Arc<RwLock<()>>,
+    /// Loops run that plan and lease.
+    at_work: AtomicBool,
     /// Edges of desks that plan and lease in one commit as soon as orders arrive.
     resting: Mutex<BTreeSet<String>>,
 }
@@ -32,6 +35,16 @@ impl Planning {
     /// While it is held, no other configuration comes into force.
     pub async fn under_way(&self) -> OwnedRwLockReadGuard<()> {
         Arc::clone(&self.setup).read_owned().await
+    }
+
+    /// As [`Planning::under_way`], for who does not wait: `None` while another configuration comes into force, or nobody plans.
+    pub fn foreseeing(&self) -> Option<OwnedRwLockReadGuard<()>> {
+        self.at_work.load(Ordering::Acquire).then(|| Arc::clone(&self.setup).try_read_owned().ok())?
+    }
+
+    /// Says whether loops run that plan and lease: while none do, orders are only recorded.
+    pub fn works(&self, at_work: bool) {
+        self.at_work.store(at_work, Ordering::Release);
     }
 
     /// Waits for the planning under way; none begins while it is held.

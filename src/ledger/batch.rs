@@ -13,7 +13,7 @@ use super::engine::{Conn, Sees};
 use super::postgres::Door;
 use super::sql::{Shared, record, settle};
 use super::sqlite::FileDoor;
-use super::{LedgerError, LedgerResult, Receipt, Recorded, Settlement};
+use super::{Arrival, Arrived, Leased, LedgerError, LedgerResult, Settlement};
 use crate::model::failpoint::{Point, reach};
 use crate::model::random;
 
@@ -30,7 +30,7 @@ pub(super) trait WriteJob: Send {
 }
 
 pub(super) enum Job {
-    Record(Vec<Receipt>, oneshot::Sender<LedgerResult<Vec<Recorded>>>),
+    Record(Vec<Arrival>, oneshot::Sender<LedgerResult<Vec<Arrived>>>),
     Settle(Vec<Settlement>, oneshot::Sender<LedgerResult<Vec<bool>>>),
     /// Claims errands, and is sure of them by their state.
     Claim(Box<dyn WriteJob>),
@@ -40,7 +40,7 @@ pub(super) enum Job {
 impl Job {
     fn rows(&self) -> usize {
         match self {
-            Self::Record(receipts, _) => receipts.len(),
+            Self::Record(arrivals, _) => arrivals.len(),
             Self::Settle(settlements, _) => settlements.len(),
             Self::Claim(_) | Self::Other(_) => 16,
         }
@@ -281,13 +281,12 @@ async fn commit(tx: &mut Conn) -> LedgerResult<()> {
     Ok(())
 }
 
-type Results = (Vec<Recorded>, Vec<bool>);
+type Results = (Vec<(Arrived, Option<Leased>)>, Vec<bool>);
 
 async fn run(tx: &mut Conn, shared: &Shared, jobs: &mut [Job]) -> LedgerResult<Results> {
-    let receipts: Vec<&Receipt> =
-        jobs.iter().filter_map(|j| if let Job::Record(r, _) = j { Some(r) } else { None }).flatten().collect();
-    let recorded =
-        if receipts.is_empty() { Vec::new() } else { record::record(tx, shared, &receipts, record::From::Push).await? };
+    let arrivals: Vec<&Arrival> =
+        jobs.iter().filter_map(|j| if let Job::Record(a, _) = j { Some(a) } else { None }).flatten().collect();
+    let arrived = if arrivals.is_empty() { Vec::new() } else { record::take_in(tx, shared, &arrivals).await? };
     let ends: Vec<&Settlement> =
         jobs.iter().filter_map(|j| if let Job::Settle(s, _) = j { Some(s) } else { None }).flatten().collect();
     let settled = if ends.is_empty() { Vec::new() } else { settle::settle(tx, shared, &ends).await? };
@@ -296,15 +295,24 @@ async fn run(tx: &mut Conn, shared: &Shared, jobs: &mut [Job]) -> LedgerResult<R
             job.run(tx).await?;
         }
     }
-    Ok((recorded, settled))
+    Ok((arrived, settled))
 }
 
-fn reply_all(jobs: Vec<Job>, (recorded, settled): Results) {
-    let (mut recorded, mut settled) = (recorded.into_iter(), settled.into_iter());
+fn reply_all(jobs: Vec<Job>, (arrived, settled): Results) {
+    let (mut arrived, mut settled) = (arrived.into_iter(), settled.into_iter());
     for job in jobs {
         // A caller that has gone away does not undo what is committed.
         match job {
-            Job::Record(receipts, reply) => drop(reply.send(Ok(recorded.by_ref().take(receipts.len()).collect()))),
+            Job::Record(arrivals, reply) => {
+                let results = arrivals.into_iter().zip(arrived.by_ref()).map(|(arrival, (arrived, leased))| {
+                    // Here, since a sender that hangs up takes its caller along, and nothing may be leased for nobody.
+                    if let (Some(seat), Some(leased)) = (arrival.foreseen.and_then(|foreseen| foreseen.seat), leased) {
+                        seat.take(leased);
+                    }
+                    arrived
+                });
+                drop(reply.send(Ok(results.collect())));
+            }
             Job::Settle(ends, reply) => drop(reply.send(Ok(settled.by_ref().take(ends.len()).collect()))),
             Job::Claim(job) | Job::Other(job) => job.reply(None),
         }

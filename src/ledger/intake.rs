@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::Foreseen;
 use crate::http::CallError;
 use crate::model::{Assignment, Id, Operation, Timestamp};
 
@@ -55,6 +56,41 @@ pub enum ReceiptContent {
         /// The raw body.
         body: String,
     },
+}
+
+/// An event on its way into the ledger, and what is foreseen of it.
+#[derive(Debug)]
+pub struct Arrival {
+    /// The event.
+    pub receipt: Receipt,
+    /// Of an order, where it was decided on already.
+    pub foreseen: Option<Box<Foreseen>>,
+}
+
+impl From<Receipt> for Arrival {
+    fn from(receipt: Receipt) -> Self {
+        Self { receipt, foreseen: None }
+    }
+}
+
+/// What became of an arrival.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Arrived {
+    /// What the reply to the sender says.
+    pub recorded: Recorded,
+    /// How far a new order has come.
+    pub come: Come,
+}
+
+/// How far a new order has come in the commit that recorded it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Come {
+    /// It wants a plan, as whatever is not a new order may.
+    Received,
+    /// What was foreseen holds; a ticket waits to be leased.
+    Planned,
+    /// Its ticket is leased, and who has the seat has it in hand.
+    Leased,
 }
 
 /// What became of an event; the reply to the sender says it.

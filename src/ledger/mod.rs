@@ -35,8 +35,10 @@ pub use calls::{End, LeaseRequest, Leased, Load, Settlement, Step, TakenUp};
 pub use compare::Comparing;
 pub use desk_news::{Held, Observation, Stray};
 pub use exports::Exports;
-pub use intake::{Pull, Pulled, Receipt, ReceiptContent, Recorded, Snapshot, StandingRound, Stood, Trouble};
-pub use planning::{Decide, Decision, Past, PlanAction, TicketPlan, ToPlan};
+pub use intake::{
+    Arrival, Arrived, Come, Pull, Pulled, Receipt, ReceiptContent, Recorded, Snapshot, StandingRound, Stood, Trouble,
+};
+pub use planning::{Decide, Decision, Foreseen, Past, PlanAction, Seat, TicketPlan, ToPlan};
 pub use postgres::Inspected;
 pub use replicas::{Alive, Replicas, Turn};
 pub use rollups::Rollups;
@@ -100,7 +102,14 @@ pub type LedgerResult<T> = Result<T, LedgerError>;
 pub trait Ledger: Views + Rollups + Replicas + Comparing + Exports + SignIns {
     /// Records events; each result belongs to the event at its place. Durable when it returns. Many callers share
     /// one commit.
-    async fn record(&self, receipts: Vec<Receipt>) -> LedgerResult<Vec<Recorded>>;
+    async fn record(&self, receipts: Vec<Receipt>) -> LedgerResult<Vec<Recorded>> {
+        let arrived = self.take_in(receipts.into_iter().map(Arrival::from).collect()).await?;
+        Ok(arrived.into_iter().map(|arrived| arrived.recorded).collect())
+    }
+
+    /// As [`Ledger::record`]; what is foreseen of new orders, and holds, is carried out in the same commit, as [`Ledger::take_up`]
+    /// would. Where several processes serve one ledger nothing is foreseen: two could take up orders of one lane at a time.
+    async fn take_in(&self, arrivals: Vec<Arrival>) -> LedgerResult<Vec<Arrived>>;
 
     /// Records a polled round with its cursor, in one transaction.
     async fn record_pull(&self, pull: Pull) -> LedgerResult<Pulled>;

@@ -1,8 +1,10 @@
 //! Orders that want a plan, and decisions on them.
 
+use std::any::Any;
 use std::fmt::{self, Debug, Formatter};
 use std::sync::Arc;
 
+use super::Leased;
 use crate::model::ticket::Draft;
 use crate::model::{Assignment, Id, Outcome, Person, State, Timestamp};
 
@@ -56,6 +58,45 @@ impl Decide {
 
     pub(super) fn on(&self, orders: &[ToPlan]) -> Vec<Decision> {
         orders.iter().map(|order| (self.0)(order)).collect()
+    }
+}
+
+/// What becomes of an order that is only now received, decided before it is known whether it is new. It holds if it is, if
+/// nothing else of its lane is under way, and if nobody said before that it is taken back or that its beneficiary left; else it is
+/// planned like any other.
+#[derive(Debug)]
+pub struct Foreseen {
+    /// When it was decided.
+    pub at: Timestamp,
+    /// Of an order that has no id yet: the decision's own does not count.
+    pub decision: Decision,
+    /// Its ticket is leased as it is made.
+    pub seat: Option<Seat>,
+    /// Kept until it is in the ledger.
+    pub held: Arc<dyn Any + Send + Sync>,
+}
+
+/// A free place at a desk with room: what is leased for it is handed over once that is on disk.
+pub struct Seat {
+    pub(super) owner: String,
+    pub(super) lease_ms: i64,
+    hand_over: Box<dyn FnOnce(Leased) + Send + Sync>,
+}
+
+impl Seat {
+    /// Of that worker, with leases of that length.
+    pub fn new(owner: String, lease_ms: i64, hand_over: impl FnOnce(Leased) + Send + Sync + 'static) -> Self {
+        Self { owner, lease_ms, hand_over: Box::new(hand_over) }
+    }
+
+    pub(super) fn take(self, leased: Leased) {
+        (self.hand_over)(leased);
+    }
+}
+
+impl Debug for Seat {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str("Seat")
     }
 }
 

@@ -21,7 +21,7 @@ use super::replica::{self, Presence, Taken};
 use super::rollup::Pace;
 use super::sync::{SyncTimes, sync_round};
 use super::wake::{Listen, Wake};
-use crate::flow::{Breakers, Pauses, Setup, Worker, complete, dispatch, plan};
+use crate::flow::{Breakers, Foresight, Pauses, Setup, Worker, complete, dispatch, plan};
 use crate::ledger::{Ledger, LedgerResult};
 use crate::model::Clock;
 
@@ -83,6 +83,12 @@ impl Runtime {
         Arc::clone(&self.worker.pauses)
     }
 
+    /// Decides on orders while they are received, for as long as the loops run.
+    #[must_use]
+    pub fn foresight(&self) -> Foresight {
+        Foresight::new(Arc::clone(&self.setup), self.worker.clone(), Arc::clone(&self.clock))
+    }
+
     fn hands(&self) -> Hands {
         Hands {
             ledger: Arc::clone(&self.ledger),
@@ -103,6 +109,7 @@ impl Runtime {
 
     /// Starts a loop for planning, and those of every desk and source of the setup.
     pub fn start(&self) {
+        self.worker.planning.works(true);
         let (hands, looked) = (self.hands(), Arc::new(Mutex::new(None)));
         self.run("plan", Listen::Orders, self.stop.clone(), move || {
             let (hands, looked) = (hands.clone(), Arc::clone(&looked));
@@ -305,6 +312,7 @@ impl Runtime {
 
     /// Stops between steps; calls under way are finished. Returns whether all ended in time.
     pub async fn stop(&self) -> bool {
+        self.worker.planning.works(false);
         self.stop.cancel();
         self.tasks.close();
         let ended = tokio::time::timeout(STOP_WITHIN, self.tasks.wait()).await.is_ok();
@@ -315,15 +323,15 @@ impl Runtime {
     }
 }
 
-/// Works through a desk's errands until none is left, the edge is stopped, or the setup is another.
+/// Works through a desk's errands until the edge is stopped, or the setup is another.
 async fn dispatch_round(hands: &Hands, desk: &str, stopping: &CancellationToken) -> LedgerResult<bool> {
     let setup = hands.setup.load_full();
     let Some(desk) = setup.desks.get(desk).filter(|_| hands.joined()) else { return Ok(false) };
     let more = || !stopping.is_cancelled() && Arc::ptr_eq(&setup, &hands.setup.load());
     let pass_on = || hands.wake.all();
     let (errands, orders) = (hands.wake.errands.subscribe(), hands.wake.orders.subscribe());
-    let going = dispatch::Going { errands, orders, pass_on: &pass_on, more: &more, look_every: LOOK_EVERY };
-    let worked =
-        dispatch::pump(&*hands.ledger, &setup, &**desk, &hands.worker, &hands.breakers, &*hands.clock, Some(going)).await?;
-    Ok(worked > 0)
+    let stays = Some(stopping.clone());
+    let going = dispatch::Going { errands, orders, pass_on: &pass_on, more: &more, look_every: LOOK_EVERY, stays };
+    dispatch::pump(&*hands.ledger, &setup, &**desk, &hands.worker, &hands.breakers, &*hands.clock, Some(going)).await?;
+    Ok(true)
 }

@@ -14,7 +14,7 @@ use serde_json::json;
 use super::extract::{Asked, Raw};
 use super::problem::{Code, Refused};
 use super::{WebState, Woken};
-use crate::flow::intake::IntakeError;
+use crate::flow::intake::{IntakeError, Next};
 use crate::flow::sync::HintError;
 use crate::http::{ClientCertificate, Inbound};
 use crate::ledger::Recorded;
@@ -102,11 +102,14 @@ async fn taken(state: &WebState, source: &dyn Source, inbound: Inbound) -> Resul
         (state.wake)(Woken::All);
         return Ok((StatusCode::ACCEPTED, Json(json!({"rows": answers}))).into_response());
     }
-    let results = crate::flow::intake::take(&*state.ledger, source, inbound, now).await;
-    let results = results.map_err(|error| refused(name, error))?;
-    // A new order owes nobody a call yet.
-    let only_new = results.iter().all(|r| matches!(r, Recorded::New { .. } | Recorded::Repeat { .. }));
-    (state.wake)(if only_new { Woken::Orders } else { Woken::All });
+    let taken = crate::flow::intake::take_in(&*state.ledger, source, inbound, now, Some(&state.foresight)).await;
+    let (results, next) = taken.map_err(|error| refused(name, error))?;
+    match next {
+        Next { plans: true, calls: true } => (state.wake)(Woken::All),
+        Next { plans: true, .. } => (state.wake)(Woken::Orders),
+        Next { calls: true, .. } => (state.wake)(Woken::Errands),
+        Next { .. } => {}
+    }
     if results.contains(&Recorded::Conflict) {
         let words = "an event of this id came before with another body; it was not taken";
         return Err(Refused::new(Code::EventConflict, words).with("results", results));

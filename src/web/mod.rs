@@ -28,7 +28,7 @@ use axum::routing::{get, post};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::Semaphore;
 
-use crate::flow::{Breakers, Pauses, Setup};
+use crate::flow::{Breakers, Foresight, Pauses, Setup};
 use crate::ledger::Ledger;
 use crate::model::{Clock, Timestamp};
 
@@ -42,6 +42,8 @@ pub use tls::Tls;
 pub enum Woken {
     /// Orders to plan.
     Orders,
+    /// Calls to make.
+    Errands,
     /// Anything.
     All,
 }
@@ -71,6 +73,8 @@ pub struct WebState {
     pub breakers: Arc<Breakers>,
     /// Which of them asked for patience.
     pub pauses: Arc<Pauses>,
+    /// Decides on orders while they are received.
+    pub foresight: Foresight,
 }
 
 impl std::fmt::Debug for WebState {

@@ -2,6 +2,8 @@
 
 #[path = "journey/compare.rs"]
 mod compare;
+#[path = "journey/foresight.rs"]
+mod foresight;
 #[path = "journey/on_the_way.rs"]
 mod on_the_way;
 #[path = "journey/patience.rs"]
@@ -79,8 +81,14 @@ impl Bed {
 
     async fn deliver(&self) -> Recorded {
         let setup = self.bridge.setup.load_full();
+        let source = &*setup.sources[config::SOURCE];
+        intake::take(&*self.bridge.ledger, source, self.inbound(), self.clock.now()).await.unwrap().remove(0)
+    }
+
+    /// The platform's last message as it arrives.
+    fn inbound(&self) -> Inbound {
         let (headers, body) = self.platform.messages().pop().unwrap();
-        let inbound = Inbound {
+        Inbound {
             method: "POST".to_owned(),
             path: "/hooks/iga".to_owned(),
             query: std::collections::BTreeMap::new(),
@@ -89,8 +97,7 @@ impl Bed {
             peer: None,
             client_certificate: None,
             received_at: self.clock.now(),
-        };
-        intake::take(&*self.bridge.ledger, &*setup.sources[config::SOURCE], inbound, self.clock.now()).await.unwrap().remove(0)
+        }
     }
 
     /// The process dies in the middle of a round, at the so-many-th place where it waits, and another one starts.

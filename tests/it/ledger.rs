@@ -4,6 +4,8 @@
 mod clocks;
 #[path = "ledger/erasure.rs"]
 mod erasure;
+#[path = "ledger/foreseen.rs"]
+mod foreseen;
 #[path = "ledger/on_the_way.rs"]
 mod on_the_way;
 #[path = "ledger/promise.rs"]

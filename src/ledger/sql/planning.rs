@@ -19,7 +19,7 @@ use crate::model::{Id, Outcome, State, Timestamp};
 
 pub(in crate::ledger) use candidates::to_plan;
 pub(in crate::ledger) use taking_up::{Took, take_up};
-use writes::Writes;
+pub(super) use writes::{Lease, Update, Writes};
 
 /// Orders that cannot be read wait for a person, and keep no other from being planned.
 pub(in crate::ledger) async fn set_aside(tx: &mut Conn, unreadable: &[i64], now: Timestamp) -> LedgerResult<()> {
@@ -40,11 +40,11 @@ pub(in crate::ledger) async fn plan(
     decisions: &[Decision],
     now: Timestamp,
 ) -> LedgerResult<usize> {
-    let standing = standing(tx, shared, decisions, now).await?;
-    let mut writes = Writes::default();
-    writes.decide(shared, decisions, &standing, now);
-    let count = writes.updates.len();
-    writes.write(tx, standing.heads, now).await?;
+    let (standing, heads) = standing(tx, shared, decisions, now).await?;
+    let mut writes = Writes::new(shared);
+    writes.decide(decisions, &standing, &HashMap::new(), now);
+    let count = writes.count();
+    writes.write(tx, heads, now).await?;
     Ok(count)
 }
 
@@ -58,31 +58,28 @@ struct Valid {
 }
 
 /// How things stand with the orders that were decided on.
-struct Standing {
-    valid: HashMap<i64, Valid>,
-    heads: Heads,
-}
+struct Standing(HashMap<i64, Valid>);
 
 impl Standing {
     /// The order of a decision that holds: since the question, it may have changed, or an earlier one may have come.
     fn takes(&self, decision: &Decision) -> Option<&Valid> {
         let in_turn = |order: &&Valid| !order.blocked || !matches!(decision.action, PlanAction::File(_));
-        self.valid.get(&decision.id.0).filter(|order| order.revision == decision.revision).filter(in_turn)
+        self.0.get(&decision.id.0).filter(|order| order.revision == decision.revision).filter(in_turn)
     }
 }
 
-/// How things stand, after revocations have overtaken what they overtake.
-async fn standing(tx: &mut Conn, shared: &Shared, decisions: &[Decision], now: Timestamp) -> LedgerResult<Standing> {
-    let standing = look(tx, decisions).await?;
-    if !standing.valid.values().any(|v| v.revocation) {
-        return Ok(standing);
+/// How things stand, after revocations have overtaken what they overtake, and where the chains end.
+async fn standing(tx: &mut Conn, shared: &Shared, decisions: &[Decision], now: Timestamp) -> LedgerResult<(Standing, Heads)> {
+    let (standing, heads) = look(tx, decisions).await?;
+    if !standing.0.values().any(|v| v.revocation) {
+        return Ok((standing, heads));
     }
     supersede(tx, shared, decisions, now).await?;
     look(tx, decisions).await
 }
 
 /// The lane is looked at again: since the question, an earlier order may have arrived, been sent or been reopened.
-async fn look(tx: &mut Conn, decisions: &[Decision]) -> LedgerResult<Standing> {
+async fn look(tx: &mut Conn, decisions: &[Decision]) -> LedgerResult<(Standing, Heads)> {
     let ids: Vec<i64> = decisions.iter().map(|d| d.id.0).collect();
     let (orders,): (String,) = query_as(
         "SELECT json_group_array(json_array(a.id, a.source, a.revision, CASE WHEN EXISTS (SELECT 1 FROM assignment AS p
@@ -100,7 +97,7 @@ async fn look(tx: &mut Conn, decisions: &[Decision]) -> LedgerResult<Standing> {
     let valid = |(id, source, revision, blocked, revocation, ..): ValidRow| {
         (id, Valid { source, revision, blocked: blocked == 1, revocation: revocation == 1 })
     };
-    Ok(Standing { valid: found.into_iter().map(valid).collect(), heads })
+    Ok((Standing(found.into_iter().map(valid).collect()), heads))
 }
 
 /// Assignment, source, revision, blocked, revocation; state, number and hash of its last journal line.

@@ -6,12 +6,13 @@ use crate::ledger::engine::{Conn, query, query_as};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::super::{BRIDGE, LedgerError, LedgerResult, Receipt, ReceiptContent, Recorded};
+use super::super::{Arrival, Arrived, BRIDGE, Leased, LedgerError, LedgerResult, Receipt, ReceiptContent, Recorded};
 use super::journal::{JournalLine, Move};
 use super::{Shared, document, rows};
 use crate::model::{Assignment, Id, Operation, State, Timestamp};
 
 mod change;
+mod foreseen;
 mod insert;
 mod leave;
 mod reinstate;
@@ -19,6 +20,7 @@ mod seen;
 mod withdraw;
 
 pub(in crate::ledger) use change::drop_unsent;
+use foreseen::{Asked, Busy};
 use insert::{InboxRow, NewAssignment, inbox_row, insert, new_assignment};
 pub(in crate::ledger) use reinstate::reinstate;
 pub(in crate::ledger) use seen::after_report;
@@ -74,7 +76,33 @@ pub(in crate::ledger) async fn record(
     receipts: &[&Receipt],
     from: From,
 ) -> LedgerResult<Vec<Recorded>> {
-    let (mut events, mut orders, any) = known(tx, receipts).await?;
+    let (known, _) = known(tx, receipts, &Asked::default()).await?;
+    let (plan, mut results, any) = sort(shared, receipts, from, known)?;
+    write(tx, shared, plan, any, &mut results, receipts).await?;
+    Ok(results)
+}
+
+/// As [`record`], of what was sent, and carries out what is foreseen of it.
+pub(in crate::ledger) async fn take_in(
+    tx: &mut Conn,
+    shared: &Shared,
+    arrivals: &[&Arrival],
+) -> LedgerResult<Vec<(Arrived, Option<Leased>)>> {
+    let receipts: Vec<&Receipt> = arrivals.iter().map(|arrival| &arrival.receipt).collect();
+    let (known, busy) = known(tx, &receipts, &Asked::of(shared, arrivals)?).await?;
+    let (mut plan, mut results, any) = sort(shared, &receipts, From::Push, known)?;
+    let foreseen = foreseen::carry_out(shared, arrivals, &results, busy, &mut plan)?;
+    write(tx, shared, plan, any, &mut results, &receipts).await?;
+    foreseen.write(tx, results).await
+}
+
+/// What becomes of each event, without touching the database.
+fn sort(
+    shared: &Shared,
+    receipts: &[&Receipt],
+    from: From,
+    (mut events, mut orders, any): KnownOfAll,
+) -> LedgerResult<(Plan, Vec<Recorded>, Any)> {
     let forged = forged(&events, receipts);
     let mut plan = Plan::default();
     let mut results = Vec::with_capacity(receipts.len());
@@ -88,10 +116,10 @@ pub(in crate::ledger) async fn record(
             Some(known) if known.digest != receipt.digest => Recorded::Conflict,
             Some(known) => match again(&mut plan, &mut orders, shared, receipt, known, from)? {
                 // It is a new event now, recorded below like any other.
-                None => take_in(&mut plan, &mut orders, shared, receipt, from)?,
+                None => sort_one(&mut plan, &mut orders, shared, receipt, from)?,
                 Some(result) => result,
             },
-            None => take_in(&mut plan, &mut orders, shared, receipt, from)?,
+            None => sort_one(&mut plan, &mut orders, shared, receipt, from)?,
         };
         if let (Some(person), Recorded::Withdrawn { .. }) = (leave::leaver_of(receipt), &result) {
             plan.leavers.push((results.len(), shared.person(&receipt.source, person)));
@@ -111,8 +139,7 @@ pub(in crate::ledger) async fn record(
         events.insert(place, KnownEvent { digest: receipt.digest.clone(), assignment, held });
         results.push(result);
     }
-    write(tx, shared, plan, any, &mut results, receipts).await?;
-    Ok(results)
+    Ok((plan, results, any))
 }
 
 /// Source, sender's id and digest of the body that an event came in; several events of one body share them.
@@ -166,7 +193,7 @@ enum Seen {
 }
 
 /// Decides what one event is, without touching the database.
-fn take_in(
+fn sort_one(
     plan: &mut Plan,
     orders: &mut HashMap<String, Known>,
     shared: &Shared,
@@ -352,29 +379,40 @@ struct Any {
     left: bool,
 }
 
-/// What the ledger has of these events and their orders.
-async fn known(tx: &mut Conn, receipts: &[&Receipt]) -> LedgerResult<(EventMap, OrderMap, Any)> {
+type KnownOfAll = (EventMap, OrderMap, Any);
+
+/// What the ledger has of these events and their orders, and of what is foreseen.
+async fn known(tx: &mut Conn, receipts: &[&Receipt], foreseen: &Asked) -> LedgerResult<(KnownOfAll, Busy)> {
     let asked: Vec<(&str, &str)> = receipts.iter().map(|r| (r.source.as_str(), r.event_id.as_str())).collect();
     let keys: Vec<String> = receipts
         .iter()
         .filter_map(|r| if let ReceiptContent::Order(a) = &r.content { Some(a.natural_key()) } else { None })
         .collect();
-    let (events, orders, early, left): (String, String, bool, bool) = query_as(
+    let (events, orders, early, left, lanes, leavers, withdrawn): (String, String, bool, bool, String, String, String) = query_as(
         "SELECT (SELECT json_group_array(json_array(i.source, i.event_id, i.digest, i.assignment_id, CASE WHEN i.answer = 'quarantined' THEN
                     (SELECT q.id FROM quarantine AS q WHERE q.source = i.source AND q.event_id = i.event_id) END))
                  FROM json_each($1) AS j CROSS JOIN inbox AS i WHERE i.source = j.value->>0 AND i.event_id = j.value->>1),
                 (SELECT json_group_array(json_array(a.natural_key, a.id, a.content_digest, a.revision, COALESCE(i.received_at, 0)))
                  FROM json_each($2) AS j CROSS JOIN assignment AS a LEFT JOIN inbox AS i ON i.id = a.document_id
                  WHERE a.natural_key = CAST(j.value AS TEXT)),
-                EXISTS (SELECT 1 FROM early_withdrawal), EXISTS (SELECT 1 FROM leaver)",
+                EXISTS (SELECT 1 FROM early_withdrawal), EXISTS (SELECT 1 FROM leaver),
+                (SELECT json_group_array(p.lane) FROM json_each($3) AS j CROSS JOIN assignment AS p WHERE p.lane = CAST(j.value AS TEXT)
+                    AND p.state IN ('received', 'planned', 'due', 'sending', 'unclear', 'open', 'rework')),
+                (SELECT json_group_array(l.person) FROM json_each($4) AS j CROSS JOIN leaver AS l WHERE l.person = CAST(j.value AS TEXT)),
+                (SELECT json_group_array(json_array(w.source, w.external_id)) FROM json_each($5) AS j CROSS JOIN early_withdrawal AS w
+                 WHERE w.source = j.value->>0 AND w.external_id = j.value->>1)",
     )
     .bind(rows(&asked)?)
     .bind(rows(&keys)?)
+    .bind(&foreseen.lanes)
+    .bind(&foreseen.persons)
+    .bind(&foreseen.orders)
     .fetch_one(tx)
     .await?;
     let event = |(source, event, digest, assignment, held)| ((source, event), KnownEvent { digest, assignment, held });
     let order = |(key, id, digest, revision, seen_at)| (key, Known { id, digest, revision, seen_at });
     let events: Vec<EventRow> = document(&events)?;
     let orders: Vec<OrderRow> = document(&orders)?;
-    Ok((events.into_iter().map(event).collect(), orders.into_iter().map(order).collect(), Any { early, left }))
+    let known = (events.into_iter().map(event).collect(), orders.into_iter().map(order).collect(), Any { early, left });
+    Ok((known, Busy { lanes: document(&lanes)?, leavers: document(&leavers)?, withdrawn: document(&withdrawn)? }))
 }

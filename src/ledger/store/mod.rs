@@ -26,8 +26,9 @@ use super::postgres::{Inspected, Postgres};
 use super::sql::{self, Shared, upkeep};
 use super::sqlite::{File, Inspection};
 use super::{
-    Acted, Action, Decide, Decision, Held, LeaseRequest, Leased, Ledger, LedgerError, LedgerResult, Observation, Past, Pull,
-    Pulled, QuietOf, Receipt, Recorded, Settlement, StandingRound, Stood, Stray, TakenUp, TimeUp, ToPlan, Trouble, Waiting,
+    Acted, Action, Arrival, Arrived, Decide, Decision, Held, LeaseRequest, Leased, Ledger, LedgerError, LedgerResult,
+    Observation, Past, Pull, Pulled, QuietOf, Receipt, Recorded, Settlement, StandingRound, Stood, Stray, TakenUp, TimeUp,
+    ToPlan, Trouble, Waiting,
 };
 use crate::model::ticket::TicketRef;
 use crate::model::{Id, Key, Timestamp};
@@ -138,10 +139,14 @@ impl SqlLedger {
 
 #[async_trait]
 impl Ledger for SqlLedger {
-    async fn record(&self, receipts: Vec<Receipt>) -> LedgerResult<Vec<Recorded>> {
-        let receipts = receipts.into_iter().map(|receipt| self.received_by_database(receipt)).collect();
+    async fn take_in(&self, arrivals: Vec<Arrival>) -> LedgerResult<Vec<Arrived>> {
+        let by_database = |Arrival { receipt, foreseen }| Arrival {
+            receipt: self.received_by_database(receipt),
+            foreseen: foreseen.filter(|_| self.is_alone()),
+        };
+        let arrivals = arrivals.into_iter().map(by_database).collect();
         let (reply, answer) = oneshot::channel();
-        self.send(Job::Record(receipts, reply), answer).await
+        self.send(Job::Record(arrivals, reply), answer).await
     }
 
     async fn record_pull(&self, pull: Pull) -> LedgerResult<Pulled> {

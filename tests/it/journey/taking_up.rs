@@ -64,6 +64,7 @@ async fn nothing_is_planned_with_a_setup_that_is_no_longer_in_force() {
             pass_on: &|| (),
             more: &|| false,
             look_every: Duration::from_secs(1),
+            stays: None,
         };
         let (ledger, clock) = (&*bed.bridge.ledger, &*bed.clock);
         let worked = dispatch::pump(ledger, &setup, &**desk, &bed.worker, &bed.breakers, clock, Some(going)).await.unwrap();
@@ -84,7 +85,7 @@ async fn a_desk_that_is_held_back_wakes_the_others_once() {
     };
     let look = async || {
         let (errands, orders, look_every) = (bell.clone(), bell.clone(), Duration::from_secs(1));
-        let going = dispatch::Going { errands, orders, pass_on: &pass_on, more: &|| true, look_every };
+        let going = dispatch::Going { errands, orders, pass_on: &pass_on, more: &|| true, look_every, stays: None };
         dispatch::pump(ledger, &setup, desk, &bed.worker, &bed.breakers, clock, Some(going)).await.unwrap();
         woken.load(Ordering::SeqCst)
     };

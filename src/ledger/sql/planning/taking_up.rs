@@ -1,11 +1,12 @@
 //! Planning and leasing in one commit.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::super::super::{Decide, Decision, LeaseRequest, Leased, LedgerResult, Load, PlanAction, Step, TakenUp};
 use super::super::journal::Heads;
 use super::super::{Shared, lease};
 use super::candidates::{Candidate, Candidates, candidates};
+use super::writes::Lease;
 use super::{Standing, Valid, Writes, set_aside, standing};
 use crate::ledger::engine::Conn;
 use crate::model::errand::ErrandKind;
@@ -54,20 +55,17 @@ pub(in crate::ledger) async fn take_up(
     let decisions = decide.on(&orders);
     reach(Point::PlanMade).await;
     let waits = found.iter().any(|candidate| candidate.waits);
-    let standing = as_found(tx, shared, found, &decisions, now).await?;
+    let (standing, heads) = as_found(tx, shared, found, &decisions, now).await?;
     let at_once = !waits && !request.witnesses_only;
-    let mut writes = Writes::default();
-    if at_once {
-        writes.at_once = first_by_rank(shared, &decisions, &standing, request);
-        writes.lease = Some((request.owner.clone(), now.plus_ms(request.lease_ms)));
-    }
-    writes.decide(shared, &decisions, &standing, now);
-    let (planned, made): (usize, HashSet<i64>) = (writes.updates.len(), writes.errands.iter().map(|e| e.id).collect());
-    let mut at_once_leased = std::mem::take(&mut writes.leased);
-    writes.write(tx, standing.heads, now).await?;
+    let leases = if at_once { first_by_rank(&decisions, &standing, request) } else { HashMap::new() };
+    let mut writes = Writes::new(shared);
+    writes.decide(&decisions, &standing, &leases, now);
+    let (planned, made) = (writes.count(), writes.made());
+    let mut at_once_leased = writes.leased();
+    writes.write(tx, heads, now).await?;
     let leased = if at_once {
-        at_once_leased.sort_by_key(|(rank, _)| *rank);
-        Some(at_once_leased.into_iter().map(|(_, errand)| errand).collect())
+        at_once_leased.sort_by_key(|one| one.rank);
+        Some(at_once_leased.into_iter().map(|one| one.errand).collect())
     } else if competing {
         None
     } else {
@@ -84,27 +82,24 @@ async fn as_found(
     found: Vec<Candidate>,
     decisions: &[Decision],
     now: Timestamp,
-) -> LedgerResult<Standing> {
+) -> LedgerResult<(Standing, Heads)> {
     if found.iter().any(|candidate| candidate.revocation == 1) {
         return standing(tx, shared, decisions, now).await;
     }
     let heads = Heads::of(found.iter().map(|c| (c.id, c.state.clone(), c.chain_seq, c.chain_head.clone())))?;
     let valid = |c: Candidate| (c.id, Valid { source: c.source, revision: c.revision, blocked: false, revocation: false });
-    Ok(Standing { valid: found.into_iter().map(valid).collect(), heads })
+    Ok((Standing(found.into_iter().map(valid).collect()), heads))
 }
 
 /// Who goes first among what can be leased as it is made.
-fn first_by_rank(shared: &Shared, decisions: &[Decision], standing: &Standing, request: &LeaseRequest) -> HashSet<i64> {
-    // After a restore every create asks its witnesses first.
-    if shared.caution.until().is_some() {
-        return HashSet::new();
-    }
+fn first_by_rank(decisions: &[Decision], standing: &Standing, request: &LeaseRequest) -> HashMap<i64, Lease> {
     let desk = request.edge.strip_prefix("desk/").unwrap_or_default();
     let of_edge = |d: &&Decision| matches!(&d.action, PlanAction::File(plan) if plan.desk == desk) && standing.takes(d).is_some();
     let rank = |d: &Decision| if let PlanAction::File(plan) = &d.action { plan.rank } else { i64::MAX };
     let mut filing: Vec<(i64, i64)> = decisions.iter().filter(of_edge).map(|d| (rank(d), d.id.0)).collect();
     filing.sort_unstable();
-    filing.into_iter().take(request.limit).map(|(_, id)| id).collect()
+    let lease = Lease { owner: request.owner.clone(), until: request.now.plus_ms(request.lease_ms) };
+    filing.into_iter().take(request.limit).map(|(_, id)| (id, lease.clone())).collect()
 }
 
 /// A create that is leased as it is made.

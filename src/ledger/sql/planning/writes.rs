@@ -1,6 +1,6 @@
 //! What decisions come to, row by row, and writing it.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -8,29 +8,42 @@ use serde_json::json;
 
 use super::super::super::{Decision, Leased, LedgerResult, PlanAction, TicketPlan};
 use super::super::journal::{self, Heads, JournalLine, Move};
-use super::super::persons::{PersonRow, insert_persons_of, person_row};
+use super::super::persons::person_row;
 use super::super::{Shared, lease, recovery, rows};
 use super::Standing;
 use super::taking_up::leased;
-use crate::ledger::engine::{Arg, Conn, Rows, query};
+use crate::ledger::engine::{Arg, Conn, Query, Rows, query};
 use crate::model::errand::ErrandKind;
 use crate::model::{Person, State, Timestamp};
 
 /// Everything that is written for some decisions.
-#[derive(Default)]
-pub(super) struct Writes<'a> {
+pub(in crate::ledger::sql) struct Writes<'a> {
+    shared: &'a Shared,
     moves: Vec<Move>,
-    pub(super) updates: Vec<Update>,
+    updates: Vec<Update>,
     tickets: Vec<Ticket<'a>>,
-    pub(super) errands: Vec<Errand<'a>>,
+    errands: Vec<Errand<'a>>,
     attempts: Vec<Attempt>,
-    persons: Vec<PersonRow>,
-    /// Orders whose errands are leased as they are made; owner and end of those leases; the errands by rank.
-    pub(super) at_once: HashSet<i64>,
-    pub(super) lease: Option<(String, Timestamp)>,
-    pub(super) leased: Vec<(i64, Leased)>,
+    /// One person of many orders is written once; the last name counts. In one order, whoever writes: two that know the same
+    /// persons must not wait for each other.
+    persons: BTreeMap<(&'a str, &'a str), &'a Person>,
+    leased: Vec<AtOnce>,
     /// Quiet periods, where every create asks its witnesses first: looked at once, since it may begin at any time.
     caution: Option<Arc<recovery::QuietUntil>>,
+}
+
+/// Whose an errand is that is leased as it is made, and until when.
+#[derive(Clone)]
+pub(in crate::ledger::sql) struct Lease {
+    pub(in crate::ledger::sql) owner: String,
+    pub(in crate::ledger::sql) until: Timestamp,
+}
+
+/// An errand that was leased as it was made.
+pub(in crate::ledger::sql) struct AtOnce {
+    pub(in crate::ledger::sql) assignment: i64,
+    pub(super) rank: i64,
+    pub(in crate::ledger::sql) errand: Leased,
 }
 
 struct Ticket<'a> {
@@ -69,8 +82,8 @@ impl Ticket<'_> {
     }
 }
 
-pub(super) struct Errand<'a> {
-    pub(super) id: i64,
+struct Errand<'a> {
+    id: i64,
     edge: String,
     ticket: i64,
     a: i64,
@@ -127,44 +140,107 @@ impl Attempt {
 }
 
 /// What becomes of an assignment's row, with the end of its chain.
-#[derive(Serialize, Default)]
-pub(super) struct Update {
-    id: i64,
-    s: &'static str,
-    n: i64,
-    h: String,
-    eligible: i64,
-    plan: i64,
-    due: i64,
-    parked: Option<i64>,
-    code: Option<&'static str>,
-    reason: Option<String>,
-    desk: Option<String>,
-    group: Option<String>,
-    ticket: Option<i64>,
+#[derive(Serialize, Default, Clone)]
+pub(in crate::ledger::sql) struct Update {
+    pub(in crate::ledger::sql) id: i64,
+    pub(in crate::ledger::sql) s: &'static str,
+    pub(in crate::ledger::sql) n: i64,
+    pub(in crate::ledger::sql) h: String,
+    pub(in crate::ledger::sql) eligible: Option<i64>,
+    pub(in crate::ledger::sql) plan: i64,
+    pub(in crate::ledger::sql) due: Option<i64>,
+    pub(in crate::ledger::sql) parked: Option<i64>,
+    pub(in crate::ledger::sql) code: Option<&'static str>,
+    pub(in crate::ledger::sql) reason: Option<String>,
+    pub(in crate::ledger::sql) desk: Option<String>,
+    pub(in crate::ledger::sql) group: Option<String>,
+    pub(in crate::ledger::sql) ticket: Option<i64>,
+}
+
+impl Update {
+    /// Of an order that was only received: its first line ends the chain.
+    pub(in crate::ledger::sql) fn received(head: String) -> Self {
+        Self { s: State::Received.as_str(), n: 1, h: head, ..Self::default() }
+    }
+}
+
+/// Inserts what decisions make besides lines and updates; the parameters hold the rows of [`Made`].
+macro_rules! insert_made {
+    ($persons:literal, $tickets:literal, $items:literal, $errands:literal, $attempts:literal) => {
+        concat!(
+            crate::ledger::sql::persons::insert_persons_of!($persons),
+            ";
+             INSERT INTO ticket (id, key, cycle, desk, admin_group, route, state, draft, template, template_version, catalog_version, planned_at, risky)
+             ROWS ", $tickets, " (int, text, int, text, text, text, text, text, text, text, text, int, int);
+             INSERT INTO ticket_item (ticket_id, assignment_id, revision) ROWS ", $items, " (int, int, int);
+             INSERT INTO errand (id, kind, edge, ticket_id, assignment_id, state, rank, due_at, mark, made_at, quiet_until,
+                                 lease_no, attempts, lease_owner, lease_until)
+             ROWS ", $errands, " (int, text, text, int, int, text, int, int, text, int, int, int, int, text, int);
+             INSERT INTO attempt (errand_id, lease_no, what, owner, started_at, deadline) ROWS ", $attempts, " (int, int, text, text, int, int)",
+        )
+    };
 }
 
 impl<'a> Writes<'a> {
-    pub(super) fn decide(&mut self, shared: &Shared, decisions: &'a [Decision], standing: &Standing, now: Timestamp) {
-        self.caution = shared.caution.until();
-        // One person of many orders is written once; the last name counts. In one order, whoever writes: two that know the same
-        // persons must not wait for each other.
-        let mut persons: BTreeMap<(&str, &str), &Person> = BTreeMap::new();
-        for decision in decisions {
-            let Some(order) = standing.takes(decision) else { continue };
-            persons.extend(decision.persons.iter().map(|p| ((order.source.as_str(), p.id.as_str()), p)));
-            self.add(shared, decision, now);
+    pub(in crate::ledger::sql) fn new(shared: &'a Shared) -> Self {
+        Self {
+            shared,
+            moves: Vec::new(),
+            updates: Vec::new(),
+            tickets: Vec::new(),
+            errands: Vec::new(),
+            attempts: Vec::new(),
+            persons: BTreeMap::new(),
+            leased: Vec::new(),
+            caution: shared.caution.until(),
         }
-        self.persons = persons.into_iter().map(|((source, _), person)| person_row(shared, source, person, now)).collect();
     }
 
-    fn add(&mut self, shared: &Shared, decision: &'a Decision, now: Timestamp) {
-        let id = decision.id.0;
-        let mut update = Update { id, eligible: decision.eligible_at.0, plan: now.0, due: now.0, ..Update::default() };
+    /// Those that hold; tickets of some orders are leased as they are made.
+    pub(super) fn decide(
+        &mut self,
+        decisions: &'a [Decision],
+        standing: &'a Standing,
+        at_once: &HashMap<i64, Lease>,
+        now: Timestamp,
+    ) {
+        for decision in decisions {
+            let Some(order) = standing.takes(decision) else { continue };
+            self.add(decision.id.0, &order.source, decision, at_once.get(&decision.id.0), now);
+        }
+    }
+
+    /// How many decisions are carried out.
+    pub(super) fn count(&self) -> usize {
+        self.updates.len()
+    }
+
+    /// The errands that are made.
+    pub(super) fn made(&self) -> HashSet<i64> {
+        self.errands.iter().map(|errand| errand.id).collect()
+    }
+
+    /// The errands that are leased as they are made.
+    pub(in crate::ledger::sql) fn leased(&mut self) -> Vec<AtOnce> {
+        std::mem::take(&mut self.leased)
+    }
+
+    pub(in crate::ledger::sql) fn add(
+        &mut self,
+        id: i64,
+        source: &'a str,
+        decision: &'a Decision,
+        lease: Option<&Lease>,
+        now: Timestamp,
+    ) {
+        self.persons.extend(decision.persons.iter().map(|p| ((source, p.id.as_str()), p)));
+        let lease = lease.filter(|_| self.caution.is_none());
+        let mut update =
+            Update { id, eligible: Some(decision.eligible_at.0), plan: now.0, due: Some(now.0), ..Update::default() };
         let step = match &decision.action {
             PlanAction::Wait { until } => {
                 update.plan = until.0;
-                update.due = until.0;
+                update.due = Some(until.0);
                 Move::ours(id, Some(State::Planned), "planned", now)
                     .cause("its ticket is for later")
                     .detail(json!({"due_at": until}))
@@ -175,30 +251,30 @@ impl<'a> Writes<'a> {
                 update.reason = Some(reason.clone());
                 Move::ours(id, None, "parked", now).cause(format!("{code}: {reason}"))
             }
-            PlanAction::File(plan) => self.file(shared, decision, plan, &mut update, now),
+            PlanAction::File(plan) => self.file(decision, plan, lease, &mut update, now),
         };
         self.updates.push(update);
         let files = step.to == Some(State::Due);
         self.moves.push(Move { catalog_version: Some(decision.catalog_version.clone()), ..step });
         if files && self.caution.is_some() {
             self.moves.push(recovery::doubted(id, now));
-        } else if files && self.at_once.contains(&id) {
+        } else if files && lease.is_some() {
             self.moves.push(lease::starts(id, now));
         }
     }
 
     fn file(
         &mut self,
-        shared: &Shared,
         decision: &'a Decision,
         plan: &'a TicketPlan,
+        lease: Option<&Lease>,
         update: &mut Update,
         now: Timestamp,
     ) -> Move {
-        let (ticket, errand) = (shared.ids.next(now), shared.ids.next(now));
+        let assignment = update.id;
+        let (ticket, errand) = (self.shared.ids.next(now), self.shared.ids.next(now));
         let edge = format!("desk/{}", plan.desk);
         let doubt = self.caution.as_ref().map(|edges| edges.get(&edge).copied().unwrap_or(now));
-        let lease = self.lease.as_ref().filter(|_| doubt.is_none() && self.at_once.contains(&decision.id.0));
         let (of_ticket, of_errand) = match (&doubt, &lease) {
             (Some(_), _) => ("unclear", "unclear"),
             (None, Some(_)) => ("sending", "sending"),
@@ -226,7 +302,7 @@ impl<'a> Writes<'a> {
             id: errand.0,
             edge,
             ticket: ticket.0,
-            a: decision.id.0,
+            a: assignment,
             rev: decision.revision,
             rank: plan.rank,
             due: now.0,
@@ -234,56 +310,66 @@ impl<'a> Writes<'a> {
             state: of_errand,
             quiet: doubt.map(|until| until.0),
             no: i64::from(lease.is_some()),
-            owner: lease.map(|(owner, _)| owner.clone()),
-            until: lease.map(|(_, until)| until.0),
+            owner: lease.map(|lease| lease.owner.clone()),
+            until: lease.map(|lease| lease.until.0),
         });
-        if let Some((owner, until)) = lease {
-            self.attempts.push(Attempt { e: errand.0, owner: owner.clone(), at: now.0, until: until.0 });
-            self.leased.push((plan.rank, leased(errand, ticket, &plan.draft)));
+        if let Some(lease) = lease {
+            self.attempts.push(Attempt { e: errand.0, owner: lease.owner.clone(), at: now.0, until: lease.until.0 });
+            self.leased.push(AtOnce { assignment, rank: plan.rank, errand: leased(errand, ticket, &plan.draft) });
         }
-        let mut step = Move::ours(decision.id.0, Some(State::Due), "due", now)
+        let mut step = Move::ours(assignment, Some(State::Due), "due", now)
             .cause(plan.route.clone())
             .detail(json!({"desk": plan.desk, "admin_group": plan.admin_group, "key": plan.draft.key}));
         step.template_version = Some(format!("{}@{}", plan.template, plan.template_version));
         step
     }
 
-    pub(super) async fn write(mut self, tx: &mut Conn, mut heads: Heads, now: Timestamp) -> LedgerResult<()> {
-        if self.moves.is_empty() {
-            return Ok(());
-        }
+    /// New lines of the journal, and what becomes of the rows of assignments.
+    pub(in crate::ledger::sql) fn ends(
+        &mut self,
+        mut heads: Heads,
+        now: Timestamp,
+    ) -> LedgerResult<(Vec<JournalLine>, Vec<Update>)> {
         let (lines, _) = heads.lines(&self.moves, now)?;
         for update in &mut self.updates {
             if let Some((state, seq, head)) = heads.end(update.id) {
                 (update.s, update.n, update.h) = (state.as_str(), seq, head.to_owned());
             }
         }
-        query(concat!(
-            journal::insert_lines!("$5"),
+        Ok((lines, std::mem::take(&mut self.updates)))
+    }
+
+    pub(super) async fn write(mut self, tx: &mut Conn, heads: Heads, now: Timestamp) -> LedgerResult<()> {
+        if self.moves.is_empty() {
+            return Ok(());
+        }
+        let (lines, updates) = self.ends(heads, now)?;
+        let text = query(concat!(
+            journal::insert_lines!("$1"),
             "UPDATE assignment SET state = j.value->>'s', chain_seq = CAST(j.value->>'n' AS BIGINT), chain_head = j.value->>'h',
                 eligible_at = CAST(j.value->>'eligible' AS BIGINT), plan_at = CAST(j.value->>'plan' AS BIGINT), due_at = CAST(j.value->>'due' AS BIGINT),
                 parked_at = CAST(j.value->>'parked' AS BIGINT), parked_code = j.value->>'code', parked_reason = j.value->>'reason',
                 desk = j.value->>'desk', admin_group = j.value->>'group', ticket_id = CAST(j.value->>'ticket' AS BIGINT)
-             FROM json_each($1) AS j WHERE assignment.id = CAST(j.value->>'id' AS BIGINT);",
-            insert_persons_of!("$2"),
-            ";
-             INSERT INTO ticket (id, key, cycle, desk, admin_group, route, state, draft, template, template_version, catalog_version, planned_at, risky)
-             ROWS $3 (int, text, int, text, text, text, text, text, text, text, text, int, int);
-             INSERT INTO ticket_item (ticket_id, assignment_id, revision) ROWS $4 (int, int, int);
-             INSERT INTO errand (id, kind, edge, ticket_id, assignment_id, state, rank, due_at, mark, made_at, quiet_until,
-                                 lease_no, attempts, lease_owner, lease_until)
-             ROWS $6 (int, text, text, int, int, text, int, int, text, int, int, int, int, text, int);
-             INSERT INTO attempt (errand_id, lease_no, what, owner, started_at, deadline) ROWS $7 (int, int, text, text, int, int)",
-        ))
-        .bind(rows(&self.updates)?)
-        .bind(self.persons.into_iter().collect::<Rows>())
-        .bind(self.tickets.into_iter().map(Ticket::row).collect::<Rows>())
-        .bind(self.errands.iter().map(Errand::item).collect::<Rows>())
-        .bind(lines.into_iter().map(JournalLine::row).collect::<Rows>())
-        .bind(self.errands.into_iter().map(Errand::row).collect::<Rows>())
-        .bind(self.attempts.into_iter().map(Attempt::row).collect::<Rows>())
-        .execute_later(tx)
-        .await?;
+             FROM json_each($2) AS j WHERE assignment.id = CAST(j.value->>'id' AS BIGINT);",
+            insert_made!("$3", "$4", "$5", "$6", "$7"),
+        ));
+        let lines = lines.into_iter().map(JournalLine::row).collect::<Rows>();
+        self.bind_made(text.bind(lines).bind(rows(&updates)?), now).execute_later(tx).await?;
         Ok(())
+    }
+
+    /// Writes what was made for orders that are inserted as they are planned.
+    pub(in crate::ledger::sql) async fn write_made(self, tx: &mut Conn, now: Timestamp) -> LedgerResult<()> {
+        self.bind_made(query(insert_made!("$1", "$2", "$3", "$4", "$5")), now).execute_later(tx).await?;
+        Ok(())
+    }
+
+    fn bind_made(self, text: Query, now: Timestamp) -> Query {
+        let person = |((source, _), person): ((&str, &str), &Person)| person_row(self.shared, source, person, now);
+        text.bind(self.persons.into_iter().map(person).collect::<Rows>())
+            .bind(self.tickets.into_iter().map(Ticket::row).collect::<Rows>())
+            .bind(self.errands.iter().map(Errand::item).collect::<Rows>())
+            .bind(self.errands.into_iter().map(Errand::row).collect::<Rows>())
+            .bind(self.attempts.into_iter().map(Attempt::row).collect::<Rows>())
     }
 }

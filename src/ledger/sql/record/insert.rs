@@ -5,8 +5,9 @@ use serde_json::json;
 use super::super::super::{LedgerResult, Receipt};
 use super::super::Shared;
 use super::super::journal::{self, JournalLine};
+use super::super::planning::Update;
 use crate::ledger::engine::{Arg, Conn, Rows, query};
-use crate::model::{Assignment, State};
+use crate::model::Assignment;
 
 /// Id, source, event, digest, when, answer, assignment, document.
 pub(super) type InboxRow = [Arg; 8];
@@ -38,10 +39,13 @@ pub(super) struct NewAssignment {
     pub(super) digest: String,
     pub(super) doc: i64,
     pub(super) head: String,
+    /// What becomes of it in the same commit.
+    pub(super) planned: Option<Update>,
 }
 
 impl NewAssignment {
-    fn row(self) -> [Arg; 27] {
+    fn row(self) -> [Arg; 36] {
+        let is = self.planned.unwrap_or_else(|| Update::received(self.head));
         [
             self.id.into(),
             self.key.into(),
@@ -65,11 +69,20 @@ impl NewAssignment {
             self.until.into(),
             self.answer.into(),
             self.recv.into(),
-            State::Received.as_str().into(),
+            is.s.into(),
             self.digest.into(),
             self.doc.into(),
-            1_i64.into(),
-            self.head.into(),
+            is.n.into(),
+            is.h.into(),
+            is.eligible.into(),
+            is.plan.into(),
+            is.due.into(),
+            is.parked.into(),
+            is.code.into(),
+            is.reason.into(),
+            is.desk.into(),
+            is.group.into(),
+            is.ticket.into(),
         ]
     }
 }
@@ -141,6 +154,7 @@ pub(super) fn new_assignment(
         digest: digest.to_owned(),
         doc: document_id,
         head,
+        planned: None,
     }
 }
 
@@ -157,9 +171,10 @@ pub(super) async fn insert(
     query(concat!(
         "INSERT INTO assignment (id, natural_key, source, external_id, generation, operation, revocation, application_id,
             application_name, entitlement_id, entitlement_name, beneficiary, persons, lane, lane_at, priority, requested_at,
-            approved_at, valid_from, valid_until, answer_by, received_at, state, content_digest, document_id, chain_seq, chain_head)
+            approved_at, valid_from, valid_until, answer_by, received_at, state, content_digest, document_id, chain_seq, chain_head,
+            eligible_at, plan_at, due_at, parked_at, parked_code, parked_reason, desk, admin_group, ticket_id)
          ROWS $1 (int, text, text, text, int, text, int, text, text, text, text, text, text, text, int, int, int, int, int, int, int, int,
-            text, text, int, int, text);",
+            text, text, int, int, text, int, int, int, int, text, text, text, text, int);",
         journal::insert_lines!("$2"),
         "INSERT INTO inbox (id, source, event_id, digest, received_at, answer, assignment_id, document)
          ROWS $3 (int, text, text, text, int, text, int, text)",

@@ -1,0 +1,141 @@
+//! A desk with room is handed what is leased in the commit that records it.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use lastmile::flow::Foresight;
+use lastmile::flow::intake::Next;
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use crate::program::until;
+
+const DESKS: [&str; 2] = ["jira", "servicenow"];
+
+impl Bed {
+    /// An order of the sandbox's company as the hook takes it.
+    async fn ordered(&self, n: u64) -> (Recorded, Next) {
+        let setup = self.bridge.setup.load_full();
+        self.platform.state().place(orders::dateless(company::order(1, n, self.clock.now())), self.clock.now());
+        let foresight = Foresight::new(Arc::clone(&self.bridge.setup), self.worker.clone(), self.clock.clone());
+        let (ledger, source) = (&*self.bridge.ledger, &*setup.sources[config::SOURCE]);
+        let taken = intake::take_in(ledger, source, self.inbound(), self.clock.now(), Some(&foresight)).await;
+        let (mut recorded, next) = taken.unwrap();
+        self.all_delivered();
+        (recorded.remove(0), next)
+    }
+
+    /// Works for both desks beside something else; returns with how many errands.
+    async fn at_work<T>(&self, stop: &CancellationToken, doing: impl Future<Output = T>) -> (T, usize) {
+        let (setup, (_ring, bell)) = (self.bridge.setup.load_full(), watch::channel(()));
+        let setup = &setup;
+        let pump = async |desk: &str| {
+            let going = dispatch::Going {
+                errands: bell.clone(),
+                orders: bell.clone(),
+                pass_on: &|| (),
+                more: &|| true,
+                look_every: Duration::from_millis(20),
+                stays: Some(stop.clone()),
+            };
+            let (ledger, clock, desk) = (&*self.bridge.ledger, &*self.clock, &*setup.desks[desk]);
+            dispatch::pump(ledger, setup, desk, &self.worker, &self.breakers, clock, Some(going)).await.unwrap()
+        };
+        self.worker.planning.works(true);
+        let (done, jira, servicenow) = tokio::join!(doing, pump("jira"), pump("servicenow"));
+        (done, jira + servicenow)
+    }
+
+    fn have_places(&self) -> Option<()> {
+        DESKS.iter().all(|desk| self.worker.rooms.place(&format!("desk/{desk}")).is_some()).then_some(())
+    }
+
+    fn foresees(&self) -> bool {
+        !self.bridge.ledger.is_shared()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_meets_a_desk_at_rest_is_leased_as_it_is_recorded() {
+    let bed = Bed::new().await;
+    let stop = CancellationToken::new();
+    assert!(bed.have_places().is_none(), "nobody works for them");
+    let doing = async {
+        until("places", async || bed.have_places()).await;
+        let mut next = Vec::new();
+        for n in 1..=6 {
+            next.push(bed.ordered(n).await.1);
+        }
+        until("tickets", async || (bed.created() == 6).then_some(())).await;
+        stop.cancel();
+        next
+    };
+    let (next, worked) = bed.at_work(&stop, doing).await;
+    if bed.foresees() {
+        assert_eq!(next, [Next::default(); 6], "nobody has to look");
+    }
+    assert_eq!(worked, 6);
+    assert!(bed.have_places().is_none(), "they stopped");
+    bed.rounds(2).await;
+    assert_eq!(bed.created(), 6, "one each");
+    bed.chains_hold().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_desk_that_is_not_sent_anything_has_no_place() {
+    let bed = Bed::new().await;
+    let stop = CancellationToken::new();
+    for desk in DESKS {
+        bed.worker.pauses.begin(&format!("desk/{desk}"), 3_600_000, &*bed.clock);
+    }
+    let doing = async {
+        tokio::task::yield_now().await;
+        let (recorded, next) = bed.ordered(1).await;
+        assert!(matches!(recorded, Recorded::New { .. }));
+        stop.cancel();
+        next
+    };
+    let (next, worked) = bed.at_work(&stop, doing).await;
+    assert_eq!(next, Next { plans: !bed.foresees(), calls: bed.foresees() }, "it is planned, and waits to be leased");
+    assert_eq!((worked, bed.created()), (0, 0));
+    bed.clock.advance_ms(3_601_000);
+    bed.rounds(1).await;
+    assert_eq!(bed.created(), 1);
+    bed.chains_hold().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_stops_waits_for_what_is_being_leased_for_it() {
+    let bed = Bed::new().await;
+    let (stop, closed, taken) = (CancellationToken::new(), Notify::new(), Mutex::new(None));
+    let doing = async {
+        until("places", async || bed.have_places()).await;
+        *taken.lock().unwrap() = bed.worker.rooms.place("desk/jira");
+        stop.cancel();
+        until("the end of offers", async || bed.worker.rooms.place("desk/jira").is_none().then_some(())).await;
+        closed.notify_one();
+    };
+    let mut work = std::pin::pin!(bed.at_work(&stop, doing));
+    tokio::select! { _ = &mut work => panic!("one may still come"), () = closed.notified() => {} }
+    for _ in 0..20 {
+        tokio::select! { biased; _ = &mut work => panic!("one may still come"), () = tokio::task::yield_now() => {} }
+    }
+    drop(taken.lock().unwrap().take().expect("a place"));
+    assert_eq!(work.await.1, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_another_configuration_comes_into_force_nothing_is_foreseen() {
+    let bed = Bed::new().await;
+    bed.worker.planning.works(true);
+    let between = bed.worker.planning.between().await;
+    assert_eq!(bed.ordered(1).await.1, Next { plans: true, calls: false });
+    drop(between);
+    assert_eq!(bed.ordered(2).await.1, Next { plans: !bed.foresees(), calls: bed.foresees() });
+    bed.worker.planning.works(false);
+    assert_eq!(bed.ordered(3).await.1, Next { plans: true, calls: false }, "nobody plans");
+    bed.rounds(2).await;
+    assert_eq!(bed.created(), 3);
+    bed.chains_hold().await;
+}
