@@ -17,6 +17,7 @@ use crate::desk::Desk;
 use crate::http::client::share_in_flight;
 use crate::ledger::{Ledger, LedgerError, LedgerResult, TakenUp};
 use crate::model::Clock;
+use crate::model::failpoint::{Point, reach};
 
 /// What keeps a [`pump`] going.
 pub struct Going<'a> {
@@ -156,7 +157,11 @@ impl<'a> Pump<'a> {
     fn take_over(&mut self, seated: Option<Seated>) {
         let Some(Seated { errand, good_until, .. }) = seated else { return };
         self.count += 1;
-        self.running.push(Box::pin(self.call.carry_out(errand, good_until)));
+        let call = self.call;
+        self.running.push(Box::pin(async move {
+            reach(Point::DispatchLeased).await;
+            call.carry_out(errand, good_until).await
+        }));
     }
 
     /// Leases what there is room for, and goes on with what is in hand meanwhile.

@@ -85,10 +85,7 @@ pub(super) fn made_of(place: Place) -> Vec<Place> {
 
 /// A week or a month of days, or a day of everything: what it adds up. `None` of what stands by itself.
 pub(super) fn parts(place: Place) -> Option<Vec<Starts>> {
-    let days = |layers: &Layers, of: Step| {
-        let to = if of == Step::Day { place.at + DAY_MS } else { of.next(place.at) };
-        Some(layers.places((Timestamp(place.at), Timestamp(to)), Step::Day))
-    };
+    let days = |layers: &Layers, of: Step| Some(layers.places((Timestamp(place.at), Timestamp(of.next(place.at))), Step::Day));
     match place.kind {
         Kind::Week => days(&CUTS, Step::Week),
         Kind::Month => days(&CUTS, Step::Month),

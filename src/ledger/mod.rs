@@ -85,7 +85,8 @@ impl From<sqlx::Error> for LedgerError {
         let code = error.as_database_error().and_then(|e| e.code()).unwrap_or_default().into_owned();
         match (code.as_str(), &error) {
             ("53100" | "13", _) => Self::Full(error.to_string()),
-            ("40001" | "40P01" | "23505", _) => Self::Conflict(error.to_string()),
+            // Another process, or this one before it died in the same millisecond, has made the same id.
+            ("40001" | "40P01" | "23505" | "1555", _) => Self::Conflict(error.to_string()),
             (_, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::ColumnNotFound(_)) => {
                 Self::Corrupt(error.to_string())
             }

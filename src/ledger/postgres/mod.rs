@@ -30,8 +30,10 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
 
-/// What every connection says first. Session settings, not start-up ones: a pooler passes them on.
-const SETTINGS: &str = "SET statement_timeout = '60s'; SET idle_in_transaction_session_timeout = '30s'; SET lock_timeout = '15s'";
+/// What every connection says first. Session settings, not start-up ones: a pooler passes them on. No statement of ours lasts so
+/// long that compiling it would pay, and the server takes a tenth of a second and more for that.
+const SETTINGS: &str =
+    "SET statement_timeout = '60s'; SET idle_in_transaction_session_timeout = '30s'; SET lock_timeout = '15s'; SET jit = off";
 
 /// A server, as it was opened.
 #[derive(Debug)]

@@ -39,11 +39,12 @@ pub(in crate::ledger) async fn sweep(pool: &Pool, after: Id, config: &str, limit
     Ok(Swept { last, stale: found.into_iter().filter(|(_, stale)| *stale == 1).map(|(id, _)| Id(id)).collect() })
 }
 
-/// Assignments whose journal was written since, and whose case is older.
+/// Assignments whose journal was written since, and whose case is older. Each case is looked up by itself, once: joined, the
+/// planner reads all cases of all time, on several processors, as soon as some thousand lines were written.
 pub(in crate::ledger) async fn changed_since(pool: &Pool, since: Timestamp) -> LedgerResult<Vec<Id>> {
     let ids: Vec<(i64,)> = query_as(
-        "SELECT DISTINCT a.id FROM journal AS j JOIN assignment AS a ON a.id = j.assignment_id LEFT JOIN kpi_case AS k ON k.assignment_id = a.id
-         WHERE j.seen_at >= $1 AND (k.seq IS NULL OR k.seq < a.chain_seq)",
+        "SELECT j.assignment_id FROM (SELECT assignment_id, MAX(seq) AS seq FROM journal WHERE seen_at >= $1 GROUP BY assignment_id) AS j \
+         WHERE COALESCE((SELECT k.seq FROM kpi_case AS k WHERE k.assignment_id = j.assignment_id), -1) < j.seq",
     )
     .bind(since.0)
     .fetch_all(pool)

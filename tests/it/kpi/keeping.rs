@@ -254,3 +254,34 @@ async fn a_ledger_without_weeks_adds_them_up_and_measures_no_order_again() {
     let found = bed.verified().await;
     assert!(found.agrees() && !bed.report(&asked[0]).await.behind, "{found:?}");
 }
+
+/// On PostgreSQL every answer reads the last minutes of the journal again, whatever is known of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_journal_is_asked_only_when_its_last_answer_is_worked_off_and_never_for_all_cases() {
+    let mut bed = Bed::new().await;
+    if !bed.place.is_postgres() {
+        return;
+    }
+    bed.load(&history()[..300]).await;
+    bed.ledger.close().await;
+    bed.place.overhear().await;
+    bed.ledger = bed.place.open().await;
+    assert_eq!(bed.count().await, 300);
+    let step = |line: &String| {
+        let kept = line.contains("SELECT assignment_id, body FROM kpi_case").then_some("kept");
+        kept.or_else(|| line.contains("MAX(seq) AS seq FROM journal").then_some("asked"))
+    };
+    let said = bed.place.overheard().await;
+    let steps: Vec<&str> = said.iter().filter_map(step).collect();
+    assert_eq!(steps[..4], ["kept", "kept", "asked", "kept"], "{steps:?}");
+
+    let (_, asked) = said.iter().find(|line| step(line) == Some("asked")).unwrap().split_once(": ").unwrap();
+    bed.sql(
+        "ANALYZE;
+         CREATE FUNCTION plan_of(asked TEXT) RETURNS TEXT LANGUAGE plpgsql AS $$ DECLARE line TEXT; said TEXT := '';
+         BEGIN FOR line IN EXECUTE 'EXPLAIN ' || asked LOOP said := said || line || E'\n'; END LOOP; RETURN said; END $$",
+    )
+    .await;
+    let plan = bed.place.text(&format!("SELECT plan_of('{}')", asked.replace("$1", "0"))).await;
+    assert!(plan.contains("Index Scan using kpi_case_pkey") && !plan.contains("Seq Scan on kpi_case"), "{plan}");
+}

@@ -138,7 +138,7 @@ impl Combination {
 
     /// Without a death, then with each of the chosen ones.
     fn carry_out(&self, site: &mut Site, n: usize, long: bool) -> Sum {
-        let plan = Plan { harm: self.harm, lag_ms: self.lag_ms, death: None, again: None };
+        let plan = Plan { harm: self.harm, lag_ms: self.lag_ms, death: None, again: None, foreseen: n % 2 == 1 };
         let mut sum = Sum { combinations: 1, ..Sum::default() };
         let passed = sum.one(site, plan);
         let every = all(&passed);
@@ -220,7 +220,7 @@ fn every_death_fault_and_lag_loses_and_doubles_nothing() {
 fn a_desk_that_breaks_its_word_is_noticed() {
     let fakes = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let mut site = fakes.block_on(Site::new(Level::D1, Engine::Sqlite));
-    let mut tried = |harm, lag_ms| run(&mut site, Plan { harm: Some(harm), lag_ms, death: None, again: None });
+    let mut tried = |harm, lag_ms| run(&mut site, Plan { harm: Some(harm), lag_ms, death: None, again: None, foreseen: false });
     for (harm, lag_ms) in [(Harm::Lost, 3_600_000), (Harm::Late(600_000), 0)] {
         let found = tried(harm, lag_ms).unwrap_err();
         assert!(found.contains("3 tickets"), "{harm:?}: {found}");

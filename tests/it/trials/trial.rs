@@ -2,16 +2,21 @@
 //! dies once. Then the oracle counts.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use lastmile::bridge::Bridge;
-use lastmile::flow::{Breakers, Worker, complete, dispatch, intake, plan, sync};
+use lastmile::flow::{Breakers, Foresight, Worker, complete, dispatch, intake, plan, sync};
 use lastmile::http::Inbound;
 use lastmile::ledger::views::Filter;
 use lastmile::model::failpoint::{Death, Point, life};
 use lastmile::model::{Clock, Outcome};
 use lastmile::sandbox::server::USER;
 use lastmile::sandbox::{Harm, Target, When, admins, company, config};
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::Site;
 use crate::orders;
@@ -32,6 +37,8 @@ pub struct Plan {
     pub death: Option<Death>,
     /// And where the next process dies.
     pub again: Option<Death>,
+    /// Desks stand ready while orders arrive, and orders are planned and leased in the commit that records them.
+    pub foreseen: bool,
 }
 
 /// How a trial went.
@@ -93,7 +100,8 @@ pub fn run(site: &mut Site, plan: Plan) -> Result<Went, String> {
 /// One life of the bridge: rounds of all stages, a simulated minute apart, until the script is over.
 async fn live(script: &mut Script<'_>) -> Result<(), String> {
     let site = script.site;
-    let bed = Bed::open(site).await;
+    let mut bed = Bed::open(site).await;
+    bed.foreseen = script.plan.foreseen;
     while script.phase != Phase::Over {
         bed.round(script.minutes == 1).await?;
         site.clock.advance_ms(60_000);
@@ -110,11 +118,12 @@ pub struct Bed<'a> {
     bridge: Bridge,
     worker: Worker,
     breakers: Breakers,
+    foreseen: bool,
 }
 
 impl<'a> Bed<'a> {
     pub async fn open(site: &'a Site) -> Self {
-        Self { site, bridge: site.open().await, worker: Worker::new(), breakers: Breakers::default() }
+        Self { site, bridge: site.open().await, worker: Worker::new(), breakers: Breakers::default(), foreseen: false }
     }
 
     pub async fn close(self) {
@@ -138,12 +147,13 @@ impl<'a> Bed<'a> {
         place(self.site, n, None);
     }
 
-    /// Every stage once.
-    async fn round(&self, poll: bool) -> Result<(), String> {
-        let Self { site, bridge, worker, breakers } = self;
+    /// What the platform sends.
+    async fn take_in(&self) -> Result<(), String> {
+        let Self { site, bridge, worker, .. } = self;
         let (setup, ledger, clock) = (bridge.setup.load_full(), &*bridge.ledger, &*site.clock);
-        let refused = |error: lastmile::ledger::LedgerError| error.to_string();
-        let (source, desk) = (&*setup.sources[config::SOURCE], &*setup.desks[site.level.desk()]);
+        let source = &*setup.sources[config::SOURCE];
+        let foresight = Foresight::new(Arc::clone(&bridge.setup), worker.clone(), site.clock.clone());
+        let foresight = self.foreseen.then_some(&foresight);
         for message in site.platform.state().waiting() {
             // It is signed afresh whenever it is sent.
             let (headers, body) = site.platform.messages().into_iter().next().ok_or("no message")?;
@@ -157,8 +167,51 @@ impl<'a> Bed<'a> {
                 client_certificate: None,
                 received_at: clock.now(),
             };
-            intake::take(ledger, source, inbound, clock.now()).await.map_err(|e| e.to_string())?;
+            intake::take_in(ledger, source, inbound, clock.now(), foresight).await.map_err(|e| e.to_string())?;
             site.platform.state().delivered(&message.id);
+        }
+        Ok(())
+    }
+
+    /// The same while the desk is worked for.
+    async fn take_in_at_work(&self) -> Result<(), String> {
+        let Self { site, bridge, worker, breakers, .. } = self;
+        let (setup, ledger, clock) = (bridge.setup.load_full(), &*bridge.ledger, &*site.clock);
+        let desk = &*setup.desks[site.level.desk()];
+        let (stop, (_ring, bell)) = (CancellationToken::new(), watch::channel(()));
+        let look_every = Duration::from_millis(5);
+        let (errands, orders, stays) = (bell.clone(), bell, Some(stop.clone()));
+        let going = dispatch::Going { errands, orders, pass_on: &|| (), more: &|| true, look_every, stays };
+        worker.planning.works(true);
+        let taking_in = async {
+            let edge = format!("desk/{}", site.level.desk());
+            // One that is held back has no place.
+            for _ in 0..20 {
+                if worker.rooms.place(&edge).is_some() {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            let taken = self.take_in().await;
+            stop.cancel();
+            taken
+        };
+        let pump = dispatch::pump(ledger, &setup, desk, worker, breakers, clock, Some(going));
+        let (taken, worked) = tokio::join!(taking_in, pump);
+        worked.map_err(|error| error.to_string())?;
+        taken
+    }
+
+    /// Every stage once.
+    async fn round(&self, poll: bool) -> Result<(), String> {
+        let Self { site, bridge, worker, breakers, .. } = self;
+        let (setup, ledger, clock) = (bridge.setup.load_full(), &*bridge.ledger, &*site.clock);
+        let refused = |error: lastmile::ledger::LedgerError| error.to_string();
+        let (source, desk) = (&*setup.sources[config::SOURCE], &*setup.desks[site.level.desk()]);
+        if self.foreseen && !site.platform.state().waiting().is_empty() {
+            self.take_in_at_work().await?;
+        } else {
+            self.take_in().await?;
         }
         if poll {
             let _ = intake::poll(ledger, source, &worker.pauses, clock).await;
