@@ -28,11 +28,15 @@ const FEW: usize = MOST / 4;
 const OFFERED: usize = 8;
 /// How much later than it says something may be there to be seen: a commit takes its time, and clocks differ.
 const LATE_MS: i64 = 2_000;
-/// A queue is looked at when so much time has passed, and no oftener than a twentieth of the time is spent with that.
+/// A queue is looked at when so much time has passed; where looks take long, later, so that a twentieth of the time is spent with
+/// them. Not much later: a look may only have waited for a busy server, and what came since is read by each claim.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 const LOOK_SHARE: u32 = 20;
-/// Nobody looked for so long: before anything else, somebody does.
+const LOOK_AT_LATEST: Duration = Duration::from_secs(5);
+/// Nobody looked for so long: before anything else, one does.
 const OLD: Duration = Duration::from_secs(10);
+/// No look lasts so long: whoever was at it is gone.
+const GONE: Duration = Duration::from_secs(70);
 
 /// Some that wait, by id, and since when others may have come.
 #[derive(Debug, Clone)]
@@ -121,8 +125,8 @@ impl Fronts {
     pub(in crate::ledger) fn wants(&self, queue: &str, now: Timestamp) -> Look {
         let mut queues = self.queues();
         let Some(looked) = queues.get_mut(queue) else { return Look::First };
-        let (age, pace) = (looked.at.elapsed(), LOOK_EVERY.max(looked.took * LOOK_SHARE));
-        if now.plus_ms(LATE_MS) < looked.now || age > OLD.max(pace * 2) {
+        let (age, pace) = (looked.at.elapsed(), (looked.took * LOOK_SHARE).clamp(LOOK_EVERY, LOOK_AT_LATEST));
+        if now.plus_ms(LATE_MS) < looked.now || age > GONE || (age > OLD && !looked.again) {
             return Look::First;
         }
         let runs_out = looked.front.is_cut() && looked.front.ready.ids.len() < FEW;

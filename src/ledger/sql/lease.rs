@@ -178,7 +178,8 @@ const CLAIM_UNCLEAR: &str = concat!(
 /// Claims of ready errands: they are sent. Materialized: PostgreSQL may look into a subquery again and claim more.
 const CLAIM_READY: &str = concat!(
     "WITH due AS MATERIALIZED (SELECT id FROM errand WHERE ",
-    ready!("$1", "$2", "$6", "$7", "$8"),
+    // Of many that came, a claim needs the first only, and some for those that others are taking.
+    ready!("$1", "$2", "$6", "$7", "$8", " ORDER BY f.rank LIMIT $5 * 8"),
     " ORDER BY rank LIMIT $5 /*postgres FOR UPDATE SKIP LOCKED*/)
     UPDATE errand SET lease_no = lease_no + 1, lease_owner = $3, lease_until = $4, state = 'sending', attempts = attempts + 1
     WHERE state /*postgres || ''*/ = 'ready' AND id IN (SELECT id FROM due)",

@@ -12,9 +12,9 @@ macro_rules! among {
         concat!(
             " /*postgres AND id IN (SELECT CAST(value AS BIGINT) FROM unnest(ARRAY(SELECT jsonb_array_elements(CAST(",
             $known,
-            " AS JSONB)))) AS known (value) UNION ALL SELECT f.id FROM errand AS f WHERE ",
+            " AS JSONB)))) AS known (value) UNION ALL (SELECT f.id FROM errand AS f WHERE ",
             $found,
-            ")*/"
+            "))*/"
         )
     };
 }
@@ -22,6 +22,9 @@ macro_rules! among {
 /// Calls are to be made: those known, and what fell due since with a lower rank than the rest.
 macro_rules! ready {
     ($edge:literal, $now:literal, $known:literal, $since:literal, $below:literal) => {
+        ready!($edge, $now, $known, $since, $below, "")
+    };
+    ($edge:literal, $now:literal, $known:literal, $since:literal, $below:literal, $first:literal) => {
         concat!(
             "edge /*postgres || ''*/ = ",
             $edge,
@@ -37,7 +40,8 @@ macro_rules! ready {
                     " AND f.due_at <= ",
                     $now,
                     " AND f.rank < ",
-                    $below
+                    $below,
+                    $first
                 )
             )
         )
