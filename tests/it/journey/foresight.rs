@@ -29,6 +29,15 @@ impl Bed {
 
     /// Works for both desks beside something else; returns with how many errands.
     async fn at_work<T>(&self, stop: &CancellationToken, doing: impl Future<Output = T>) -> (T, usize) {
+        self.at_work_looking(Duration::from_millis(20), stop, doing).await
+    }
+
+    async fn at_work_looking<T>(
+        &self,
+        look_every: Duration,
+        stop: &CancellationToken,
+        doing: impl Future<Output = T>,
+    ) -> (T, usize) {
         let (setup, (_ring, bell)) = (self.bridge.setup.load_full(), watch::channel(()));
         let setup = &setup;
         let pump = async |desk: &str| {
@@ -37,7 +46,7 @@ impl Bed {
                 orders: bell.clone(),
                 pass_on: &|| (),
                 more: &|| true,
-                look_every: Duration::from_millis(20),
+                look_every,
                 stays: Some(stop.clone()),
             };
             let (ledger, clock, desk) = (&*self.bridge.ledger, &*self.clock, &*setup.desks[desk]);
@@ -170,6 +179,6 @@ async fn a_steady_flow_of_orders_starves_nothing_that_waits() {
         stop.cancel();
         false
     };
-    assert!(bed.at_work(&stop, doing).await.0, "it went on waiting");
+    assert!(bed.at_work_looking(Duration::from_millis(250), &stop, doing).await.0, "it went on waiting");
     bed.chains_hold().await;
 }

@@ -127,7 +127,14 @@ impl Combination {
                 for lag in [0, 5, 3, 1, 2, 4] {
                     for harm in HARMS {
                         let levels = Level::ALL.into_iter().filter(|l| lags(*l, long).contains(&LAGS_MS[lag]));
-                        here.extend(levels.map(|level| Self { engine, level, harm, lag_ms: LAGS_MS[lag], twice, foreseen: false }));
+                        here.extend(levels.map(|level| Self {
+                            engine,
+                            level,
+                            harm,
+                            lag_ms: LAGS_MS[lag],
+                            twice,
+                            foreseen: false,
+                        }));
                     }
                 }
             }
