@@ -11,7 +11,7 @@ use crate::model::failpoint::{Point, reach};
 use crate::model::ticket::{Amended, Category, Change, Created, TicketRef};
 use crate::model::{Clock, Timestamp};
 
-use super::room::Terms;
+use super::room::{SetupId, Terms};
 use super::{Breakers, Setup, Work, Worker, ask_ms, plan, sync, unheard, wait_ms};
 
 /// Misses in a row before a quiet period may end: one look is not enough.
@@ -100,7 +100,12 @@ impl Calls<'_> {
     }
 
     pub(super) fn terms(&self) -> Terms {
-        Terms { owner: self.worker.owner.clone(), lease_ms: self.lease_ms(), timeout_ms: self.desk.info().timeout_ms }
+        Terms {
+            owner: self.worker.owner.clone(),
+            lease_ms: self.lease_ms(),
+            timeout_ms: self.desk.info().timeout_ms,
+            setup: SetupId::of(self.setup),
+        }
     }
 
     fn request(&self, limit: usize) -> LeaseRequest {

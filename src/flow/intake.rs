@@ -75,7 +75,7 @@ pub async fn take_in(
     let mut recorded = Vec::with_capacity(arrived.len());
     for one in arrived {
         match (&one.recorded, one.come) {
-            (Recorded::Repeat { .. }, _) | (_, Come::Leased) => {}
+            (_, Come::Leased | Come::Decided) => {}
             (_, Come::Planned) => next.calls = true,
             (Recorded::New { .. }, Come::Received) => next.plans = true,
             (_, Come::Received) => next = Next { plans: true, calls: true },

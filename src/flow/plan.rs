@@ -2,6 +2,7 @@
 //! (`dispatch`); while all are busy, the planning stage plans ahead, so that rank decides who goes next.
 
 use std::any::Any;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -13,10 +14,13 @@ use crate::model::failpoint::{Point, reach};
 use crate::model::{Assignment, Clock, Id, Person, Timestamp};
 use crate::plan::{Moment, Planned, Planner};
 
+use super::room::SetupId;
 use super::{Setup, Worker};
 
 /// Assignments planned in one step.
 pub(crate) const BATCH: usize = 256;
+/// Orders of one body that are decided on while it is taken in.
+const MOST_FORESEEN: usize = 32;
 
 /// Plans what wants a plan; returns how many decisions took effect. The caller has the [`super::turn::Turn`].
 ///
@@ -58,31 +62,47 @@ impl Foresight {
     }
 
     /// Decides on each order as if it were new and stood alone in its lane, and takes places for the tickets at desks that have
-    /// some.
+    /// some, by rank. Of many in one body none is foreseen: their sender waits for the answer.
     #[must_use]
     pub fn of(&self, receipts: Vec<Receipt>) -> Vec<Arrival> {
-        let Some(guard) = self.worker.planning.foreseeing() else { return receipts.into_iter().map(Arrival::from).collect() };
+        let guard = self.worker.planning.foreseeing().filter(|_| receipts.len() <= MOST_FORESEEN);
+        let Some(guard) = guard else { return receipts.into_iter().map(Arrival::from).collect() };
         let (held, setup): (Arc<dyn Any + Send + Sync>, _) = (Arc::new(guard), self.setup.load());
-        let one = |receipt: Receipt| {
-            let foreseen = if let ReceiptContent::Order(order) = &receipt.content {
-                Some(Box::new(self.foreseen(&setup, order, receipt.received_at, &held)))
-            } else {
-                None
-            };
-            Arrival { receipt, foreseen }
-        };
-        receipts.into_iter().map(one).collect()
+        // Leases count from a time that is read after this.
+        let boot_ms = self.clock.boot_ms();
+        let mut arrivals: Vec<Arrival> = receipts.into_iter().map(|receipt| self.arrival(&setup, receipt, &held)).collect();
+        let mut filed: Vec<(i64, String, &mut Foreseen)> = arrivals.iter_mut().filter_map(filed).collect();
+        filed.sort_by_key(|(rank, ..)| *rank);
+        for (_, desk, foreseen) in filed {
+            let place = self.worker.rooms.place(&format!("desk/{desk}"), SetupId::of(&setup));
+            foreseen.seat = place.map(|place| place.seat(boot_ms));
+        }
+        arrivals
     }
 
-    fn foreseen(&self, setup: &Setup, order: &Assignment, received_at: Timestamp, held: &Arc<dyn Any + Send + Sync>) -> Foreseen {
-        let at = self.clock.now();
-        let moment = Moment { now: at, received_at, lane_ticket: None, cycle: 1, leaver: false };
-        let decision = decision(&setup.planner, &setup.catalog.version, (Id(0), 1), order, &moment);
-        let desk = if let PlanAction::File(plan) = &decision.action { Some(&plan.desk) } else { None };
-        let place = desk.and_then(|desk| self.worker.rooms.place(&format!("desk/{desk}")));
-        let seat = place.map(|place| place.seat(&*self.clock));
-        Foreseen { at, decision, seat, held: Arc::clone(held) }
+    /// A defect in a rule costs the foresight, not the order.
+    fn arrival(&self, setup: &Setup, receipt: Receipt, held: &Arc<dyn Any + Send + Sync>) -> Arrival {
+        let ReceiptContent::Order(order) = &receipt.content else { return receipt.into() };
+        let decide = || {
+            let at = self.clock.now();
+            let moment = Moment { now: at, received_at: receipt.received_at, lane_ticket: None, cycle: 1, leaver: false };
+            let decision = decision(&setup.planner, &setup.catalog.version, (Id(0), 1), order, &moment);
+            Box::new(Foreseen { at, decision, seat: None, held: Arc::clone(held) })
+        };
+        let foreseen = std::panic::catch_unwind(AssertUnwindSafe(decide));
+        if foreseen.is_err() {
+            tracing::error!("a defect of lastmile in deciding on an order; it is recorded and tried again, please report it");
+            metrics::counter!("lastmile_defects_total", "stage" => "foresight").increment(1);
+        }
+        Arrival { receipt, foreseen: foreseen.ok() }
     }
+}
+
+/// Rank and desk of a ticket that is to be filed.
+fn filed(arrival: &mut Arrival) -> Option<(i64, String, &mut Foreseen)> {
+    let foreseen = arrival.foreseen.as_deref_mut()?;
+    let PlanAction::File(plan) = &foreseen.decision.action else { return None };
+    Some((plan.rank, plan.desk.clone(), foreseen))
 }
 
 fn decide(planner: &Planner, catalog_version: &str, order: &ToPlan, now: Timestamp) -> Decision {

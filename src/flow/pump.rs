@@ -8,6 +8,7 @@ use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::dispatch::Calls;
@@ -77,6 +78,8 @@ struct Pump<'a> {
     count: usize,
     /// There may be something to lease.
     look: bool,
+    /// When it is time to look, whatever rings: what becomes ready by time has no bell.
+    next_look: Instant,
     /// Orders may have arrived.
     arrived: bool,
     /// Something may wait: whoever got a place would overtake it.
@@ -98,6 +101,7 @@ impl<'a> Pump<'a> {
             room: (width - width.div_ceil(4)).max(1),
             count: 0,
             look: true,
+            next_look: Instant::now(),
             // It is begun because a bell rang: it may have been this one.
             arrived: going.is_some(),
             waits: true,
@@ -113,8 +117,7 @@ impl<'a> Pump<'a> {
                 self.lease().await;
             }
             let stays = self.stays();
-            self.offer(stays);
-            if self.in_hand() == 0 && !stays {
+            if !self.goes_on(stays) {
                 return self.failed.map_or(Ok(self.count), Err);
             }
             let stopped = self.going.as_ref().and_then(|going| going.stays.clone());
@@ -122,7 +125,7 @@ impl<'a> Pump<'a> {
                 // One that could not be settled cuts off no call of the others.
                 Some(result) = self.running.next() => self.failed = self.failed.take().or(result.err()),
                 seated = seated(self.host.as_mut()) => self.take_over(seated),
-                orders = rung(self.going.as_mut()), if !self.look => {
+                orders = rung(self.going.as_mut(), self.next_look), if !self.look => {
                     self.look = self.still();
                     self.arrived |= orders;
                 }
@@ -146,12 +149,16 @@ impl<'a> Pump<'a> {
         self.failed.is_none() && self.still() && stop.is_some_and(|stop| !stop.is_cancelled())
     }
 
-    /// Offers the places that are free now.
-    fn offer(&self, stays: bool) {
-        if let Some(host) = &self.host {
-            let open = stays && !self.waits && !self.call.held_back();
-            host.offer(if open { self.room.saturating_sub(self.running.len()) } else { 0 });
+    /// Offers the places that are free now; where it does not stay, none, and says whether anything is still in hand.
+    fn goes_on(&mut self, stays: bool) -> bool {
+        // What was held back waits in the ledger: only a look that finds nothing says otherwise.
+        self.waits |= self.call.held_back();
+        let Some(host) = &self.host else { return stays || !self.running.is_empty() };
+        if !stays {
+            return host.close() > 0 || !self.running.is_empty();
         }
+        host.offer(if self.waits { 0 } else { self.room.saturating_sub(self.running.len()) });
+        true
     }
 
     fn take_over(&mut self, seated: Option<Seated>) {
@@ -172,6 +179,9 @@ impl<'a> Pump<'a> {
             self.arrived |= going.orders.has_changed().unwrap_or(false);
             going.orders.mark_unchanged();
         }
+        if let Some(host) = &self.host {
+            host.close();
+        }
         let arrived = std::mem::take(&mut self.arrived);
         let free = self.width.saturating_sub(self.in_hand()).max(1);
         // A slow probe or a busy ledger keeps no answer waiting that is there: its time-out would strike it.
@@ -183,6 +193,7 @@ impl<'a> Pump<'a> {
                 seated = seated(self.host.as_mut()) => self.take_over(seated),
             }
         };
+        self.next_look = Instant::now() + self.going.as_ref().map_or(Duration::ZERO, |going| going.look_every);
         match leased {
             Ok((taken, good_until, more)) => self.leased(taken, free, good_until, more),
             Err(error) => self.failed = Some(error),
@@ -210,12 +221,12 @@ impl<'a> Pump<'a> {
 }
 
 /// Whether it was for orders. Rung or not: it is time to look.
-async fn rung(going: Option<&mut Going<'_>>) -> bool {
+async fn rung(going: Option<&mut Going<'_>>, next_look: Instant) -> bool {
     let Some(going) = going else { return std::future::pending().await };
     tokio::select! {
         _ = going.errands.changed() => false,
         _ = going.orders.changed() => true,
-        () = tokio::time::sleep(going.look_every) => false,
+        () = tokio::time::sleep_until(next_look) => false,
     }
 }
 

@@ -2,13 +2,12 @@
 //! commit that records it, and handed over here: one wait for the disk before the call.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, mpsc};
 
+use super::Setup;
 use crate::ledger::{Leased, Seat};
-use crate::model::Clock;
 
 /// Desks that are worked for, by edge.
 #[derive(Debug, Default)]
@@ -17,12 +16,23 @@ pub struct Rooms(Mutex<HashMap<String, Arc<Room>>>);
 #[derive(Debug)]
 struct Room {
     terms: Terms,
-    /// Places that may be taken at the same time.
-    free: AtomicUsize,
-    /// Places taken whose errands are not handed over, or given up, yet.
-    taken: AtomicUsize,
+    places: Mutex<Places>,
     given_up: Notify,
     hand_over: mpsc::UnboundedSender<Seated>,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Places {
+    /// That may be taken at the same time.
+    free: usize,
+    /// Whose errands are not handed over, or given up, yet.
+    taken: usize,
+}
+
+impl Room {
+    fn places(&self) -> MutexGuard<'_, Places> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// How errands of a desk are leased.
@@ -34,6 +44,20 @@ pub struct Terms {
     pub lease_ms: i64,
     /// Longest time that a call takes.
     pub timeout_ms: i64,
+    /// Whose desk it is: another setup's orders do not go there.
+    pub setup: SetupId,
+}
+
+/// Tells one setup from another while both are there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SetupId(usize);
+
+impl SetupId {
+    /// Of that one.
+    #[must_use]
+    pub fn of(setup: &Setup) -> Self {
+        Self(std::ptr::from_ref(setup).addr())
+    }
 }
 
 /// One place, until its errand is handed over or it is dropped.
@@ -45,7 +69,7 @@ pub struct Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.room.taken.fetch_sub(1, Ordering::AcqRel);
+        self.room.places().taken -= 1;
         if !self.handed_over {
             self.room.given_up.notify_one();
         }
@@ -63,32 +87,35 @@ pub struct Seated {
 }
 
 impl Rooms {
-    /// A place at that desk, if it has one.
+    /// A place at that setup's desk, if it has one.
     #[must_use]
-    pub fn place(&self, edge: &str) -> Option<Place> {
+    pub fn place(&self, edge: &str, setup: SetupId) -> Option<Place> {
         let room = Arc::clone(self.0.lock().unwrap_or_else(PoisonError::into_inner).get(edge)?);
-        let one_more = |taken: usize| (taken < room.free.load(Ordering::Acquire)).then_some(taken + 1);
-        room.taken.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more).ok()?;
+        let mut places = room.places();
+        if places.taken >= places.free || room.terms.setup != setup {
+            return None;
+        }
+        places.taken += 1;
+        drop(places);
         Some(Place { room, handed_over: false })
     }
 
     /// Opens the room of a desk for whoever works for it; it has no place yet.
     pub fn open(self: &Arc<Self>, edge: &str, terms: Terms) -> Host {
         let (hand_over, seated) = mpsc::unbounded_channel();
-        let (free, taken, given_up) = (AtomicUsize::new(0), AtomicUsize::new(0), Notify::new());
-        let room = Arc::new(Room { terms, free, taken, given_up, hand_over });
+        let room = Arc::new(Room { terms, places: Mutex::default(), given_up: Notify::new(), hand_over });
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(edge.to_owned(), Arc::clone(&room));
         Host { rooms: Arc::clone(self), edge: edge.to_owned(), room, seated }
     }
 }
 
 impl Place {
-    /// What the ledger is told: whose lease it is, and where the errand goes.
+    /// What the ledger is told: whose lease it is, and where the errand goes. `boot_ms` is the boot-time clock as it was before
+    /// the time that the lease counts from was read.
     #[must_use]
-    pub fn seat(mut self, clock: &dyn Clock) -> Seat {
-        let Terms { owner, lease_ms, timeout_ms } = self.room.terms.clone();
-        // As of before the lease is written: its end is not before this.
-        let good_until = clock.boot_ms() + lease_ms - timeout_ms;
+    pub fn seat(mut self, boot_ms: i64) -> Seat {
+        let Terms { owner, lease_ms, timeout_ms, .. } = self.room.terms.clone();
+        let good_until = boot_ms + lease_ms - timeout_ms;
         Seat::new(owner, lease_ms, move |errand| {
             self.handed_over = true;
             let room = Arc::clone(&self.room);
@@ -113,13 +140,20 @@ pub struct Host {
 impl Host {
     /// So many may be taken at the same time; those that are taken stay.
     pub fn offer(&self, places: usize) {
-        self.room.free.store(places, Ordering::Release);
+        self.room.places().free = places;
+    }
+
+    /// Offers none any more, unless one is taken: then it is said how many.
+    pub fn close(&self) -> usize {
+        let mut places = self.room.places();
+        places.free = 0;
+        places.taken
     }
 
     /// How many are taken whose errands are not here yet.
     #[must_use]
     pub fn taken(&self) -> usize {
-        self.room.taken.load(Ordering::Acquire)
+        self.room.places().taken
     }
 
     /// The next errand. `None`: a place was given up.

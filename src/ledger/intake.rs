@@ -87,6 +87,8 @@ pub struct Arrived {
 pub enum Come {
     /// It wants a plan, as whatever is not a new order may.
     Received,
+    /// What was foreseen holds, and nobody has to do anything now.
+    Decided,
     /// What was foreseen holds; a ticket waits to be leased.
     Planned,
     /// Its ticket is leased, and who has the seat has it in hand.

@@ -330,8 +330,11 @@ async fn dispatch_round(hands: &Hands, desk: &str, stopping: &CancellationToken)
     let more = || !stopping.is_cancelled() && Arc::ptr_eq(&setup, &hands.setup.load());
     let pass_on = || hands.wake.all();
     let (errands, orders) = (hands.wake.errands.subscribe(), hands.wake.orders.subscribe());
-    let stays = Some(stopping.clone());
+    // With several processes nothing is foreseen, and what each may send changes as they come and go.
+    let stays = (!hands.ledger.is_shared()).then(|| stopping.clone());
     let going = dispatch::Going { errands, orders, pass_on: &pass_on, more: &more, look_every: LOOK_EVERY, stays };
-    dispatch::pump(&*hands.ledger, &setup, &**desk, &hands.worker, &hands.breakers, &*hands.clock, Some(going)).await?;
-    Ok(true)
+    let stayed = going.stays.is_some();
+    let worked =
+        dispatch::pump(&*hands.ledger, &setup, &**desk, &hands.worker, &hands.breakers, &*hands.clock, Some(going)).await?;
+    Ok(stayed || worked > 0)
 }

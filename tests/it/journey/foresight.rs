@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use lastmile::flow::Foresight;
 use lastmile::flow::intake::Next;
+use lastmile::flow::room::{Place, SetupId};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -28,6 +29,15 @@ impl Bed {
 
     /// Works for both desks beside something else; returns with how many errands.
     async fn at_work<T>(&self, stop: &CancellationToken, doing: impl Future<Output = T>) -> (T, usize) {
+        self.at_work_looking(Duration::from_millis(20), stop, doing).await
+    }
+
+    async fn at_work_looking<T>(
+        &self,
+        look_every: Duration,
+        stop: &CancellationToken,
+        doing: impl Future<Output = T>,
+    ) -> (T, usize) {
         let (setup, (_ring, bell)) = (self.bridge.setup.load_full(), watch::channel(()));
         let setup = &setup;
         let pump = async |desk: &str| {
@@ -36,7 +46,7 @@ impl Bed {
                 orders: bell.clone(),
                 pass_on: &|| (),
                 more: &|| true,
-                look_every: Duration::from_millis(20),
+                look_every,
                 stays: Some(stop.clone()),
             };
             let (ledger, clock, desk) = (&*self.bridge.ledger, &*self.clock, &*setup.desks[desk]);
@@ -48,7 +58,11 @@ impl Bed {
     }
 
     fn have_places(&self) -> Option<()> {
-        DESKS.iter().all(|desk| self.worker.rooms.place(&format!("desk/{desk}")).is_some()).then_some(())
+        DESKS.iter().all(|desk| self.place(desk).is_some()).then_some(())
+    }
+
+    fn place(&self, desk: &str) -> Option<Place> {
+        self.worker.rooms.place(&format!("desk/{desk}"), SetupId::of(&self.bridge.setup.load()))
     }
 
     fn foresees(&self) -> bool {
@@ -111,9 +125,9 @@ async fn whoever_stops_waits_for_what_is_being_leased_for_it() {
     let (stop, closed, taken) = (CancellationToken::new(), Notify::new(), Mutex::new(None));
     let doing = async {
         until("places", async || bed.have_places()).await;
-        *taken.lock().unwrap() = bed.worker.rooms.place("desk/jira");
+        *taken.lock().unwrap() = bed.place("jira");
         stop.cancel();
-        until("the end of offers", async || bed.worker.rooms.place("desk/jira").is_none().then_some(())).await;
+        until("the end of offers", async || bed.place("jira").is_none().then_some(())).await;
         closed.notify_one();
     };
     let mut work = std::pin::pin!(bed.at_work(&stop, doing));
@@ -137,5 +151,31 @@ async fn while_another_configuration_comes_into_force_nothing_is_foreseen() {
     assert_eq!(bed.ordered(3).await.1, Next { plans: true, calls: false }, "nobody plans");
     bed.rounds(2).await;
     assert_eq!(bed.created(), 3);
+    bed.chains_hold().await;
+}
+
+/// What becomes ready by time rings no bell, and neither does an order that is leased as it is recorded.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_steady_flow_of_orders_starves_nothing_that_waits() {
+    let bed = Bed::new().await;
+    let stop = CancellationToken::new();
+    let doing = async {
+        until("places", async || bed.have_places()).await;
+        // Its planner was told, and no bell rings here: only time makes the desk look.
+        bed.worker.planning.works(false);
+        bed.ordered(1).await;
+        bed.worker.planning.works(true);
+        let first = "SELECT state FROM assignment ORDER BY id";
+        for n in 2..300 {
+            bed.ordered(n).await;
+            if bed.place.text(first).await != "received" {
+                stop.cancel();
+                return true;
+            }
+        }
+        stop.cancel();
+        false
+    };
+    assert!(bed.at_work_looking(Duration::from_millis(250), &stop, doing).await.0, "it went on waiting");
     bed.chains_hold().await;
 }

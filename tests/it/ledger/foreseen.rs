@@ -114,7 +114,7 @@ async fn what_is_foreseen_comes_to_the_same_as_planning_and_leasing_later() {
     let arrivals =
         ids.map(|id| arrival(&format!("e{id}"), alone(id), decided(id), Some(handed.seat()).filter(|_| id != "2"))).into();
     let come: Vec<Come> = early.take_in(arrivals).await.into_iter().map(|arrived| arrived.come).collect();
-    assert_eq!(come, [Come::Leased, Come::Planned, Come::Planned, Come::Planned].map(|come| early.holds(come)));
+    assert_eq!(come, [Come::Leased, Come::Planned, Come::Decided, Come::Decided].map(|come| early.holds(come)));
     let ready = |order: &ToPlan| {
         let id = order.assignment.external_id.as_str();
         Decision { id: order.id, ..decided(id) }
@@ -175,15 +175,20 @@ async fn what_is_no_new_order_or_not_alone_is_planned_later_and_gives_its_seat_b
     bed.chains_hold().await;
 }
 
+/// Which of them comes first is not looked at before they are planned: approval counts, and a revocation overtakes.
 #[tokio::test(flavor = "multi_thread")]
-async fn of_two_orders_of_one_lane_in_one_commit_the_second_waits() {
+async fn several_orders_of_one_lane_in_one_commit_are_planned_together() {
     let bed = bed().await;
     let handed = Handed::default();
-    let second = seated("e2", order("2", Operation::Modify), &handed);
-    let arrived = bed.take_in(vec![seated("e1", order("1", Operation::Grant), &handed), second]).await;
-    let come: Vec<Come> = arrived.iter().map(|one| one.come).collect();
-    assert_eq!(come, [bed.holds(Come::Leased), Come::Received]);
-    assert_eq!(bed.plan_all(NOW).await, usize::from(bed.ledger.is_shared()), "it does not overtake the first");
+    let mut revoked = order("2", Operation::Revoke);
+    revoked.approved_at = Some(NOW.plus_secs(-30));
+    let batch = vec![seated("e2", revoked, &handed), seated("e1", order("1", Operation::Grant), &handed)];
+    let come: Vec<Come> = bed.take_in(batch).await.into_iter().map(|one| one.come).collect();
+    assert_eq!(come, [Come::Received; 2]);
+    assert!(handed.all().is_empty());
+    bed.plan_all(NOW).await;
+    let states = "SELECT string_agg(operation || ' ' || state, ', ' ORDER BY external_id) FROM assignment";
+    assert_eq!(bed.text(states).await, "grant superseded, revoke due");
     bed.chains_hold().await;
 }
 

@@ -95,8 +95,8 @@ fn some(passed: &BTreeMap<Point, u32>, combination: usize) -> Vec<Death> {
         .collect()
 }
 
-/// On which engine, on which level of desk.
-type Where = (&'static str, Level);
+/// On which engine, on which level of desk, and whether orders are leased as they are recorded.
+type Where = (&'static str, Level, bool);
 
 /// One level, fault and lag on one ledger.
 #[derive(Clone, Copy)]
@@ -107,12 +107,15 @@ struct Combination {
     lag_ms: i64,
     /// The process that comes after the first death dies as well.
     twice: bool,
+    /// Orders are planned, and leased, in the commit that records them: on SQLite.
+    foreseen: bool,
 }
 
 impl Combination {
     fn name(&self) -> String {
-        let Self { engine, level, harm, lag_ms, twice } = self;
-        format!("{} {level:?} {harm:?} {lag_ms} {}", engine.name(), if *twice { "two deaths" } else { "one death" })
+        let Self { engine, level, harm, lag_ms, twice, foreseen } = self;
+        let deaths = if *twice { "two deaths" } else { "one death" };
+        format!("{} {level:?} {harm:?} {lag_ms} {deaths}{}", engine.name(), if *foreseen { ", foreseen" } else { "" })
     }
 
     /// All of them; the widest differences first and the ledgers in turn, so that a part of them says something of all.
@@ -124,9 +127,19 @@ impl Combination {
                 for lag in [0, 5, 3, 1, 2, 4] {
                     for harm in HARMS {
                         let levels = Level::ALL.into_iter().filter(|l| lags(*l, long).contains(&LAGS_MS[lag]));
-                        here.extend(levels.map(|level| Self { engine, level, harm, lag_ms: LAGS_MS[lag], twice }));
+                        here.extend(levels.map(|level| Self {
+                            engine,
+                            level,
+                            harm,
+                            lag_ms: LAGS_MS[lag],
+                            twice,
+                            foreseen: false,
+                        }));
                     }
                 }
+            }
+            if matches!(engine, Engine::Sqlite) {
+                here = foreseen_too(here, long);
             }
             // A server takes longer to make a ledger: of the short form it gets a part, of every level.
             let part = if long || matches!(engine, Engine::Sqlite) { 1 } else { 5 };
@@ -138,7 +151,7 @@ impl Combination {
 
     /// Without a death, then with each of the chosen ones.
     fn carry_out(&self, site: &mut Site, n: usize, long: bool) -> Sum {
-        let plan = Plan { harm: self.harm, lag_ms: self.lag_ms, death: None, again: None, foreseen: n % 2 == 1 };
+        let plan = Plan { harm: self.harm, lag_ms: self.lag_ms, death: None, again: None, foreseen: self.foreseen };
         let mut sum = Sum { combinations: 1, ..Sum::default() };
         let passed = sum.one(site, plan);
         let every = all(&passed);
@@ -153,6 +166,20 @@ impl Combination {
     }
 }
 
+/// Each without and with foresight; in the short form the one or the other, in turn on each level.
+fn foreseen_too(all: Vec<Combination>, long: bool) -> Vec<Combination> {
+    let with = |one: Combination, foreseen| Combination { foreseen, ..one };
+    if long {
+        return all.into_iter().flat_map(|one| [with(one, false), with(one, true)]).collect();
+    }
+    let mut turns = BTreeMap::<Level, bool>::new();
+    let mut turn = |level| {
+        let turn = turns.entry(level).or_default();
+        std::mem::replace(turn, !*turn)
+    };
+    all.into_iter().map(|one| with(one, turn(one.level))).collect()
+}
+
 fn trials(long: bool) -> BTreeMap<Where, Sum> {
     let fakes = tokio::runtime::Builder::new_multi_thread().worker_threads(AT_ONCE).enable_all().build().unwrap();
     let combinations = Combination::all(&fakes.block_on(Engine::all()), long);
@@ -163,10 +190,10 @@ fn trials(long: bool) -> BTreeMap<Where, Sum> {
         loop {
             let n = next.fetch_add(1, Ordering::SeqCst);
             let Some(one) = combinations.get(n) else { break };
-            let here = (one.engine.name(), one.level);
+            let (site, here) = ((one.engine.name(), one.level), (one.engine.name(), one.level, one.foreseen));
             let known = kept.lock().unwrap_or_else(PoisonError::into_inner).take(&one.name());
             let found = known.unwrap_or_else(|| {
-                let site = sites.entry(here).or_insert_with(|| fakes.block_on(Site::new(one.level, one.engine)));
+                let site = sites.entry(site).or_insert_with(|| fakes.block_on(Site::new(one.level, one.engine)));
                 let found = one.carry_out(site, n, long);
                 kept.lock().unwrap_or_else(PoisonError::into_inner).keep(&one.name(), &found);
                 found
@@ -179,12 +206,13 @@ fn trials(long: bool) -> BTreeMap<Where, Sum> {
 }
 
 fn report(sums: &BTreeMap<Where, Sum>, began: Instant) {
-    eprintln!("| ledger | level | faults × lags | trials | with a death | with two | places | tickets | failed |");
-    eprintln!("|---|---|---|---|---|---|---|---|---|");
-    for ((engine, level), s) in sums {
+    eprintln!("| ledger | level | foreseen | faults × lags | trials | with a death | with two | places | tickets | failed |");
+    eprintln!("|---|---|---|---|---|---|---|---|---|---|");
+    for ((engine, level, foreseen), s) in sums {
+        let foreseen = if *foreseen { "yes" } else { "no" };
         let (places, failed) = (s.points.len(), s.failed.len());
         eprintln!(
-            "| {engine} | {level:?} | {} | {} | {} | {} | {places} | {} | {failed} |",
+            "| {engine} | {level:?} | {foreseen} | {} | {} | {} | {} | {places} | {} | {failed} |",
             s.combinations, s.trials, s.with_a_death, s.with_two, s.tickets
         );
     }
@@ -197,6 +225,9 @@ fn hold(long: bool) {
     report(&sums, began);
     let failed: Vec<_> = sums.values().flat_map(|s| &s.failed).cloned().collect();
     assert!(failed.is_empty(), "{} trials failed:\n{}", failed.len(), failed.join("\n"));
+    for (level, foreseen) in Level::ALL.into_iter().flat_map(|level| [(level, false), (level, true)]) {
+        assert!(sums.contains_key(&(Engine::Sqlite.name(), level, foreseen)), "{level:?}, foreseen: {foreseen}");
+    }
     let died: BTreeSet<String> = sums.values().flat_map(|s| &s.points).cloned().collect();
     assert_eq!(died, Point::ALL.map(|p| format!("{p:?}")).into(), "the process died everywhere");
 }
@@ -226,4 +257,16 @@ fn a_desk_that_breaks_its_word_is_noticed() {
         assert!(found.contains("3 tickets"), "{harm:?}: {found}");
         assert!(tried(Harm::Lost, 0).is_ok(), "the next trial knows nothing of it");
     }
+}
+
+/// A trial with foresight tries it: nothing is left to be planned.
+#[test]
+fn with_foresight_orders_are_leased_as_they_are_recorded() {
+    let fakes = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let mut site = fakes.block_on(Site::new(Level::D1, Engine::Sqlite));
+    let mut planned = |foreseen| {
+        let went = run(&mut site, Plan { harm: None, lag_ms: 0, death: None, again: None, foreseen }).unwrap();
+        went.passed.contains_key(&Point::PlanMade)
+    };
+    assert!(planned(false) && !planned(true));
 }

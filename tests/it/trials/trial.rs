@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use lastmile::bridge::Bridge;
+use lastmile::flow::room::SetupId;
 use lastmile::flow::{Breakers, Foresight, Worker, complete, dispatch, intake, plan, sync};
 use lastmile::http::Inbound;
 use lastmile::ledger::views::Filter;
@@ -187,7 +188,7 @@ impl<'a> Bed<'a> {
             let edge = format!("desk/{}", site.level.desk());
             // One that is held back has no place.
             for _ in 0..20 {
-                if worker.rooms.place(&edge).is_some() {
+                if worker.rooms.place(&edge, SetupId::of(&setup)).is_some() {
                     break;
                 }
                 tokio::time::sleep(Duration::from_millis(1)).await;

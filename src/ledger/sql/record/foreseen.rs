@@ -54,9 +54,16 @@ pub(super) struct Busy {
 }
 
 impl Busy {
-    /// Whether an order can be planned without looking at any other. From here on its lane is busy.
-    fn leaves_alone(&mut self, order: &NewAssignment) -> bool {
-        self.lanes.insert(order.lane.clone())
+    /// Lanes in which more than one order arrives are busy, too: which of them comes first is not looked at.
+    fn with(mut self, orders: &[NewAssignment]) -> Self {
+        let mut seen = HashSet::new();
+        self.lanes.extend(orders.iter().filter(|order| !seen.insert(order.lane.as_str())).map(|order| order.lane.clone()));
+        self
+    }
+
+    /// Whether an order can be planned without looking at any other.
+    fn leave_alone(&self, order: &NewAssignment) -> bool {
+        !self.lanes.contains(&order.lane)
             && !self.leavers.contains(&order.ben)
             && !self.withdrawn.contains(&(order.source.clone(), order.ext.clone()))
     }
@@ -76,7 +83,7 @@ pub(super) fn carry_out<'a>(
     shared: &'a Shared,
     arrivals: &[&'a Arrival],
     results: &[Recorded],
-    mut busy: Busy,
+    busy: Busy,
     plan: &mut Plan,
 ) -> LedgerResult<CarriedOut<'a>> {
     let mut out = CarriedOut { writes: Writes::new(shared), at: Timestamp(0), come: HashMap::new() };
@@ -88,10 +95,9 @@ pub(super) fn carry_out<'a>(
         Some((id.0, (arrival.receipt.source.as_str(), arrival.foreseen.as_deref()?)))
     });
     let foreseen: HashMap<i64, (&str, &Foreseen)> = foreseen.collect();
-    let mut heads = Vec::new();
-    for order in &plan.assignments {
-        let alone = busy.leaves_alone(order);
-        let Some((source, foreseen)) = foreseen.get(&order.id).filter(|_| alone) else { continue };
+    let (busy, mut heads) = (busy.with(&plan.assignments), Vec::new());
+    for order in plan.assignments.iter().filter(|order| busy.leave_alone(order)) {
+        let Some((source, foreseen)) = foreseen.get(&order.id) else { continue };
         out.add(order, source, foreseen);
         heads.push((order.id, State::Received.as_str().to_owned(), 1, order.head.clone()));
     }
@@ -115,7 +121,7 @@ impl<'a> CarriedOut<'a> {
         let lease = seat.map(|seat| Lease { owner: seat.owner.clone(), until: now.plus_ms(seat.lease_ms) });
         self.writes.add(order.id, source, &foreseen.decision, lease.as_ref(), now);
         self.at = self.at.max(now);
-        self.come.insert(order.id, (Come::Planned, None));
+        self.come.insert(order.id, (if files { Come::Planned } else { Come::Decided }, None));
     }
 
     /// After the orders themselves. Says what became of each arrival, and what was leased of it.
