@@ -1,5 +1,7 @@
 //! The ledger's contract: intake, planning, errands, sync and operators, each as whole transactions.
 
+#[path = "ledger/clocks.rs"]
+mod clocks;
 #[path = "ledger/erasure.rs"]
 mod erasure;
 #[path = "ledger/foreseen.rs"]
@@ -33,7 +35,7 @@ use crate::orders;
 const QUIET_MS: i64 = 60_000;
 
 /// A type of its own in each of the two modules that this file is: so it can have methods here.
-pub(super) struct Bed(pub(super) ledger_bed::Bed);
+struct Bed(ledger_bed::Bed);
 
 impl std::ops::Deref for Bed {
     type Target = ledger_bed::Bed;
@@ -43,11 +45,11 @@ impl std::ops::Deref for Bed {
     }
 }
 
-pub(super) async fn bed() -> Bed {
+async fn bed() -> Bed {
     Bed(ledger_bed::Bed::of(module_path!()).await)
 }
 
-pub(super) fn order(external_id: &str, operation: Operation) -> Assignment {
+fn order(external_id: &str, operation: Operation) -> Assignment {
     Assignment {
         operation,
         requested_at: Some(NOW.plus_secs(-7200)),
@@ -58,7 +60,7 @@ pub(super) fn order(external_id: &str, operation: Operation) -> Assignment {
 
 impl Bed {
     /// Takes an order to an open ticket with this number.
-    pub(super) async fn opened(&self, event: &str, assignment: Assignment, number: &str) -> (Id, Id) {
+    async fn opened(&self, event: &str, assignment: Assignment, number: &str) -> (Id, Id) {
         let Recorded::New { id } = self.record(vec![takes(event, assignment)]).await[0] else { panic!("not new") };
         assert_eq!(self.plan_all(NOW).await, 1);
         let leased = self.lease("desk/desk", NOW).await;
@@ -72,12 +74,12 @@ impl Bed {
         self.text(&sql).await
     }
 
-    pub(super) async fn text(&self, sql: &str) -> String {
+    async fn text(&self, sql: &str) -> String {
         self.place.text(sql).await
     }
 }
 
-pub(super) fn closed(ticket_id: Id, number: &str, key: &Key, outcome: Outcome) -> Observation {
+fn closed(ticket_id: Id, number: &str, key: &Key, outcome: Outcome) -> Observation {
     let status = status(number, key, Category::Closed, Some(outcome));
     let closer = Some(Person { id: "alice".to_owned(), name: Some("Alice Admin".to_owned()), email: None });
     let reading = TicketReading {

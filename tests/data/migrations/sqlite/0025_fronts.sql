@@ -1,2 +1,0 @@
--- No table and no column is new.
-SELECT 1;
