@@ -11,6 +11,7 @@ use crate::model::failpoint::{Point, reach};
 use crate::model::ticket::{Amended, Category, Change, Created, TicketRef};
 use crate::model::{Clock, Timestamp};
 
+pub use super::pump::{Going, pump};
 use super::room::{SetupId, Terms};
 use super::{Breakers, Setup, Work, Worker, ask_ms, plan, sync, unheard, wait_ms};
 
@@ -31,8 +32,6 @@ pub async fn step(
 ) -> LedgerResult<usize> {
     pump(ledger, setup, desk, worker, breakers, clock, None).await
 }
-
-pub use super::pump::{Going, pump};
 
 pub(super) struct Calls<'a> {
     pub(super) ledger: &'a dyn Ledger,

@@ -1,5 +1,6 @@
-//! Planning: pure rules decide, the ledger carries out. A desk with room plans what arrives and leases it in the same commit
-//! (`dispatch`); while all are busy, the planning stage plans ahead, so that rank decides who goes next.
+//! Planning: pure rules decide, the ledger carries out. What a webhook brings is decided on while it is received
+//! ([`Foresight`]), where one process serves the ledger. Of the rest, a desk with room plans what arrives and leases it in the same
+//! commit (`dispatch`); while all are busy, the planning stage plans ahead, so that rank decides who goes next.
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;

@@ -143,7 +143,7 @@ impl Host {
         self.room.places().free = places;
     }
 
-    /// Offers none any more, unless one is taken: then it is said how many.
+    /// Offers none any more; says how many are taken whose errands are not here yet.
     pub fn close(&self) -> usize {
         let mut places = self.room.places();
         places.free = 0;

@@ -164,7 +164,7 @@ impl Update {
     }
 }
 
-/// Inserts what decisions make besides lines and updates; the parameters hold the rows of [`Made`].
+/// Inserts what decisions make besides lines and updates; the parameters hold the rows of each table.
 macro_rules! insert_made {
     ($persons:literal, $tickets:literal, $items:literal, $errands:literal, $attempts:literal) => {
         concat!(

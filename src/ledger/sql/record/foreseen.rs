@@ -117,8 +117,7 @@ impl<'a> CarriedOut<'a> {
     fn add(&mut self, order: &NewAssignment, source: &'a str, foreseen: &'a Foreseen) {
         let now = foreseen.at;
         let files = matches!(foreseen.decision.action, PlanAction::File(_));
-        let seat = foreseen.seat.as_ref().filter(|_| files);
-        let lease = seat.map(|seat| Lease { owner: seat.owner.clone(), until: now.plus_ms(seat.lease_ms) });
+        let lease = foreseen.seat.as_ref().map(|seat| Lease { owner: seat.owner.clone(), until: now.plus_ms(seat.lease_ms) });
         self.writes.add(order.id, source, &foreseen.decision, lease.as_ref(), now);
         self.at = self.at.max(now);
         self.come.insert(order.id, (if files { Come::Planned } else { Come::Decided }, None));
