@@ -34,8 +34,18 @@ const SMALL: u64 = 10_000;
 const LOOKS: usize = 200;
 /// Alternations of intake with and without figures.
 const ALTERNATIONS: usize = 10;
-const PAGES: [&str; 5] =
-    ["/kpi", "/kpi?days=365", "/kpi?days=90&application=sap-erp", "/api/v1/kpi?days=30", "/kpi/assignments?which=overdue"];
+const PAGES: [&str; 10] = [
+    "/kpi",
+    "/kpi?days=365",
+    "/kpi?days=90&application=sap-erp",
+    "/kpi/application?application=sap-erp",
+    "/kpi/group",
+    "/kpi/approval",
+    "/kpi/leavers",
+    "/kpi/backlog",
+    "/api/v1/kpi?days=30",
+    "/kpi/assignments?which=overdue",
+];
 /// Fewest people that a figure is of, where small groups are told together.
 const PEOPLE: i64 = 5;
 

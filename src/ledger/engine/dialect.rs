@@ -347,7 +347,10 @@ mod tests {
             turn("a IN (SELECT CAST(value AS BIGINT) FROM json_each(MIN($1, $2))) AND b"),
             "a = ANY(ARRAY(SELECT CAST(jsonb_array_elements_text(CAST(LEAST($1, $2) AS JSONB)) AS BIGINT))) AND b"
         );
-        for joined in ["a NOT IN (SELECT CAST(value AS TEXT) FROM json_each($1))", "IN (SELECT CAST(value AS TEXT) FROM json_each($1) WHERE c)"] {
+        for joined in [
+            "a NOT IN (SELECT CAST(value AS TEXT) FROM json_each($1))",
+            "IN (SELECT CAST(value AS TEXT) FROM json_each($1) WHERE c)",
+        ] {
             assert!(turn(joined).contains(" IN (SELECT ") || turn(joined).starts_with("IN (SELECT "), "{}", turn(joined));
         }
         assert_eq!(
