@@ -160,7 +160,7 @@ async fn fill(desk: &LoopbackDesk, into: &Path, open: u64) -> anyhow::Result<()>
 pub type Copied = (&'static str, &'static [&'static str], &'static [&'static str], &'static [&'static str]);
 
 /// What an open assignment consists of.
-pub const TABLES: [Copied; 7] = [
+pub const TABLES: [Copied; 8] = [
     ("inbox", &["id", "assignment_id"], &["received_at"], &["event_id"]),
     (
         "assignment",
@@ -170,6 +170,7 @@ pub const TABLES: [Copied; 7] = [
     ),
     ("journal", &["assignment_id"], &["happened_at", "seen_at"], &[]),
     ("ticket", &["id"], &["planned_at", "filed_at"], &["key", "ref_id", "ref_number"]),
+    ("ticket_draft", &["id"], &[], &[]),
     ("ticket_item", &["ticket_id", "assignment_id"], &[], &[]),
     ("errand", &["id", "ticket_id", "assignment_id"], &["due_at", "made_at", "done_at"], &["mark"]),
     ("attempt", &["errand_id"], &["started_at", "deadline", "ended_at"], &[]),

@@ -17,6 +17,10 @@ use crate::real::skipped;
 
 const NOW: Timestamp = Timestamp(1_795_000_600_000);
 
+/// A draft from when it stood in its ticket's row.
+const DRAFT: &str = "SELECT draft FROM ticket_draft WHERE id = 501";
+const OLD_DRAFT: &str = r#"{"key":"lm-old-key"}"#;
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
 }
@@ -95,6 +99,8 @@ async fn rows_of_every_step_survive_on_postgres_too() {
         let rows = std::fs::read_to_string(root().join("tests/data/migrations/sqlite").join(&name)).unwrap();
         sqlx::raw_sql(sqlx::AssertSqlSafe(rows)).execute(&mut connection).await.unwrap_or_else(|e| panic!("{name}: {e}"));
     }
+    let draft: String = sqlx::query_scalar(DRAFT).fetch_one(&mut connection).await.unwrap();
+    assert_eq!(draft, OLD_DRAFT);
     let ledger = SqlLedger::open(&server.url("old"), "test", Mode::Serve).await.unwrap();
     assert_eq!(ledger.verify_chains().await.unwrap(), []);
     assert_eq!(ledger.cursor("pull/idm").await.unwrap().as_deref(), Some("1795000000000"));
@@ -124,6 +130,8 @@ async fn rows_of_every_step_survive_and_todays_code_works_on_with_them() {
     for table in old.tables().await {
         assert!(old.count(&table).await > 0, "no row proves anything about {table}");
     }
+    let draft: String = sqlx::query_scalar(DRAFT).fetch_one(&mut old.connection).await.unwrap();
+    assert_eq!(draft, OLD_DRAFT);
     let ledger = SqlLedger::open(&old.url(), "test", Mode::Serve).await.unwrap();
     assert_eq!(ledger.verify_chains().await.unwrap(), []);
     assert_eq!(ledger.cursor("pull/idm").await.unwrap().as_deref(), Some("1795000000000"));

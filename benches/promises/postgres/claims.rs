@@ -113,7 +113,7 @@ async fn bare_round(connection: &mut PgConnection) -> anyhow::Result<usize> {
     .await?;
     let of = |what: fn(&Claimed) -> i64| claimed.iter().map(what).collect::<Vec<i64>>();
     let (errands, tickets, assignments) = (of(|c| c.0), of(|c| c.2), of(|c| c.3));
-    let read = "SELECT id, draft FROM ticket WHERE id = ANY($1)";
+    let read = "SELECT id, draft FROM ticket_draft WHERE id = ANY($1)";
     let drafts: Vec<(i64, String)> = sqlx::query_as(read).bind(&tickets).fetch_all(&mut *connection).await?;
     let starts = [
         (

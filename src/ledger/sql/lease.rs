@@ -141,7 +141,8 @@ enum Found {
 macro_rules! claimed {
     () => {
         " RETURNING id, kind, ticket_id, assignment_id, mark, body, lease_no, failures, misses, quiet_until, made_at, rank,
-            (SELECT CAST(json_array(t.draft, t.ref_id, t.ref_number, t.shape) AS TEXT) FROM ticket AS t WHERE t.id = errand.ticket_id) AS ticket,
+            (SELECT CAST(json_array((SELECT d.draft FROM ticket_draft AS d WHERE d.id = t.id), t.ref_id, t.ref_number, t.shape) AS TEXT)
+             FROM ticket AS t WHERE t.id = errand.ticket_id) AS ticket,
             (SELECT CAST(json_array(a.id, a.state, a.chain_seq, a.chain_head) AS TEXT) FROM assignment AS a
              WHERE a.id = errand.assignment_id AND errand.kind = 'create') AS head,
             1 = 0 /*postgres OR lease_no <> 1 + (SELECT e.lease_no FROM errand AS e WHERE e.id = errand.id)*/ AS stale"

@@ -83,7 +83,7 @@ async fn look(tx: &mut Conn, decisions: &[Decision]) -> LedgerResult<(Standing, 
     let ids: Vec<i64> = decisions.iter().map(|d| d.id.0).collect();
     let (orders,): (String,) = query_as(
         "SELECT json_group_array(json_array(a.id, a.source, a.revision, CASE WHEN EXISTS (SELECT 1 FROM assignment AS p
-            WHERE p.lane = a.lane AND p.state IN ('received', 'planned', 'due', 'sending', 'unclear', 'open', 'rework')
+            WHERE p.lane = a.lane AND p.closed_at IS NULL AND p.state IN ('received', 'planned', 'due', 'sending', 'unclear', 'open', 'rework')
               AND p.parked_at IS NULL AND (p.lane_at, p.id) < (a.lane_at, a.id)
               AND (a.revocation = 0 OR p.revocation = 1 OR p.state IN ('sending', 'unclear'))) THEN 1 ELSE 0 END, a.revocation,
             a.state, a.chain_seq, a.chain_head))
@@ -113,8 +113,7 @@ async fn supersede(tx: &mut Conn, shared: &Shared, decisions: &[Decision], now: 
     let overtaken: Vec<(i64, String, i64)> = query_as(
         "SELECT p.id, p.state, a.id FROM json_each($1) AS j CROSS JOIN assignment AS a CROSS JOIN assignment AS p
          WHERE a.id = CAST(j.value AS BIGINT) AND p.lane = a.lane AND (p.lane_at, p.id) < (a.lane_at, a.id) AND a.revocation = 1 AND a.state IN ('received', 'planned') AND p.revocation = 0
-           AND p.state IN ('received', 'planned', 'due', 'sending', 'unclear', 'open', 'rework')
-           AND p.state IN ('received', 'planned', 'due')",
+           AND p.closed_at IS NULL AND p.state IN ('received', 'planned', 'due')",
     )
     .bind(rows(&filing)?)
     .fetch_all(&mut *tx)

@@ -397,7 +397,7 @@ async fn known(tx: &mut Conn, receipts: &[&Receipt], foreseen: &Asked) -> Ledger
                  WHERE a.natural_key = CAST(j.value AS TEXT)),
                 EXISTS (SELECT 1 FROM early_withdrawal), EXISTS (SELECT 1 FROM leaver),
                 (SELECT json_group_array(p.lane) FROM json_each($3) AS j CROSS JOIN assignment AS p WHERE p.lane = CAST(j.value AS TEXT)
-                    AND p.state IN ('received', 'planned', 'due', 'sending', 'unclear', 'open', 'rework')),
+                    AND p.closed_at IS NULL AND p.state IN ('received', 'planned', 'due', 'sending', 'unclear', 'open', 'rework')),
                 (SELECT json_group_array(l.person) FROM json_each($4) AS j CROSS JOIN leaver AS l WHERE l.person = CAST(j.value AS TEXT)),
                 (SELECT json_group_array(json_array(w.source, w.external_id)) FROM json_each($5) AS j CROSS JOIN early_withdrawal AS w
                  WHERE w.source = j.value->>0 AND w.external_id = j.value->>1)",

@@ -457,16 +457,25 @@ impl Writes {
 
 /// The draft goes to another group next time.
 async fn regroup(tx: &mut Conn, ticket: i64, group: &str) -> LedgerResult<()> {
-    let (text,): (Option<String>,) = query_as("SELECT draft FROM ticket WHERE id = $1").bind(ticket).fetch_one(&mut *tx).await?;
-    let mut draft: Draft = document(text.as_deref().ok_or_else(|| LedgerError::Corrupt("a draft is gone".to_owned()))?)?;
+    let mut draft = draft(tx, ticket).await?.ok_or_else(|| LedgerError::Corrupt("a draft is gone".to_owned()))?;
     group.clone_into(&mut draft.admin_group);
     let text = serde_json::to_string(&draft).map_err(|e| LedgerError::Corrupt(e.to_string()))?;
-    query("UPDATE ticket SET draft = $2, route = route || '; the desk does not know that group: fallback' WHERE id = $1")
-        .bind(ticket)
-        .bind(text)
-        .execute(tx)
-        .await?;
+    query(
+        "UPDATE ticket_draft SET draft = $2 WHERE id = $1;
+         UPDATE ticket SET route = route || '; the desk does not know that group: fallback' WHERE id = $1",
+    )
+    .bind(ticket)
+    .bind(text)
+    .execute(tx)
+    .await?;
     Ok(())
+}
+
+/// What a ticket was made of, until it is erased.
+async fn draft(tx: &mut Conn, ticket: i64) -> LedgerResult<Option<Draft>> {
+    let text: Option<(String,)> =
+        query_as("SELECT draft FROM ticket_draft WHERE id = $1").bind(ticket).fetch_optional(tx).await?;
+    text.map(|(text,)| document(&text)).transpose()
 }
 
 /// Marks assignments as needing a person.

@@ -26,7 +26,7 @@ pub(in crate::ledger) struct Erasable {
 
 /// `$1` is how old a body must be, `$2` the text of persons; both queries look at the same condition.
 macro_rules! erasable {
-    ($table:literal, $condition:literal, $erase:literal) => {
+    ($table:literal, $condition:expr, $erase:literal) => {
         Erasable {
             find: concat!(
                 "SELECT MAX(id), json_group_array(id) FILTER (WHERE erasable) FROM (SELECT id, ",
@@ -40,8 +40,30 @@ macro_rules! erasable {
     };
 }
 
+/// A ticket that is over, and so are its orders.
+macro_rules! over {
+    ($ticket:literal) => {
+        concat!(
+            "(",
+            $ticket,
+            ".state = 'closed' AND ",
+            $ticket,
+            ".closed_at < $2
+            OR ",
+            $ticket,
+            ".state IN ('dropped', 'gone') AND ",
+            $ticket,
+            ".planned_at < $2 AND NOT EXISTS
+                (SELECT 1 FROM ticket_item AS i JOIN assignment AS a ON a.id = i.assignment_id WHERE i.ticket_id = ",
+            $ticket,
+            ".id
+                    AND (COALESCE(a.reported_at, a.closed_at) IS NULL OR COALESCE(a.reported_at, a.closed_at) >= $2)))"
+        )
+    };
+}
+
 /// Everything erasable but the names of persons.
-pub(in crate::ledger) const TEXTS: [Erasable; 5] = [
+pub(in crate::ledger) const TEXTS: [Erasable; 6] = [
     // Bodies of old events that no unfinished order needs.
     erasable!(
         "inbox",
@@ -56,12 +78,14 @@ pub(in crate::ledger) const TEXTS: [Erasable; 5] = [
         "UPDATE quarantine SET body = NULL WHERE"
     ),
     erasable!(
+        "ticket_draft",
+        concat!("EXISTS (SELECT 1 FROM ticket AS t WHERE t.id = ticket_draft.id AND ", over!("t"), ")"),
+        "DELETE FROM ticket_draft WHERE"
+    ),
+    erasable!(
         "ticket",
-        "(draft IS NOT NULL OR words IS NOT NULL OR evidence IS NOT NULL) AND (state = 'closed' AND closed_at < $2
-            OR state IN ('dropped', 'gone') AND planned_at < $2 AND NOT EXISTS
-                (SELECT 1 FROM ticket_item AS i JOIN assignment AS a ON a.id = i.assignment_id WHERE i.ticket_id = ticket.id
-                    AND (COALESCE(a.reported_at, a.closed_at) IS NULL OR COALESCE(a.reported_at, a.closed_at) >= $2)))",
-        "UPDATE ticket SET draft = NULL, words = NULL, evidence = NULL WHERE"
+        concat!("(words IS NOT NULL OR evidence IS NOT NULL) AND ", over!("ticket")),
+        "UPDATE ticket SET words = NULL, evidence = NULL WHERE"
     ),
     // What waits for a person, and still does when its order has long ended, needs its text no more than what was done.
     erasable!(

@@ -72,9 +72,9 @@ impl Bed {
             "SELECT string_agg(state || COALESCE(outcome, '-') || plan_at || '/' || COALESCE(due_at, -1) || '/' || COALESCE(eligible_at, -1)
                 || COALESCE(desk, '-') || COALESCE(admin_group, '-') || chain_seq || COALESCE(parked_code, '-') || COALESCE(parked_at, -1)
                 || COALESCE(parked_reason, '-'), ' ' ORDER BY natural_key) FROM assignment",
-            "SELECT string_agg(COALESCE(t.key, '-') || t.state || t.admin_group || t.route || t.draft || t.template_version || t.catalog_version
+            "SELECT string_agg(COALESCE(t.key, '-') || t.state || t.admin_group || t.route || d.draft || t.template_version || t.catalog_version
                 || t.planned_at || '/' || t.risky, ' ' ORDER BY t.key) FROM ticket AS t
-                JOIN assignment AS a ON a.ticket_id = t.id JOIN ticket_item AS ti ON ti.ticket_id = t.id AND ti.assignment_id = a.id",
+                JOIN assignment AS a ON a.ticket_id = t.id JOIN ticket_draft AS d ON d.id = t.id JOIN ticket_item AS ti ON ti.ticket_id = t.id AND ti.assignment_id = a.id",
             "SELECT string_agg(kind || edge || state || rank || '/' || due_at || mark || lease_no || COALESCE(lease_owner, '-') ||
                 COALESCE(lease_until, -1) || '/' || attempts || '/' || made_at || '/' || COALESCE(quiet_until, -1), ' ' ORDER BY mark) FROM errand",
             "SELECT string_agg(what || p.lease_no || owner || started_at || '/' || deadline, ' ' ORDER BY e.mark) FROM attempt AS p

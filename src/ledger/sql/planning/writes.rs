@@ -22,6 +22,8 @@ pub(in crate::ledger::sql) struct Writes<'a> {
     moves: Vec<Move>,
     updates: Vec<Update>,
     tickets: Vec<Ticket<'a>>,
+    /// Ticket and draft.
+    drafts: Vec<[Arg; 2]>,
     errands: Vec<Errand<'a>>,
     attempts: Vec<Attempt>,
     /// One person of many orders is written once; the last name counts. In one order, whoever writes: two that know the same
@@ -53,7 +55,6 @@ struct Ticket<'a> {
     desk: &'a str,
     group: &'a str,
     route: &'a str,
-    draft: String,
     template: &'a str,
     tv: &'a str,
     cv: &'a str,
@@ -63,7 +64,7 @@ struct Ticket<'a> {
 }
 
 impl Ticket<'_> {
-    fn row(self) -> [Arg; 13] {
+    fn row(self) -> [Arg; 12] {
         [
             self.id.into(),
             self.key.into(),
@@ -72,7 +73,6 @@ impl Ticket<'_> {
             self.group.into(),
             self.route.into(),
             self.state.into(),
-            self.draft.into(),
             self.template.into(),
             self.tv.into(),
             self.cv.into(),
@@ -166,12 +166,13 @@ impl Update {
 
 /// Inserts what decisions make besides lines and updates; the parameters hold the rows of each table.
 macro_rules! insert_made {
-    ($persons:literal, $tickets:literal, $items:literal, $errands:literal, $attempts:literal) => {
+    ($persons:literal, $tickets:literal, $drafts:literal, $items:literal, $errands:literal, $attempts:literal) => {
         concat!(
             crate::ledger::sql::persons::insert_persons_of!($persons),
             ";
-             INSERT INTO ticket (id, key, cycle, desk, admin_group, route, state, draft, template, template_version, catalog_version, planned_at, risky)
-             ROWS ", $tickets, " (int, text, int, text, text, text, text, text, text, text, text, int, int);
+             INSERT INTO ticket (id, key, cycle, desk, admin_group, route, state, template, template_version, catalog_version, planned_at, risky)
+             ROWS ", $tickets, " (int, text, int, text, text, text, text, text, text, text, int, int);
+             INSERT INTO ticket_draft (id, draft) ROWS ", $drafts, " (int, text);
              INSERT INTO ticket_item (ticket_id, assignment_id, revision) ROWS ", $items, " (int, int, int);
              INSERT INTO errand (id, kind, edge, ticket_id, assignment_id, state, rank, due_at, mark, made_at, quiet_until,
                                  lease_no, attempts, lease_owner, lease_until)
@@ -188,6 +189,7 @@ impl<'a> Writes<'a> {
             moves: Vec::new(),
             updates: Vec::new(),
             tickets: Vec::new(),
+            drafts: Vec::new(),
             errands: Vec::new(),
             attempts: Vec::new(),
             persons: BTreeMap::new(),
@@ -283,6 +285,7 @@ impl<'a> Writes<'a> {
         update.desk = Some(plan.desk.clone());
         update.group = Some(plan.admin_group.clone());
         update.ticket = Some(ticket.0);
+        self.drafts.push([ticket.0.into(), serde_json::to_string(&plan.draft).unwrap_or_default().into()]);
         self.tickets.push(Ticket {
             id: ticket.0,
             key: plan.draft.key.as_str(),
@@ -290,7 +293,6 @@ impl<'a> Writes<'a> {
             desk: &plan.desk,
             group: &plan.admin_group,
             route: &plan.route,
-            draft: serde_json::to_string(&plan.draft).unwrap_or_default(),
             template: &plan.template,
             tv: &plan.template_version,
             cv: &decision.catalog_version,
@@ -351,7 +353,7 @@ impl<'a> Writes<'a> {
                 parked_at = CAST(j.value->>'parked' AS BIGINT), parked_code = j.value->>'code', parked_reason = j.value->>'reason',
                 desk = j.value->>'desk', admin_group = j.value->>'group', ticket_id = CAST(j.value->>'ticket' AS BIGINT)
              FROM json_each($2) AS j WHERE assignment.id = CAST(j.value->>'id' AS BIGINT);",
-            insert_made!("$3", "$4", "$5", "$6", "$7"),
+            insert_made!("$3", "$4", "$5", "$6", "$7", "$8"),
         ));
         let lines = lines.into_iter().map(JournalLine::row).collect::<Rows>();
         self.bind_made(text.bind(lines).bind(rows(&updates)?), now).execute_later(tx).await?;
@@ -360,7 +362,7 @@ impl<'a> Writes<'a> {
 
     /// Writes what was made for orders that are inserted as they are planned.
     pub(in crate::ledger::sql) async fn write_made(self, tx: &mut Conn, now: Timestamp) -> LedgerResult<()> {
-        self.bind_made(query(insert_made!("$1", "$2", "$3", "$4", "$5")), now).execute_later(tx).await?;
+        self.bind_made(query(insert_made!("$1", "$2", "$3", "$4", "$5", "$6")), now).execute_later(tx).await?;
         Ok(())
     }
 
@@ -368,6 +370,7 @@ impl<'a> Writes<'a> {
         let person = |((source, _), person): ((&str, &str), &Person)| person_row(self.shared, source, person, now);
         text.bind(self.persons.into_iter().map(person).collect::<Rows>())
             .bind(self.tickets.into_iter().map(Ticket::row).collect::<Rows>())
+            .bind(self.drafts.into_iter().collect::<Rows>())
             .bind(self.errands.iter().map(Errand::item).collect::<Rows>())
             .bind(self.errands.into_iter().map(Errand::row).collect::<Rows>())
             .bind(self.attempts.into_iter().map(Attempt::row).collect::<Rows>())

@@ -120,6 +120,7 @@ pub(in crate::ledger) async fn drop_unsent(tx: &mut Conn, assignment: i64) -> Le
     query("DELETE FROM errand WHERE id = $1").bind(errand).execute(&mut *tx).await?;
     query("DELETE FROM ticket_item WHERE ticket_id = $1").bind(ticket).execute(&mut *tx).await?;
     query("DELETE FROM ticket WHERE id = $1").bind(ticket).execute(&mut *tx).await?;
+    query("DELETE FROM ticket_draft WHERE id = $1").bind(ticket).execute(&mut *tx).await?;
     query("UPDATE assignment SET ticket_id = NULL WHERE id = $1").bind(assignment).execute(tx).await?;
     Ok(true)
 }

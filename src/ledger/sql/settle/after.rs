@@ -5,7 +5,7 @@ use crate::ledger::engine::{Conn, query, query_as};
 use super::super::super::{LedgerError, LedgerResult};
 use super::super::recovery::{CAUSE, E_RESTORED, of_edges};
 use super::super::{Shared, document, rows};
-use crate::model::ticket::{Change, Draft};
+use crate::model::ticket::Change;
 use crate::model::{Assignment, Outcome, Timestamp};
 use crate::plan::markup::escape;
 
@@ -88,8 +88,7 @@ async fn rewrite(
         .bind(at.0)
         .execute(&mut *tx)
         .await?;
-    let (draft,): (Option<String>,) = query_as("SELECT draft FROM ticket WHERE id = $1").bind(ticket).fetch_one(&mut *tx).await?;
-    let Some(draft) = draft.as_deref().map(document::<Draft>).transpose()? else { return Ok(()) };
+    let Some(draft) = super::draft(tx, ticket).await? else { return Ok(()) };
     let body = format!("**Changed on {}.** {now}\n### As it was first ordered\n\n{}", at.human(), draft.body);
     let mark = shared.comment_mark(ticket, "text", revision);
     errand(tx, shared, Owed::Text, (ticket, assignment), (mark, body), at).await
