@@ -19,7 +19,7 @@ use crate::model::{Id, Outcome, State, Timestamp};
 
 pub(in crate::ledger) use candidates::to_plan;
 pub(in crate::ledger) use taking_up::{Took, take_up};
-pub(super) use writes::{Lease, Update, Writes};
+pub(super) use writes::{Lease, Update, Writes, insert_made};
 
 /// Orders that cannot be read wait for a person, and keep no other from being planned.
 pub(in crate::ledger) async fn set_aside(tx: &mut Conn, unreadable: &[i64], now: Timestamp) -> LedgerResult<()> {

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::super::{Arrival, Arrived, BRIDGE, Leased, LedgerError, LedgerResult, Receipt, ReceiptContent, Recorded};
 use super::journal::{JournalLine, Move};
+use super::planning::Writes;
 use super::{Shared, document, rows};
 use crate::model::{Assignment, Id, Operation, State, Timestamp};
 
@@ -78,7 +79,8 @@ pub(in crate::ledger) async fn record(
 ) -> LedgerResult<Vec<Recorded>> {
     let (known, _) = known(tx, receipts, &Asked::default()).await?;
     let (plan, mut results, any) = sort(shared, receipts, from, known)?;
-    write(tx, shared, plan, any, &mut results, receipts).await?;
+    let nothing = (Writes::new(shared), Timestamp(0));
+    write(tx, shared, (plan, nothing), any, &mut results, receipts).await?;
     Ok(results)
 }
 
@@ -91,9 +93,10 @@ pub(in crate::ledger) async fn take_in(
     let receipts: Vec<&Receipt> = arrivals.iter().map(|arrival| &arrival.receipt).collect();
     let (known, busy) = known(tx, &receipts, &Asked::of(shared, arrivals)?).await?;
     let (mut plan, mut results, any) = sort(shared, &receipts, From::Push, known)?;
-    let foreseen = foreseen::carry_out(shared, arrivals, &results, busy, &mut plan)?;
-    write(tx, shared, plan, any, &mut results, &receipts).await?;
-    foreseen.write(tx, results).await
+    let mut foreseen = foreseen::carry_out(shared, arrivals, &results, busy, &mut plan)?;
+    let made = foreseen.take_made();
+    write(tx, shared, (plan, made), any, &mut results, &receipts).await?;
+    Ok(foreseen.told(results))
 }
 
 /// What becomes of each event, without touching the database.
@@ -283,7 +286,7 @@ fn take_order(
 async fn write(
     tx: &mut Conn,
     shared: &Shared,
-    plan: Plan,
+    (plan, made): (Plan, (Writes<'_>, Timestamp)),
     any: Any,
     results: &mut [Recorded],
     receipts: &[&Receipt],
@@ -293,7 +296,7 @@ async fn write(
     }
     let known_by_name = any.early || any.left;
     let assignments = if known_by_name { plan.assignments.clone() } else { Vec::new() };
-    insert(tx, plan.assignments, plan.journal, plan.inbox).await?;
+    insert(tx, plan.assignments, plan.journal, plan.inbox, made).await?;
     if !plan.quarantine.is_empty() {
         quarantine(tx, &plan.quarantine).await?;
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::ledger::engine::{Conn, Rows, query, query_as};
+use crate::ledger::engine::{Arg, Conn, Rows, query, query_as};
 use serde_json::{Value, json};
 
 use super::super::{End, LedgerError, LedgerResult, Settlement};
@@ -15,9 +15,11 @@ use crate::model::progress;
 use crate::model::ticket::{Created, Draft, TicketRef};
 use crate::model::{Outcome, State, Timestamp};
 
+use ends::{Attempt, Ended, Filed, Ticket};
 use row::Row;
 
 pub(in crate::ledger) mod after;
+mod ends;
 mod row;
 
 /// The desk says it made a ticket that is another order's already.
@@ -26,19 +28,19 @@ const E_TAKEN: &str = "E-TAKEN";
 /// Everything one batch of settlements will write.
 #[derive(Default)]
 struct Writes {
-    errands: Vec<Value>,
-    attempts: Vec<Value>,
+    errands: Vec<Ended>,
+    attempts: Vec<Attempt>,
     moves: Vec<Move>,
-    filed: Vec<Value>,
+    filed: Vec<Filed>,
     /// Tickets filed while their order was taken back or changed: (ticket, assignment, at).
     followed: Vec<(i64, i64, Timestamp)>,
-    tickets: Vec<Value>,
+    tickets: Vec<Ticket>,
     parked: Vec<Value>,
     /// Since when orders are filed, and since when they are reported.
     filed_at: HashMap<i64, Timestamp>,
     reported_at: HashMap<i64, Timestamp>,
     /// Tickets filed that are about other orders, too.
-    with_others: Vec<Value>,
+    with_others: Vec<(i64, Timestamp)>,
     /// Steps that platforms may want to know of.
     steps: Vec<Taken>,
     regrouped: Vec<(i64, String)>,
@@ -127,10 +129,17 @@ impl Writes {
     /// another ticket that carries the key, so that only its witnesses and a person can go on from here.
     fn taken(&mut self, row: &Row, end: &Settlement) {
         let (at, reason) = (end.at, "the desk answered with a ticket that is another order's already");
-        self.attempts.push(json!({"e": row.id, "n": end.lease_no, "at": at, "v": "unclear", "c": E_TAKEN, "r": reason}));
-        self.errands.push(json!({"id": row.id, "state": "parked", "due": at, "fail": 1, "code": E_TAKEN, "reason": reason}));
+        self.attempts.push(Attempt {
+            errand: row.id,
+            lease: end.lease_no,
+            at,
+            verdict: "unclear",
+            code: Some(E_TAKEN.to_owned()),
+            reason: Some(reason.to_owned()),
+        });
+        self.errands.push(Ended::new(row.id, "parked", at).failed(E_TAKEN, reason));
         if let Some(ticket) = row.ticket_id {
-            self.tickets.push(json!({"id": ticket, "state": "unclear", "risky": 1}));
+            self.tickets.push(Ticket { id: ticket, state: "unclear", risky: true });
         }
         let Some(assignment) = row.assignment_id else { return };
         self.moves.push(Move::ours(assignment, Some(State::Unclear), "parked", at).if_it_may().cause(E_TAKEN));
@@ -166,8 +175,8 @@ impl Writes {
             End::Held { reason } => self.held(row, end.at, reason),
             End::Park { code, reason } => self.park(row, end.at, code, reason),
             End::Unclear { ask_at, quiet_until, code, reason } => self.unclear(row, end.at, *ask_at, *quiet_until, code, reason),
-            End::Miss { ask_at } => self.errands.push(json!({"id": row.id, "state": "unclear", "due": ask_at, "miss": 1})),
-            End::Unheard { ask_at } => self.errands.push(json!({"id": row.id, "state": "unclear", "due": ask_at})),
+            End::Miss { ask_at } => self.errands.push(Ended::new(row.id, "unclear", *ask_at).missed()),
+            End::Unheard { ask_at } => self.errands.push(Ended::new(row.id, "unclear", *ask_at)),
             End::Clear => self.clear(row, end.at),
         }
         let (verdict, code, reason) = match how {
@@ -180,23 +189,28 @@ impl Writes {
             End::Unheard { .. } => ("unheard", None, None),
             End::Clear => ("clear", None, None),
         };
-        self.attempts.push(json!({"e": row.id, "n": end.lease_no, "at": end.at, "v": verdict, "c": code, "r": reason}));
+        self.attempts.push(Attempt {
+            errand: row.id,
+            lease: end.lease_no,
+            at: end.at,
+            verdict,
+            code: code.map(str::to_owned),
+            reason: reason.cloned(),
+        });
         Ok(())
     }
 
     fn filed(&mut self, row: &Row, created: &Created, at: Timestamp) {
-        self.errands.push(json!({"id": row.id, "state": "done", "due": at, "done": at}));
+        self.errands.push(Ended::new(row.id, "done", at).done());
         let Some(ticket) = row.ticket_id else { return };
         // A witness may have named the ticket, and the desk may even have closed it, before the answer to our call.
         let under_way = [State::Due, State::Sending, State::Unclear].into_iter().any(|s| row.lives(s));
         let moved_on = !under_way && !row.has_ended();
         // Two tickets for one key: the sweeper shall look.
         let another = row.ref_id.as_ref().is_some_and(|id| *id != created.ticket.id);
-        self.filed
-            .push(json!({"id": ticket, "ref": created.ticket.id, "num": created.ticket.number, "url": created.url, "at": at,
-            "key": i64::from(created.key_confirmed), "open": i64::from(!moved_on), "risky": i64::from(another)}));
+        self.filed.push(Filed { id: ticket, created: created.clone(), at, open: !moved_on, another });
         if row.others == 1 {
-            self.with_others.push(json!({"id": ticket, "at": at}));
+            self.with_others.push((ticket, at));
         }
         let Some(assignment) = row.assignment_id else { return };
         self.filed_at.insert(assignment, at);
@@ -217,7 +231,7 @@ impl Writes {
     }
 
     fn done(&mut self, row: &Row, at: Timestamp) {
-        self.errands.push(json!({"id": row.id, "state": "done", "due": at, "done": at}));
+        self.errands.push(Ended::new(row.id, "done", at).done());
         let Some(assignment) = row.assignment_id else { return };
         if row.kind == "report" && (row.overtaken == 1 || !(row.lives(State::Closed) || row.lives(State::Superseded))) {
             // Opened again (or ordered anew) while the call was under way: another report follows its next closing.
@@ -241,7 +255,7 @@ impl Writes {
     /// Nothing was sent: an admin had closed the ticket. The errand is dropped, so that it does not look as if the closing
     /// were ours.
     fn was_closed(&mut self, row: &Row, at: Timestamp) {
-        self.errands.push(json!({"id": row.id, "state": "dropped", "due": at, "done": at, "reason": "it was closed already"}));
+        self.errands.push(Ended::new(row.id, "dropped", at).done().because(None, Some("it was closed already")));
         if let Some(ticket) = row.ticket_id.filter(|_| row.shape.as_deref() == Some("double")) {
             self.undoubled.push((ticket, at));
         }
@@ -251,7 +265,7 @@ impl Writes {
     }
 
     fn kept(&mut self, row: &Row, at: Timestamp) {
-        self.errands.push(json!({"id": row.id, "state": "dropped", "due": at, "done": at, "reason": after::TOUCHED}));
+        self.errands.push(Ended::new(row.id, "dropped", at).done().because(None, Some(after::TOUCHED)));
         self.kept.extend(row.ticket_id);
         let Some(assignment) = row.assignment_id else { return };
         self.moves.push(Move::ours(assignment, None, "double_kept", at).cause(after::TOUCHED));
@@ -262,8 +276,7 @@ impl Writes {
         let step = row.told.as_deref().and_then(step_of).map_or("a step", progress::Step::human);
         let (event, cause, code) = match how {
             End::Retry { at: again, code, reason, .. } if row.outcome.is_none() => {
-                self.errands
-                    .push(json!({"id": row.id, "state": "ready", "due": again, "fail": 1, "code": code, "reason": reason}));
+                self.errands.push(Ended::new(row.id, "ready", *again).failed(code, reason));
                 return;
             }
             End::Held { reason } if row.outcome.is_none() => return self.held(row, at, reason),
@@ -274,17 +287,20 @@ impl Writes {
             _ => ("progress_dropped", OUTCOME_DUE.to_owned(), None),
         };
         let state = if event == "progress" { "done" } else { "dropped" };
-        self.errands.push(json!({"id": row.id, "state": state, "due": at, "done": at,
-            "code": code.map(|(code, _)| code), "reason": code.map(|(_, reason)| reason)}));
+        self.errands.push(
+            Ended::new(row.id, state, at)
+                .done()
+                .because(code.map(|(code, _)| code.as_str()), code.map(|(_, reason)| reason.as_str())),
+        );
         if let Some(assignment) = row.assignment_id {
             self.moves.push(Move::ours(assignment, None, event, at).cause(cause));
         }
     }
 
     fn retry(&mut self, row: &Row, now: Timestamp, at: Timestamp, code: &str, reason: &str, new_group: Option<&str>) {
-        self.errands.push(json!({"id": row.id, "state": "ready", "due": at, "fail": 1, "code": code, "reason": reason}));
+        self.errands.push(Ended::new(row.id, "ready", at).failed(code, reason));
         let Some(ticket) = row.ticket_id.filter(|_| row.kind == "create") else { return };
-        self.tickets.push(json!({"id": ticket, "state": "drafted"}));
+        self.tickets.push(Ticket { id: ticket, state: "drafted", ..Ticket::default() });
         if let Some(group) = new_group {
             self.regrouped.push((ticket, group.to_owned()));
         }
@@ -300,9 +316,9 @@ impl Writes {
 
     /// As a retry, but nothing failed: a wait that grows with failures does not grow because others had some.
     fn held(&mut self, row: &Row, at: Timestamp, reason: &str) {
-        self.errands.push(json!({"id": row.id, "state": "ready", "due": at, "code": HELD, "reason": reason}));
+        self.errands.push(Ended::new(row.id, "ready", at).because(Some(HELD), Some(reason)));
         if let Some(ticket) = row.ticket_id.filter(|_| row.is_create()) {
-            self.tickets.push(json!({"id": ticket, "state": "drafted"}));
+            self.tickets.push(Ticket { id: ticket, state: "drafted", ..Ticket::default() });
             if let Some(assignment) = row.assignment_id {
                 self.moves.push(Move::ours(assignment, Some(State::Due), "retry", at).if_it_may().cause(HELD));
             }
@@ -311,9 +327,9 @@ impl Writes {
 
     /// The order was taken back while its create was on its way, and it is certain that nothing came of it.
     fn never_sent(&mut self, row: &Row, at: Timestamp) {
-        self.errands.push(json!({"id": row.id, "state": "dropped", "due": at, "done": at}));
+        self.errands.push(Ended::new(row.id, "dropped", at).done());
         if let Some(ticket) = row.ticket_id {
-            self.tickets.push(json!({"id": ticket, "state": "dropped"}));
+            self.tickets.push(Ticket { id: ticket, state: "dropped", ..Ticket::default() });
         }
         let Some(assignment) = row.assignment_id else { return };
         if row.has_ended() {
@@ -327,7 +343,7 @@ impl Writes {
     }
 
     fn untrue(&mut self, row: &Row, at: Timestamp) {
-        self.errands.push(json!({"id": row.id, "state": "dropped", "due": at, "done": at}));
+        self.errands.push(Ended::new(row.id, "dropped", at).done());
         if let Some(assignment) = row.assignment_id {
             let cause = "the report had not arrived when the ticket was opened again";
             self.moves.push(Move::ours(assignment, None, "dropped", at).cause(cause));
@@ -337,24 +353,24 @@ impl Writes {
     fn park(&mut self, row: &Row, at: Timestamp, code: &str, reason: &str) {
         let closing = row.kind == "close" && row.shape.as_deref() != Some("double");
         if let (true, Some(ticket), Some(assignment)) = (closing, row.ticket_id, row.assignment_id) {
-            self.errands.push(json!({"id": row.id, "state": "dropped", "due": at, "code": code, "reason": reason}));
+            self.errands.push(Ended::new(row.id, "dropped", at).because(Some(code), Some(reason)));
             let cause = "the desk does not let us close the ticket; its admins are told instead";
             self.moves.push(Move::ours(assignment, None, "close_refused", at).cause(cause).detail(json!({"code": code})));
             self.refused_closings.push((row.id, ticket, assignment, at));
             return;
         }
         if row.kind == "amend" {
-            self.errands.push(json!({"id": row.id, "state": "dropped", "due": at, "done": at, "code": code, "reason": reason}));
+            self.errands.push(Ended::new(row.id, "dropped", at).done().because(Some(code), Some(reason)));
             let Some(assignment) = row.assignment_id else { return };
             let cause = "the desk keeps the ticket's first text; the comment says what changed";
             self.moves.push(Move::ours(assignment, None, "text_kept", at).cause(cause).detail(json!({"code": code})));
             return;
         }
-        self.errands.push(json!({"id": row.id, "state": "parked", "due": at, "fail": 1, "code": code, "reason": reason}));
+        self.errands.push(Ended::new(row.id, "parked", at).failed(code, reason));
         let Some(assignment) = row.assignment_id else { return };
         let back = (row.kind == "create" && row.state == "sending").then_some(State::Due);
         if let Some(ticket) = row.ticket_id.filter(|_| back.is_some()) {
-            self.tickets.push(json!({"id": ticket, "state": "drafted"}));
+            self.tickets.push(Ticket { id: ticket, state: "drafted", ..Ticket::default() });
         }
         self.moves.push(Move::ours(assignment, back, "parked", at).if_it_may().cause(code).detail(json!({"errand": row.kind})));
         self.parked.push(json!({"id": assignment, "at": at, "code": code, "reason": reason}));
@@ -366,9 +382,9 @@ impl Writes {
     }
 
     fn unclear(&mut self, row: &Row, at: Timestamp, ask_at: Timestamp, quiet_until: Timestamp, code: &str, reason: &str) {
-        self.errands.push(json!({"id": row.id, "state": "unclear", "due": ask_at, "quiet": quiet_until, "fail": 1, "code": code, "reason": reason}));
+        self.errands.push(Ended::new(row.id, "unclear", ask_at).quiet_until(quiet_until).failed(code, reason));
         let Some(ticket) = row.ticket_id.filter(|_| row.kind == "create") else { return };
-        self.tickets.push(json!({"id": ticket, "state": "unclear", "risky": 1}));
+        self.tickets.push(Ticket { id: ticket, state: "unclear", risky: true });
         if let Some(assignment) = row.assignment_id.filter(|_| row.state == "sending") {
             let detail = json!({"code": code, "quiet_until": quiet_until});
             self.moves.push(Move::ours(assignment, Some(State::Unclear), "unclear", at).if_it_may().cause(code).detail(detail));
@@ -376,9 +392,9 @@ impl Writes {
     }
 
     fn clear(&mut self, row: &Row, at: Timestamp) {
-        self.errands.push(json!({"id": row.id, "state": "ready", "due": at, "reset": 1}));
+        self.errands.push(Ended::new(row.id, "ready", at).found_nothing());
         let Some(ticket) = row.ticket_id.filter(|_| row.kind == "create") else { return };
-        self.tickets.push(json!({"id": ticket, "state": "drafted", "risky": 1}));
+        self.tickets.push(Ticket { id: ticket, state: "drafted", risky: true });
         if let Some(assignment) = row.assignment_id {
             let cause = "the quiet period is over and no ticket carries the key: it is sent again";
             self.moves.push(Move::ours(assignment, Some(State::Due), "cleared", at).if_it_may().cause(cause));
@@ -386,7 +402,7 @@ impl Writes {
     }
 
     async fn write(self, tx: &mut Conn, shared: &Shared, heads: Heads) -> LedgerResult<()> {
-        let Some(now) = self.attempts.first().and_then(|a| a["at"].as_i64()).map(Timestamp) else { return Ok(()) };
+        let Some(now) = self.attempts.first().map(|attempt| attempt.at) else { return Ok(()) };
         self.write_rows(tx, heads, now).await?;
         for (ticket, group) in &self.regrouped {
             regroup(tx, *ticket, group).await?;
@@ -411,44 +427,45 @@ impl Writes {
     /// Of most kinds there are none, which costs nothing in one text.
     async fn write_rows(&self, tx: &mut Conn, mut heads: Heads, now: Timestamp) -> LedgerResult<()> {
         let (lines, moved) = heads.lines(&self.moves, now)?;
-        let end = |id: i64| {
+        let end = |id: i64| -> Option<[Arg; 6]> {
             let (state, seq, head) = heads.end(id)?;
-            Some(
-                json!({"id": id, "s": state.as_str(), "n": seq, "h": head, "filed": self.filed_at.get(&id), "reported": self.reported_at.get(&id)}),
-            )
+            let at = |of: &HashMap<i64, Timestamp>| of.get(&id).map(|at| at.0).into();
+            Some([id.into(), state.as_str().into(), seq.into(), head.into(), at(&self.filed_at), at(&self.reported_at)])
         };
-        let ends: Vec<Value> = moved.into_iter().filter_map(end).collect();
+        let with_others = |(ticket, at): &(i64, Timestamp)| [(*ticket).into(), at.0.into()];
         query(concat!(
             insert_lines!("$5"),
-            "UPDATE assignment SET state = j.value->>'s', chain_seq = CAST(j.value->>'n' AS BIGINT), chain_head = j.value->>'h',
-                filed_at = COALESCE(CAST(j.value->>'filed' AS BIGINT), filed_at),
-                reported_at = COALESCE(CAST(j.value->>'reported' AS BIGINT), reported_at)
-             FROM json_each($6) AS j WHERE assignment.id = CAST(j.value->>'id' AS BIGINT);
-             UPDATE errand SET state = j.value->>'state', due_at = CAST(j.value->>'due' AS BIGINT), done_at = CAST(j.value->>'done' AS BIGINT),
-                quiet_until = COALESCE(CAST(j.value->>'quiet' AS BIGINT), quiet_until), failures = failures + COALESCE(CAST(j.value->>'fail' AS BIGINT), 0),
-                misses = CASE WHEN j.value->>'reset' IS NULL THEN misses + COALESCE(CAST(j.value->>'miss' AS BIGINT), 0) ELSE 0 END,
-                code = COALESCE(j.value->>'code', code), reason = COALESCE(j.value->>'reason', reason), lease_until = NULL
-             FROM json_each($1) AS j WHERE errand.id = CAST(j.value->>'id' AS BIGINT);
-             UPDATE attempt SET ended_at = CAST(j.value->>'at' AS BIGINT), verdict = j.value->>'v', code = j.value->>'c', reason = j.value->>'r'
-             FROM json_each($2) AS j WHERE attempt.errand_id = CAST(j.value->>'e' AS BIGINT) AND attempt.lease_no = CAST(j.value->>'n' AS BIGINT);
-             UPDATE ticket SET state = CASE WHEN CAST(j.value->>'open' AS BIGINT) = 1 THEN 'open' ELSE state END,
-                category = CASE WHEN CAST(j.value->>'open' AS BIGINT) = 1 THEN COALESCE(category, 'open') ELSE category END,
-                ref_id = j.value->>'ref', ref_number = j.value->>'num', url = COALESCE(j.value->>'url', url),
-                filed_at = CAST(j.value->>'at' AS BIGINT), key_confirmed = MAX(key_confirmed, CAST(j.value->>'key' AS BIGINT)),
-                risky = MAX(risky, CAST(j.value->>'risky' AS BIGINT)), checked_at = 0
-             FROM json_each($3) AS j WHERE ticket.id = CAST(j.value->>'id' AS BIGINT);
-             UPDATE ticket SET state = j.value->>'state', risky = MAX(risky, COALESCE(CAST(j.value->>'risky' AS BIGINT), 0))
-             FROM json_each($4) AS j WHERE ticket.id = CAST(j.value->>'id' AS BIGINT);
-             UPDATE assignment SET filed_at = CAST(j.value->>'at' AS BIGINT) FROM json_each($7) AS j, ticket_item AS ti
-             WHERE ti.ticket_id = CAST(j.value->>'id' AS BIGINT) AND assignment.id = ti.assignment_id",
+            "WITH j (id, is_now, seq, head, filed, reported) AS ( ROWS $6 (int, text, int, text, int, int))
+             UPDATE assignment SET state = j.is_now, chain_seq = j.seq, chain_head = j.head, filed_at = COALESCE(j.filed, filed_at),
+                reported_at = COALESCE(j.reported, reported_at)
+             FROM j WHERE assignment.id = j.id;
+             WITH j (id, is_now, due, done, quiet, failed, missed, cleared, why, words)
+                AS ( ROWS $1 (int, text, int, int, int, int, int, int, text, text))
+             UPDATE errand SET state = j.is_now, due_at = j.due, done_at = j.done, quiet_until = COALESCE(j.quiet, quiet_until),
+                failures = failures + j.failed, misses = CASE WHEN j.cleared = 0 THEN misses + j.missed ELSE 0 END,
+                code = COALESCE(j.why, code), reason = COALESCE(j.words, reason), lease_until = NULL
+             FROM j WHERE errand.id = j.id;
+             WITH j (whose, lease, at, said, why, words) AS ( ROWS $2 (int, int, int, text, text, text))
+             UPDATE attempt SET ended_at = j.at, verdict = j.said, code = j.why, reason = j.words
+             FROM j WHERE attempt.errand_id = j.whose AND attempt.lease_no = j.lease;
+             WITH j (id, ref, number, link, at, confirmed, opens, another) AS ( ROWS $3 (int, text, text, text, int, int, int, int))
+             UPDATE ticket SET state = CASE WHEN j.opens = 1 THEN 'open' ELSE state END,
+                category = CASE WHEN j.opens = 1 THEN COALESCE(category, 'open') ELSE category END,
+                ref_id = j.ref, ref_number = j.number, url = COALESCE(j.link, url), filed_at = j.at,
+                key_confirmed = MAX(key_confirmed, j.confirmed), risky = MAX(risky, j.another), checked_at = 0
+             FROM j WHERE ticket.id = j.id;
+             WITH j (id, is_now, in_doubt) AS ( ROWS $4 (int, text, int))
+             UPDATE ticket SET state = j.is_now, risky = MAX(risky, j.in_doubt) FROM j WHERE ticket.id = j.id;
+             WITH j (id, at) AS ( ROWS $7 (int, int))
+             UPDATE assignment SET filed_at = j.at FROM j, ticket_item AS ti WHERE ti.ticket_id = j.id AND assignment.id = ti.assignment_id",
         ))
-        .bind(rows(&self.errands)?)
-        .bind(rows(&self.attempts)?)
-        .bind(rows(&self.filed)?)
-        .bind(rows(&self.tickets)?)
+        .bind(self.errands.iter().map(Ended::row).collect::<Rows>())
+        .bind(self.attempts.iter().map(Attempt::row).collect::<Rows>())
+        .bind(self.filed.iter().map(Filed::row).collect::<Rows>())
+        .bind(self.tickets.iter().map(Ticket::row).collect::<Rows>())
         .bind(lines.into_iter().map(JournalLine::row).collect::<Rows>())
-        .bind(rows(&ends)?)
-        .bind(rows(&self.with_others)?)
+        .bind(moved.into_iter().filter_map(end).collect::<Rows>())
+        .bind(self.with_others.iter().map(with_others).collect::<Rows>())
         .execute_later(tx)
         .await?;
         Ok(())

@@ -182,6 +182,8 @@ macro_rules! insert_made {
     };
 }
 
+pub(in crate::ledger::sql) use insert_made;
+
 impl<'a> Writes<'a> {
     pub(in crate::ledger::sql) fn new(shared: &'a Shared) -> Self {
         Self {
@@ -360,13 +362,8 @@ impl<'a> Writes<'a> {
         Ok(())
     }
 
-    /// Writes what was made for orders that are inserted as they are planned.
-    pub(in crate::ledger::sql) async fn write_made(self, tx: &mut Conn, now: Timestamp) -> LedgerResult<()> {
-        self.bind_made(query(insert_made!("$1", "$2", "$3", "$4", "$5", "$6")), now).execute_later(tx).await?;
-        Ok(())
-    }
-
-    fn bind_made(self, text: Query, now: Timestamp) -> Query {
+    /// Binds what was made besides lines and updates, for [`insert_made`].
+    pub(in crate::ledger::sql) fn bind_made(self, text: Query, now: Timestamp) -> Query {
         let person = |((source, _), person): ((&str, &str), &Person)| person_row(self.shared, source, person, now);
         text.bind(self.persons.into_iter().map(person).collect::<Rows>())
             .bind(self.tickets.into_iter().map(Ticket::row).collect::<Rows>())

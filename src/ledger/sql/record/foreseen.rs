@@ -8,7 +8,6 @@ use super::super::planning::{Lease, Writes};
 use super::super::{Shared, rows};
 use super::Plan;
 use super::insert::NewAssignment;
-use crate::ledger::engine::Conn;
 use crate::model::{State, Timestamp};
 
 /// What may speak against what is foreseen, as documents: lanes, beneficiaries, and orders by source and the platform's id.
@@ -71,6 +70,7 @@ impl Busy {
 
 /// What was foreseen and holds.
 pub(super) struct CarriedOut<'a> {
+    shared: &'a Shared,
     writes: Writes<'a>,
     at: Timestamp,
     /// How far new orders have come; the rest was received.
@@ -86,7 +86,7 @@ pub(super) fn carry_out<'a>(
     busy: Busy,
     plan: &mut Plan,
 ) -> LedgerResult<CarriedOut<'a>> {
-    let mut out = CarriedOut { writes: Writes::new(shared), at: Timestamp(0), come: HashMap::new() };
+    let mut out = CarriedOut { shared, writes: Writes::new(shared), at: Timestamp(0), come: HashMap::new() };
     if !(plan.changes.is_empty() && plan.withdrawals.is_empty() && plan.leavers.is_empty()) {
         return Ok(out);
     }
@@ -123,16 +123,18 @@ impl<'a> CarriedOut<'a> {
         self.come.insert(order.id, (if files { Come::Planned } else { Come::Decided }, None));
     }
 
-    /// After the orders themselves. Says what became of each arrival, and what was leased of it.
-    pub(super) async fn write(mut self, tx: &mut Conn, results: Vec<Recorded>) -> LedgerResult<Vec<(Arrived, Option<Leased>)>> {
-        if !self.come.is_empty() {
-            self.writes.write_made(tx, self.at).await?;
-        }
+    /// What is written with the orders.
+    pub(super) fn take_made(&mut self) -> (Writes<'a>, Timestamp) {
+        (std::mem::replace(&mut self.writes, Writes::new(self.shared)), self.at)
+    }
+
+    /// What became of each arrival, and what was leased of it.
+    pub(super) fn told(mut self, results: Vec<Recorded>) -> Vec<(Arrived, Option<Leased>)> {
         let one = |recorded: Recorded| {
             let new = if let Recorded::New { id } = &recorded { self.come.remove(&id.0) } else { None };
             let (come, leased) = new.unwrap_or((Come::Received, None));
             (Arrived { recorded, come }, leased)
         };
-        Ok(results.into_iter().map(one).collect())
+        results.into_iter().map(one).collect()
     }
 }

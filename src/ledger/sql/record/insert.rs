@@ -5,9 +5,9 @@ use serde_json::json;
 use super::super::super::{LedgerResult, Receipt};
 use super::super::Shared;
 use super::super::journal::{self, JournalLine};
-use super::super::planning::Update;
+use super::super::planning::{Update, Writes, insert_made};
 use crate::ledger::engine::{Arg, Conn, Rows, query};
-use crate::model::Assignment;
+use crate::model::{Assignment, Timestamp};
 
 /// Id, source, event, digest, when, answer, assignment, document.
 pub(super) type InboxRow = [Arg; 8];
@@ -158,17 +158,18 @@ pub(super) fn new_assignment(
     }
 }
 
-/// New assignments with their first journal line, and all inbox rows.
+/// New assignments with their journal lines, all inbox rows, and what was made for orders that are inserted as they are planned.
 pub(super) async fn insert(
     tx: &mut Conn,
     assignments: Vec<NewAssignment>,
     journal: Vec<JournalLine>,
     inbox: Vec<InboxRow>,
+    (made, at): (Writes<'_>, Timestamp),
 ) -> LedgerResult<()> {
     if inbox.is_empty() {
         return Ok(());
     }
-    query(concat!(
+    let text = query(concat!(
         "INSERT INTO assignment (id, natural_key, source, external_id, generation, operation, revocation, application_id,
             application_name, entitlement_id, entitlement_name, beneficiary, persons, lane, lane_at, priority, requested_at,
             approved_at, valid_from, valid_until, answer_by, received_at, state, content_digest, document_id, chain_seq, chain_head,
@@ -177,12 +178,12 @@ pub(super) async fn insert(
             text, text, int, int, text, int, int, int, int, text, text, text, text, int);",
         journal::insert_lines!("$2"),
         "INSERT INTO inbox (id, source, event_id, digest, received_at, answer, assignment_id, document)
-         ROWS $3 (int, text, text, text, int, text, int, text)",
+         ROWS $3 (int, text, text, text, int, text, int, text);",
+        insert_made!("$4", "$5", "$6", "$7", "$8", "$9"),
     ))
     .bind(assignments.into_iter().map(NewAssignment::row).collect::<Rows>())
     .bind(journal.into_iter().map(JournalLine::row).collect::<Rows>())
-    .bind(inbox.into_iter().collect::<Rows>())
-    .execute_later(tx)
-    .await?;
+    .bind(inbox.into_iter().collect::<Rows>());
+    made.bind_made(text, at).execute_later(tx).await?;
     Ok(())
 }
