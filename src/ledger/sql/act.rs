@@ -149,7 +149,7 @@ async fn unpark(tx: &mut Conn, assignment: Id, actor: &str, now: Timestamp) -> L
     if state == "due" && drop_unsent(tx, assignment.0).await? {
         to = Some(State::Planned);
     }
-    query("UPDATE assignment SET plan_at = 0 WHERE id = $1 AND state IN ('received', 'planned', 'due')")
+    query("UPDATE assignment SET plan_at = -1 WHERE id = $1 AND state IN ('received', 'planned', 'due')")
         .bind(assignment.0)
         .execute(&mut *tx)
         .await?;

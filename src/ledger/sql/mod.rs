@@ -7,6 +7,7 @@ pub(super) mod act;
 pub(super) mod compare;
 pub(super) mod edges;
 pub(super) mod exports;
+pub(super) mod front;
 pub(super) mod history;
 pub(super) mod journal;
 pub(super) mod lease;
@@ -50,6 +51,8 @@ pub(super) struct Shared {
     pub(super) touched: Arc<Touched>,
     /// After a restore.
     pub(super) caution: recovery::Caution,
+    /// Where its queues begin.
+    pub(super) fronts: front::Fronts,
     /// Sources whose platforms are told how far their orders are.
     progress: RwLock<BTreeSet<String>>,
 }
@@ -72,6 +75,7 @@ impl Shared {
             salt,
             touched: Arc::default(),
             caution: recovery::Caution::default(),
+            fronts: front::Fronts::default(),
             progress: RwLock::default(),
         })
     }
@@ -87,6 +91,7 @@ impl Shared {
             salt: self.salt.clone(),
             touched,
             caution: recovery::Caution::default(),
+            fronts: front::Fronts::default(),
             progress: RwLock::default(),
         }
     }

@@ -1,30 +1,65 @@
 //! Which assignments want a decision.
 
 use super::super::super::{LedgerError, LedgerResult, ToPlan};
-use super::super::document;
-use super::super::lease::{abandoned, ready, unclear};
+use super::super::front::TO_PLAN;
+use super::super::lease::{abandoned, among, ready, unclear, waits};
+use super::super::{Shared, document};
 use crate::ledger::engine::{Pool, Target, query_as};
 use crate::model::{Assignment, Id, State, Timestamp};
 
 /// First of their lanes; revocations before all else, and past unsent or open predecessors.
-macro_rules! candidates {
-    ($revocation:literal, $skipped:literal) => {
+macro_rules! wanting {
+    ($state:literal, $revocation:literal, $also:expr, $limit:literal) => {
         concat!(
-            "SELECT * FROM (SELECT a.id, a.state, a.revision, a.received_at, a.source, a.chain_seq, a.chain_head, i.document,
+            "SELECT a.id, a.state, a.revision, a.received_at, a.source, a.chain_seq, a.chain_head, i.document,
                 1 + (SELECT COUNT(*) FROM ticket_item AS ti WHERE ti.assignment_id = a.id) AS cycle,
                 (SELECT t.ref_number FROM assignment AS p JOIN ticket AS t ON t.id = p.ticket_id
                   WHERE p.lane = a.lane AND p.state IN ('received', 'planned', 'due', 'sending', 'unclear', 'open', 'rework')
                     AND p.state IN ('open', 'rework') AND (p.lane_at, p.id) < (a.lane_at, a.id) LIMIT 1) AS lane_ticket,
-                EXISTS (SELECT 1 FROM leaver AS l WHERE l.person = a.beneficiary) AS leaver, a.revocation
+                EXISTS (SELECT 1 FROM leaver AS l WHERE l.person = a.beneficiary) AS leaver, a.revocation, a.plan_at
              FROM assignment AS a JOIN inbox AS i ON i.id = a.document_id
-             WHERE a.state IN ('received', 'planned') AND a.parked_at IS NULL AND a.revocation = ",
+             WHERE ",
+            $state,
+            " IN ('received', 'planned') AND a.parked_at IS NULL AND a.revocation = ",
             $revocation,
-            " AND a.plan_at <= $1
+            " AND a.plan_at <= $1",
+            $also,
+            "
                AND NOT EXISTS (SELECT 1 FROM assignment AS p
                      WHERE p.lane = a.lane AND p.state IN ('received', 'planned', 'due', 'sending', 'unclear', 'open', 'rework')
                        AND p.parked_at IS NULL AND (p.lane_at, p.id) < (a.lane_at, a.id)
                        AND (a.revocation = 0 OR p.revocation = 1 OR p.state IN ('sending', 'unclear')))
-             ORDER BY a.plan_at, a.id LIMIT $2",
+             ORDER BY a.plan_at, a.id LIMIT ",
+            $limit
+        )
+    };
+}
+
+/// In the order in which they came. On PostgreSQL those that came since the [front](super::super::front) was looked at, in the
+/// order of an index, beside those known and what goes before all that comes, by id.
+macro_rules! candidates {
+    ($revocation:literal, $skipped:literal) => {
+        concat!(
+            "SELECT * FROM (/*postgres SELECT * FROM (*/",
+            wanting!("a.state", $revocation, " /*postgres AND (a.plan_at, a.id) > ($5, $6)*/", "$2"),
+            "/*postgres  + ",
+            $skipped,
+            ") AS came UNION ALL SELECT * FROM (",
+            wanting!(
+                "a.state || ''",
+                $revocation,
+                concat!(
+                    " AND (a.plan_at, a.id) <= ($5, $6)
+                      AND a.id IN (SELECT CAST(value AS BIGINT) FROM unnest(ARRAY(SELECT jsonb_array_elements(CAST($7 AS JSONB)))) AS known (value)
+                        UNION ALL SELECT f.id FROM assignment AS f WHERE f.state IN ('received', 'planned') AND f.parked_at IS NULL
+                            AND f.plan_at < 0 AND f.revocation = ",
+                    $revocation,
+                    ")"
+                ),
+                "$2 + "
+            ),
+            $skipped,
+            ") AS known ORDER BY plan_at, id LIMIT $2*/ OFFSET ",
             $skipped,
             ") AS c"
         )
@@ -77,30 +112,39 @@ pub(super) struct Candidates {
 /// Revocations first. So many at the front are left to others, but no revocation.
 pub(super) async fn candidates<'e>(
     on: impl Into<Target<'e>>,
+    shared: &Shared,
     edge: &str,
     now: Timestamp,
     limit: usize,
     skipped: usize,
 ) -> LedgerResult<Candidates> {
+    let (to_plan, to_lease) = (&shared.fronts.of(TO_PLAN).ready, shared.fronts.of(edge));
     let mut found: Vec<Candidate> = query_as(concat!(
-        "SELECT u.*, EXISTS (SELECT 1 FROM errand WHERE ",
-        ready!("$4", "$1"),
-        ") OR EXISTS (SELECT 1 FROM errand WHERE ",
-        unclear!("$4", "$1"),
-        ") OR EXISTS (SELECT 1 FROM errand WHERE ",
-        abandoned!("$4", "$1"),
-        ") AS waits FROM (",
-        candidates!("1", ""),
+        "SELECT u.*, ",
+        waits!("$4", "$1", "", "$8", "$9", "$10", "$11", "$12", " OR "),
+        " AS waits FROM (",
+        candidates!("1", "0"),
         " UNION ALL ",
-        candidates!("0", " OFFSET $3"),
+        candidates!("0", "$3"),
         ") AS u",
     ))
     .bind(now.0)
     .bind(i64::try_from(limit).unwrap_or(i64::MAX))
     .bind(i64::try_from(skipped).unwrap_or(0))
     .bind(edge)
+    // What came has no time to be planned at, and goes by its id.
+    .bind(if to_plan.since == i64::MIN { i64::MIN } else { 0 })
+    .bind(to_plan.since)
+    .bind(to_plan.listed()?)
+    .bind(to_lease.ready.listed()?)
+    .bind(to_lease.ready.since)
+    .bind(to_lease.below)
+    .bind(to_lease.held.listed()?)
+    .bind(to_lease.held.since)
     .fetch_all(on)
     .await?;
+    // More wait than are remembered, whatever became of those.
+    found.iter_mut().for_each(|candidate| candidate.waits |= to_lease.is_cut());
     // A union has no order of its own; within its halves the order stays.
     found.sort_by_key(|candidate| -candidate.revocation);
     let (mut orders, mut unreadable) = (Vec::with_capacity(found.len().min(limit)), Vec::new());
@@ -120,10 +164,11 @@ pub(super) async fn candidates<'e>(
 /// revocation.
 pub(in crate::ledger) async fn to_plan(
     pool: &Pool,
+    shared: &Shared,
     now: Timestamp,
     limit: usize,
     skipped: usize,
 ) -> LedgerResult<(Vec<ToPlan>, Vec<i64>)> {
-    let candidates = candidates(pool, "", now, limit, skipped).await?;
+    let candidates = candidates(pool, shared, "", now, limit, skipped).await?;
     Ok((candidates.orders, candidates.unreadable))
 }

@@ -98,7 +98,7 @@ async fn update_content(tx: &mut Conn, shared: &Shared, change: &Change) -> Ledg
 }
 
 async fn plan_again(tx: &mut Conn, id: i64) -> LedgerResult<()> {
-    query("UPDATE assignment SET plan_at = 0, parked_at = NULL, parked_code = NULL, parked_reason = NULL WHERE id = $1")
+    query("UPDATE assignment SET plan_at = -1, parked_at = NULL, parked_code = NULL, parked_reason = NULL WHERE id = $1")
         .bind(id)
         .execute(tx)
         .await?;

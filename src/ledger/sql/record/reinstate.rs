@@ -88,7 +88,7 @@ pub(super) async fn order_again(tx: &mut Conn, id: i64, event: &'static str, cau
     .await?;
     query(
         "UPDATE assignment SET withdrawn_at = NULL, outcome = NULL, closed_at = NULL, reported_at = NULL, ticket_id = NULL, filed_at = NULL,
-            first_work_at = NULL, plan_at = 0, parked_at = NULL, parked_code = NULL, parked_reason = NULL WHERE id = $1",
+            first_work_at = NULL, plan_at = -1, parked_at = NULL, parked_code = NULL, parked_reason = NULL WHERE id = $1",
     )
     .bind(id)
     .execute(&mut *tx)

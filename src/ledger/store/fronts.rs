@@ -1,0 +1,64 @@
+//! Looks at the fronts of queues, and claims from there. On SQLite there is nothing to look at.
+
+use std::sync::Arc;
+
+use super::{Home, SqlLedger};
+use crate::ledger::sql::front::Look;
+use crate::ledger::sql::lease::{self, Due};
+use crate::ledger::{LeaseRequest, Leased, LedgerResult};
+use crate::model::Timestamp;
+
+impl SqlLedger {
+    /// What is known of a queue is as new as it should be, or soon will be.
+    pub(super) async fn look_ahead(&self, queue: &str, now: Timestamp) -> LedgerResult<()> {
+        let Home::Postgres(_) = &self.home else { return Ok(()) };
+        match self.shared.fronts.wants(queue, now) {
+            Look::No => Ok(()),
+            Look::First => self.shared.fronts.look(&self.readers, queue, now).await,
+            Look::Beside => {
+                let (shared, readers, queue) = (Arc::clone(&self.shared), self.readers.clone(), queue.to_owned());
+                tokio::spawn(async move {
+                    if let Err(error) = shared.fronts.look(&readers, &queue, now).await {
+                        tracing::debug!(error = %error, queue, "the front of a queue could not be looked at; once more");
+                    }
+                });
+                Ok(())
+            }
+        }
+    }
+
+    /// What a round would find.
+    pub(super) async fn due(&self, request: &LeaseRequest) -> LedgerResult<Due> {
+        self.look_ahead(&request.edge, request.now).await?;
+        let front = self.shared.fronts.of(&request.edge);
+        let due = lease::due(&self.readers, request, &front).await?;
+        if due.anything() || !front.is_cut() || request.witnesses_only {
+            return Ok(due);
+        }
+        // The first ones are gone, and behind them more may wait.
+        self.shared.fronts.look(&self.readers, &request.edge, request.now).await?;
+        lease::due(&self.readers, request, &self.shared.fronts.of(&request.edge)).await
+    }
+
+    /// Claims from the front. Where others were faster, what comes next there is offered.
+    pub(super) async fn lease_of_front(&self, request: &Arc<LeaseRequest>, due: Due) -> LedgerResult<Vec<Leased>> {
+        loop {
+            let front = self.shared.fronts.of(&request.edge);
+            let offer = Arc::new(front.offer(request.limit));
+            let (asking, offered) = (Arc::clone(request), Arc::clone(&offer));
+            let leased = self.claim(move |tx| {
+                let (request, offer) = (Arc::clone(&asking), Arc::clone(&offered));
+                Box::pin(async move { lease::lease(tx, &request, &offer, due).await })
+            });
+            let leased = leased.await?;
+            if request.witnesses_only {
+                return Ok(leased);
+            }
+            let claimed: Vec<_> = leased.iter().map(|errand| errand.id).collect();
+            self.shared.fronts.taken(&request.edge, &offer, &claimed, leased.len() >= request.limit);
+            if !leased.is_empty() || offer.ready() == front.ready() {
+                return Ok(leased);
+            }
+        }
+    }
+}
