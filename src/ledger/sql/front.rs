@@ -9,6 +9,7 @@
 //! a clock set back, an earlier version of this program) is found by the next look.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -28,8 +29,9 @@ const FEW: usize = MOST / 4;
 const OFFERED: usize = 8;
 /// How much later than it says something may be there to be seen: a commit takes its time, and clocks differ.
 const LATE_MS: i64 = 2_000;
-/// A queue is looked at when so much time has passed; where looks take long, later, so that a twentieth of the time is spent with
-/// them. Not much later: a look may only have waited for a busy server, and what came since is read by each claim.
+/// A queue is looked at when so much time has passed since the last look; where looks take long, later, so that a twentieth of
+/// the time is spent with them. Not much later, though that may be a larger part: a look may only have waited for a busy
+/// server, and what came since is read by each claim.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 const LOOK_SHARE: u32 = 20;
 const LOOK_AT_LATEST: Duration = Duration::from_secs(5);
@@ -93,7 +95,8 @@ impl Front {
 struct Looked {
     front: Arc<Front>,
     now: Timestamp,
-    at: Instant,
+    /// When the last look ended, well or badly.
+    ended: Instant,
     took: Duration,
     /// Somebody looks again.
     again: bool,
@@ -111,11 +114,32 @@ pub(in crate::ledger) enum Look {
 
 /// What this process remembers of its queues.
 #[derive(Debug, Default)]
-pub(in crate::ledger) struct Fronts(Mutex<HashMap<String, Looked>>);
+pub(in crate::ledger) struct Fronts {
+    queues: Mutex<HashMap<String, Looked>>,
+    /// How often all was forgotten: a look that began before tells nothing.
+    forgotten: AtomicU64,
+    /// One looks first, and those who wait for it have what it found.
+    first: tokio::sync::Mutex<()>,
+}
+
+/// A look under way, however it ends.
+struct UnderWay<'a> {
+    fronts: &'a Fronts,
+    queue: &'a str,
+    began: Instant,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        if let Some(looked) = self.fronts.queues().get_mut(self.queue) {
+            (looked.again, looked.ended, looked.took) = (false, Instant::now(), self.began.elapsed());
+        }
+    }
+}
 
 impl Fronts {
     fn queues(&self) -> MutexGuard<'_, HashMap<String, Looked>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(in crate::ledger) fn of(&self, queue: &str) -> Arc<Front> {
@@ -125,11 +149,11 @@ impl Fronts {
     pub(in crate::ledger) fn wants(&self, queue: &str, now: Timestamp) -> Look {
         let mut queues = self.queues();
         let Some(looked) = queues.get_mut(queue) else { return Look::First };
-        let (age, pace) = (looked.at.elapsed(), (looked.took * LOOK_SHARE).clamp(LOOK_EVERY, LOOK_AT_LATEST));
+        let (age, pace) = (looked.ended.elapsed(), (looked.took * LOOK_SHARE).clamp(LOOK_EVERY, LOOK_AT_LATEST));
         if now.plus_ms(LATE_MS) < looked.now || age > GONE || (age > OLD && !looked.again) {
             return Look::First;
         }
-        let runs_out = looked.front.is_cut() && looked.front.ready.ids.len() < FEW;
+        let runs_out = looked.front.is_cut() && looked.front.ready.ids.len() < FEW && age >= looked.took;
         if looked.again || (age < pace && !runs_out) {
             return Look::No;
         }
@@ -137,22 +161,36 @@ impl Fronts {
         Look::Beside
     }
 
-    /// Looks at a queue as a whole, and remembers.
+    /// Looks at a queue as a whole, and remembers. What was known before stays where that fails.
     pub(in crate::ledger) async fn look(&self, pool: &Pool, queue: &str, now: Timestamp) -> LedgerResult<()> {
-        let at = Instant::now();
-        let front = if queue == TO_PLAN { orders(pool, now).await } else { errands(pool, queue, now).await };
+        let (forgotten, under_way) =
+            (self.forgotten.load(Ordering::Acquire), UnderWay { fronts: self, queue, began: Instant::now() });
+        let front = Arc::new(if queue == TO_PLAN { orders(pool, now).await } else { errands(pool, queue, now).await }?);
         let mut queues = self.queues();
-        if let Some(looked) = queues.get_mut(queue) {
-            looked.again = false;
+        if self.forgotten.load(Ordering::Acquire) == forgotten {
+            let (ended, took) = (Instant::now(), under_way.began.elapsed());
+            queues.insert(queue.to_owned(), Looked { front, now, ended, took, again: false });
         }
-        let looked = Looked { front: Arc::new(front?), now, at, took: at.elapsed(), again: false };
-        queues.insert(queue.to_owned(), looked);
+        drop(queues);
         Ok(())
+    }
+
+    /// Looks before anything else, unless somebody just did. Without a look the whole queue is claimed from, or what was known.
+    pub(in crate::ledger) async fn look_first(&self, pool: &Pool, queue: &str, now: Timestamp) {
+        let _turn = self.first.lock().await;
+        if self.wants(queue, now) == Look::No {
+            return;
+        }
+        if let Err(error) = self.look(pool, queue, now).await {
+            tracing::warn!(error = %error, queue, "the front of a queue could not be looked at");
+        }
     }
 
     /// Somebody changed things by hand: every queue is looked at before anything else.
     pub(in crate::ledger) fn forget(&self) {
-        self.queues().clear();
+        let mut queues = self.queues();
+        self.forgotten.fetch_add(1, Ordering::AcqRel);
+        queues.clear();
     }
 
     /// What was claimed waits no more; of an offer that was not enough, nothing does.

@@ -10,11 +10,11 @@ use crate::model::Timestamp;
 
 impl SqlLedger {
     /// What is known of a queue is as new as it should be, or soon will be.
-    pub(super) async fn look_ahead(&self, queue: &str, now: Timestamp) -> LedgerResult<()> {
-        let Home::Postgres(_) = &self.home else { return Ok(()) };
+    pub(super) async fn look_ahead(&self, queue: &str, now: Timestamp) {
+        let Home::Postgres(_) = &self.home else { return };
         match self.shared.fronts.wants(queue, now) {
-            Look::No => Ok(()),
-            Look::First => self.shared.fronts.look(&self.readers, queue, now).await,
+            Look::No => {}
+            Look::First => self.shared.fronts.look_first(&self.readers, queue, now).await,
             Look::Beside => {
                 let (shared, readers, queue) = (Arc::clone(&self.shared), self.readers.clone(), queue.to_owned());
                 tokio::spawn(async move {
@@ -22,14 +22,13 @@ impl SqlLedger {
                         tracing::debug!(error = %error, queue, "the front of a queue could not be looked at; once more");
                     }
                 });
-                Ok(())
             }
         }
     }
 
     /// What a round would find.
     pub(super) async fn due(&self, request: &LeaseRequest) -> LedgerResult<Due> {
-        self.look_ahead(&request.edge, request.now).await?;
+        self.look_ahead(&request.edge, request.now).await;
         let front = self.shared.fronts.of(&request.edge);
         let due = lease::due(&self.readers, request, &front).await?;
         if due.anything() || !front.is_cut() || request.witnesses_only {

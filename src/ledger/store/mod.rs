@@ -219,7 +219,7 @@ impl Ledger for SqlLedger {
 
     async fn to_plan(&self, now: Timestamp, limit: usize) -> LedgerResult<Vec<ToPlan>> {
         let (skipped, now) = (self.skipped(limit), self.by_database(now));
-        self.look_ahead(TO_PLAN, now).await?;
+        self.look_ahead(TO_PLAN, now).await;
         let (mut orders, mut unreadable) = sql::planning::to_plan(&self.readers, &self.shared, now, limit, skipped).await?;
         if skipped > 0 && orders.is_empty() && unreadable.is_empty() {
             (orders, unreadable) = sql::planning::to_plan(&self.readers, &self.shared, now, limit, 0).await?;
@@ -247,8 +247,8 @@ impl Ledger for SqlLedger {
         self.refuse_astray()?;
         let skipped = self.skipped(request.limit);
         let work = Arc::new((decide, self.asked_by_database(request.clone())));
-        self.look_ahead(TO_PLAN, work.1.now).await?;
-        self.look_ahead(&request.edge, work.1.now).await?;
+        self.look_ahead(TO_PLAN, work.1.now).await;
+        self.look_ahead(&request.edge, work.1.now).await;
         let mut took = self.take_up_behind(&work, skipped).await?;
         if skipped > 0 && took.is_nothing() {
             took = self.take_up_behind(&work, 0).await?;
