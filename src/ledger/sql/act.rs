@@ -6,6 +6,7 @@ use serde_json::json;
 use super::super::{Acted, Action, End, LedgerError, LedgerResult, Receipt, ReceiptContent, Recorded, Settlement, Stray};
 use super::Shared;
 use super::compare::repair;
+use super::front::planned_again;
 use super::journal::{self, Move};
 use super::record::{From, drop_unsent, record};
 use super::settle::{after, settle};
@@ -120,6 +121,7 @@ async fn try_again(tx: &mut Conn, which: &'static str, id: i64, now: Timestamp) 
             ELSE 'ready' END
          WHERE {which}"
     );
+    tx.falls_due(now);
     query(sql).bind(id).bind(now.0).execute(tx).await?;
     Ok(())
 }
@@ -149,10 +151,16 @@ async fn unpark(tx: &mut Conn, assignment: Id, actor: &str, now: Timestamp) -> L
     if state == "due" && drop_unsent(tx, assignment.0).await? {
         to = Some(State::Planned);
     }
-    query("UPDATE assignment SET plan_at = -1 WHERE id = $1 AND state IN ('received', 'planned', 'due')")
-        .bind(assignment.0)
-        .execute(&mut *tx)
-        .await?;
+    tx.falls_due(now);
+    query(concat!(
+        "UPDATE assignment SET plan_at = ",
+        planned_again!("0", "$2"),
+        " WHERE id = $1 AND state IN ('received', 'planned', 'due')"
+    ))
+    .bind(assignment.0)
+    .bind(now.0)
+    .execute(&mut *tx)
+    .await?;
     if let Some(ticket) = ticket.filter(|_| to.is_none()) {
         // Whoever lifts a missing key has seen that it is the right ticket.
         query(
@@ -401,6 +409,7 @@ pub(super) async fn close_double(
     let body = format!("**This ticket is a double** of the one with the same key ({key}). Nothing needs to be done here.\n");
     let change =
         serde_json::to_string(&Change::Close { mark: mark.clone(), body }).map_err(|e| LedgerError::Corrupt(e.to_string()))?;
+    tx.falls_due(now);
     query(
         "INSERT INTO errand (id, kind, edge, ticket_id, assignment_id, state, rank, due_at, mark, body, made_at)
          VALUES ($1, 'close', $2, $3, $4, 'ready', $5, $5, $6, $7, $5)",

@@ -16,7 +16,7 @@ use crate::model::ticket::{Draft, TicketRef};
 use crate::model::{Assignment, Id, Operation, Outcome, Person, State, Timestamp};
 
 pub(in crate::ledger) use due::{Due, due};
-pub(super) use due::{abandoned, among, ready, unclear, waits};
+pub(super) use due::{abandoned, among, listed, ready, unclear, waits};
 
 /// Leases witnesses first, then what is ready, by rank.
 pub(in crate::ledger) async fn lease(
@@ -26,10 +26,10 @@ pub(in crate::ledger) async fn lease(
     due: Due,
 ) -> LedgerResult<Vec<Leased>> {
     let abandoned =
-        due.abandoned && expire(tx, &request.edge, &front.held, request.now, request.quiet_ms, request.now).await? > 0;
+        due.abandoned && expire(tx, &request.edge, &front.others, request.now, request.quiet_ms, request.now).await? > 0;
     let limit = i64::try_from(request.limit).unwrap_or(i64::MAX);
     let asking = if abandoned || due.unclear {
-        claim(tx, request, CLAIM_UNCLEAR, (&front.held, i64::MAX), limit).await?
+        claim(tx, request, CLAIM_UNCLEAR, (&front.others, i64::MAX), limit).await?
     } else {
         Vec::new()
     };
@@ -72,6 +72,7 @@ pub(in crate::ledger) async fn expire(
     quiet_ms: i64,
     leased_before: Timestamp,
 ) -> LedgerResult<usize> {
+    tx.falls_due(now);
     let found: Vec<(i64, String, Option<i64>, Option<i64>)> = query_as(concat!(
         "UPDATE errand SET state = CASE WHEN kind = 'report' AND $5 = 0 THEN 'ready' WHEN kind = 'comment' AND ticket_id IS NULL THEN 'ready' ELSE 'unclear' END, lease_no = lease_no + 1, misses = 0,
             due_at = $2, quiet_until = $3, code = 'E-ABANDONED', reason = 'the process that sent it stopped before it heard the answer'
@@ -263,7 +264,7 @@ async fn load_or_set_aside(tx: &mut Conn, claim: &Claim, now: Timestamp) -> Ledg
             Ok(None)
         }
         Ok(Found::Later(at)) => {
-            put_back(tx, claim, at).await?;
+            put_back(tx, claim, at.max(now)).await?;
             Ok(None)
         }
         Err(LedgerError::Corrupt(words)) => {
@@ -324,6 +325,7 @@ async fn let_go(tx: &mut Conn, claim: &Claim, cause: &'static str, now: Timestam
 
 /// Ready again, and not before that time; nothing was sent.
 async fn put_back(tx: &mut Conn, claim: &Claim, at: Timestamp) -> LedgerResult<()> {
+    tx.falls_due(at);
     query("UPDATE errand SET state = 'ready', lease_until = NULL, due_at = $2 WHERE id = $1 AND state = 'sending'")
         .bind(claim.id)
         .bind(at.0)

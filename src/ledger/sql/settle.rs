@@ -418,6 +418,7 @@ impl Writes {
             )
         };
         let ends: Vec<Value> = moved.into_iter().filter_map(end).collect();
+        self.errands.iter().filter_map(|errand| errand["due"].as_i64()).for_each(|due| tx.falls_due(Timestamp(due)));
         query(concat!(
             insert_lines!("$5"),
             "UPDATE assignment SET state = j.value->>'s', chain_seq = CAST(j.value->>'n' AS BIGINT), chain_head = j.value->>'h',

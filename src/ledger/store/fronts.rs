@@ -8,17 +8,20 @@ use crate::ledger::sql::lease::{self, Due};
 use crate::ledger::{LeaseRequest, Leased, LedgerResult};
 use crate::model::Timestamp;
 
+/// So often a round looks on where others take what it finds. Then the next round does.
+const TRIES: usize = 4;
+
 impl SqlLedger {
     /// What is known of a queue is as new as it should be, or soon will be.
     pub(super) async fn look_ahead(&self, queue: &str, now: Timestamp) {
         let Home::Postgres(_) = &self.home else { return };
         match self.shared.fronts.wants(queue, now) {
             Look::No => {}
-            Look::First => self.shared.fronts.look_first(&self.readers, queue, now).await,
-            Look::Beside => {
+            Look::First(_) => self.shared.fronts.look_first(&self.readers, queue, now).await,
+            Look::Beside(how) => {
                 let (shared, readers, queue) = (Arc::clone(&self.shared), self.readers.clone(), queue.to_owned());
                 tokio::spawn(async move {
-                    if let Err(error) = shared.fronts.look(&readers, &queue, now).await {
+                    if let Err(error) = shared.fronts.look(&readers, &queue, how, now).await {
                         tracing::debug!(error = %error, queue, "the front of a queue could not be looked at; once more");
                     }
                 });
@@ -29,24 +32,28 @@ impl SqlLedger {
     /// What a round would find.
     pub(super) async fn due(&self, request: &LeaseRequest) -> LedgerResult<Due> {
         self.look_ahead(&request.edge, request.now).await;
-        let front = self.shared.fronts.of(&request.edge);
-        let due = lease::due(&self.readers, request, &front).await?;
-        if due.anything() || !front.is_cut() || request.witnesses_only {
-            return Ok(due);
+        let mut tries = 0;
+        loop {
+            let front = self.shared.fronts.of(&request.edge);
+            let due = lease::due(&self.readers, request, &front).await?;
+            if due.anything() || !front.is_cut() || request.witnesses_only || tries == TRIES {
+                return Ok(due);
+            }
+            // The first ones are gone, and behind them more may wait.
+            self.shared.fronts.look_on(&self.readers, &request.edge, &front, request.now).await?;
+            tries += 1;
         }
-        // The first ones are gone, and behind them more may wait.
-        self.shared.fronts.look(&self.readers, &request.edge, request.now).await?;
-        lease::due(&self.readers, request, &self.shared.fronts.of(&request.edge)).await
     }
 
     /// Claims from the front. Where others were faster, what comes next there is offered.
     pub(super) async fn lease_of_front(&self, request: &Arc<LeaseRequest>, due: Due) -> LedgerResult<Vec<Leased>> {
+        let mut offered = 0;
         loop {
             let front = self.shared.fronts.of(&request.edge);
             let offer = Arc::new(front.offer(request.limit));
-            let (asking, offered) = (Arc::clone(request), Arc::clone(&offer));
+            let (asking, of) = (Arc::clone(request), Arc::clone(&offer));
             let leased = self.claim(move |tx| {
-                let (request, offer) = (Arc::clone(&asking), Arc::clone(&offered));
+                let (request, offer) = (Arc::clone(&asking), Arc::clone(&of));
                 Box::pin(async move { lease::lease(tx, &request, &offer, due).await })
             });
             let leased = leased.await?;
@@ -55,7 +62,8 @@ impl SqlLedger {
             }
             let claimed: Vec<_> = leased.iter().map(|errand| errand.id).collect();
             self.shared.fronts.taken(&request.edge, &offer, &claimed, leased.len() >= request.limit);
-            if !leased.is_empty() || offer.ready() == front.ready() {
+            offered += offer.ready();
+            if !leased.is_empty() || offered >= front.ready() {
                 return Ok(leased);
             }
         }

@@ -427,13 +427,11 @@ impl Ledger for SqlLedger {
 
     async fn act(&self, action: Action, actor: &str, now: Timestamp) -> LedgerResult<Acted> {
         let (shared, actor, now) = (Arc::clone(&self.shared), actor.to_owned(), self.by_database(now));
-        let acted = self.write(move |tx| {
+        self.write(move |tx| {
             let (shared, actor, action) = (Arc::clone(&shared), actor.clone(), action.clone());
             Box::pin(async move { sql::act::act(tx, &shared, &action, &actor, now).await })
-        });
-        let acted = acted.await?;
-        self.shared.fronts.forget();
-        Ok(acted)
+        })
+        .await
     }
 
     async fn quarantined(&self, id: Id) -> LedgerResult<Option<Receipt>> {

@@ -6,16 +6,21 @@ use super::super::super::{LeaseRequest, LedgerResult};
 use super::super::front::Front;
 use crate::ledger::engine::{Target, query_as};
 
+/// The ids of a document, on PostgreSQL alone.
+macro_rules! listed {
+    ($known:literal) => {
+        concat!(
+            "SELECT CAST(value AS BIGINT) FROM unnest(ARRAY(SELECT jsonb_array_elements(CAST(",
+            $known,
+            " AS JSONB)))) AS known (value)"
+        )
+    };
+}
+
 /// On PostgreSQL, among those known (a document of ids) or found.
 macro_rules! among {
     ($known:literal, $found:expr) => {
-        concat!(
-            " /*postgres AND id IN (SELECT CAST(value AS BIGINT) FROM unnest(ARRAY(SELECT jsonb_array_elements(CAST(",
-            $known,
-            " AS JSONB)))) AS known (value) UNION ALL (SELECT f.id FROM errand AS f WHERE ",
-            $found,
-            "))*/"
-        )
+        concat!(" /*postgres AND id IN (", listed!($known), " UNION ALL (SELECT f.id FROM errand AS f WHERE ", $found, "))*/")
     };
 }
 
@@ -107,7 +112,7 @@ macro_rules! waits {
     };
 }
 
-pub(in crate::ledger::sql) use {abandoned, among, ready, unclear, waits};
+pub(in crate::ledger::sql) use {abandoned, among, listed, ready, unclear, waits};
 
 /// What a round would find.
 #[derive(Debug, Clone, Copy)]
@@ -136,8 +141,8 @@ pub(in crate::ledger) async fn due<'e>(on: impl Into<Target<'e>>, request: &Leas
             .bind(front.ready.listed()?)
             .bind(front.ready.since)
             .bind(front.below)
-            .bind(front.held.listed()?)
-            .bind(front.held.since)
+            .bind(front.others.listed()?)
+            .bind(front.others.since)
             .fetch_one(on)
             .await?;
     Ok(Due { ready, unclear, abandoned })

@@ -2,8 +2,8 @@
 
 use super::super::super::{LedgerError, LedgerResult, ToPlan};
 use super::super::front::TO_PLAN;
-use super::super::lease::{abandoned, among, ready, unclear, waits};
-use super::super::{Shared, document};
+use super::super::lease::{abandoned, among, listed, ready, unclear, waits};
+use super::super::{Shared, document, rows};
 use crate::ledger::engine::{Pool, Target, query_as};
 use crate::model::{Assignment, Id, State, Timestamp};
 
@@ -36,12 +36,12 @@ macro_rules! wanting {
 }
 
 /// In the order in which they came. On PostgreSQL those that came since the [front](super::super::front) was looked at, in the
-/// order of an index, beside those known and what goes before all that comes, by id.
+/// order of an index, beside those known, and what waited for its date or is planned again since then, by time.
 macro_rules! candidates {
     ($revocation:literal, $skipped:literal) => {
         concat!(
             "SELECT * FROM (/*postgres SELECT * FROM (*/",
-            wanting!("a.state", $revocation, " /*postgres AND (a.plan_at, a.id) > ($5, $6)*/", "$2"),
+            wanting!("a.state", $revocation, " /*postgres AND (a.plan_at, a.id) > (0, $5) AND a.plan_at < 1*/", "$2"),
             "/*postgres  + ",
             $skipped,
             ") AS came UNION ALL SELECT * FROM (",
@@ -49,11 +49,10 @@ macro_rules! candidates {
                 "a.state || ''",
                 $revocation,
                 concat!(
-                    " AND (a.plan_at, a.id) <= ($5, $6)
-                      AND a.id IN (SELECT CAST(value AS BIGINT) FROM unnest(ARRAY(SELECT jsonb_array_elements(CAST($7 AS JSONB)))) AS known (value)
-                        UNION ALL SELECT f.id FROM assignment AS f WHERE f.state IN ('received', 'planned') AND f.parked_at IS NULL
-                            AND f.plan_at < 0 AND f.revocation = ",
-                    $revocation,
+                    " AND NOT (a.plan_at = 0 AND a.id > $5) AND a.id IN (",
+                    listed!("$7"),
+                    due_since!($revocation, $skipped, "f.plan_at > $6 AND f.plan_at <= $1"),
+                    due_since!($revocation, $skipped, "f.plan_at > $6 - 1000000000000000 AND f.plan_at < 0"),
                     ")"
                 ),
                 "$2 + "
@@ -62,6 +61,22 @@ macro_rules! candidates {
             ") AS known ORDER BY plan_at, id LIMIT $2*/ OFFSET ",
             $skipped,
             ") AS c"
+        )
+    };
+}
+
+/// Of many, the first only and some for those that wait for another of their lane: a look soon knows them.
+macro_rules! due_since {
+    ($revocation:literal, $skipped:literal, $since:literal) => {
+        concat!(
+            " UNION ALL (SELECT f.id FROM assignment AS f WHERE f.state IN ('received', 'planned') AND f.parked_at IS NULL
+                AND f.revocation = ",
+            $revocation,
+            " AND ",
+            $since,
+            " ORDER BY f.plan_at, f.id LIMIT ($2 + ",
+            $skipped,
+            ") * 8)"
         )
     };
 }
@@ -118,7 +133,8 @@ pub(super) async fn candidates<'e>(
     limit: usize,
     skipped: usize,
 ) -> LedgerResult<Candidates> {
-    let (to_plan, to_lease) = (&shared.fronts.of(TO_PLAN).ready, shared.fronts.of(edge));
+    let (to_plan, to_lease) = (shared.fronts.of(TO_PLAN), shared.fronts.of(edge));
+    let known: Vec<i64> = to_plan.ready.ids.iter().chain(&to_plan.others.ids).copied().collect();
     let mut found: Vec<Candidate> = query_as(concat!(
         "SELECT u.*, ",
         waits!("$4", "$1", "", "$8", "$9", "$10", "$11", "$12", " OR "),
@@ -132,15 +148,14 @@ pub(super) async fn candidates<'e>(
     .bind(i64::try_from(limit).unwrap_or(i64::MAX))
     .bind(i64::try_from(skipped).unwrap_or(0))
     .bind(edge)
-    // What came has no time to be planned at, and goes by its id.
-    .bind(if to_plan.since == i64::MIN { i64::MIN } else { 0 })
-    .bind(to_plan.since)
-    .bind(to_plan.listed()?)
+    .bind(to_plan.ready.since)
+    .bind(to_plan.others.since.max(0))
+    .bind(rows(&known)?)
     .bind(to_lease.ready.listed()?)
     .bind(to_lease.ready.since)
     .bind(to_lease.below)
-    .bind(to_lease.held.listed()?)
-    .bind(to_lease.held.since)
+    .bind(to_lease.others.listed()?)
+    .bind(to_lease.others.since)
     .fetch_all(on)
     .await?;
     // More wait than are remembered, whatever became of those.

@@ -7,7 +7,7 @@ use super::super::Shared;
 use super::super::journal::{self, JournalLine};
 use super::super::planning::Update;
 use crate::ledger::engine::{Arg, Conn, Rows, query};
-use crate::model::Assignment;
+use crate::model::{Assignment, Timestamp};
 
 /// Id, source, event, digest, when, answer, assignment, document.
 pub(super) type InboxRow = [Arg; 8];
@@ -168,6 +168,7 @@ pub(super) async fn insert(
     if inbox.is_empty() {
         return Ok(());
     }
+    assignments.iter().for_each(|order| tx.falls_due(Timestamp(order.recv)));
     query(concat!(
         "INSERT INTO assignment (id, natural_key, source, external_id, generation, operation, revocation, application_id,
             application_name, entitlement_id, entitlement_name, beneficiary, persons, lane, lane_at, priority, requested_at,
