@@ -14,6 +14,8 @@
 //! hand) is found by the next look on where that is not older than [`LATER_MS`], else by the next look at the whole.
 
 mod look;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -34,9 +36,9 @@ const FEW: usize = MOST / 4;
 /// A claim is offered so many times what it takes: others claim from the same.
 const OFFERED: usize = 8;
 /// How much later than it says something may be there to be seen by a claim: a commit takes its time, and clocks differ.
-const LATE_MS: i64 = 1_000;
+const LATE_MS: i64 = 2_000;
 /// The same for a look on, which costs nobody any time.
-const LATER_MS: i64 = 10_000;
+const LATER_MS: i64 = 30_000;
 /// It is looked on when so much time has passed since the last look; where looks take long, so much longer than one takes.
 const ON_EVERY: Duration = Duration::from_secs(1);
 const ON_SHARE: u32 = 20;
@@ -47,7 +49,7 @@ const WHOLE_EVERY: Duration = Duration::from_secs(30);
 const WHOLE_SHARE: u32 = 100;
 const WHOLE_AT_LATEST: Duration = Duration::from_secs(120);
 
-/// What is planned again goes before all that comes, and yet by time: it has that time less so much. It stands in texts, too.
+/// What is planned again goes before all that comes, and yet by time: it has that time less so much. It stands in two texts, too.
 const AGAIN_MS: i64 = 1_000_000_000_000_000;
 
 /// When an order is planned again. On SQLite, where nothing dead stays in an index, the value given.
@@ -56,7 +58,14 @@ macro_rules! planned_again {
         concat!($here, " /*postgres - (", $here, ") + ", $at, " - 1000000000000000*/")
     };
 }
-pub(in crate::ledger::sql) use planned_again;
+
+/// It is planned again since then.
+macro_rules! again_since {
+    ($of:literal, $since:literal) => {
+        concat!($of, ".plan_at > ", $since, " - 1000000000000000 AND ", $of, ".plan_at < 0")
+    };
+}
+pub(in crate::ledger::sql) use {again_since, planned_again};
 
 /// All that wait up to a place in their queue, by id. What waits behind it is looked for.
 #[derive(Debug, Clone)]
@@ -162,10 +171,11 @@ pub(in crate::ledger) enum Look {
 struct Looked {
     /// When it was, by the clock of whoever claims.
     now: Timestamp,
-    /// When a look ended, well or badly, and what it took.
+    /// When any ended, well or badly.
     ended: Instant,
+    /// What the last look on took.
     took: Duration,
-    /// The same of those at the whole.
+    /// When the last at the whole ended, and what it took.
     whole: (Instant, Duration),
 }
 
@@ -220,9 +230,9 @@ impl UnderWay<'_> {
         }
         queue.front = Arc::new(front);
         queue.told += 1;
-        let (ended, took) = (Instant::now(), self.began.elapsed());
-        let whole = queue.looked.map_or((ended, took), |looked| looked.whole);
-        queue.looked = Some(Looked { now, ended, took, whole });
+        // The rest is said when this ends, a moment from now.
+        let first = || Looked { now, ended: self.began, took: Duration::ZERO, whole: (self.began, Duration::ZERO) };
+        queue.looked.get_or_insert_with(first).now = now;
     }
 }
 
@@ -232,11 +242,12 @@ impl Drop for UnderWay<'_> {
         let Some(queue) = queues.get_mut(self.queue) else { return };
         queue.under_way.remove(&self.number);
         queue.asked = false;
-        if let Some(looked) = &mut queue.looked {
-            (looked.ended, looked.took) = (Instant::now(), self.began.elapsed());
-            if self.how == How::Whole {
-                looked.whole = (looked.ended, looked.took);
-            }
+        let Some(looked) = &mut queue.looked else { return };
+        let (ended, took) = (Instant::now(), self.began.elapsed());
+        looked.ended = ended;
+        match self.how {
+            How::On => looked.took = took,
+            How::Whole => looked.whole = (ended, took),
         }
     }
 }

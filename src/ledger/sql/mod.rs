@@ -21,6 +21,7 @@ pub(super) mod recovery;
 pub(super) mod rollup;
 pub(super) mod settle;
 pub(super) mod standing;
+pub(super) mod statistics;
 pub(super) mod told;
 pub(super) mod upkeep;
 pub(super) mod views;

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::{Home, SqlLedger};
-use crate::ledger::sql::front::Look;
+use crate::ledger::sql::front::{Look, TO_PLAN};
 use crate::ledger::sql::lease::{self, Due};
+use crate::ledger::sql::statistics;
 use crate::ledger::{LeaseRequest, Leased, LedgerResult};
 use crate::model::Timestamp;
 
@@ -23,6 +24,12 @@ impl SqlLedger {
                 tokio::spawn(async move {
                     if let Err(error) = shared.fronts.look(&readers, &queue, how, now).await {
                         tracing::debug!(error = %error, queue, "the front of a queue could not be looked at; once more");
+                    }
+                    // Of all queues this one is looked at wherever orders come.
+                    if queue == TO_PLAN
+                        && let Err(error) = statistics::renew(&readers).await
+                    {
+                        tracing::debug!(error = %error, "how far tables have grown could not be looked at; once more");
                     }
                 });
             }

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use lastmile::ledger::{Acted, Action, End, LeaseRequest, Ledger as _, PlanAction, Receipt, Settlement, SqlLedger, Step};
+use lastmile::ledger::{
+    Acted, Action, End, LeaseRequest, Leased, Ledger as _, PlanAction, Receipt, ReceiptContent, Settlement, SqlLedger, Step,
+    ToPlan,
+};
 use lastmile::model::assignment::Named;
 use lastmile::model::{Operation, Outcome, Person, Timestamp};
 use sqlx::{AssertSqlSafe, Executor as _, Row as _};
@@ -11,7 +14,7 @@ use sqlx::{AssertSqlSafe, Executor as _, Row as _};
 use super::bed;
 use super::contract::{closed, order};
 use crate::engines::Place;
-use crate::ledger_bed::{NOW, asks, file, filed, key_of, takes};
+use crate::ledger_bed::{self, NOW, asks, file, filed, key_of, takes};
 use crate::orders;
 use crate::program::until;
 use crate::real::postgres::connect;
@@ -326,4 +329,35 @@ async fn a_long_queue_is_claimed_by_rank_by_all_and_to_its_end() {
     for replica in &replicas[1..] {
         replica.close().await;
     }
+}
+
+/// Whoever left has what is taken from them sent ahead of all, also of those that are remembered.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_hurried_passes_the_first_of_a_long_queue() {
+    let Some(bed) = bed().await else { return };
+    let (long_ago, many) = (NOW.plus_ms(-HOUR), 1_100);
+    record(&bed.ledger, 0, many, long_ago).await;
+    let mut revoke = order("last", Operation::Revoke);
+    revoke.beneficiary.id = "leaver".to_owned();
+    let receipt = |event: &str, at, content| Receipt { received_at: at, ..ledger_bed::receipt(event, content) };
+    bed.ledger.record(vec![receipt("last", long_ago, ReceiptContent::Order(Box::new(revoke)))]).await.unwrap();
+    let waiting = bed.ledger.to_plan(long_ago, 200).await.unwrap();
+    let id = waiting.iter().find(|order| order.assignment.operation == Operation::Revoke).expect("revocations first").id;
+    let rank = |order: &ToPlan, n: usize| NOW.0 + if order.id == id { 9_000_000 } else { i64::try_from(n).unwrap() };
+    let mut planned = 0;
+    let mut waiting = waiting;
+    while !waiting.is_empty() {
+        let decisions = waiting.iter().enumerate().map(|(n, o)| file(o, rank(o, planned + n))).collect();
+        planned += bed.ledger.plan(decisions, long_ago).await.unwrap();
+        waiting = bed.ledger.to_plan(long_ago, 200).await.unwrap();
+    }
+    assert_eq!(planned, many + 1);
+    let ledger = bed.place.open().await;
+    let first = ledger.lease(LeaseRequest { limit: 1, ..asks(EDGE, NOW) }).await.unwrap();
+    bed.record(vec![receipt("left", NOW, ReceiptContent::Left { person: "leaver".to_owned() })]).await;
+    let next = ledger.lease(LeaseRequest { limit: 1, ..asks(EDGE, NOW) }).await.unwrap();
+    let of = async |leased: &[Leased]| bed.text(&format!("SELECT assignment_id FROM errand WHERE id = {}", leased[0].id.0)).await;
+    assert_ne!(of(&first).await, id.0.to_string());
+    assert_eq!(of(&next).await, id.0.to_string(), "at once, though another process heard of it");
+    ledger.close().await;
 }

@@ -3,7 +3,7 @@
 use super::super::super::LedgerResult;
 use super::super::lease::{abandoned, among, listed, ready, unclear};
 use super::super::rows;
-use super::{AGAIN_MS, FEW, Front, How, Known, LATE_MS, LATER_MS, MOST, TO_PLAN, before};
+use super::{AGAIN_MS, FEW, Front, How, Known, LATE_MS, LATER_MS, MOST, TO_PLAN, again_since, before};
 use crate::ledger::engine::{Pool, query_as};
 use crate::model::{Id, Timestamp};
 
@@ -76,10 +76,10 @@ macro_rules! wanting_from {
         concat!(
             wanting_from!($revocation, "(plan_at, id) >= (0, $3) AND plan_at < 1"),
             wanting_from!($revocation, "plan_at > $4 AND plan_at <= $1"),
-            wanting_from!($revocation, "plan_at > $4 - 1000000000000000 AND plan_at < 0"),
+            wanting_from!($revocation, again_since!("assignment", "$4")),
         )
     };
-    ($revocation:literal, $from:literal) => {
+    ($revocation:literal, $from:expr) => {
         concat!(
             " UNION ALL (SELECT id, plan_at FROM assignment WHERE state IN ('received', 'planned') AND parked_at IS NULL AND revocation = ",
             $revocation,

@@ -1,7 +1,7 @@
 //! Which assignments want a decision.
 
 use super::super::super::{LedgerError, LedgerResult, ToPlan};
-use super::super::front::TO_PLAN;
+use super::super::front::{TO_PLAN, again_since};
 use super::super::lease::{abandoned, among, listed, ready, unclear, waits};
 use super::super::{Shared, document, rows};
 use crate::ledger::engine::{Pool, Target, query_as};
@@ -52,7 +52,7 @@ macro_rules! candidates {
                     " AND NOT (a.plan_at = 0 AND a.id > $5) AND a.id IN (",
                     listed!("$7"),
                     due_since!($revocation, $skipped, "f.plan_at > $6 AND f.plan_at <= $1"),
-                    due_since!($revocation, $skipped, "f.plan_at > $6 - 1000000000000000 AND f.plan_at < 0"),
+                    due_since!($revocation, $skipped, again_since!("f", "$6")),
                     ")"
                 ),
                 "$2 + "
@@ -67,7 +67,7 @@ macro_rules! candidates {
 
 /// Of many, the first only and some for those that wait for another of their lane: a look soon knows them.
 macro_rules! due_since {
-    ($revocation:literal, $skipped:literal, $since:literal) => {
+    ($revocation:literal, $skipped:literal, $since:expr) => {
         concat!(
             " UNION ALL (SELECT f.id FROM assignment AS f WHERE f.state IN ('received', 'planned') AND f.parked_at IS NULL
                 AND f.revocation = ",
