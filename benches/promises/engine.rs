@@ -38,6 +38,14 @@ impl<'a> Engine<'a> {
         Ok(Store { engine: self, url, name: name.to_owned() })
     }
 
+    /// Waits until what was written is cleared up after: a server does that beside the next work, of however much there was.
+    pub async fn come_to_rest(self) -> anyhow::Result<()> {
+        match self {
+            Self::Sqlite => Ok(()),
+            Self::Postgres(server) => server.come_to_rest().await,
+        }
+    }
+
     /// Processor time of this process and of what keeps the ledger so far, seconds.
     pub fn processor_s(self) -> anyhow::Result<f64> {
         let t = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);

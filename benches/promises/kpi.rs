@@ -31,11 +31,21 @@ use crate::{Effort, events, report, wire};
 /// Assignments of the small ledger.
 const SMALL: u64 = 10_000;
 /// Times each page is asked for.
-const LOOKS: usize = 30;
+const LOOKS: usize = 200;
 /// Alternations of intake with and without figures.
 const ALTERNATIONS: usize = 10;
-const PAGES: [&str; 5] =
-    ["/kpi", "/kpi?days=365", "/kpi?days=90&application=sap-erp", "/api/v1/kpi?days=30", "/kpi/assignments?which=overdue"];
+const PAGES: [&str; 10] = [
+    "/kpi",
+    "/kpi?days=365",
+    "/kpi?days=90&application=sap-erp",
+    "/kpi/application?application=sap-erp",
+    "/kpi/group",
+    "/kpi/approval",
+    "/kpi/leavers",
+    "/kpi/backlog",
+    "/api/v1/kpi?days=30",
+    "/kpi/assignments?which=overdue",
+];
 /// Fewest people that a figure is of, where small groups are told together.
 const PEOPLE: i64 = 5;
 
@@ -63,6 +73,7 @@ async fn pages(open: u64, proven: bool, on: Engine<'_>) -> anyhow::Result<()> {
     let large = side(open, "kpi_many", on).await?;
     println!("  resident after the figures were made: {} MiB", resident_mib()?);
     let scan = scan(&large).await?;
+    on.come_to_rest().await?;
     println!("  scan of the journal, {open} assignments: {:.0} ms", scan * 1000.0);
     for page in PAGES {
         let (few, many) = both(&small, &large, page).await?;

@@ -23,6 +23,9 @@ pub fn start_logs(filter: &str, format: LogFormat) {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // Where nobody reads the log any more, it would be told on standard error that it cannot be written there: that
+        // panics, and the loop that had something to say would end unseen.
+        .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false);
     // A second start (tests) keeps the first.

@@ -13,6 +13,7 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use base64::Engine;
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio_util::sync::CancellationToken;
 
 use super::desk_state::{DeskState, Ticket};
@@ -22,7 +23,7 @@ use crate::model::{Clock, Timestamp};
 
 /// The bridge's account on every fake desk.
 pub const USER: &str = "bridge";
-/// Its password, API token and bearer token.
+/// Its password, API token and bearer token, until a desk is given another.
 pub const TOKEN: &str = "sandbox-token";
 
 /// Largest body of a call that is kept for later.
@@ -47,6 +48,7 @@ pub struct SandboxDesk {
     url: String,
     state: Arc<DeskState>,
     faults: Arc<Faults>,
+    password: Arc<Mutex<SecretString>>,
     late: Late,
     stop: CancellationToken,
     task: Option<tokio::task::JoinHandle<()>>,
@@ -59,6 +61,7 @@ pub(super) struct App {
     pub(super) state: Arc<DeskState>,
     pub(super) faults: Arc<Faults>,
     pub(super) url: String,
+    password: Arc<Mutex<SecretString>>,
     late: Late,
 }
 
@@ -77,8 +80,9 @@ impl SandboxDesk {
         let state = Arc::new(DeskState::open(clock, faults.clone(), state_file.as_deref())?);
         let listener = tokio::net::TcpListener::bind(listen).await?;
         let url = format!("http://{}", listener.local_addr()?);
-        let late = Late::default();
-        let app = App { kind, state: state.clone(), faults: faults.clone(), url: url.clone(), late: late.clone() };
+        let (late, password) = (Late::default(), Arc::new(Mutex::new(SecretString::from(TOKEN))));
+        let (own, kept) = (password.clone(), late.clone());
+        let app = App { kind, state: state.clone(), faults: faults.clone(), url: url.clone(), password: own, late: kept };
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();
         let router = router(app);
@@ -87,7 +91,7 @@ impl SandboxDesk {
                 tracing::error!(error = %e, "a sandbox desk stopped");
             }
         });
-        Ok(Self { url, state, faults, late, stop, task: Some(task) })
+        Ok(Self { url, state, faults, password, late, stop, task: Some(task) })
     }
 
     /// Its address.
@@ -106,6 +110,11 @@ impl SandboxDesk {
     #[must_use]
     pub fn faults(&self) -> &Arc<Faults> {
         &self.faults
+    }
+
+    /// From now on this is the account's password, and whoever has another is a stranger.
+    pub fn lets_in_only(&self, password: &str) {
+        *self.password.lock().unwrap_or_else(PoisonError::into_inner) = SecretString::from(password);
     }
 
     /// What was not done yet of calls that were given up ([`Harm::Late`]) is never done.
@@ -198,13 +207,13 @@ async fn guard(State(app): State<App>, request: Request, next: Next) -> Response
             return (StatusCode::FOUND, [(header::LOCATION, "/login.jsp?os_destination=x")]).into_response();
         }
         Some(Harm::Quote) => return quoted(&request),
-        Some(Harm::Late(after_ms)) if is_let_in(&request) => return keep_for_later(&app, after_ms, request, next).await,
+        Some(Harm::Late(after_ms)) if is_let_in(&app, &request) => return keep_for_later(&app, after_ms, request, next).await,
         Some(Harm::FailAfter | Harm::Lost | Harm::Late(_)) | None => {}
     }
     if app.faults.revoked() && matches!(app.kind, DeskKind::JiraCloud | DeskKind::JiraDataCenter) {
         return jira::to_a_stranger(app.kind, &request);
     }
-    if app.faults.revoked() || !is_let_in(&request) {
+    if app.faults.revoked() || !is_let_in(&app, &request) {
         return match app.kind {
             DeskKind::ServiceNow => servicenow::not_let_in(),
             DeskKind::Zammad => zammad::not_let_in(),
@@ -248,14 +257,16 @@ fn lost() -> Response {
     response
 }
 
-fn is_let_in(request: &Request) -> bool {
+fn is_let_in(app: &App, request: &Request) -> bool {
+    let password = app.password.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let password = password.expose_secret();
     let given = request.headers().get(header::AUTHORIZATION).and_then(|v| v.to_str().ok());
-    let basic = || base64::engine::general_purpose::STANDARD.encode(format!("{USER}:{TOKEN}"));
+    let basic = || base64::engine::general_purpose::STANDARD.encode(format!("{USER}:{password}"));
     match given.and_then(|v| v.split_once(' ')) {
-        Some(("Bearer", token)) => token == TOKEN,
-        Some(("Token", token)) => token.strip_prefix("token=") == Some(TOKEN),
+        Some(("Bearer", token)) => token == password,
+        Some(("Token", token)) => token.strip_prefix("token=") == Some(password),
         Some(("Basic", pair)) => pair == basic(),
-        _ => request.headers().get("x-sn-apikey").is_some_and(|v| v.as_bytes() == TOKEN.as_bytes()),
+        _ => request.headers().get("x-sn-apikey").is_some_and(|v| v.as_bytes() == password.as_bytes()),
     }
 }
 

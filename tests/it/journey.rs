@@ -32,6 +32,7 @@ use lastmile::sandbox::{
 
 use crate::engines::Place;
 use crate::orders;
+use crate::program::keep_strangers_out;
 
 const LOOPBACK: ([u8; 4], u16) = ([127, 0, 0, 1], 0);
 
@@ -67,6 +68,7 @@ impl Bed {
             std::fs::create_dir_all(file.parent().unwrap()).unwrap();
             std::fs::write(file, edit(text)).unwrap();
         }
+        keep_strangers_out(folder.path(), &[&jira, &servicenow]);
         let place = Place::of(module_path!()).await;
         let bridge = open(folder.path(), &place, time).await;
         Self { folder, place, clock, platform, jira, servicenow, bridge, worker: Worker::new(), breakers: Breakers::default() }

@@ -13,6 +13,8 @@ use lastmile::model::{Clock, Outcome, Timestamp};
 use lastmile::sandbox::server::USER as DESK_USER;
 use lastmile::sandbox::{DeskKind, Faults, SandboxDesk, admins};
 
+use crate::program::keep_strangers_out;
+
 const MAIN: &str = r#"
 [instance]
 name = "journey"
@@ -63,13 +65,13 @@ impl PlatformBed {
             (file.as_str(), source),
             ("desks/jira.toml", desk.as_str()),
             ("admin-groups.toml", "[access-desk]\nname = \"Access Desk\"\n"),
-            ("secrets/desk", "sandbox-token"),
         ];
         for (path, text) in own.iter().chain(secrets) {
             let place: PathBuf = folder.path().join(path);
             std::fs::create_dir_all(place.parent().unwrap()).unwrap();
             std::fs::write(place, text).unwrap();
         }
+        keep_strangers_out(folder.path(), &[&jira]);
         let bridge = open(&folder, &ledger, &time).await;
         let (worker, breakers) = (Worker::new(), Breakers::default());
         Self { folder, clock, jira, bridge, source: name.to_owned(), ledger, worker, breakers }

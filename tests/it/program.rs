@@ -11,6 +11,7 @@ use lastmile::http::client::ClientSettings;
 use lastmile::http::{Call, HttpClient};
 use lastmile::model::Clock;
 use lastmile::model::clock::SystemClock;
+use lastmile::model::random;
 use lastmile::sandbox::{DeskKind, Faults, PlatformFaults, SandboxDesk, SandboxPlatform, config};
 
 /// How long a test waits for something that must come.
@@ -50,7 +51,16 @@ pub fn run(arguments: &[&str]) -> Said {
 /// A running program; killed when the test ends, however it ends.
 pub struct Running {
     pub child: Child,
+    guard: Child,
     said: Arc<Mutex<String>>,
+}
+
+/// Ends a program whose test was killed and could not: left over, it would go on calling desks at ports that other tests get.
+/// The guard's standard input ends with the process that holds its other end.
+fn guard(of: &Child) -> Child {
+    let mut command = Command::new("sh");
+    command.args(["-c", "read _; kill -9 \"$0\"", &of.id().to_string()]);
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
 impl Running {
@@ -66,7 +76,7 @@ impl Running {
                 }
             });
         }
-        Self { child, said }
+        Self { guard: guard(&child), child, said }
     }
 
     pub fn signal(&self, signal: rustix::process::Signal) {
@@ -78,11 +88,18 @@ impl Running {
         let until = Instant::now() + PATIENCE;
         while Instant::now() < until {
             if let Some(status) = self.child.try_wait().unwrap() {
+                self.dismiss_guard();
                 return status.code();
             }
             std::thread::sleep(Duration::from_millis(20));
         }
         panic!("it does not end");
+    }
+
+    /// Its number may be another program's soon.
+    fn dismiss_guard(&mut self) {
+        let _ = self.guard.kill();
+        let _ = self.guard.wait();
     }
 
     /// What it wrote to standard error so far.
@@ -101,9 +118,21 @@ impl Drop for Running {
         if std::thread::panicking() {
             eprintln!("a program of the test had said:\n{}", self.said());
         }
+        self.dismiss_guard();
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+#[test]
+fn a_program_does_not_outlive_its_test() {
+    let mut command = Command::new("sleep");
+    command.arg("600");
+    let mut running = Running::start(command);
+    assert!(running.child.try_wait().unwrap().is_none());
+    // As when the process of the test is gone.
+    drop(running.guard.stdin.take());
+    assert_eq!(running.wait(), None, "it was killed");
 }
 
 /// A JSON answer; `None` while nobody answers.
@@ -142,6 +171,14 @@ pub fn free_ports(n: u16) -> u16 {
     }
 }
 
+/// The desks let nobody in but the bridge of this folder. Ports are given anew, and whatever still calls what used to be its
+/// desk, a program that a killed test left behind for one, would be taken for ours.
+pub fn keep_strangers_out(config: &Path, desks: &[&SandboxDesk]) {
+    let password = random::token();
+    config::write(config, "secrets/desk", &password).unwrap();
+    desks.iter().for_each(|desk| desk.lets_in_only(&password));
+}
+
 /// A platform and two desks, and a folder with the configuration of a bridge between them.
 pub struct Site {
     pub folder: tempfile::TempDir,
@@ -165,6 +202,7 @@ impl Site {
         for (path, text) in config::files(site.platform.url(), site.jira.url(), site.servicenow.url(), &listen) {
             site.write(&path, &text);
         }
+        keep_strangers_out(&site.config(), &[&site.jira, &site.servicenow]);
         let ledger = format!("\n[ledger]\nurl = \"sqlite:{}\"\n", site.folder.path().join("ledger.db").display());
         site.change("lastmile.toml", |text| text.to_owned() + &ledger);
         site

@@ -4,6 +4,7 @@
 mod launched;
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, PgConnection};
@@ -46,6 +47,22 @@ impl Server {
             }
         }
         Ok(f64::from(ticks) / TICKS)
+    }
+
+    /// Waits until its own upkeep is done, for at most two minutes.
+    pub async fn come_to_rest(&self) -> anyhow::Result<()> {
+        let mut connection = self.connect("postgres").await?;
+        // It looks once a minute for what is to be done, and is at it for a while.
+        for _ in 0..120 {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let at_work = "SELECT COUNT(*) FROM pg_stat_activity WHERE backend_type = 'autovacuum worker'";
+            if sqlx::query_scalar::<_, i64>(at_work).fetch_one(&mut connection).await? == 0 {
+                break;
+            }
+        }
+        connection.execute("CHECKPOINT").await?;
+        connection.close().await?;
+        Ok(())
     }
 
     /// A fresh copy of a database.

@@ -3,6 +3,7 @@
 //! | in the text | on PostgreSQL |
 //! |---|---|
 //! | `json_each(x)` with its column `value` | [`unfolded`] |
+//! | `IN (SELECT CAST(value AS BIGINT) FROM json_each(x))`, or `TEXT` | [`one_of`] |
 //! | `CAST(value AS TEXT)`, of such a column | `(value #>> '{}')` |
 //! | `json_group_array(…)`, `json_object(…)`, `json_array(…)` | an aggregate as text, `json_build_object(…)`, `json_build_array(…)` |
 //! | `MAX(a, b)`, `MIN(a, b)` | `GREATEST(a, b)`, `LEAST(a, b)` |
@@ -202,7 +203,7 @@ fn turn(text: &str) -> String {
         }
         if !quoted
             && !in_word
-            && let Some((call, after)) = call(rest)
+            && let Some((call, after)) = (!out.ends_with("NOT ")).then(|| one_of(rest)).flatten().or_else(|| call(rest))
         {
             out.push_str(&call);
             rest = after;
@@ -241,6 +242,16 @@ fn call(text: &str) -> Option<(String, &str)> {
         "MAX" => (format!("GREATEST({turned})"), after),
         _ => (format!("LEAST({turned})"), after),
     })
+}
+
+/// One of the values of a document: as an array it is a condition that an index answers. A subquery is joined with, and where
+/// a table is small, or was when it was last counted, the planner reads all of it for that.
+fn one_of(text: &str) -> Option<(String, &str)> {
+    let (kind, rest) = text.strip_prefix("IN (SELECT CAST(value AS ")?.split_once(") FROM json_each(")?;
+    let (document, rest) = rest.split_at(closing(rest)?);
+    let rest = rest.strip_prefix("))")?;
+    let document = turn(document);
+    Some((format!("= ANY(ARRAY(SELECT CAST(jsonb_array_elements_text(CAST({document} AS JSONB)) AS {kind})))"), rest))
 }
 
 /// The rows of a document, which are few. The planner takes any function of documents for a hundred rows, and for so many
@@ -332,6 +343,16 @@ mod tests {
             turn("IN (SELECT value FROM json_each($1))"),
             "IN (SELECT value FROM unnest(ARRAY(SELECT jsonb_array_elements(CAST($1 AS JSONB)))) AS of_document (value))"
         );
+        assert_eq!(
+            turn("a IN (SELECT CAST(value AS BIGINT) FROM json_each(MIN($1, $2))) AND b"),
+            "a = ANY(ARRAY(SELECT CAST(jsonb_array_elements_text(CAST(LEAST($1, $2) AS JSONB)) AS BIGINT))) AND b"
+        );
+        for joined in [
+            "a NOT IN (SELECT CAST(value AS TEXT) FROM json_each($1))",
+            "IN (SELECT CAST(value AS TEXT) FROM json_each($1) WHERE c)",
+        ] {
+            assert!(turn(joined).contains(" IN (SELECT ") || turn(joined).starts_with("IN (SELECT "), "{}", turn(joined));
+        }
         assert_eq!(
             turn("SELECT MAX(a.id), json_group_array(json_array(id, MIN(x))) FILTER (WHERE a > (1)) FROM t"),
             "SELECT MAX(a.id), CAST(COALESCE(json_agg(json_build_array(id, MIN(x))) FILTER (WHERE a > (1)), '[]') AS TEXT) FROM t"

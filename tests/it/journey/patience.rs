@@ -79,7 +79,7 @@ async fn a_desk_that_asks_for_patience_is_not_asked_about_its_own_hints_either()
             method: "POST".to_owned(),
             path: "/hooks/desk/jira".to_owned(),
             query: std::collections::BTreeMap::new(),
-            headers: [("x-hook".to_owned(), "sandbox-token".to_owned())].into(),
+            headers: [("x-hook".to_owned(), std::fs::read_to_string(bed.folder.path().join("secrets/desk")).unwrap())].into(),
             body: body.to_string().into_bytes(),
             peer: None,
             client_certificate: None,

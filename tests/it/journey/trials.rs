@@ -10,10 +10,20 @@ const CRASHES: [Option<usize>; 4] = [None, Some(3), Some(7), Some(12)];
 /// How far Jira's search lags; its declaration says up to five minutes.
 const LAGS_MS: [i64; 2] = [0, 290_000];
 const HARMS: [Harm; 5] = [Harm::Busy(Some(90)), Harm::FailBefore, Harm::FailAfter, Harm::Lost, Harm::Html];
-/// Orders of one trial: of both desks.
+/// Orders of one trial.
 const ORDERS: u64 = 3;
 /// Most minutes a phase may take.
 const MINUTES: usize = 40;
+
+/// The company's first orders for Jira, and its first one for ServiceNow: both desks take part.
+fn of_both() -> [u64; 3] {
+    let on_servicenow = |n: u64| {
+        let order = company::order(1, n, Timestamp(1_795_000_000_000));
+        company::APPS.iter().any(|app| app.on_servicenow && order["application"]["id"] == app.id)
+    };
+    let mut on_jira = (1..).filter(|n| !on_servicenow(*n));
+    [on_jira.next().unwrap(), on_jira.next().unwrap(), (1..).find(|n| on_servicenow(*n)).unwrap()]
+}
 
 impl Bed {
     fn harm(&self, on: Target, harm: Harm) {
@@ -40,6 +50,22 @@ impl Bed {
         [&self.jira, &self.servicenow].into_iter().flat_map(|d| d.state().keys_created_by(USER).into_values()).max().unwrap_or(0)
     }
 
+    /// Every ticket: its number, its key, who made it and when, and how often it was told something.
+    fn stands(&self) -> String {
+        let line = |t: &lastmile::sandbox::Ticket| {
+            format!(
+                "{} {:?} {:?} by {} at {}, {} comments",
+                t.number,
+                t.labels,
+                t.fields,
+                t.created_by,
+                t.created_at.iso(),
+                t.comments.len()
+            )
+        };
+        [&self.jira, &self.servicenow].iter().flat_map(|d| d.state().all()).map(|t| format!("\n{}", line(&t))).collect()
+    }
+
     fn comments(&self) -> Vec<usize> {
         let all = [&self.jira, &self.servicenow].map(|d| d.state().all());
         all.into_iter().flatten().map(|t| t.comments.iter().filter(|c| c.by == USER).count()).collect()
@@ -51,7 +77,7 @@ async fn trial(harm: Harm, crash: Option<usize>, lag_ms: i64) {
     let mut bed = Bed::with(|text| text.replace("index_lag = \"5s\"", "index_lag = \"5m\"")).await;
     bed.jira.faults().set_search_lag_ms(lag_ms);
     let mut ids = Vec::new();
-    for n in 1..=ORDERS {
+    for n in of_both() {
         ids.push(bed.order(n).await.0);
     }
     bed.harm(Target::Create, harm);
@@ -59,11 +85,13 @@ async fn trial(harm: Harm, crash: Option<usize>, lag_ms: i64) {
         bed.crash(waits).await;
     }
     bed.until(|b| b.created() == ORDERS).await;
-    assert_eq!((bed.created(), bed.most_of_a_key()), (ORDERS, 1), "tickets: {what}");
+    assert_eq!((bed.created(), bed.most_of_a_key()), (ORDERS, 1), "tickets: {what}: {}", bed.stands());
+    let on_jira = bed.jira.state().created_by(USER);
+    assert!(0 < on_jira && on_jira < ORDERS, "both desks take part");
 
     // Every order is changed: its ticket is told once.
     bed.harm(Target::Amend, harm);
-    for n in 1..=ORDERS {
+    for n in of_both() {
         let mut document = orders::dateless(company::order(1, n, bed.clock.now()));
         document["validUntil"] = bed.clock.now().plus_secs(90 * 86_400).iso().into();
         bed.platform.state().place(document, bed.clock.now());
@@ -73,7 +101,7 @@ async fn trial(harm: Harm, crash: Option<usize>, lag_ms: i64) {
         bed.crash(waits).await;
     }
     bed.until(|b| b.comments().iter().all(|n| *n > 0)).await;
-    assert_eq!((bed.most_of_a_key(), bed.comments()), (1, vec![1; ids.len()]), "comments: {what}");
+    assert_eq!((bed.most_of_a_key(), bed.comments()), (1, vec![1; ids.len()]), "comments: {what}: {}", bed.stands());
 
     // Every ticket is closed, one reading fails, and the platform forgets an answer.
     bed.harm(Target::Read, harm);
@@ -88,7 +116,7 @@ async fn trial(harm: Harm, crash: Option<usize>, lag_ms: i64) {
         let heard = bed.platform.state().completions_of(id);
         assert_eq!(heard.iter().map(|c| c["outcome"].as_str().unwrap()).collect::<Vec<_>>(), ["fulfilled"], "{id}: {what}");
     }
-    assert_eq!((bed.created(), bed.most_of_a_key()), (ORDERS, 1), "tickets in the end: {what}");
+    assert_eq!((bed.created(), bed.most_of_a_key()), (ORDERS, 1), "tickets in the end: {what}: {}", bed.stands());
     bed.chains_hold().await;
 }
 
@@ -151,5 +179,26 @@ async fn a_restored_ledger_finds_the_tickets_it_has_forgotten() {
     bed.close_all(Outcome::Fulfilled, "Done.");
     bed.until(|b| !b.platform.state().completions_of(&fresh).is_empty()).await;
     assert_eq!(bed.platform.state().counts().completed, usize::try_from(ORDERS).unwrap() + 1);
+    bed.chains_hold().await;
+}
+
+/// Ports are given anew, also while somebody still calls what used to be there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_desk_that_has_got_another_ones_port_takes_nothing_from_its_bridge() {
+    let mut bed = Bed::new().await;
+    let [n, ..] = of_both();
+    bed.order(n).await;
+    let listen: SocketAddr = bed.jira.url().trim_start_matches("http://").parse().unwrap();
+    let time: Arc<dyn Clock> = bed.clock.clone();
+    let at =
+        async |listen| SandboxDesk::start(DeskKind::JiraCloud, time.clone(), Arc::new(Faults::seeded(1)), None, listen).await;
+    let old = std::mem::replace(&mut bed.jira, at(SocketAddr::from(LOOPBACK)).await.unwrap());
+    old.shutdown().await;
+    let new = at(listen).await.unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    keep_strangers_out(elsewhere.path(), &[&new]);
+    bed.rounds(40).await;
+    assert_eq!(new.state().created_by(USER), 0);
+    // What was there before has no ticket either: it was refused, and waits.
     bed.chains_hold().await;
 }

@@ -8,7 +8,7 @@ use lastmile::sandbox::{Harm, Target, When};
 use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
 use sqlx::Executor as _;
 
-use super::kills::sending;
+use super::kills::{sending, with_quiet};
 use super::trial::Bed;
 use super::{Engine, Level, Site};
 use crate::program::{self, Running, until};
@@ -50,6 +50,30 @@ async fn sigterm_finishes_the_call_under_way() {
     let keys = || desks.iter().flat_map(|d| d.state().keys_created_by(USER).into_values()).collect::<Vec<_>>();
     until("what was not begun is filed now", async || (keys().len() == 6).then_some(())).await;
     assert_eq!((created(), keys()), (6, vec![1; 6]));
+}
+
+/// Every line of the log fails then, and each loop has something to say. None may end with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_reads_the_log_may_go_away() {
+    let site = program::Site::new().await;
+    with_quiet(&site, ["2s", "500ms", "500ms"]);
+    let desks = [&site.jira, &site.servicenow];
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut command = site.command(&["serve"]);
+    command.stdout(Stdio::null()).stderr(writer);
+    let mut running = Running::start(command);
+    until("serve is ready", async || site.answers().await.then_some(())).await;
+    drop(reader);
+    desks.iter().for_each(|desk| desk.faults().add(Target::Any, Harm::FailBefore, When::Next(6)));
+    site.platform.order(8);
+    site.platform.deliver(&site.address("/hooks/iga")).await;
+    let has_failed = |desk: &&lastmile::sandbox::SandboxDesk| desk.faults().current().is_empty();
+    until("both desks have failed", async || desks.iter().all(has_failed).then_some(())).await;
+    let created = || desks.map(|desk| desk.state().created_by(USER));
+    until("all is filed", async || (created().iter().sum::<u64>() == 8).then_some(())).await;
+    assert!(created().iter().all(|n| *n > 0), "both desks take part");
+    running.signal(Signal::TERM);
+    assert_eq!(running.wait(), Some(0));
 }
 
 /// An hour without the desk, by the fake clock: orders are taken, and filed when it is back, each once.

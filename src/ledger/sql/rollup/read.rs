@@ -300,7 +300,9 @@ pub(in crate::ledger) async fn leavers_between(
 pub(in crate::ledger) async fn rolled(pool: &Pool) -> LedgerResult<(Timestamp, bool)> {
     let noted: Option<(String, i64)> =
         query_as("SELECT value, at FROM cursor WHERE name = 'kpi/rolled'").fetch_optional(pool).await?;
-    let waiting: Option<(i64,)> = query_as("SELECT dim FROM kpi_dirty LIMIT 1").fetch_optional(pool).await?;
+    // In the order of the key: PostgreSQL would read a table from its beginning on, and after many sums that is long dead.
+    let waiting: Option<(i64,)> =
+        query_as("SELECT dim FROM kpi_dirty ORDER BY kind, at, dim LIMIT 1").fetch_optional(pool).await?;
     let (word, at) = noted.unwrap_or_default();
     Ok((Timestamp(at), word != "done" || waiting.is_some()))
 }
