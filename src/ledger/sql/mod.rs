@@ -54,6 +54,8 @@ pub(super) struct Shared {
     pub(super) caution: recovery::Caution,
     /// Where its queues begin.
     pub(super) fronts: front::Fronts,
+    /// What its server knows of its tables.
+    pub(super) statistics: statistics::Statistics,
     /// Sources whose platforms are told how far their orders are.
     progress: RwLock<BTreeSet<String>>,
 }
@@ -77,6 +79,7 @@ impl Shared {
             touched: Arc::default(),
             caution: recovery::Caution::default(),
             fronts: front::Fronts::default(),
+            statistics: statistics::Statistics::default(),
             progress: RwLock::default(),
         })
     }
@@ -93,6 +96,7 @@ impl Shared {
             touched,
             caution: recovery::Caution::default(),
             fronts: front::Fronts::default(),
+            statistics: statistics::Statistics::default(),
             progress: RwLock::default(),
         }
     }

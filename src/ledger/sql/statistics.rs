@@ -10,11 +10,21 @@ const GROWN: &str = "/* look */ SELECT format('%I', relname) FROM pg_class
     WHERE relnamespace = CAST(current_schema() AS regnamespace) AND relkind = 'r'
         AND pg_relation_size(oid) > (2 * relpages + 10) * CAST(current_setting('block_size') AS BIGINT)";
 
-/// Has the server look at tables that have grown, so that statements about them are planned anew.
-pub(in crate::ledger) async fn renew(pool: &Pool) -> LedgerResult<()> {
-    let grown: Vec<(String,)> = query_as(GROWN).fetch_all(pool).await?;
-    for (table,) in grown {
-        query(format!("/* look */ ANALYZE (SKIP_LOCKED) {table}")).execute(pool).await?;
+/// What is done about it.
+#[derive(Debug, Default)]
+pub(in crate::ledger) struct Statistics {
+    /// One does: of a long table it takes seconds, and a connection.
+    turn: tokio::sync::Mutex<()>,
+}
+
+impl Statistics {
+    /// Has the server look at tables that have grown, so that statements about them are planned anew.
+    pub(in crate::ledger) async fn renew(&self, pool: &Pool) -> LedgerResult<()> {
+        let Ok(_turn) = self.turn.try_lock() else { return Ok(()) };
+        let grown: Vec<(String,)> = query_as(GROWN).fetch_all(pool).await?;
+        for (table,) in grown {
+            query(format!("/* look */ ANALYZE (SKIP_LOCKED) {table}")).execute(pool).await?;
+        }
+        Ok(())
     }
-    Ok(())
 }

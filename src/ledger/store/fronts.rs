@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::{Home, SqlLedger};
 use crate::ledger::sql::front::{Look, TO_PLAN};
 use crate::ledger::sql::lease::{self, Due};
-use crate::ledger::sql::statistics;
 use crate::ledger::{LeaseRequest, Leased, LedgerResult};
 use crate::model::Timestamp;
 
@@ -27,7 +26,7 @@ impl SqlLedger {
                     }
                     // Of all queues this one is looked at wherever orders come.
                     if queue == TO_PLAN
-                        && let Err(error) = statistics::renew(&readers).await
+                        && let Err(error) = shared.statistics.renew(&readers).await
                     {
                         tracing::debug!(error = %error, "how far tables have grown could not be looked at; once more");
                     }

@@ -113,3 +113,19 @@ async fn a_claim_that_another_overtook_carries_what_is_there_now() {
     let Load::Create { draft, .. } = &leased.load else { panic!("no create") };
     assert_eq!((leased.lease_no, draft.body.as_str()), (2, "changed"));
 }
+
+/// What is planned over a few rows reads the whole table, however long it gets: the server is told in time.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_grows_fast_is_known_to_the_planner() {
+    let Some(bed) = bed().await else { return };
+    bed.place.run("ALTER TABLE assignment SET (autovacuum_enabled = false)").await;
+    let known = async || bed.text("SELECT relpages FROM pg_class WHERE relname = 'assignment'").await;
+    assert_eq!(known().await, "0");
+    let ids: Vec<String> = (0..400).map(|n| n.to_string()).collect();
+    received(&bed, &ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    until("the planner knows", async || {
+        bed.ledger.to_plan(NOW, 1).await.unwrap();
+        (known().await != "0").then_some(())
+    })
+    .await;
+}
