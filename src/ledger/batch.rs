@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::engine::{Conn, Sees};
@@ -138,15 +139,16 @@ impl Again {
 }
 
 impl Writers {
-    /// Starts a writer for each connection; the handles end when the queue is closed and drained.
-    pub(super) fn start(self, connections: Vec<Conn>) -> (mpsc::Sender<Job>, Vec<tokio::task::JoinHandle<()>>) {
+    /// Starts a writer for each connection; each tells its end, when the queue is closed and drained.
+    pub(super) fn start(self, connections: Vec<Conn>) -> LedgerResult<(mpsc::Sender<Job>, Vec<oneshot::Receiver<()>>)> {
         let (sender, receiver) = mpsc::channel::<Job>(QUEUE);
         let queue = Arc::new(Mutex::new(Queue { receiver, held: None }));
         let competing = matches!(self.again, Again::Postgres(_));
         let start = |connection| {
+            let (tell, ended) = oneshot::channel();
             let queue = Arc::clone(&queue);
             let mut writer = Writer { connection: Some(connection), shared: Arc::clone(&self.shared), again: self.again.clone() };
-            tokio::spawn(async move {
+            let work = async move {
                 loop {
                     let jobs = queue.lock().await.next(self.one_commit_per_job, competing).await;
                     if jobs.is_empty() {
@@ -159,10 +161,27 @@ impl Writers {
                 {
                     tracing::warn!(error = %error, "the ledger did not close cleanly; it recovers at the next start");
                 }
-            })
+                // Whoever wanted to hear of it may be gone.
+                let _ = tell.send(());
+            };
+            spawn(competing, work)?;
+            Ok(ended)
         };
-        (sender, connections.into_iter().map(start).collect())
+        let ends = connections.into_iter().map(start).collect::<LedgerResult<_>>()?;
+        Ok((sender, ends))
     }
+}
+
+/// The one writer of a file has a thread of its own, where there are several: all wait for it, and as a task it would wait in
+/// their line whenever a statement is done. A single thread is left alone.
+fn spawn(competing: bool, work: impl Future<Output = ()> + Send + 'static) -> LedgerResult<()> {
+    let runtime = Handle::current();
+    if competing || runtime.runtime_flavor() == RuntimeFlavor::CurrentThread {
+        runtime.spawn(work);
+        return Ok(());
+    }
+    let thread = std::thread::Builder::new().name("ledger".to_owned()).spawn(move || runtime.block_on(work));
+    thread.map(drop).map_err(|error| LedgerError::Unavailable(format!("no thread for its writer: {error}")))
 }
 
 /// A writer owns its connection.

@@ -48,7 +48,7 @@ pub struct SqlLedger {
     readers: Pool,
     jobs: Mutex<Option<mpsc::Sender<Job>>>,
     queue: Option<mpsc::WeakSender<Job>>,
-    writers: Mutex<Vec<tokio::task::JoinHandle<()>>>,
+    writers: Mutex<Vec<oneshot::Receiver<()>>>,
     shared: Arc<Shared>,
     /// How far our clock is ahead of the database's, as last heard.
     ahead_ms: AtomicI64,

@@ -93,7 +93,7 @@ impl SqlLedger {
                 Home::Sqlite(home) => Again::Sqlite(Box::new(home.door())),
             };
             let (sender, handles) =
-                Writers { shared: Arc::clone(&shared), one_commit_per_job: mode == Mode::ServeSingly, again }.start(writers);
+                Writers { shared: Arc::clone(&shared), one_commit_per_job: mode == Mode::ServeSingly, again }.start(writers)?;
             (Some(sender), handles)
         } else {
             for writer in writers {
