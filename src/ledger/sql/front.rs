@@ -190,11 +190,20 @@ struct Queue {
     under_way: HashMap<u64, Timestamp>,
     /// Somebody was asked to look beside the work.
     asked: bool,
+    /// One looks while others wait for it, and have what it found.
+    first: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Default for Queue {
     fn default() -> Self {
-        Self { front: Arc::new(Front::WHOLE), looked: None, told: 0, under_way: HashMap::new(), asked: false }
+        Self {
+            front: Arc::new(Front::WHOLE),
+            looked: None,
+            told: 0,
+            under_way: HashMap::new(),
+            asked: false,
+            first: Arc::default(),
+        }
     }
 }
 
@@ -202,8 +211,8 @@ impl Default for Queue {
 #[derive(Debug, Default)]
 pub(in crate::ledger) struct Fronts {
     queues: Mutex<HashMap<String, Queue>>,
-    /// One looks while others wait for it, and have what it found.
-    first: tokio::sync::Mutex<()>,
+    /// Looks beside the work go one after another.
+    beside: tokio::sync::Mutex<()>,
 }
 
 /// A look under way, however it ends.
@@ -271,6 +280,15 @@ impl Fronts {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn first(&self, queue: &str) -> Arc<tokio::sync::Mutex<()>> {
+        Arc::clone(&self.queues().entry(queue.to_owned()).or_default().first)
+    }
+
+    /// The turn of a look beside the work.
+    pub(in crate::ledger) async fn beside(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.beside.lock().await
+    }
+
     pub(in crate::ledger) fn of(&self, queue: &str) -> Arc<Front> {
         self.queues().get(queue).map_or_else(|| Arc::new(Front::WHOLE), |queue| Arc::clone(&queue.front))
     }
@@ -319,7 +337,8 @@ impl Fronts {
 
     /// Looks before anything else, unless somebody just did. Without a look the whole queue is claimed from, or what was known.
     pub(in crate::ledger) async fn look_first(&self, pool: &Pool, queue: &str, now: Timestamp) {
-        let _turn = self.first.lock().await;
+        let first = self.first(queue);
+        let _turn = first.lock().await;
         let Look::First(how) = self.wants(queue, now) else { return };
         if let Err(error) = self.look(pool, queue, how, now).await {
             tracing::warn!(error = %error, queue, "the front of a queue could not be looked at");
@@ -334,7 +353,8 @@ impl Fronts {
         from: &Arc<Front>,
         now: Timestamp,
     ) -> LedgerResult<()> {
-        let _turn = self.first.lock().await;
+        let first = self.first(queue);
+        let _turn = first.lock().await;
         if Arc::ptr_eq(from, &self.of(queue)) { self.look(pool, queue, How::On, now).await } else { Ok(()) }
     }
 

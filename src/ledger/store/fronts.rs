@@ -8,31 +8,35 @@ use crate::ledger::sql::lease::{self, Due};
 use crate::ledger::{LeaseRequest, Leased, LedgerResult};
 use crate::model::Timestamp;
 
-/// So often a round looks on where others take what it finds. Then the next round does.
+/// So often a round looks on, or claims, where others take what it finds. Then the next round does.
 const TRIES: usize = 4;
 
 impl SqlLedger {
     /// What is known of a queue is as new as it should be, or soon will be.
     pub(super) async fn look_ahead(&self, queue: &str, now: Timestamp) {
         let Home::Postgres(_) = &self.home else { return };
-        match self.shared.fronts.wants(queue, now) {
-            Look::No => {}
-            Look::First(_) => self.shared.fronts.look_first(&self.readers, queue, now).await,
-            Look::Beside(how) => {
-                let (shared, readers, queue) = (Arc::clone(&self.shared), self.readers.clone(), queue.to_owned());
-                tokio::spawn(async move {
-                    if let Err(error) = shared.fronts.look(&readers, &queue, how, now).await {
-                        tracing::debug!(error = %error, queue, "the front of a queue could not be looked at; once more");
-                    }
-                    // Of all queues this one is looked at wherever orders come.
-                    if queue == TO_PLAN
-                        && let Err(error) = shared.statistics.renew(&readers).await
-                    {
-                        tracing::debug!(error = %error, "how far tables have grown could not be looked at; once more");
-                    }
-                });
-            }
+        let mut look = self.shared.fronts.wants(queue, now);
+        if let Look::First(_) = look {
+            self.shared.fronts.look_first(&self.readers, queue, now).await;
+            // It was a look on, where one at the whole may be wanted as well.
+            look = self.shared.fronts.wants(queue, now);
         }
+        let Look::Beside(how) = look else { return };
+        let (shared, readers, queue) = (Arc::clone(&self.shared), self.readers.clone(), queue.to_owned());
+        tokio::spawn(async move {
+            // All of them have one reader: the others are for those who wait.
+            let turn = shared.fronts.beside().await;
+            if let Err(error) = shared.fronts.look(&readers, &queue, how, now).await {
+                tracing::debug!(error = %error, queue, "the front of a queue could not be looked at; once more");
+            }
+            drop(turn);
+            // Of all queues this one is looked at wherever orders come.
+            if queue == TO_PLAN
+                && let Err(error) = shared.statistics.renew(&readers).await
+            {
+                tracing::debug!(error = %error, "how far tables have grown could not be looked at; once more");
+            }
+        });
     }
 
     /// What a round would find.
@@ -53,7 +57,7 @@ impl SqlLedger {
 
     /// Claims from the front. Where others were faster, what comes next there is offered.
     pub(super) async fn lease_of_front(&self, request: &Arc<LeaseRequest>, due: Due) -> LedgerResult<Vec<Leased>> {
-        let mut offered = 0;
+        let (mut offered, mut tries) = (0, 0);
         loop {
             let front = self.shared.fronts.of(&request.edge);
             let offer = Arc::new(front.offer(request.limit));
@@ -68,8 +72,8 @@ impl SqlLedger {
             }
             let claimed: Vec<_> = leased.iter().map(|errand| errand.id).collect();
             self.shared.fronts.taken(&request.edge, &offer, &claimed, leased.len() >= request.limit);
-            offered += offer.ready();
-            if !leased.is_empty() || offered >= front.ready() {
+            (offered, tries) = (offered + offer.ready(), tries + 1);
+            if !leased.is_empty() || offered >= front.ready() || tries == TRIES {
                 return Ok(leased);
             }
         }

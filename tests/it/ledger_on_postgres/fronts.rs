@@ -217,6 +217,30 @@ async fn what_waited_for_its_lane_is_planned_when_that_is_free() {
     ledger.close().await;
 }
 
+/// However many wait for their lane, also more than are remembered and all of one time: who is free is found behind them.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_its_lane_hides_nobody_behind_it() {
+    let Some(bed) = bed().await else { return };
+    let first = order("1", Operation::Grant);
+    bed.opened("e1", first, "IAM-1").await;
+    for part in 0..6 {
+        let blocked = (0..200).map(|n| {
+            let id = format!("w{part}-{n}");
+            takes(&id, order(&id, Operation::Grant))
+        });
+        bed.record(blocked.collect()).await;
+    }
+    record(&bed.ledger, 0, 1, NOW.plus_secs(1)).await;
+    let again = NOW.0 - 1_000_000_000_000_000;
+    bed.place.run(&format!("UPDATE assignment SET plan_at = {again} WHERE state = 'received'")).await;
+    let (ledger, later) = (bed.place.open().await, NOW.plus_ms(HOUR));
+    for _ in 0..2 {
+        let found = ledger.to_plan(later, 1).await.unwrap();
+        assert_eq!(found.iter().map(|order| order.assignment.external_id.as_str()).collect::<Vec<_>>(), ["REQ-0"]);
+    }
+    ledger.close().await;
+}
+
 /// What another claims and gives back was offered, and is offered again.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_another_held_is_not_forgotten() {

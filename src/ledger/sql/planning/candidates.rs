@@ -36,7 +36,7 @@ macro_rules! wanting {
 }
 
 /// In the order in which they came. On PostgreSQL those that came since the [front](super::super::front) was looked at, in the
-/// order of an index, beside those known, and what waited for its date or is planned again since then, by time.
+/// order of an index, and so what waited for its date or is planned again since then; and by id those known.
 macro_rules! candidates {
     ($revocation:literal, $skipped:literal) => {
         concat!(
@@ -45,14 +45,20 @@ macro_rules! candidates {
             "/*postgres  + ",
             $skipped,
             ") AS came UNION ALL SELECT * FROM (",
+            wanting!("a.state", $revocation, " AND a.plan_at > $6", "$2 + "),
+            $skipped,
+            ") AS dated UNION ALL SELECT * FROM (",
+            wanting!("a.state", $revocation, concat!(" AND ", again_since!("a", "$6")), "$2 + "),
+            $skipped,
+            ") AS again UNION ALL SELECT * FROM (",
             wanting!(
                 "a.state || ''",
                 $revocation,
                 concat!(
-                    " AND NOT (a.plan_at = 0 AND a.id > $5) AND a.id IN (",
+                    " AND NOT (a.plan_at = 0 AND a.id > $5) AND NOT a.plan_at > $6 AND NOT (",
+                    again_since!("a", "$6"),
+                    ") AND a.id IN (",
                     listed!("$7"),
-                    due_since!($revocation, $skipped, "f.plan_at > $6 AND f.plan_at <= $1"),
-                    due_since!($revocation, $skipped, again_since!("f", "$6")),
                     ")"
                 ),
                 "$2 + "
@@ -61,22 +67,6 @@ macro_rules! candidates {
             ") AS known ORDER BY plan_at, id LIMIT $2*/ OFFSET ",
             $skipped,
             ") AS c"
-        )
-    };
-}
-
-/// Of many, the first only and some for those that wait for another of their lane: a look soon knows them.
-macro_rules! due_since {
-    ($revocation:literal, $skipped:literal, $since:expr) => {
-        concat!(
-            " UNION ALL (SELECT f.id FROM assignment AS f WHERE f.state IN ('received', 'planned') AND f.parked_at IS NULL
-                AND f.revocation = ",
-            $revocation,
-            " AND ",
-            $since,
-            " ORDER BY f.plan_at, f.id LIMIT ($2 + ",
-            $skipped,
-            ") * 8)"
         )
     };
 }
