@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use super::{Home, SqlLedger};
+use crate::ledger::engine::Pool;
+use crate::ledger::sql::Shared;
 use crate::ledger::sql::front::{Look, TO_PLAN};
 use crate::ledger::sql::lease::{self, Due};
 use crate::ledger::{LeaseRequest, Leased, LedgerResult};
@@ -18,6 +20,7 @@ impl SqlLedger {
         let mut look = self.shared.fronts.wants(queue, now);
         if let Look::First(_) = look {
             self.shared.fronts.look_first(&self.readers, queue, now).await;
+            renew_statistics(&self.shared, &self.readers, queue).await;
             // It was a look on, where one at the whole may be wanted as well.
             look = self.shared.fronts.wants(queue, now);
         }
@@ -30,12 +33,7 @@ impl SqlLedger {
                 tracing::debug!(error = %error, queue, "the front of a queue could not be looked at; once more");
             }
             drop(turn);
-            // Of all queues this one is looked at wherever orders come.
-            if queue == TO_PLAN
-                && let Err(error) = shared.statistics.renew(&readers).await
-            {
-                tracing::debug!(error = %error, "how far tables have grown could not be looked at; once more");
-            }
+            renew_statistics(&shared, &readers, &queue).await;
         });
     }
 
@@ -77,5 +75,14 @@ impl SqlLedger {
                 return Ok(leased);
             }
         }
+    }
+}
+
+/// Of all queues that of orders is looked at wherever some come.
+async fn renew_statistics(shared: &Shared, readers: &Pool, queue: &str) {
+    if queue == TO_PLAN
+        && let Err(error) = shared.statistics.renew(readers).await
+    {
+        tracing::debug!(error = %error, "how far tables have grown could not be looked at; once more");
     }
 }

@@ -81,7 +81,7 @@ macro_rules! wanting_from {
     };
     ($revocation:literal, $from:expr) => {
         concat!(
-            " UNION ALL (SELECT id, plan_at FROM assignment WHERE state IN ('received', 'planned') AND parked_at IS NULL AND revocation = ",
+            " UNION ALL (SELECT id, plan_at FROM assignment WHERE '' || state IN ('received', 'planned') AND parked_at IS NULL AND revocation = ",
             $revocation,
             " AND ",
             $from,

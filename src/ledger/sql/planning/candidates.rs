@@ -7,6 +7,26 @@ use super::super::{Shared, document, rows};
 use crate::ledger::engine::{Pool, Target, query_as};
 use crate::model::{Assignment, Id, State, Timestamp};
 
+/// None before it in its lane keeps it waiting.
+macro_rules! first_of_lane {
+    ($of:literal) => {
+        concat!(
+            "NOT EXISTS (SELECT 1 FROM assignment AS p
+                     WHERE p.lane = ",
+            $of,
+            ".lane AND p.state IN ('received', 'planned', 'due', 'sending', 'unclear', 'open', 'rework')
+                       AND p.parked_at IS NULL AND (p.lane_at, p.id) < (",
+            $of,
+            ".lane_at, ",
+            $of,
+            ".id)
+                       AND (",
+            $of,
+            ".revocation = 0 OR p.revocation = 1 OR p.state IN ('sending', 'unclear')))"
+        )
+    };
+}
+
 /// First of their lanes; revocations before all else, and past unsent or open predecessors.
 macro_rules! wanting {
     ($state:literal, $revocation:literal, $also:expr, $limit:literal) => {
@@ -25,10 +45,9 @@ macro_rules! wanting {
             " AND a.plan_at <= $1",
             $also,
             "
-               AND NOT EXISTS (SELECT 1 FROM assignment AS p
-                     WHERE p.lane = a.lane AND p.state IN ('received', 'planned', 'due', 'sending', 'unclear', 'open', 'rework')
-                       AND p.parked_at IS NULL AND (p.lane_at, p.id) < (a.lane_at, a.id)
-                       AND (a.revocation = 0 OR p.revocation = 1 OR p.state IN ('sending', 'unclear')))
+               AND ",
+            first_of_lane!("a"),
+            "
              ORDER BY a.plan_at, a.id LIMIT ",
             $limit
         )
@@ -36,29 +55,28 @@ macro_rules! wanting {
 }
 
 /// In the order in which they came. On PostgreSQL those that came since the [front](super::super::front) was looked at, in the
-/// order of an index, and so what waited for its date or is planned again since then; and by id those known.
+/// order of an index, beside those known, and what waited for its date or is planned again since then, by time.
 macro_rules! candidates {
     ($revocation:literal, $skipped:literal) => {
         concat!(
             "SELECT * FROM (/*postgres SELECT * FROM (*/",
-            wanting!("a.state", $revocation, " /*postgres AND (a.plan_at, a.id) > (0, $5) AND a.plan_at < 1*/", "$2"),
+            wanting!(
+                "/*postgres '' || */a.state",
+                $revocation,
+                " /*postgres AND (a.plan_at, a.id) > (0, $5) AND a.plan_at < 1*/",
+                "$2"
+            ),
             "/*postgres  + ",
             $skipped,
             ") AS came UNION ALL SELECT * FROM (",
-            wanting!("a.state", $revocation, " AND a.plan_at > $6", "$2 + "),
-            $skipped,
-            ") AS dated UNION ALL SELECT * FROM (",
-            wanting!("a.state", $revocation, concat!(" AND ", again_since!("a", "$6")), "$2 + "),
-            $skipped,
-            ") AS again UNION ALL SELECT * FROM (",
             wanting!(
                 "a.state || ''",
                 $revocation,
                 concat!(
-                    " AND NOT (a.plan_at = 0 AND a.id > $5) AND NOT a.plan_at > $6 AND NOT (",
-                    again_since!("a", "$6"),
-                    ") AND a.id IN (",
+                    " AND NOT (a.plan_at = 0 AND a.id > $5) AND a.id IN (",
                     listed!("$7"),
+                    due_since!($revocation, $skipped, "f.plan_at > $6 AND f.plan_at <= $1"),
+                    due_since!($revocation, $skipped, again_since!("f", "$6")),
                     ")"
                 ),
                 "$2 + "
@@ -67,6 +85,24 @@ macro_rules! candidates {
             ") AS known ORDER BY plan_at, id LIMIT $2*/ OFFSET ",
             $skipped,
             ") AS c"
+        )
+    };
+}
+
+/// Of many the first only. Those that wait for another of their lane count for nothing: they may wait for long.
+macro_rules! due_since {
+    ($revocation:literal, $skipped:literal, $since:expr) => {
+        concat!(
+            " UNION ALL (SELECT first.id FROM (SELECT f.id, f.lane, f.lane_at, f.revocation, f.plan_at FROM assignment AS f
+                WHERE '' || f.state IN ('received', 'planned') AND f.parked_at IS NULL AND f.revocation = ",
+            $revocation,
+            " AND ",
+            $since,
+            " ORDER BY f.revocation, f.plan_at, f.id OFFSET 0) AS first WHERE ",
+            first_of_lane!("first"),
+            " ORDER BY first.plan_at, first.id LIMIT $2 + ",
+            $skipped,
+            ")"
         )
     };
 }
