@@ -161,7 +161,6 @@ async fn unpark(tx: &mut Conn, assignment: Id, actor: &str, now: Timestamp) -> L
     if state == "due" && drop_unsent(tx, assignment.0).await? {
         to = Some(State::Planned);
     }
-    tx.falls_due(now);
     query(concat!(
         "UPDATE assignment SET plan_at = ",
         planned_again!("0", "$2"),
