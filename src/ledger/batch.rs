@@ -264,6 +264,8 @@ impl Writer {
         let sees = if matches!(jobs, [Job::Claim(_)]) { Sees::Latest } else { Sees::OneState };
         let tx = self.begun(sees).await?;
         let results = run(tx, &shared, jobs).await?;
+        // Also where it is in doubt whether it was committed.
+        let _noting = shared.fronts.noting(tx.due());
         let committed = commit(tx).await.map(|()| results);
         shared.touched.commit();
         committed

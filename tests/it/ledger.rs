@@ -1,7 +1,5 @@
 //! The ledger's contract: intake, planning, errands, sync and operators, each as whole transactions.
 
-#[path = "ledger/clocks.rs"]
-mod clocks;
 #[path = "ledger/erasure.rs"]
 mod erasure;
 #[path = "ledger/foreseen.rs"]
@@ -35,7 +33,7 @@ use crate::orders;
 const QUIET_MS: i64 = 60_000;
 
 /// A type of its own in each of the two modules that this file is: so it can have methods here.
-struct Bed(ledger_bed::Bed);
+pub(super) struct Bed(pub(super) ledger_bed::Bed);
 
 impl std::ops::Deref for Bed {
     type Target = ledger_bed::Bed;
@@ -45,11 +43,11 @@ impl std::ops::Deref for Bed {
     }
 }
 
-async fn bed() -> Bed {
+pub(super) async fn bed() -> Bed {
     Bed(ledger_bed::Bed::of(module_path!()).await)
 }
 
-fn order(external_id: &str, operation: Operation) -> Assignment {
+pub(super) fn order(external_id: &str, operation: Operation) -> Assignment {
     Assignment {
         operation,
         requested_at: Some(NOW.plus_secs(-7200)),
@@ -60,7 +58,7 @@ fn order(external_id: &str, operation: Operation) -> Assignment {
 
 impl Bed {
     /// Takes an order to an open ticket with this number.
-    async fn opened(&self, event: &str, assignment: Assignment, number: &str) -> (Id, Id) {
+    pub(super) async fn opened(&self, event: &str, assignment: Assignment, number: &str) -> (Id, Id) {
         let Recorded::New { id } = self.record(vec![takes(event, assignment)]).await[0] else { panic!("not new") };
         assert_eq!(self.plan_all(NOW).await, 1);
         let leased = self.lease("desk/desk", NOW).await;
@@ -74,12 +72,12 @@ impl Bed {
         self.text(&sql).await
     }
 
-    async fn text(&self, sql: &str) -> String {
+    pub(super) async fn text(&self, sql: &str) -> String {
         self.place.text(sql).await
     }
 }
 
-fn closed(ticket_id: Id, number: &str, key: &Key, outcome: Outcome) -> Observation {
+pub(super) fn closed(ticket_id: Id, number: &str, key: &Key, outcome: Outcome) -> Observation {
     let status = status(number, key, Category::Closed, Some(outcome));
     let closer = Some(Person { id: "alice".to_owned(), name: Some("Alice Admin".to_owned()), email: None });
     let reading = TicketReading {

@@ -31,8 +31,6 @@ mod kpi_commands;
 mod kpi_on_postgres;
 mod ledger;
 mod ledger_bed;
-#[expect(clippy::duplicate_mod, reason = "one contract, two engines")]
-#[path = "ledger.rs"]
 mod ledger_on_postgres;
 mod licences;
 mod mailing;

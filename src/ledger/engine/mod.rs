@@ -26,6 +26,8 @@ pub(in crate::ledger) use patience::{in_time, silent};
 pub(in crate::ledger) use rows::Rows;
 use sqlite_tx::SqliteTx;
 
+use crate::model::Timestamp;
+
 type Result<T> = std::result::Result<T, sqlx::Error>;
 
 /// What a transaction sees of those beside it, on PostgreSQL.
@@ -51,7 +53,8 @@ impl Sees {
 #[derive(Debug)]
 pub(in crate::ledger) enum Conn {
     Sqlite(SqliteTx),
-    Postgres(PgConnection),
+    /// And the earliest time at which something falls due that its transaction has written.
+    Postgres(PgConnection, Option<Timestamp>),
 }
 
 impl Conn {
@@ -62,28 +65,44 @@ impl Conn {
                 tx.begin();
                 Ok(())
             }
-            Self::Postgres(c) => say(c, sees.begin()).await,
+            Self::Postgres(c, due) => {
+                *due = None;
+                say(c, sees.begin()).await
+            }
         }
+    }
+
+    /// What is written is to be claimed from this time on, which may have passed: whoever gives a row its time says so here,
+    /// since claims on PostgreSQL look from a time on.
+    pub(in crate::ledger) fn falls_due(&mut self, at: Timestamp) {
+        if let Self::Postgres(_, due) = self {
+            *due = Some(due.map_or(at, |due| due.min(at)));
+        }
+    }
+
+    /// The earliest that this transaction was told.
+    pub(in crate::ledger) fn due(&self) -> Option<Timestamp> {
+        if let Self::Postgres(_, due) = self { *due } else { None }
     }
 
     pub(in crate::ledger) async fn commit(&mut self) -> Result<()> {
         match self {
             Self::Sqlite(tx) => tx.commit().await,
-            Self::Postgres(c) => say(c, "COMMIT").await,
+            Self::Postgres(c, _) => say(c, "COMMIT").await,
         }
     }
 
     pub(in crate::ledger) async fn rollback(&mut self) -> Result<()> {
         match self {
             Self::Sqlite(tx) => tx.rollback().await,
-            Self::Postgres(c) => say(c, "ROLLBACK").await,
+            Self::Postgres(c, _) => say(c, "ROLLBACK").await,
         }
     }
 
     pub(in crate::ledger) async fn close(self) -> Result<()> {
         match self {
             Self::Sqlite(tx) => tx.close().await,
-            Self::Postgres(c) => c.close().await,
+            Self::Postgres(c, _) => c.close().await,
         }
     }
 }
@@ -120,7 +139,7 @@ impl<'e> From<&'e mut Conn> for Target<'e> {
     fn from(conn: &'e mut Conn) -> Self {
         match conn {
             Conn::Sqlite(c) => Self::SqliteConn(c),
-            Conn::Postgres(c) => Self::PostgresConn(c),
+            Conn::Postgres(c, _) => Self::PostgresConn(c),
         }
     }
 }
@@ -331,7 +350,7 @@ impl Query {
     pub(in crate::ledger) async fn execute_later(self, on: &mut Conn) -> Result<()> {
         match on {
             Conn::Sqlite(tx) => tx.later(self).await,
-            Conn::Postgres(_) => self.execute(on).await.map(drop),
+            Conn::Postgres(..) => self.execute(on).await.map(drop),
         }
     }
 

@@ -123,7 +123,7 @@ impl Door {
         if read_only == "on" {
             return Err(LedgerError::Unavailable(format!("{} is a standby: it only reads", self.shown())));
         }
-        Ok(Conn::Postgres(connection))
+        Ok(Conn::Postgres(connection, None))
     }
 
     /// Host, port and database: no user, no password.
@@ -161,7 +161,7 @@ impl Postgres {
                 writers.push(door.writer().await?);
             }
         } else {
-            writers.push(Conn::Postgres(first));
+            writers.push(Conn::Postgres(first, None));
         }
         let (at, options) = door.options();
         let options = options.cloned().unwrap_or_default();

@@ -6,6 +6,7 @@ use serde_json::json;
 use super::super::{Acted, Action, End, LedgerError, LedgerResult, Receipt, ReceiptContent, Recorded, Settlement, Stray};
 use super::Shared;
 use super::compare::repair;
+use super::front::planned_again;
 use super::journal::{self, Move};
 use super::record::{From, drop_unsent, record};
 use super::settle::{after, settle};
@@ -71,7 +72,7 @@ async fn retry(tx: &mut Conn, errand: Id, actor: &str, now: Timestamp) -> Ledger
     }
     try_again(tx, "id = $1", errand.0, now).await?;
     if let Some(assignment) = assignment {
-        clear_mark(tx, assignment).await?;
+        clear_mark(tx, assignment, now).await?;
         journal::apply(
             tx,
             &[Move::ours(assignment, None, "retried", now).actor(actor).cause("an operator asked for another try")],
@@ -95,14 +96,15 @@ async fn drop_parked(tx: &mut Conn, errand: Id, actor: &str, now: Timestamp) -> 
     }
     if let Some(assignment) = assignment {
         // Only the mark that this errand set: another trouble still waits for somebody.
-        query(
-            "UPDATE assignment SET parked_at = NULL, parked_code = NULL, parked_reason = NULL WHERE id = $1
-                AND parked_code = (SELECT code FROM errand WHERE id = $2)",
-        )
-        .bind(assignment)
-        .bind(errand.0)
-        .execute(&mut *tx)
-        .await?;
+        let set: Option<(i64,)> =
+            query_as("SELECT a.id FROM assignment AS a JOIN errand AS e ON e.code = a.parked_code WHERE a.id = $1 AND e.id = $2")
+                .bind(assignment)
+                .bind(errand.0)
+                .fetch_optional(&mut *tx)
+                .await?;
+        if set.is_some() {
+            clear_mark(tx, assignment, now).await?;
+        }
         let cause = format!("an operator let the {kind} go: it is not sent any more");
         journal::apply(tx, &[Move::ours(assignment, None, "dropped", now).actor(actor).cause(cause)], now).await?;
     }
@@ -120,15 +122,25 @@ async fn try_again(tx: &mut Conn, which: &'static str, id: i64, now: Timestamp) 
             ELSE 'ready' END
          WHERE {which}"
     );
+    tx.falls_due(now);
     query(sql).bind(id).bind(now.0).execute(tx).await?;
     Ok(())
 }
 
-async fn clear_mark(tx: &mut Conn, assignment: i64) -> LedgerResult<()> {
-    query("UPDATE assignment SET parked_at = NULL, parked_code = NULL, parked_reason = NULL WHERE id = $1")
-        .bind(assignment)
-        .execute(tx)
-        .await?;
+/// A mark kept an order from being planned: what waits for that is found anew.
+async fn clear_mark(tx: &mut Conn, assignment: i64, now: Timestamp) -> LedgerResult<()> {
+    tx.falls_due(now);
+    query(concat!(
+        "UPDATE assignment SET parked_at = NULL, parked_code = NULL, parked_reason = NULL,
+            plan_at = CASE WHEN state IN ('received', 'planned') AND plan_at <= $2 THEN ",
+        planned_again!("plan_at", "$2"),
+        " ELSE plan_at END
+         WHERE id = $1",
+    ))
+    .bind(assignment)
+    .bind(now.0)
+    .execute(tx)
+    .await?;
     Ok(())
 }
 
@@ -144,15 +156,20 @@ async fn unpark(tx: &mut Conn, assignment: Id, actor: &str, now: Timestamp) -> L
     if parked.is_none() {
         return Ok(Acted::NotNow("it is not parked".to_owned()));
     }
-    clear_mark(tx, assignment.0).await?;
+    clear_mark(tx, assignment.0, now).await?;
     let mut to = None;
     if state == "due" && drop_unsent(tx, assignment.0).await? {
         to = Some(State::Planned);
     }
-    query("UPDATE assignment SET plan_at = 0 WHERE id = $1 AND state IN ('received', 'planned', 'due')")
-        .bind(assignment.0)
-        .execute(&mut *tx)
-        .await?;
+    query(concat!(
+        "UPDATE assignment SET plan_at = ",
+        planned_again!("0", "$2"),
+        " WHERE id = $1 AND state IN ('received', 'planned', 'due')"
+    ))
+    .bind(assignment.0)
+    .bind(now.0)
+    .execute(&mut *tx)
+    .await?;
     if let Some(ticket) = ticket.filter(|_| to.is_none()) {
         // Whoever lifts a missing key has seen that it is the right ticket.
         query(
@@ -198,7 +215,7 @@ async fn decide_create(tx: &mut Conn, shared: &Shared, errand: Id, end: End, act
         }
     }
     if let Some(assignment) = assignment {
-        clear_mark(tx, assignment).await?;
+        clear_mark(tx, assignment, now).await?;
         journal::apply(
             tx,
             &[Move::ours(assignment, None, "decided", now).actor(actor).cause("an operator said what became of the create")],
@@ -313,7 +330,7 @@ pub(in crate::ledger) async fn witness(
     }
     let created = Created { ticket: ticket.clone(), url: None, key_confirmed: false, group_missed: false };
     if let (true, Some(assignment)) = (state == "parked", assignment) {
-        clear_mark(tx, assignment).await?;
+        clear_mark(tx, assignment, now).await?;
     }
     // Its witness may have seen one of two: the sweeper shall look.
     query("UPDATE ticket SET risky = 1 WHERE id = $1").bind(row).execute(&mut *tx).await?;
@@ -401,6 +418,7 @@ pub(super) async fn close_double(
     let body = format!("**This ticket is a double** of the one with the same key ({key}). Nothing needs to be done here.\n");
     let change =
         serde_json::to_string(&Change::Close { mark: mark.clone(), body }).map_err(|e| LedgerError::Corrupt(e.to_string()))?;
+    tx.falls_due(now);
     query(
         "INSERT INTO errand (id, kind, edge, ticket_id, assignment_id, state, rank, due_at, mark, body, made_at)
          VALUES ($1, 'close', $2, $3, $4, 'ready', $5, $5, $6, $7, $5)",

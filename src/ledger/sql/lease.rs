@@ -6,6 +6,7 @@ use crate::ledger::engine::{Conn, Pool, Target, query, query_as};
 use serde_json::{Value, json};
 
 use super::super::{LeaseRequest, Leased, LedgerError, LedgerResult, Load, Step, compare};
+use super::front::{Front, Known};
 use super::journal::{self, Head, Heads, Move, write_moves};
 use super::settle::park;
 use super::{document, progress, rows};
@@ -15,15 +16,29 @@ use crate::model::ticket::{Draft, TicketRef};
 use crate::model::{Assignment, Id, Operation, Outcome, Person, State, Timestamp};
 
 pub(in crate::ledger) use due::{Due, due};
-pub(super) use due::{abandoned, ready, unclear};
+pub(super) use due::{abandoned, among, listed, ready, unclear, waits};
 
 /// Leases witnesses first, then what is ready, by rank.
-pub(in crate::ledger) async fn lease(tx: &mut Conn, request: &LeaseRequest, due: Due) -> LedgerResult<Vec<Leased>> {
-    let abandoned = due.abandoned && expire(tx, &request.edge, request.now, request.quiet_ms, request.now).await? > 0;
+pub(in crate::ledger) async fn lease(
+    tx: &mut Conn,
+    request: &LeaseRequest,
+    front: &Front,
+    due: Due,
+) -> LedgerResult<Vec<Leased>> {
+    let abandoned =
+        due.abandoned && expire(tx, &request.edge, &front.others, request.now, request.quiet_ms, request.now).await? > 0;
     let limit = i64::try_from(request.limit).unwrap_or(i64::MAX);
-    let asking = if abandoned || due.unclear { claim(tx, request, CLAIM_UNCLEAR, limit).await? } else { Vec::new() };
+    let asking = if abandoned || due.unclear {
+        claim(tx, request, CLAIM_UNCLEAR, (&front.others, i64::MAX), limit).await?
+    } else {
+        Vec::new()
+    };
     let left = limit - i64::try_from(asking.len()).unwrap_or(limit);
-    let sending = if request.witnesses_only || left <= 0 { Vec::new() } else { claim(tx, request, CLAIM_READY, left).await? };
+    let sending = if request.witnesses_only || left <= 0 {
+        Vec::new()
+    } else {
+        claim(tx, request, CLAIM_READY, (&front.ready, front.below), left).await?
+    };
     if asking.is_empty() && sending.is_empty() {
         return Ok(Vec::new());
     }
@@ -52,15 +67,17 @@ pub(in crate::ledger) async fn lease(tx: &mut Conn, request: &LeaseRequest, due:
 pub(in crate::ledger) async fn expire(
     tx: &mut Conn,
     edge: &str,
+    held: &Known,
     now: Timestamp,
     quiet_ms: i64,
     leased_before: Timestamp,
 ) -> LedgerResult<usize> {
+    tx.falls_due(now);
     let found: Vec<(i64, String, Option<i64>, Option<i64>)> = query_as(concat!(
         "UPDATE errand SET state = CASE WHEN kind = 'report' AND $5 = 0 THEN 'ready' WHEN kind = 'comment' AND ticket_id IS NULL THEN 'ready' ELSE 'unclear' END, lease_no = lease_no + 1, misses = 0,
             due_at = $2, quiet_until = $3, code = 'E-ABANDONED', reason = 'the process that sent it stopped before it heard the answer'
          WHERE ",
-        abandoned!("$1", "$4"),
+        abandoned!("$1", "$4", "$6", "$7"),
         " RETURNING id, kind, assignment_id, ticket_id",
     ))
     .bind(edge)
@@ -68,6 +85,8 @@ pub(in crate::ledger) async fn expire(
     .bind(now.plus_ms(quiet_ms).0)
     .bind(leased_before.0)
     .bind(quiet_ms)
+    .bind(held.listed()?)
+    .bind(held.since)
     .fetch_all(&mut *tx)
     .await?;
     let creates: Vec<_> = found.iter().filter(|(_, kind, ..)| kind == "create").collect();
@@ -152,31 +171,41 @@ macro_rules! claimed {
 /// Claims of unclear errands: their witnesses are asked, and asked again when this lease is over.
 const CLAIM_UNCLEAR: &str = concat!(
     "WITH due AS MATERIALIZED (SELECT id FROM errand WHERE ",
-    unclear!("$1", "$2"),
+    unclear!("$1", "$2", "$6", "$7"),
     " ORDER BY rank LIMIT $5 /*postgres FOR UPDATE SKIP LOCKED*/)
     UPDATE errand SET lease_no = lease_no + 1, lease_owner = $3, lease_until = $4, due_at = $4
-    WHERE state = 'unclear' AND id IN (SELECT id FROM due)",
+    WHERE state /*postgres || ''*/ = 'unclear' AND id IN (SELECT id FROM due)",
     claimed!(),
 );
 /// Claims of ready errands: they are sent. Materialized: PostgreSQL may look into a subquery again and claim more.
 const CLAIM_READY: &str = concat!(
     "WITH due AS MATERIALIZED (SELECT id FROM errand WHERE ",
-    ready!("$1", "$2"),
+    // Of many that came, a claim needs the first only, and some for those that others are taking.
+    ready!("$1", "$2", "$6", "$7", "$8", " ORDER BY f.rank LIMIT $5 * 8"),
     " ORDER BY rank LIMIT $5 /*postgres FOR UPDATE SKIP LOCKED*/)
     UPDATE errand SET lease_no = lease_no + 1, lease_owner = $3, lease_until = $4, state = 'sending', attempts = attempts + 1
-    WHERE state = 'ready' AND id IN (SELECT id FROM due)",
+    WHERE state /*postgres || ''*/ = 'ready' AND id IN (SELECT id FROM due)",
     claimed!(),
 );
 
 /// The `UPDATE` re-checks the state, so that two claimers never both win a row. The states stand in the text: only so
 /// are the partial indexes used.
-async fn claim(tx: &mut Conn, request: &LeaseRequest, query: &'static str, limit: i64) -> LedgerResult<Vec<Claim>> {
+async fn claim(
+    tx: &mut Conn,
+    request: &LeaseRequest,
+    query: &'static str,
+    (known, below): (&Known, i64),
+    limit: i64,
+) -> LedgerResult<Vec<Claim>> {
     let mut claims: Vec<Claim> = query_as(query)
         .bind(&request.edge)
         .bind(request.now.0)
         .bind(&request.owner)
         .bind(request.now.plus_ms(request.lease_ms).0)
         .bind(limit)
+        .bind(known.listed()?)
+        .bind(known.since)
+        .bind(below)
         .fetch_all(tx)
         .await?;
     if claims.iter().any(|claim| claim.stale) {
@@ -236,7 +265,7 @@ async fn load_or_set_aside(tx: &mut Conn, claim: &Claim, now: Timestamp) -> Ledg
             Ok(None)
         }
         Ok(Found::Later(at)) => {
-            put_back(tx, claim, at).await?;
+            put_back(tx, claim, at.max(now)).await?;
             Ok(None)
         }
         Err(LedgerError::Corrupt(words)) => {
@@ -297,6 +326,7 @@ async fn let_go(tx: &mut Conn, claim: &Claim, cause: &'static str, now: Timestam
 
 /// Ready again, and not before that time; nothing was sent.
 async fn put_back(tx: &mut Conn, claim: &Claim, at: Timestamp) -> LedgerResult<()> {
+    tx.falls_due(at);
     query("UPDATE errand SET state = 'ready', lease_until = NULL, due_at = $2 WHERE id = $1 AND state = 'sending'")
         .bind(claim.id)
         .bind(at.0)

@@ -7,6 +7,7 @@ pub(super) mod act;
 pub(super) mod compare;
 pub(super) mod edges;
 pub(super) mod exports;
+pub(super) mod front;
 pub(super) mod history;
 pub(super) mod journal;
 pub(super) mod lease;
@@ -20,6 +21,7 @@ pub(super) mod recovery;
 pub(super) mod rollup;
 pub(super) mod settle;
 pub(super) mod standing;
+pub(super) mod statistics;
 pub(super) mod told;
 pub(super) mod upkeep;
 pub(super) mod views;
@@ -50,6 +52,10 @@ pub(super) struct Shared {
     pub(super) touched: Arc<Touched>,
     /// After a restore.
     pub(super) caution: recovery::Caution,
+    /// Where its queues begin.
+    pub(super) fronts: front::Fronts,
+    /// What its server knows of its tables.
+    pub(super) statistics: statistics::Statistics,
     /// Sources whose platforms are told how far their orders are.
     progress: RwLock<BTreeSet<String>>,
 }
@@ -72,6 +78,8 @@ impl Shared {
             salt,
             touched: Arc::default(),
             caution: recovery::Caution::default(),
+            fronts: front::Fronts::default(),
+            statistics: statistics::Statistics::default(),
             progress: RwLock::default(),
         })
     }
@@ -87,6 +95,8 @@ impl Shared {
             salt: self.salt.clone(),
             touched,
             caution: recovery::Caution::default(),
+            fronts: front::Fronts::default(),
+            statistics: statistics::Statistics::default(),
             progress: RwLock::default(),
         }
     }

@@ -87,7 +87,7 @@ async fn look(tx: &mut Conn, decisions: &[Decision]) -> LedgerResult<(Standing, 
               AND p.parked_at IS NULL AND (p.lane_at, p.id) < (a.lane_at, a.id)
               AND (a.revocation = 0 OR p.revocation = 1 OR p.state IN ('sending', 'unclear'))) THEN 1 ELSE 0 END, a.revocation,
             a.state, a.chain_seq, a.chain_head))
-         FROM json_each($1) AS j CROSS JOIN assignment AS a WHERE a.id = CAST(j.value AS BIGINT) AND a.state IN ('received', 'planned') AND a.parked_at IS NULL",
+         FROM json_each($1) AS j CROSS JOIN assignment AS a WHERE a.id = CAST(j.value AS BIGINT) AND a.state /*postgres || ''*/ IN ('received', 'planned') AND a.parked_at IS NULL",
     )
     .bind(rows(&ids)?)
     .fetch_one(tx)

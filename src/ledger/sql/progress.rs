@@ -53,6 +53,7 @@ pub(in crate::ledger) async fn owe(tx: &mut Conn, shared: &Shared, taken: &[Take
         return Ok(());
     }
     let text = rows(&errands)?;
+    tx.falls_due(now);
     query(
         "UPDATE errand SET state = 'dropped', done_at = $2, reason = 'a newer step took its place'
          WHERE kind = 'comment' AND ticket_id IS NULL AND state = 'ready'

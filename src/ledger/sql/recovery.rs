@@ -81,6 +81,7 @@ pub(in crate::ledger) async fn distrust(
     .bind(&edges)
     .execute(&mut *tx)
     .await?;
+    tx.falls_due(now);
     let found: Vec<(String, Option<i64>, Option<i64>)> = query_as(
         "UPDATE errand SET state = 'unclear', misses = 0, due_at = $2, quiet_until = CAST(j.value->>'until' AS BIGINT), code = $4, reason = $3
          FROM json_each($1) AS j WHERE errand.edge = j.value->>'edge' AND errand.state = 'ready' AND errand.kind <> 'report'

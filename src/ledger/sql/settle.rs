@@ -433,6 +433,7 @@ impl Writes {
             Some([id.into(), state.as_str().into(), seq.into(), head.into(), at(&self.filed_at), at(&self.reported_at)])
         };
         let with_others = |(ticket, at): &(i64, Timestamp)| [(*ticket).into(), at.0.into()];
+        self.errands.iter().filter_map(Ended::due).for_each(|due| tx.falls_due(due));
         query(concat!(
             insert_lines!("$5"),
             "WITH j (id, is_now, seq, head, filed, reported) AS ( ROWS $6 (int, text, int, text, int, int))

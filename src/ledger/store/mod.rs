@@ -2,6 +2,7 @@
 
 mod compare;
 mod exports;
+mod fronts;
 mod open;
 mod replicas;
 mod rollups;
@@ -23,6 +24,7 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use super::batch::{FnJob, Job};
 use super::engine::{Conn, Pool, query, query_as};
 use super::postgres::{Inspected, Postgres};
+use super::sql::front::{Known, TO_PLAN};
 use super::sql::{self, Shared, upkeep};
 use super::sqlite::{File, Inspection};
 use super::{
@@ -217,9 +219,10 @@ impl Ledger for SqlLedger {
 
     async fn to_plan(&self, now: Timestamp, limit: usize) -> LedgerResult<Vec<ToPlan>> {
         let (skipped, now) = (self.skipped(limit), self.by_database(now));
-        let (mut orders, mut unreadable) = sql::planning::to_plan(&self.readers, now, limit, skipped).await?;
+        self.look_ahead(TO_PLAN, now).await;
+        let (mut orders, mut unreadable) = sql::planning::to_plan(&self.readers, &self.shared, now, limit, skipped).await?;
         if skipped > 0 && orders.is_empty() && unreadable.is_empty() {
-            (orders, unreadable) = sql::planning::to_plan(&self.readers, now, limit, 0).await?;
+            (orders, unreadable) = sql::planning::to_plan(&self.readers, &self.shared, now, limit, 0).await?;
         }
         if !unreadable.is_empty() {
             self.write(move |tx| {
@@ -244,6 +247,8 @@ impl Ledger for SqlLedger {
         self.refuse_astray()?;
         let skipped = self.skipped(request.limit);
         let work = Arc::new((decide, self.asked_by_database(request.clone())));
+        self.look_ahead(TO_PLAN, work.1.now).await;
+        self.look_ahead(&request.edge, work.1.now).await;
         let mut took = self.take_up_behind(&work, skipped).await?;
         if skipped > 0 && took.is_nothing() {
             took = self.take_up_behind(&work, 0).await?;
@@ -257,18 +262,14 @@ impl Ledger for SqlLedger {
 
     async fn lease(&self, request: LeaseRequest) -> LedgerResult<Vec<Leased>> {
         self.refuse_astray()?;
-        let request = self.asked_by_database(request);
+        let request = Arc::new(self.asked_by_database(request));
         // Most rounds find nothing: do not disturb the writer for them.
-        let due = sql::lease::due(&self.readers, &request).await?;
+        let due = self.due(&request).await?;
         if !due.anything() {
             return Ok(Vec::new());
         }
-        let request = Arc::new(request);
-        let leased = self.claim(move |tx| {
-            let request = Arc::clone(&request);
-            Box::pin(async move { sql::lease::lease(tx, &request, due).await })
-        });
-        Ok(self.leased_by_own_clock(leased.await?))
+        let leased = self.lease_of_front(&request, due).await?;
+        Ok(self.leased_by_own_clock(leased))
     }
 
     async fn settle(&self, settlements: Vec<Settlement>) -> LedgerResult<Vec<bool>> {
@@ -325,7 +326,7 @@ impl Ledger for SqlLedger {
                 }
                 let mut recovered = 0;
                 for (edge, quiet) in edges.iter() {
-                    recovered += sql::lease::expire(tx, edge, now, *quiet, left_before).await?;
+                    recovered += sql::lease::expire(tx, edge, &Known::NOTHING, now, *quiet, left_before).await?;
                 }
                 Ok(recovered)
             })

@@ -1,6 +1,7 @@
 use super::*;
 
-#[tokio::test]
+/// Where there are several threads the writer has one of its own.
+#[tokio::test(flavor = "multi_thread")]
 async fn a_defect_in_one_write_ends_neither_the_writer_nor_leaves_a_transaction_open() {
     let folder = tempfile::tempdir().unwrap();
     let file = format!("sqlite:{}", folder.path().join("ledger.db").display());

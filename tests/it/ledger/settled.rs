@@ -1,4 +1,4 @@
-//! A settlement whose commit was in doubt is written again; one takes few words with a server.
+//! A settlement whose commit was in doubt is written again.
 
 use super::*;
 
@@ -25,39 +25,6 @@ async fn a_settlement_that_is_repeated_counts_once() {
     let again = bed.lease("desk/desk", NOW.plus_secs(2)).await.remove(0);
     assert!(!bed.settle(&asked, NOW.plus_secs(2), End::Clear).await);
     assert!(bed.settle(&again, NOW.plus_secs(2), filed("IAM-1")).await);
-    bed.chains_hold().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_order_takes_few_round_trips() {
-    let place = crate::engines::Place::of(module_path!()).await;
-    if !place.is_postgres() {
-        return;
-    }
-    place.overhear().await;
-    let bed = Bed(ledger_bed::Bed { ledger: place.open().await, place });
-    bed.opened("e1", order("1", Operation::Grant), "IAM-1").await;
-    let mut second = order("2", Operation::Grant);
-    second.beneficiary.id = "p2".to_owned();
-    bed.record(vec![takes("e2", second)]).await;
-    let mut before = bed.place.overheard().await.len();
-    let mut counts = |said: Vec<String>, most: usize| {
-        let new = &said[before..];
-        assert!((1..=most).contains(&new.len()), "{new:#?}");
-        before = said.len();
-    };
-    let waiting = bed.ledger.to_plan(NOW, 100).await.unwrap();
-    let decisions = waiting.iter().map(|order| file(order, 1)).collect();
-    assert_eq!(bed.ledger.plan(decisions, NOW).await.unwrap(), 1);
-    // What waits; then beginning, one look, one write, commit.
-    counts(bed.place.overheard().await, 1 + 4);
-    let leased = bed.lease("desk/desk", NOW).await;
-    assert_eq!(leased.len(), 1);
-    counts(bed.place.overheard().await, 1 + 4);
-    assert!(bed.settle(&leased[0], NOW, filed("IAM-2")).await);
-    counts(bed.place.overheard().await, 4);
-    assert_eq!(bed.text("SELECT COUNT(*) FROM attempt WHERE verdict = 'done'").await, "2");
-    assert_eq!(bed.text("SELECT COUNT(*) FROM assignment WHERE state = 'open' AND filed_at IS NOT NULL").await, "2");
     bed.chains_hold().await;
 }
 

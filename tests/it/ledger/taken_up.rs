@@ -2,13 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use lastmile::ledger::{Decide, Decision, LeaseRequest, Leased, Ledger, Load, Step, TakenUp};
+use lastmile::ledger::{Decide, Decision, Leased, Ledger, Load, Step, TakenUp};
 use lastmile::model::{Assignment, Operation};
-use sqlx::Executor as _;
 
 use super::{Bed, NOW, QUIET_MS, asks, bed, file, filed, order, takes};
-use crate::program::until;
-use crate::real::postgres::connect;
 
 /// Orders of lanes of their own.
 async fn received(bed: &Bed, ids: &[&str]) {
@@ -152,36 +149,5 @@ async fn a_revocation_that_is_taken_up_overtakes_what_was_not_sent() {
     assert_eq!((taken.planned, taken.leased.len()), (1, 1));
     assert_eq!(bed.text("SELECT state FROM assignment WHERE external_id = '1'").await, "superseded");
     assert_eq!(bed.text("SELECT state FROM assignment WHERE external_id = '2'").await, "sending");
-    bed.chains_hold().await;
-}
-
-/// Planning stands still while another process claims what waits: the orders are planned once all the same.
-#[tokio::test(flavor = "multi_thread")]
-async fn what_another_process_claims_meanwhile_costs_no_second_planning() {
-    let bed = bed().await;
-    if !bed.place.is_postgres() {
-        return;
-    }
-    received(&bed, &["1", "2"]).await;
-    bed.plan_all(NOW).await;
-    received(&bed, &["3"]).await;
-    let counted = "CREATE SEQUENCE plannings;
-        CREATE FUNCTION stand_still() RETURNS trigger LANGUAGE plpgsql AS
-        $$ BEGIN PERFORM nextval('plannings'); PERFORM pg_advisory_xact_lock(7); RETURN NULL; END $$;
-        CREATE TRIGGER stand_still AFTER INSERT ON ticket FOR EACH STATEMENT EXECUTE FUNCTION stand_still()";
-    bed.place.run(counted).await;
-    let (other, mut gate) = (bed.place.open().await, connect(&bed.place.url).await);
-    gate.execute("SELECT pg_advisory_lock(7)").await.unwrap();
-    let claim = async {
-        let begun = async || (bed.text("SELECT COUNT(*) FROM plannings WHERE is_called").await == "1").then_some(());
-        until("it plans", begun).await;
-        let claimed = other.lease(LeaseRequest { limit: 1, ..asks("desk/desk", NOW) }).await.unwrap();
-        gate.execute("SELECT pg_advisory_unlock(7)").await.unwrap();
-        claimed
-    };
-    let (taken, claimed) = tokio::join!(bed.ledger.take_up(ranked(&[("3", 30)]), asks("desk/desk", NOW)), claim);
-    let taken = taken.unwrap();
-    assert_eq!((claimed.len(), taken.planned, taken.left, taken.leased.len()), (1, 1, 0, 2), "each is somebody's, and once");
-    assert_eq!(bed.text("SELECT last_value FROM plannings").await, "1");
     bed.chains_hold().await;
 }

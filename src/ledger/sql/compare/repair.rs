@@ -245,6 +245,7 @@ async fn file_again(tx: &mut Conn, found: &Finding, actor: &str, now: Timestamp)
     .bind(row)
     .execute(&mut *tx)
     .await?;
+    tx.falls_due(now);
     query(
         "UPDATE errand SET state = 'unclear', due_at = $2, quiet_until = $2, misses = 0, failures = 0, done_at = NULL
          WHERE kind = 'create' AND ticket_id = $1",
@@ -272,6 +273,7 @@ async fn read_now(tx: &mut Conn, found: &Finding, actor: &str, now: Timestamp) -
 }
 
 async fn tell_again(tx: &mut Conn, found: &Finding, actor: &str, now: Timestamp) -> LedgerResult<Acted> {
+    tx.falls_due(now);
     let done = query(
         "UPDATE errand SET state = 'ready', due_at = $2, rank = $2, failures = 0, misses = 0, quiet_until = NULL, done_at = NULL
          WHERE state = 'done' AND id = (SELECT MAX(id) FROM errand WHERE kind = 'report' AND assignment_id = $1)

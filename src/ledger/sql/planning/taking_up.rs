@@ -47,7 +47,8 @@ pub(in crate::ledger) async fn take_up(
     competing: bool,
 ) -> LedgerResult<Took> {
     let now = request.now;
-    let Candidates { orders, unreadable, found } = candidates(&mut *tx, &request.edge, now, request.limit, skipped).await?;
+    let Candidates { orders, unreadable, found } =
+        candidates(&mut *tx, shared, &request.edge, now, request.limit, skipped).await?;
     set_aside(tx, &unreadable, now).await?;
     if orders.is_empty() {
         return Ok(Took { planned: 0, made: HashSet::new(), leased: Some(Vec::new()) });
@@ -69,8 +70,9 @@ pub(in crate::ledger) async fn take_up(
     } else if competing {
         None
     } else {
-        let due = lease::due(&mut *tx, request).await?;
-        Some(lease::lease(tx, request, due).await?)
+        let front = shared.fronts.of(&request.edge);
+        let due = lease::due(&mut *tx, request, &front).await?;
+        Some(lease::lease(tx, request, &front, due).await?)
     };
     Ok(Took { planned, made, leased })
 }

@@ -243,7 +243,7 @@ impl<'a> Writes<'a> {
             Update { id, eligible: Some(decision.eligible_at.0), plan: now.0, due: Some(now.0), ..Update::default() };
         let step = match &decision.action {
             PlanAction::Wait { until } => {
-                update.plan = until.0;
+                update.plan = until.0.max(now.0);
                 update.due = Some(until.0);
                 Move::ours(id, Some(State::Planned), "planned", now)
                     .cause("its ticket is for later")
@@ -347,6 +347,7 @@ impl<'a> Writes<'a> {
         if self.moves.is_empty() {
             return Ok(());
         }
+        tx.falls_due(now);
         let (lines, updates) = self.ends(heads, now)?;
         let text = query(concat!(
             journal::insert_lines!("$1"),

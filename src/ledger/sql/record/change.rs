@@ -4,6 +4,7 @@ use crate::ledger::engine::{Conn, query, query_as};
 use serde_json::{Value, json};
 
 use super::super::super::LedgerResult;
+use super::super::front::planned_again;
 use super::super::journal::{self, Move};
 use super::super::{Shared, rows};
 use super::insert::persons_of;
@@ -32,11 +33,11 @@ pub(super) async fn apply(tx: &mut Conn, shared: &Shared, changes: &[Change]) ->
         };
         match State::parse(&state) {
             Some(State::Received | State::Planned) => {
-                plan_again(tx, change.id).await?;
+                plan_again(tx, change.id, change.at).await?;
                 journal::apply(tx, &[step(None, "the platform changed the order; it is planned anew")], change.at).await?;
             }
             Some(State::Due) if drop_unsent(tx, change.id).await? => {
-                plan_again(tx, change.id).await?;
+                plan_again(tx, change.id, change.at).await?;
                 journal::apply(
                     tx,
                     &[step(Some(State::Planned), "the platform changed the order before its ticket was sent")],
@@ -97,11 +98,17 @@ async fn update_content(tx: &mut Conn, shared: &Shared, change: &Change) -> Ledg
     Ok(())
 }
 
-async fn plan_again(tx: &mut Conn, id: i64) -> LedgerResult<()> {
-    query("UPDATE assignment SET plan_at = 0, parked_at = NULL, parked_code = NULL, parked_reason = NULL WHERE id = $1")
-        .bind(id)
-        .execute(tx)
-        .await?;
+async fn plan_again(tx: &mut Conn, id: i64, at: Timestamp) -> LedgerResult<()> {
+    tx.falls_due(at);
+    query(concat!(
+        "UPDATE assignment SET plan_at = ",
+        planned_again!("0", "$2"),
+        ", parked_at = NULL, parked_code = NULL, parked_reason = NULL WHERE id = $1"
+    ))
+    .bind(id)
+    .bind(at.0)
+    .execute(tx)
+    .await?;
     Ok(())
 }
 

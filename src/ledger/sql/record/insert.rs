@@ -169,6 +169,7 @@ pub(super) async fn insert(
     if inbox.is_empty() {
         return Ok(());
     }
+    assignments.iter().for_each(|order| tx.falls_due(Timestamp(order.recv)));
     let text = query(concat!(
         "INSERT INTO assignment (id, natural_key, source, external_id, generation, operation, revocation, application_id,
             application_name, entitlement_id, entitlement_name, beneficiary, persons, lane, lane_at, priority, requested_at,

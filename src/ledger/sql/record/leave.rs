@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::ledger::engine::{Conn, query, query_as};
 
 use super::super::super::{LedgerResult, Receipt, ReceiptContent, Recorded};
+use super::super::front::planned_again;
 use super::super::journal::{self, Move};
 use super::super::{Shared, rows};
 use super::NewAssignment;
@@ -105,16 +106,17 @@ async fn hurry(
         // Its ticket was about to say a later date.
         let step = Move::ours(id, Some(State::Planned), "hurried", at).cause(cause);
         journal::apply(tx, &[step], at).await?;
-        return plan_first(tx, id).await;
+        return plan_first(tx, id, at).await;
     }
-    plan_first(tx, id).await?;
-    // Once: who left twice is not further ahead.
+    plan_first(tx, id, at).await?;
+    // Once: who left twice is not further ahead. On PostgreSQL claims find what has come to the front by its time.
     query(
-        "UPDATE errand SET rank = rank - $2 WHERE assignment_id = $1 AND kind = 'create' AND state IN ('ready', 'unclear', 'parked')
+        "UPDATE errand SET rank = rank - $2 /*postgres , due_at = GREATEST(due_at, $3)*/ WHERE assignment_id = $1 AND kind = 'create' AND state IN ('ready', 'unclear', 'parked')
             AND rank > made_at - $2",
     )
     .bind(id)
     .bind(LEAVERS_AHEAD_MS)
+    .bind(at.0)
     .execute(&mut *tx)
     .await?;
     journal::apply(tx, &[Move::ours(id, None, "hurried", at).cause(cause)], at).await?;
@@ -124,8 +126,17 @@ async fn hurry(
     }
 }
 
-async fn plan_first(tx: &mut Conn, id: i64) -> LedgerResult<()> {
-    query("UPDATE assignment SET plan_at = -1 WHERE id = $1 AND state IN ('received', 'planned')").bind(id).execute(tx).await?;
+async fn plan_first(tx: &mut Conn, id: i64, at: Timestamp) -> LedgerResult<()> {
+    tx.falls_due(at);
+    query(concat!(
+        "UPDATE assignment SET plan_at = ",
+        planned_again!("-1", "$2"),
+        " WHERE id = $1 AND state IN ('received', 'planned')"
+    ))
+    .bind(id)
+    .bind(at.0)
+    .execute(tx)
+    .await?;
     Ok(())
 }
 
@@ -147,7 +158,7 @@ pub(super) async fn met(tx: &mut Conn, shared: &Shared, new: &[NewAssignment]) -
     for (id, revocation, state, received, ordered, left, person) in found {
         let came_late = ordered.is_some_and(|ordered| ordered <= left + CLOCKS_APART_MS);
         match (revocation == 1, came_late, ordered) {
-            (true, ..) => plan_first(tx, id).await?,
+            (true, ..) => plan_first(tx, id, Timestamp(received)).await?,
             (false, true, _) => {
                 let cause = "the person had left before it arrived";
                 take_back(tx, shared, id, &state, None, Timestamp(received), cause).await?;

@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::super::super::LedgerResult;
 use super::super::Shared;
+use super::super::front::planned_again;
 use super::super::journal::{self, Move};
 use super::withdraw::range_of;
 use crate::ledger::sql::settle::after;
@@ -86,11 +87,15 @@ pub(super) async fn order_again(tx: &mut Conn, id: i64, event: &'static str, cau
     .bind(at.0)
     .execute(&mut *tx)
     .await?;
-    query(
+    tx.falls_due(at);
+    query(concat!(
         "UPDATE assignment SET withdrawn_at = NULL, outcome = NULL, closed_at = NULL, reported_at = NULL, ticket_id = NULL, filed_at = NULL,
-            first_work_at = NULL, plan_at = 0, parked_at = NULL, parked_code = NULL, parked_reason = NULL WHERE id = $1",
-    )
+            first_work_at = NULL, plan_at = ",
+        planned_again!("0", "$2"),
+        ", parked_at = NULL, parked_code = NULL, parked_reason = NULL WHERE id = $1",
+    ))
     .bind(id)
+    .bind(at.0)
     .execute(&mut *tx)
     .await?;
     journal::apply(tx, &[Move::ours(id, Some(State::Planned), event, at).cause(cause)], at).await

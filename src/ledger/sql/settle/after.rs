@@ -199,6 +199,7 @@ async fn errand(
         Owed::Text => ("amend", Change::Text { body }),
     };
     let body = serde_json::to_string(&change).map_err(|e| LedgerError::Corrupt(e.to_string()))?;
+    tx.falls_due(at);
     // After a restore, whether the ticket carries its mark already is asked first.
     let doubts = shared.caution.until().map_or_else(|| Ok("[]".to_owned()), |until| of_edges(&until))?;
     query(
@@ -250,6 +251,7 @@ pub(in crate::ledger) async fn owe_report(tx: &mut Conn, shared: &Shared, assign
             .bind(assignment)
             .fetch_one(&mut *tx)
             .await?;
+    tx.falls_due(at);
     query(
         "INSERT INTO errand (id, kind, edge, assignment_id, state, rank, due_at, mark, made_at)
          VALUES ($1, 'report', $2, $3, 'ready', $4, $4, $5, $4) ON CONFLICT (kind, mark) DO NOTHING",

@@ -52,6 +52,11 @@ impl Ended {
         Self { code: code.map(str::to_owned), reason: reason.map(str::to_owned), ..self }
     }
 
+    /// When it is to be looked at again, where there is more to do.
+    pub(super) fn due(&self) -> Option<Timestamp> {
+        self.done.is_none().then_some(self.due)
+    }
+
     pub(super) fn row(&self) -> [Arg; 10] {
         [
             self.id.into(),

@@ -20,10 +20,10 @@ const OLDEST_OWED: &str = "WITH RECURSIVE owed(state) AS (VALUES ('due'), ('send
 
 /// The head of the queue of what wants a plan now.
 const UNPLANNED: &str = "SELECT MIN(id) FROM (
-    SELECT id FROM (SELECT id FROM assignment WHERE state IN ('received', 'planned') AND parked_at IS NULL AND revocation = 0
+    SELECT id FROM (SELECT id FROM assignment WHERE /*postgres '' || */state IN ('received', 'planned') AND parked_at IS NULL AND revocation = 0
       AND plan_at <= $1 ORDER BY plan_at, id LIMIT 1) AS orders
     UNION ALL
-    SELECT id FROM (SELECT id FROM assignment WHERE state IN ('received', 'planned') AND parked_at IS NULL AND revocation = 1
+    SELECT id FROM (SELECT id FROM assignment WHERE /*postgres '' || */state IN ('received', 'planned') AND parked_at IS NULL AND revocation = 1
       AND plan_at <= $1 ORDER BY plan_at, id LIMIT 1) AS revocations) AS first_ones";
 
 /// The ready errand whose turn is next, edge by edge.
