@@ -26,7 +26,9 @@ impl Upgrade {
         if let Some(hears) = hears {
             hears.notify_one();
         }
-        tracing::info!("upgrading the ledger from schema {from} to {to}: where it holds many orders this takes minutes; leave it be");
+        tracing::info!(
+            "upgrading the ledger from schema {from} to {to}: where it holds many orders this takes minutes; leave it be"
+        );
         Some(Self { to, began: Instant::now() })
     }
 

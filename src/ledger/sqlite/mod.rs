@@ -53,12 +53,7 @@ pub fn path_of(url: &str) -> PathBuf {
 
 impl File {
     /// Opens it: the writer's connection, and readers. `hears` of an upgrade.
-    pub(super) async fn open(
-        url: &str,
-        serving: bool,
-        still: bool,
-        hears: Option<&Notify>,
-    ) -> LedgerResult<(Self, Conn, Pool)> {
+    pub(super) async fn open(url: &str, serving: bool, still: bool, hears: Option<&Notify>) -> LedgerResult<(Self, Conn, Pool)> {
         let path = path_of(url);
         let lock = if serving { Some(take_lock(&path)?) } else { None };
         let options = SqliteConnectOptions::from_str("sqlite:")
@@ -139,14 +134,14 @@ fn take_lock(path: &Path) -> LedgerResult<std::fs::File> {
 async fn migrate(connection: &mut SqliteConnection, found: Option<i64>, path: &Path, hears: Option<&Notify>) -> LedgerResult<()> {
     let upgrade = Upgrade::of(found, &MIGRATIONS, hears);
     if upgrade.is_some() {
-        // Indexes of millions of rows are sorted in a file, not in memory.
-        connection.execute("PRAGMA temp_store = file").await?;
+        // Indexes of millions of rows are sorted in a file, not in memory. What an upgrade that was cut off left in the log
+        // would make it longer by as much.
+        connection.execute("PRAGMA temp_store = file; PRAGMA wal_checkpoint(TRUNCATE)").await?;
     }
     MIGRATIONS.run(&mut *connection).await.map_err(|e| upgrade::failed(&path.display().to_string(), e))?;
     if let Some(upgrade) = upgrade {
-        // The log would stay as long as its longest step was.
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").await?;
-        connection.execute("PRAGMA temp_store = memory").await?;
+        // The log would stay as long as the longest step made it.
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE); PRAGMA temp_store = memory").await?;
         upgrade.done();
     }
     Ok(())
