@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use lastmile::ledger::{Ledger as _, LedgerError, LedgerResult, Mode, SqlLedger};
 use rustix::process::Signal;
+use sqlx::migrate::Migrate as _;
 use sqlx::{Executor as _, Row as _, SqliteConnection};
 
 use super::{Old, on_postgres_before};
@@ -109,6 +110,31 @@ async fn a_step_on_postgres_may_take_longer_than_any_statement() {
         CREATE EVENT TRIGGER watched ON ddl_command_start EXECUTE FUNCTION watch();";
     connection.execute(watched).await.unwrap();
     upgraded(&server.url("long_steps")).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_that_start_at_once_upgrade_once() {
+    let server = match Postgres::shared().await {
+        Ok(server) => server,
+        Err(why) => return skipped(why),
+    };
+    let mut other = on_postgres_before(server, "at_once", LANES).await;
+    // As one that upgrades.
+    other.lock().await.unwrap();
+    let url = server.url("at_once");
+    let let_them = async {
+        until("both wait for it", async || {
+            let waiting = "SELECT COUNT(*) FROM pg_locks AS l JOIN pg_database AS d ON d.oid = l.database
+                WHERE d.datname = current_database() AND l.locktype = 'advisory' AND NOT l.granted";
+            let (waiting,): (i64,) = sqlx::query_as(waiting).fetch_one(&mut connect(&url).await).await.unwrap();
+            (waiting == 2).then_some(())
+        })
+        .await;
+        other.unlock().await.unwrap();
+    };
+    let (one, two, ()) = tokio::join!(upgraded(&url), upgraded(&url), let_them);
+    one.unwrap();
+    two.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
