@@ -310,3 +310,14 @@ pub(in crate::ledger) async fn verify_chains(pool: &Pool) -> LedgerResult<Vec<Id
     broken.dedup();
     Ok(broken)
 }
+
+/// Assignments under way that have a time of closing, and ended ones without: the index of lanes holds those without one.
+pub(in crate::ledger) async fn verify_ends(pool: &Pool) -> LedgerResult<Vec<Id>> {
+    let wrong: Vec<(i64,)> = query_as(
+        "SELECT id FROM assignment WHERE (closed_at IS NULL)
+            <> ('' || state IN ('received', 'planned', 'due', 'sending', 'unclear', 'open', 'rework')) ORDER BY id",
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(wrong.into_iter().map(|(id,)| Id(id)).collect())
+}
