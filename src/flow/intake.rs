@@ -64,10 +64,13 @@ pub async fn take_in(
     let name = &source.info().name;
     let receipts: Vec<Receipt> = events.into_iter().map(|event| receipt(name, event, received_at)).collect();
     reach(Point::IntakeStarts).await;
-    let arrivals = match foresight {
+    let (arrivals, _recording) = match foresight {
         // Several processes could take up orders of one lane at the same time.
-        Some(foresight) if !ledger.is_shared() => foresight.of(receipts).await,
-        _ => receipts.into_iter().map(Arrival::from).collect(),
+        Some(foresight) if !ledger.is_shared() => {
+            let (arrivals, recording) = foresight.of(receipts).await;
+            (arrivals, Some(recording))
+        }
+        _ => (receipts.into_iter().map(Arrival::from).collect(), None),
     };
     let arrived = ledger.take_in(arrivals).await?;
     reach(Point::IntakeRecorded).await;

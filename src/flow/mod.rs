@@ -7,6 +7,7 @@ pub mod deadline;
 pub mod dispatch;
 pub mod health;
 pub mod intake;
+pub mod lanes;
 pub mod pause;
 pub mod plan;
 mod pump;
@@ -29,6 +30,7 @@ use crate::source::Source;
 
 pub use breaker::Breakers;
 pub use health::{Health, Work, edge_answers, edge_fails};
+pub use lanes::Lanes;
 pub use pause::Pauses;
 pub use plan::Foresight;
 pub use quiet::Quiets;
@@ -111,6 +113,8 @@ pub struct Worker {
     pub planning: Arc<Planning>,
     /// Places at desks with room.
     pub rooms: Arc<Rooms>,
+    /// Lanes of which orders are being recorded.
+    pub lanes: Arc<Lanes>,
 }
 
 impl Worker {
@@ -126,6 +130,7 @@ impl Worker {
             quiets: Arc::default(),
             planning: Arc::default(),
             rooms: Arc::default(),
+            lanes: Arc::default(),
         }
     }
 }

@@ -3,11 +3,11 @@
 //! commit (`dispatch`); while all are busy, the planning stage plans ahead, so that rank decides who goes next.
 
 use std::any::Any;
+use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use tokio::time::Instant;
 
 use crate::ledger::{
     Arrival, Decide, Decision, Foreseen, Ledger, LedgerResult, PlanAction, Receipt, ReceiptContent, TicketPlan, ToPlan,
@@ -16,7 +16,8 @@ use crate::model::failpoint::{Point, reach};
 use crate::model::{Assignment, Clock, Id, Person, Timestamp};
 use crate::plan::{Moment, Planned, Planner};
 
-use super::room::{SetupId, WAIT};
+use super::lanes::Recording;
+use super::room::SetupId;
 use super::{Setup, Worker};
 
 /// Assignments planned in one step.
@@ -64,23 +65,33 @@ impl Foresight {
     }
 
     /// Decides on each order as if it were new and stood alone in its lane, and takes places for the tickets at desks that have
-    /// some, or will in a moment, by rank. Of many in one body none is foreseen: their sender waits for the answer.
-    #[must_use]
-    pub async fn of(&self, receipts: Vec<Receipt>) -> Vec<Arrival> {
+    /// some, or will in a moment, by rank. Of many in one body none is foreseen: their sender waits for the answer. Until the
+    /// arrivals are recorded, later orders of their lanes wait.
+    pub async fn of(&self, receipts: Vec<Receipt>) -> (Vec<Arrival>, Recording) {
+        let recording = self.worker.lanes.turn(receipts.iter().filter_map(lane).collect()).await;
         let guard = self.worker.planning.foreseeing().filter(|_| receipts.len() <= MOST_FORESEEN);
-        let Some(guard) = guard else { return receipts.into_iter().map(Arrival::from).collect() };
+        let Some(guard) = guard else { return (receipts.into_iter().map(Arrival::from).collect(), recording) };
         let (held, setup): (Arc<dyn Any + Send + Sync>, _) = (Arc::new(guard), self.setup.load_full());
         // Leases count from a time that is read after this.
         let boot_ms = self.clock.boot_ms();
         let mut arrivals: Vec<Arrival> = receipts.into_iter().map(|receipt| self.arrival(&setup, receipt, &held)).collect();
         let mut filed: Vec<(i64, String, &mut Foreseen)> = arrivals.iter_mut().filter_map(filed).collect();
         filed.sort_by_key(|(rank, ..)| *rank);
-        let until = Instant::now() + WAIT;
-        for (_, desk, foreseen) in filed {
-            let place = self.worker.rooms.place_soon(&format!("desk/{desk}"), SetupId::of(&setup), until).await;
+        let mut seated = BTreeSet::new();
+        for (rank, desk, foreseen) in filed {
+            let (edge, setup) = (format!("desk/{desk}"), SetupId::of(&setup));
+            let place = if seated.contains(&desk) {
+                // Others of this body hold places there, which come free when all of it is recorded.
+                self.worker.rooms.place(&edge, setup)
+            } else {
+                self.worker.rooms.place_soon(&edge, setup, rank).await
+            };
+            if place.is_some() {
+                seated.insert(desk);
+            }
             foreseen.seat = place.map(|place| place.seat(boot_ms));
         }
-        arrivals
+        (arrivals, recording)
     }
 
     /// A defect in a rule costs the foresight, not the order.
@@ -99,6 +110,10 @@ impl Foresight {
         }
         Arrival { receipt, foreseen: foreseen.ok() }
     }
+}
+
+fn lane(receipt: &Receipt) -> Option<String> {
+    if let ReceiptContent::Order(order) = &receipt.content { Some(order.lane()) } else { None }
 }
 
 /// Rank and desk of a ticket that is to be filed.

@@ -152,12 +152,13 @@ impl<'a> Pump<'a> {
     /// Offers the places that are free now; where it does not stay, none, and says whether anything is still in hand.
     fn goes_on(&mut self, stays: bool) -> bool {
         // What was held back waits in the ledger: only a look that finds nothing says otherwise.
-        self.waits |= self.call.held_back();
+        let held_back = self.call.held_back();
+        self.waits |= held_back;
         let Some(host) = &self.host else { return stays || !self.running.is_empty() };
         if !stays {
             return host.close() > 0 || !self.running.is_empty();
         }
-        host.offer(if self.waits { 0 } else { self.room.saturating_sub(self.running.len()) });
+        host.offer(if self.waits { 0 } else { self.room.saturating_sub(self.running.len()) }, !held_back);
         true
     }
 
@@ -180,7 +181,7 @@ impl<'a> Pump<'a> {
             going.orders.mark_unchanged();
         }
         if let Some(host) = &self.host {
-            host.close();
+            host.pause();
         }
         let arrived = std::mem::take(&mut self.arrived);
         let free = self.width.saturating_sub(self.in_hand()).max(1);

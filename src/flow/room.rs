@@ -2,18 +2,18 @@
 //! commit that records it, and handed over here: one wait for the disk before the call. Where all places are taken, an order
 //! waits a moment for one, as long as they come free that fast: a write less than to queue its errand and lease it later.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::Setup;
 use crate::ledger::{Leased, Seat};
 
-/// Longest wait for places: more than 64 senders need to be served at a few thousand orders a second, and nothing to a sender.
-pub(super) const WAIT: Duration = Duration::from_millis(50);
+/// Longest wait for a place: more than 64 senders need to be served at a few thousand orders a second, and nothing to a sender.
+const WAIT: Duration = Duration::from_millis(50);
 /// So long nobody waits at a desk where somebody waited in vain.
 const IN_VAIN: Duration = Duration::from_secs(1);
 
@@ -26,63 +26,75 @@ struct Room {
     terms: Terms,
     places: Mutex<Places>,
     given_up: Notify,
-    /// A place may be free.
-    freed: Notify,
     hand_over: mpsc::UnboundedSender<Seated>,
 }
 
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Default)]
 struct Places {
     /// That may be taken at the same time.
     free: usize,
     /// Whose errands are not handed over, or given up, yet.
     taken: usize,
-    /// So many wait for one.
-    wanted: usize,
+    /// The desk is sent something: a place that is taken comes free.
+    soon: bool,
+    /// Who waits for one, by rank, then by when they came.
+    waiting: BTreeMap<(i64, u64), oneshot::Sender<Place>>,
+    /// So many came to wait.
+    came: u64,
     /// Until then nobody waits: somebody did so in vain.
     none_until: Option<Instant>,
 }
 
-impl Room {
-    /// Tells as many of those who wait as there are places.
-    fn freed(&self) {
-        let places = *self.places();
-        for _ in 0..places.free.saturating_sub(places.taken).min(places.wanted) {
-            self.freed.notify_one();
-        }
+impl Places {
+    fn is_one_free(&self) -> bool {
+        self.taken < self.free
     }
 
-    /// Until a place may be free. `None`: none is by then, or none was lately.
-    async fn wait(&self, until: Instant) -> Option<()> {
-        let waits = self.waits()?;
-        let freed = tokio::time::timeout_at(until, self.freed.notified()).await;
-        drop(waits);
-        if freed.is_err() {
-            self.places().none_until = Some(Instant::now() + IN_VAIN);
-        }
-        freed.ok()
-    }
-
-    fn waits(&self) -> Option<Waits<'_>> {
-        let mut places = self.places();
-        if places.none_until.is_some_and(|at| Instant::now() < at) {
+    /// Nobody comes before whoever waits.
+    fn take(&mut self, room: &Arc<Room>) -> Option<Place> {
+        if !self.is_one_free() || !self.waiting.is_empty() {
             return None;
         }
-        places.wanted += 1;
-        Some(Waits(self))
+        self.taken += 1;
+        Some(Place { room: Arc::clone(room), handed_over: false })
+    }
+
+    fn wait(&mut self, rank: i64) -> Option<oneshot::Receiver<Place>> {
+        if !self.soon || self.none_until.is_some_and(|at| Instant::now() < at) {
+            return None;
+        }
+        let (give, given) = oneshot::channel();
+        self.came += 1;
+        self.waiting.insert((rank, self.came), give);
+        Some(given)
+    }
+
+    /// The next who waits, if there is a place for them.
+    fn next(&mut self) -> Option<oneshot::Sender<Place>> {
+        while self.is_one_free() {
+            let (_, give) = self.waiting.pop_first()?;
+            // Others have gone away.
+            if !give.is_closed() {
+                self.taken += 1;
+                return Some(give);
+            }
+        }
+        None
+    }
+}
+
+impl Room {
+    /// Gives the places that are free to those who wait.
+    fn give(self: &Arc<Self>) {
+        loop {
+            let Some(give) = self.places().next() else { return };
+            // Whoever went away at this very moment leaves it to the next, as it is dropped.
+            drop(give.send(Place { room: Arc::clone(self), handed_over: false }));
+        }
     }
 
     fn places(&self) -> MutexGuard<'_, Places> {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// One who waits for a place; it may go away meanwhile.
-struct Waits<'r>(&'r Room);
-
-impl Drop for Waits<'_> {
-    fn drop(&mut self) {
-        self.0.places().wanted -= 1;
     }
 }
 
@@ -121,8 +133,9 @@ pub struct Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.room.places().taken -= 1;
-        self.room.freed();
+        // One that is handed over is in the hands of the desk's pump, which offers what is left.
         if !self.handed_over {
+            self.room.give();
             self.room.given_up.notify_one();
         }
     }
@@ -142,35 +155,39 @@ impl Rooms {
     /// A place at that setup's desk, if it has one.
     #[must_use]
     pub fn place(&self, edge: &str, setup: SetupId) -> Option<Place> {
-        let room = self.room(edge)?;
-        let mut places = room.places();
-        if places.taken >= places.free || room.terms.setup != setup {
-            return None;
-        }
-        places.taken += 1;
-        drop(places);
-        Some(Place { room, handed_over: false })
+        let room = self.room(edge, setup)?;
+        room.places().take(&room)
     }
 
-    /// As [`Rooms::place`]; while all are taken, waits for one until then, unless somebody lately did so in vain.
-    pub(super) async fn place_soon(&self, edge: &str, setup: SetupId, until: Instant) -> Option<Place> {
-        loop {
-            if let Some(place) = self.place(edge, setup) {
-                return Some(place);
+    /// As [`Rooms::place`]; while all are taken, waits a moment for one, in the order of ranks, unless somebody lately did so
+    /// in vain.
+    pub(super) async fn place_soon(&self, edge: &str, setup: SetupId, rank: i64) -> Option<Place> {
+        let room = self.room(edge, setup)?;
+        let given = {
+            let mut places = room.places();
+            match places.take(&room) {
+                Some(place) => return Some(place),
+                None => places.wait(rank)?,
             }
-            let room = self.room(edge)?;
-            room.wait(until).await?;
+        };
+        match tokio::time::timeout(WAIT, given).await {
+            Ok(given) => given.ok(),
+            Err(_) => {
+                room.places().none_until = Some(Instant::now() + IN_VAIN);
+                None
+            }
         }
     }
 
-    fn room(&self, edge: &str) -> Option<Arc<Room>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(edge).map(Arc::clone)
+    fn room(&self, edge: &str, setup: SetupId) -> Option<Arc<Room>> {
+        let rooms = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        rooms.get(edge).filter(|room| room.terms.setup == setup).map(Arc::clone)
     }
 
     /// Opens the room of a desk for whoever works for it; it has no place yet.
     pub fn open(self: &Arc<Self>, edge: &str, terms: Terms) -> Host {
         let (hand_over, seated) = mpsc::unbounded_channel();
-        let room = Arc::new(Room { terms, places: Mutex::default(), given_up: Notify::new(), freed: Notify::new(), hand_over });
+        let room = Arc::new(Room { terms, places: Mutex::default(), given_up: Notify::new(), hand_over });
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(edge.to_owned(), Arc::clone(&room));
         Host { rooms: Arc::clone(self), edge: edge.to_owned(), room, seated }
     }
@@ -205,16 +222,25 @@ pub struct Host {
 }
 
 impl Host {
-    /// So many may be taken at the same time; those that are taken stay.
-    pub fn offer(&self, places: usize) {
-        self.room.places().free = places;
-        self.room.freed();
+    /// So many may be taken at the same time; those that are taken stay. `soon`: the desk is sent something, so that more come
+    /// free.
+    pub fn offer(&self, places: usize, soon: bool) {
+        let mut held = self.room.places();
+        (held.free, held.soon) = (places, soon);
+        drop(held);
+        self.room.give();
+    }
+
+    /// Offers none for a moment; who waits goes on waiting.
+    pub fn pause(&self) {
+        self.room.places().free = 0;
     }
 
     /// Offers none any more; says how many are taken whose errands are not here yet.
     pub fn close(&self) -> usize {
         let mut places = self.room.places();
-        places.free = 0;
+        (places.free, places.soon) = (0, false);
+        places.waiting.clear();
         places.taken
     }
 
@@ -259,55 +285,73 @@ mod tests {
         (rooms, host)
     }
 
+    const LATER: i64 = 2;
+    const FIRST: i64 = 1;
+
     #[tokio::test]
     async fn whoever_finds_all_places_taken_gets_the_next_that_comes_free() {
         let (rooms, host) = desk();
-        host.offer(1);
+        host.offer(1, true);
         let taken = rooms.place(EDGE, SETUP).expect("the only one");
-        let soon = || rooms.place_soon(EDGE, SETUP, Instant::now() + WAIT);
-        let (place, ()) = tokio::join!(soon(), async { drop(taken) });
+        let soon = |rank| rooms.place_soon(EDGE, SETUP, rank);
+        let (place, ()) = tokio::join!(soon(LATER), async { drop(taken) });
         assert!(place.is_some());
-        let (second, third, fourth, ()) = tokio::join!(soon(), soon(), soon(), async { host.offer(3) });
-        assert_eq!([second, third, fourth].map(|place| place.is_some()), [true, true, false], "one of three was taken already");
+        let (second, third, fourth, ()) = tokio::join!(soon(LATER), soon(LATER), soon(FIRST), async { host.offer(3, true) });
+        assert_eq!([second, third, fourth].map(|place| place.is_some()), [true, false, true], "by rank, then as they came");
+    }
+
+    #[tokio::test]
+    async fn nobody_takes_the_place_of_who_waits() {
+        let (rooms, host) = desk();
+        host.offer(1, true);
+        let taken = rooms.place(EDGE, SETUP).expect("the only one");
+        let mut waits = Box::pin(rooms.place_soon(EDGE, SETUP, LATER));
+        assert!((&mut waits).now_or_never().is_none());
+        drop(taken);
+        assert!(rooms.place(EDGE, SETUP).is_none(), "it is given already");
+        drop(waits);
+        assert!(rooms.place(EDGE, SETUP).is_some(), "who goes away gives it back");
     }
 
     #[tokio::test]
     async fn after_a_wait_in_vain_nobody_waits_for_a_while() {
         let (rooms, host) = desk();
+        let soon = || rooms.place_soon(EDGE, SETUP, FIRST);
+        host.offer(0, true);
         let asked = Instant::now();
-        assert!(
-            rooms.place_soon(EDGE, SETUP, Instant::now() + WAIT).await.is_none(),
-            "a desk that looks for work offers nothing for that long"
-        );
+        assert!(soon().await.is_none());
         assert!(asked.elapsed() >= WAIT);
-        assert!(rooms.place_soon(EDGE, SETUP, Instant::now() + WAIT).now_or_never().expect("no wait").is_none());
-        host.offer(1);
-        assert!(
-            rooms.place_soon(EDGE, SETUP, Instant::now() + WAIT).now_or_never().flatten().is_some(),
-            "one that is there is taken"
-        );
-        host.offer(0);
+        assert!(soon().now_or_never().expect("no wait").is_none());
+        host.offer(1, true);
+        assert!(soon().now_or_never().flatten().is_some(), "one that is there is taken");
+        host.pause();
         host.room.places().none_until = Some(Instant::now());
-        assert!(rooms.place_soon(EDGE, SETUP, Instant::now() + WAIT).now_or_never().is_none(), "the while is over");
+        let mut waits = Box::pin(soon());
+        assert!((&mut waits).now_or_never().is_none(), "the while is over");
+        host.close();
+        assert!(waits.now_or_never().expect("the desk stops").is_none());
     }
 
     #[tokio::test]
     async fn one_who_goes_away_takes_no_place_along() {
         let (rooms, host) = desk();
-        let mut gone = Box::pin(rooms.place_soon(EDGE, SETUP, Instant::now() + WAIT));
+        host.offer(0, true);
+        let mut gone = Box::pin(rooms.place_soon(EDGE, SETUP, FIRST));
         assert!((&mut gone).now_or_never().is_none());
-        host.offer(1);
         drop(gone);
-        assert_eq!(host.room.places().wanted, 0);
-        host.offer(0);
-        let (place, ()) = tokio::join!(rooms.place_soon(EDGE, SETUP, Instant::now() + WAIT), async { host.offer(1) });
-        assert!(place.is_some());
+        host.offer(1, true);
+        assert!(rooms.place(EDGE, SETUP).is_some());
     }
 
     #[tokio::test]
-    async fn where_nobody_works_for_a_desk_nobody_waits() {
+    async fn where_no_place_can_come_free_nobody_waits() {
         let (rooms, host) = desk();
+        let soon = |setup| rooms.place_soon(EDGE, setup, FIRST).now_or_never().expect("no wait");
+        host.offer(0, false);
+        assert!(soon(SETUP).is_none(), "it is not sent anything");
+        host.offer(0, true);
+        assert!(soon(SetupId(1)).is_none(), "of another setup");
         drop(host);
-        assert!(rooms.place_soon(EDGE, SETUP, Instant::now() + WAIT).now_or_never().expect("no wait").is_none());
+        assert!(soon(SETUP).is_none(), "nobody works for it");
     }
 }

@@ -163,8 +163,8 @@ impl Writers {
                     }
                     writer.commit(jobs).await;
                 }
-                if let Some(replies) = writer.replies {
-                    replies.join_all().await;
+                if let Some(mut replies) = writer.replies {
+                    while replies.join_next().await.is_some() {}
                 }
                 if let Some(connection) = writer.connection
                     && let Err(error) = connection.close().await

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use lastmile::flow::Foresight;
 use lastmile::flow::intake::Next;
-use lastmile::flow::room::{Place, SetupId};
+use lastmile::flow::room::{Place, SetupId, Terms};
+use lastmile::ledger::Come;
+use lastmile::model::Operation;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -180,4 +182,29 @@ async fn a_steady_flow_of_orders_starves_nothing_that_waits() {
     };
     assert!(bed.at_work_looking(Duration::from_millis(250), &stop, doing).await.0, "it went on waiting");
     bed.chains_hold().await;
+}
+
+#[tokio::test]
+async fn a_revocation_does_not_pass_the_grant_that_waits_for_a_place() {
+    let bed = Bed::new().await;
+    if !bed.foresees() {
+        return;
+    }
+    bed.worker.planning.works(true);
+    let (setup, now) = (bed.bridge.setup.load_full(), bed.clock.now());
+    let terms = Terms { owner: bed.worker.owner.clone(), lease_ms: 60_000, timeout_ms: 10_000, setup: SetupId::of(&setup) };
+    let hosts = DESKS.map(|desk| bed.worker.rooms.open(&format!("desk/{desk}"), terms.clone()));
+    hosts.iter().for_each(|host| host.offer(0, true));
+    let foresight = Foresight::new(Arc::clone(&bed.bridge.setup), bed.worker.clone(), bed.clock.clone());
+    let take = async |name: &str, at, operation| {
+        let mut order = crate::orders::order(config::SOURCE, name, at);
+        order.beneficiary.id = "somebody".to_owned();
+        order.operation = operation;
+        let (arrivals, _recording) = foresight.of(vec![crate::orders::receipt(name, order, now)]).await;
+        bed.bridge.ledger.take_in(arrivals).await.unwrap().remove(0).come
+    };
+    let grant = take("grant", now, Operation::Grant);
+    let revocation = take("revocation", now.plus_ms(5), Operation::Revoke);
+    let (grant, revocation, ()) = tokio::join!(grant, revocation, async { hosts.iter().for_each(|host| host.offer(1, true)) });
+    assert_eq!((grant, revocation), (Come::Leased, Come::Received), "first things first");
 }
