@@ -104,7 +104,7 @@ async fn a_claim_that_another_overtook_carries_what_is_there_now() {
             WHERE d.datname = current_database() AND l.locktype = 'advisory' AND NOT l.granted";
         until("it stands still", async || (bed.text(waiting).await == "1").then_some(())).await;
         let changed = r#"UPDATE errand SET lease_no = lease_no + 1;
-            UPDATE ticket SET draft = replace(draft, '"body":"b"', '"body":"changed"')"#;
+            UPDATE ticket_draft SET draft = replace(draft, '"body":"b"', '"body":"changed"')"#;
         bed.place.run(changed).await;
         gate.execute("SELECT pg_advisory_unlock(7)").await.unwrap();
     };
