@@ -20,6 +20,8 @@ pub(super) mod record;
 pub(super) mod recovery;
 pub(super) mod rollup;
 pub(super) mod settle;
+#[cfg(test)]
+mod shapes;
 pub(super) mod standing;
 pub(super) mod statistics;
 pub(super) mod told;
