@@ -137,7 +137,7 @@ pub(in crate::ledger) async fn erase(tx: &mut Conn, what: &Erasable, before: Bef
     Ok(done.rows_affected())
 }
 
-/// Persons not seen for long, of whom no order is unfinished, as JSON; at most a page.
+/// Persons not seen for long, of whom no order is unfinished or ended lately and no draft is kept, as JSON; at most a page.
 pub(in crate::ledger) async fn persons_to_erase(
     pool: &Pool,
     before: Timestamp,
@@ -155,10 +155,13 @@ pub(in crate::ledger) async fn persons_to_erase(
     let Some(last) = last else { return Ok(None) };
     // One look through the assignments for the whole page: an index for this alone would cost every intake.
     let (busy,): (String,) = query_as(
-        "SELECT json_group_array(DISTINCT beneficiary) FROM assignment
-         WHERE beneficiary IN (SELECT CAST(value AS TEXT) FROM json_each($1)) AND COALESCE(reported_at, closed_at) IS NULL",
+        "SELECT json_group_array(DISTINCT a.beneficiary) FROM assignment AS a
+         WHERE a.beneficiary IN (SELECT CAST(value AS TEXT) FROM json_each($1))
+            AND (COALESCE(a.reported_at, a.closed_at) IS NULL OR COALESCE(a.reported_at, a.closed_at) >= $2 OR EXISTS
+                (SELECT 1 FROM ticket_item AS i JOIN ticket_draft AS d ON d.id = i.ticket_id WHERE i.assignment_id = a.id))",
     )
     .bind(&found)
+    .bind(before.0)
     .fetch_one(pool)
     .await?;
     let busy: std::collections::HashSet<String> = document::<Vec<String>>(&busy)?.into_iter().collect();
