@@ -4,6 +4,7 @@
 //! together are one text of several statements.
 
 pub(super) mod act;
+pub(super) mod chains;
 pub(super) mod compare;
 pub(super) mod edges;
 pub(super) mod exports;

@@ -1,4 +1,4 @@
-//! Off the hot path: erasure, checkpoints, and the proof that the chains hold. Whole tables are read by a reader, page by
+//! Off the hot path: erasure, and checkpoints. Whole tables are read by a reader, page by
 //! page; the writer only hears of the few rows that change, so that intake never waits for them.
 
 use std::time::Duration;
@@ -7,9 +7,8 @@ use crate::ledger::engine::{Conn, Pool, query, query_as};
 use sha2::{Digest, Sha256};
 
 use super::super::LedgerResult;
-use super::journal::link;
 use super::{document, rows};
-use crate::model::{Id, Timestamp};
+use crate::model::Timestamp;
 
 /// Rows read at a time.
 const PAGE: i64 = 1_000;
@@ -232,84 +231,4 @@ pub(in crate::ledger) async fn checkpoint(tx: &mut Conn, tied: &Tied) -> LedgerR
         .execute(tx)
         .await?;
     Ok(tied.head.clone())
-}
-
-/// A row of the journal, to walk its chain.
-#[derive(sqlx::FromRow)]
-pub(in crate::ledger) struct Line {
-    pub(in crate::ledger) assignment_id: i64,
-    pub(in crate::ledger) seq: i64,
-    pub(in crate::ledger) happened_at: i64,
-    whose_clock: String,
-    seen_at: i64,
-    event: String,
-    pub(in crate::ledger) state: String,
-    actor: String,
-    cause: String,
-    detail: String,
-    catalog_version: Option<String>,
-    template_version: Option<String>,
-    pub(in crate::ledger) hash: String,
-}
-
-impl Line {
-    /// Whether it is the very row after that one.
-    pub(in crate::ledger) fn follows(&self, seq: i64, before: &str) -> bool {
-        let expected = link(
-            before,
-            self.assignment_id,
-            self.seq,
-            self.happened_at,
-            &self.whose_clock,
-            self.seen_at,
-            &self.event,
-            &self.state,
-            &self.actor,
-            &self.cause,
-            &self.detail,
-            (self.catalog_version.as_deref(), self.template_version.as_deref()),
-        );
-        self.seq == seq + 1 && expected == self.hash
-    }
-}
-
-/// Assignments whose chain does not hold: a row was changed, removed, or put in.
-pub(in crate::ledger) async fn verify_chains(pool: &Pool) -> LedgerResult<Vec<Id>> {
-    const PAGE: i64 = 5_000;
-    let mut broken = Vec::new();
-    let (mut at, mut seq, mut before) = (i64::MIN, 0, String::new());
-    loop {
-        let lines: Vec<Line> = query_as(
-            "SELECT assignment_id, seq, happened_at, whose_clock, seen_at, event, state, actor, cause, detail, catalog_version,
-                    template_version, hash FROM journal WHERE (assignment_id, seq) > ($1, $2) ORDER BY assignment_id, seq LIMIT $3",
-        )
-        .bind(at)
-        .bind(seq)
-        .bind(PAGE)
-        .fetch_all(pool)
-        .await?;
-        let last_page = lines.len() < usize::try_from(PAGE).unwrap_or(usize::MAX);
-        for l in lines {
-            if l.assignment_id != at {
-                (at, seq, before) = (l.assignment_id, 0, String::new());
-            }
-            if !l.follows(seq, &before) {
-                broken.push(Id(at));
-            }
-            (seq, before) = (l.seq, l.hash);
-        }
-        if last_page {
-            break;
-        }
-    }
-    let cut: Vec<(i64,)> = query_as(
-        "SELECT a.id FROM assignment AS a LEFT JOIN journal AS j ON j.assignment_id = a.id AND j.seq = a.chain_seq
-         WHERE j.hash IS NULL OR j.hash <> a.chain_head OR j.state <> a.state",
-    )
-    .fetch_all(pool)
-    .await?;
-    broken.extend(cut.into_iter().map(|(id,)| Id(id)));
-    broken.sort_unstable();
-    broken.dedup();
-    Ok(broken)
 }
