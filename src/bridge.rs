@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use crate::catalog::file::nearest;
 use crate::catalog::{Catalog, Problem, Problems};
 use crate::flow::Setup;
-use crate::ledger::{Address, Ledger, LedgerError, SqlLedger};
+use crate::ledger::{Address, Ledger, LedgerError, Mode, SqlLedger};
 use crate::model::{Clock, Timestamp};
 use crate::plan::Planner;
 use crate::runtime::{Runtime, SwapError, Wake, moved, objections, orphans, remember};
@@ -114,9 +114,17 @@ impl Bridge {
     /// # Errors
     /// See [`LedgerError`].
     pub async fn open(setup: Setup, clock: Arc<dyn Clock>, singly: bool) -> Result<Self, LedgerError> {
-        let main = &setup.catalog.main;
-        let mode = if singly { crate::ledger::Mode::ServeSingly } else { crate::ledger::Mode::Serve };
-        let ledger: Arc<dyn Ledger> = Arc::new(SqlLedger::open(address(&setup.catalog)?, &main.instance.name, mode).await?);
+        let mode = if singly { Mode::ServeSingly } else { Mode::Serve };
+        Self::open_at(address(&setup.catalog)?, setup, clock, mode).await
+    }
+
+    /// As [`Bridge::open`], at this address.
+    ///
+    /// # Errors
+    /// See [`LedgerError`].
+    pub async fn open_at(address: Address, setup: Setup, clock: Arc<dyn Clock>, mode: Mode) -> Result<Self, LedgerError> {
+        let instance = &setup.catalog.main.instance.name;
+        let ledger: Arc<dyn Ledger> = Arc::new(SqlLedger::open(address, instance, mode).await?);
         // Before the first ticket is filed: its platform may want to know of it.
         ledger.tell_progress(setup.told_progress());
         if !ledger.is_shared() {

@@ -1,22 +1,31 @@
 //! `lastmile serve`: the bridge, until it is told to stop.
 
+use std::convert::Infallible;
 use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::signals::{Signals, Told};
 use crate::bridge::{self, Bridge};
 use crate::flow::Setup;
+use crate::ledger::Mode;
 use crate::model::Clock;
 use crate::model::clock::SystemClock;
 use crate::runtime::telemetry;
 use crate::web;
+
+/// While the ledger is upgraded the service manager is asked for more time, each time for so long …
+const MORE_TIME: &str = "EXTEND_TIMEOUT_USEC=120000000";
+/// … and so often.
+const ASKED_EVERY: Duration = Duration::from_secs(20);
 
 /// How it serves.
 #[derive(Debug, clap::Args)]
@@ -50,7 +59,7 @@ pub(super) async fn run(folder: &Path, arguments: &Arguments) -> anyhow::Result<
         .await
         .with_context(|| format!("cannot listen on {listen} (another lastmile, or another program? change [server] listen)"))?;
     let (secure_listener, secure) = Secure::bind(&setup).await?.unzip();
-    let bridge = Arc::new(Bridge::open(setup, clock, false).await?);
+    let bridge = Arc::new(open(setup, clock, arguments.notify_socket.as_deref()).await?);
     bridge.arrive().await?;
     if arguments.recover {
         let waiting = bridge.distrust().await?;
@@ -84,6 +93,25 @@ pub(super) async fn run(folder: &Path, arguments: &Arguments) -> anyhow::Result<
     bridge.close().await;
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Opens the bridge. The service manager would end and start again, for ever, what takes longer than it waits.
+async fn open(setup: Setup, clock: Arc<dyn Clock>, socket: Option<&OsStr>) -> anyhow::Result<Bridge> {
+    let upgrading = Arc::new(Notify::new());
+    let address = bridge::address(&setup.catalog)?.telling_of_upgrades(Arc::clone(&upgrading));
+    tokio::select! {
+        bridge = Bridge::open_at(address, setup, clock, Mode::Serve) => Ok(bridge?),
+        never = ask_for_time(&upgrading, socket, ASKED_EVERY) => match never {},
+    }
+}
+
+/// Asks for more time again and again, from the time on that the ledger is upgraded.
+async fn ask_for_time(upgrading: &Notify, socket: Option<&OsStr>, every: Duration) -> Infallible {
+    upgrading.notified().await;
+    loop {
+        notify(socket, MORE_TIME);
+        tokio::time::sleep(every).await;
+    }
 }
 
 /// TLS of our own, beside the listener for it.
@@ -173,5 +201,39 @@ fn notify(socket: Option<&OsStr>, state: &str) {
     });
     if let Err(error) = sent {
         tracing::warn!(error = %error, "the service manager could not be told `{state}`");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixDatagram;
+
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn more_time_is_asked_for_again_and_again_while_the_ledger_is_upgraded() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notify");
+        let manager = UnixDatagram::bind(&path).unwrap();
+        manager.set_nonblocking(true).unwrap();
+        let upgrading = Notify::new();
+        let ask = || ask_for_time(&upgrading, Some(path.as_os_str()), Duration::from_millis(1));
+        assert!(ask().now_or_never().is_none());
+        assert!(manager.recv(&mut [0; 64]).is_err(), "a start that hangs is ended");
+        upgrading.notify_one();
+        manager.set_nonblocking(false).unwrap();
+        let heard = tokio::task::spawn_blocking(move || {
+            let mut text = [0; 64];
+            let mut hear = || manager.recv(&mut text).map(|n| String::from_utf8_lossy(&text[..n]).into_owned()).unwrap();
+            [hear(), hear(), hear()]
+        });
+        tokio::select! {
+            heard = heard => assert_eq!(heard.unwrap(), [MORE_TIME; 3]),
+            never = ask() => match never {},
+        }
+        let asked: u64 = MORE_TIME.trim_start_matches("EXTEND_TIMEOUT_USEC=").parse().unwrap();
+        assert!(ASKED_EVERY * 3 < Duration::from_micros(asked), "one that is lost does no harm");
     }
 }

@@ -66,7 +66,7 @@ pub async fn take_in(
     reach(Point::IntakeStarts).await;
     let arrivals = match foresight {
         // Several processes could take up orders of one lane at the same time.
-        Some(foresight) if !ledger.is_shared() => foresight.of(receipts),
+        Some(foresight) if !ledger.is_shared() => foresight.of(receipts).await,
         _ => receipts.into_iter().map(Arrival::from).collect(),
     };
     let arrived = ledger.take_in(arrivals).await?;

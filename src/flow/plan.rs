@@ -63,19 +63,19 @@ impl Foresight {
     }
 
     /// Decides on each order as if it were new and stood alone in its lane, and takes places for the tickets at desks that have
-    /// some, by rank. Of many in one body none is foreseen: their sender waits for the answer.
+    /// some, or will in a moment, by rank. Of many in one body none is foreseen: their sender waits for the answer.
     #[must_use]
-    pub fn of(&self, receipts: Vec<Receipt>) -> Vec<Arrival> {
+    pub async fn of(&self, receipts: Vec<Receipt>) -> Vec<Arrival> {
         let guard = self.worker.planning.foreseeing().filter(|_| receipts.len() <= MOST_FORESEEN);
         let Some(guard) = guard else { return receipts.into_iter().map(Arrival::from).collect() };
-        let (held, setup): (Arc<dyn Any + Send + Sync>, _) = (Arc::new(guard), self.setup.load());
+        let (held, setup): (Arc<dyn Any + Send + Sync>, _) = (Arc::new(guard), self.setup.load_full());
         // Leases count from a time that is read after this.
         let boot_ms = self.clock.boot_ms();
         let mut arrivals: Vec<Arrival> = receipts.into_iter().map(|receipt| self.arrival(&setup, receipt, &held)).collect();
         let mut filed: Vec<(i64, String, &mut Foreseen)> = arrivals.iter_mut().filter_map(filed).collect();
         filed.sort_by_key(|(rank, ..)| *rank);
         for (_, desk, foreseen) in filed {
-            let place = self.worker.rooms.place(&format!("desk/{desk}"), SetupId::of(&setup));
+            let place = self.worker.rooms.place_soon(&format!("desk/{desk}"), SetupId::of(&setup)).await;
             foreseen.seat = place.map(|place| place.seat(boot_ms));
         }
         arrivals

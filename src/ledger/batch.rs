@@ -9,6 +9,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::task::JoinSet;
 
 use super::engine::{Conn, Sees};
 use super::postgres::Door;
@@ -147,7 +148,13 @@ impl Writers {
         let start = |connection| {
             let (tell, ended) = oneshot::channel();
             let queue = Arc::clone(&queue);
-            let mut writer = Writer { connection: Some(connection), shared: Arc::clone(&self.shared), again: self.again.clone() };
+            let apart = has_thread(competing);
+            let mut writer = Writer {
+                connection: Some(connection),
+                shared: Arc::clone(&self.shared),
+                again: self.again.clone(),
+                replies: apart.then(JoinSet::new),
+            };
             let work = async move {
                 loop {
                     let jobs = queue.lock().await.next(self.one_commit_per_job, competing).await;
@@ -155,6 +162,9 @@ impl Writers {
                         break;
                     }
                     writer.commit(jobs).await;
+                }
+                if let Some(replies) = writer.replies {
+                    replies.join_all().await;
                 }
                 if let Some(connection) = writer.connection
                     && let Err(error) = connection.close().await
@@ -164,7 +174,7 @@ impl Writers {
                 // Whoever wanted to hear of it may be gone.
                 let _ = tell.send(());
             };
-            spawn(competing, work)?;
+            spawn(apart, work)?;
             Ok(ended)
         };
         let ends = connections.into_iter().map(start).collect::<LedgerResult<_>>()?;
@@ -174,9 +184,13 @@ impl Writers {
 
 /// The one writer of a file has a thread of its own, where there are several: all wait for it, and as a task it would wait in
 /// their line whenever a statement is done. A single thread is left alone.
-fn spawn(competing: bool, work: impl Future<Output = ()> + Send + 'static) -> LedgerResult<()> {
+fn has_thread(competing: bool) -> bool {
+    !competing && Handle::current().runtime_flavor() != RuntimeFlavor::CurrentThread
+}
+
+fn spawn(apart: bool, work: impl Future<Output = ()> + Send + 'static) -> LedgerResult<()> {
     let runtime = Handle::current();
-    if competing || runtime.runtime_flavor() == RuntimeFlavor::CurrentThread {
+    if !apart {
         runtime.spawn(work);
         return Ok(());
     }
@@ -189,6 +203,8 @@ struct Writer {
     connection: Option<Conn>,
     shared: Arc<Shared>,
     again: Again,
+    /// Of a writer with a thread of its own: replies that are being made. Waking those who wait is the work of their threads.
+    replies: Option<JoinSet<()>>,
 }
 
 /// A server that vanished without a word says nothing for a quarter of an hour. What was written is in doubt, as after a
@@ -205,19 +221,25 @@ impl Writer {
     async fn commit(&mut self, mut jobs: Vec<Job>) {
         let alone = jobs.len() == 1;
         match self.until_done(&mut jobs, if alone { TRIES } else { SHARED_TRIES }).await {
-            Ok(results) => reply_all(jobs, results),
+            Ok(results) => self.reply(jobs, results),
             Err(error) if alone => jobs.into_iter().for_each(|job| job.fail(&error)),
             Err(error) => {
                 tracing::debug!(error = %error, jobs = jobs.len(), "a shared commit failed; each write is tried alone");
                 for job in jobs {
                     let mut one = vec![job];
                     match self.until_done(&mut one, TRIES).await {
-                        Ok(results) => reply_all(one, results),
+                        Ok(results) => self.reply(one, results),
                         Err(error) => one.into_iter().for_each(|job| job.fail(&error)),
                     }
                 }
             }
         }
+    }
+
+    fn reply(&mut self, jobs: Vec<Job>, results: Results) {
+        let Some(replies) = &mut self.replies else { return reply_all(jobs, results) };
+        while replies.try_join_next().is_some() {}
+        replies.spawn(async move { reply_all(jobs, results) });
     }
 
     /// A conflict is no failure: the other one was first, and the write is done again on what it left.

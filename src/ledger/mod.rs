@@ -19,6 +19,7 @@ mod sql;
 mod sqlite;
 mod store;
 mod touched;
+mod upgrade;
 pub mod views;
 mod waiting;
 
@@ -220,6 +221,9 @@ pub trait Ledger: Views + Rollups + Replicas + Comparing + Exports + SignIns {
 
     /// Re-walks every chain; the ids of assignments whose chain does not hold.
     async fn verify_chains(&self) -> LedgerResult<Vec<Id>>;
+
+    /// Assignments whose time of closing does not fit their state: under way with one, or ended without. Lanes are found by it.
+    async fn verify_ends(&self) -> LedgerResult<Vec<Id>>;
 
     /// Whether a write would succeed now.
     async fn ready(&self) -> LedgerResult<()>;

@@ -11,6 +11,8 @@ use lastmile::sandbox::server::USER;
 use lastmile::sandbox::{Harm, Target, When, admins, company};
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use sqlx::ConnectOptions as _;
+use sqlx::sqlite::SqliteConnectOptions;
 
 use crate::orders::dateless;
 use crate::program::{Running, Said, Site, file, free_ports, get, program, run, until};
@@ -178,6 +180,11 @@ async fn doctor_looks_beside_a_server_and_without_one() {
     // Desks tell the time in whole seconds.
     let wrong = wrong.join("\n").replace("899 s ahead", "900 s ahead").replace("901 s ahead", "900 s ahead");
     insta::assert_snapshot!("wrong", site.redacted(&wrong));
+    let ledger = SqliteConnectOptions::new().filename(site.folder.path().join("ledger.db"));
+    sqlx::query("UPDATE assignment SET closed_at = 1").execute(&mut ledger.connect().await.unwrap()).await.unwrap();
+    let lanes = site.run(&["doctor", "--chains"]);
+    let told = lanes.out.lines().find(|l| l.contains("lanes: ")).unwrap_or_default();
+    assert!(told.contains("WRONG") && told.contains("1 order with a time of closing that does not fit the state"), "{told}");
     site.change("lastmile.toml", |text| text.replace("[server]", "[sever]"));
     let refused = site.run(&["doctor"]);
     assert!(refused.code == Some(78) && refused.out.contains("did you mean `server`?"), "{}", refused.out);

@@ -166,6 +166,7 @@ impl Bed {
 
     async fn chains_hold(&self) {
         assert_eq!(self.bridge.ledger.verify_chains().await.unwrap(), []);
+        assert_eq!(self.bridge.ledger.verify_ends().await.unwrap(), []);
     }
 }
 

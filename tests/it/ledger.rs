@@ -426,3 +426,17 @@ async fn a_changed_journal_row_is_found() {
     bed.place.run("UPDATE journal SET actor = 'nobody'").await;
     assert_eq!(bed.ledger.verify_chains().await.unwrap(), [id]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_whose_end_does_not_fit_its_state_is_found() {
+    let bed = bed().await;
+    let under_way = bed.new_order("e1", order("1", Operation::Grant)).await;
+    let mut other = order("2", Operation::Grant);
+    other.beneficiary.id = "p2".to_owned();
+    let ended = bed.new_order("e2", other).await;
+    let decided = Action::Decide { assignment: ended, outcome: Outcome::NotPossible, reason: "no".to_owned() };
+    assert_eq!(bed.ledger.act(decided, "olga", NOW).await.unwrap(), Acted::Done);
+    bed.chains_hold().await;
+    bed.place.run("UPDATE assignment SET closed_at = CASE WHEN closed_at IS NULL THEN 1 END").await;
+    assert_eq!(bed.ledger.verify_ends().await.unwrap(), [under_way, ended]);
+}

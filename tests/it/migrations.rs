@@ -1,6 +1,8 @@
 //! Old databases upgrade, proven on rows: each migration owns a file of rows as its schema leaves them; every step is
 //! applied to the rows of all steps before it, and today's code opens what comes out and works on with it.
 
+mod upgrade;
+
 use std::path::{Path, PathBuf};
 
 use lastmile::ledger::{
@@ -10,7 +12,7 @@ use lastmile::model::ticket::{Category, TicketReading, TicketRef, TicketStatus};
 use lastmile::model::{Key, Operation, Outcome, Timestamp};
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions, Row, SqliteConnection};
+use sqlx::{ConnectOptions, PgConnection, Row, SqliteConnection};
 
 use crate::real::postgres::{Postgres, connect};
 use crate::real::skipped;
@@ -20,6 +22,11 @@ const NOW: Timestamp = Timestamp(1_795_000_600_000);
 /// A draft from when it stood in its ticket's row.
 const DRAFT: &str = "SELECT draft FROM ticket_draft WHERE id = 501";
 const OLD_DRAFT: &str = r#"{"key":"lm-old-key"}"#;
+
+/// Times of closing that did not fit the state: of the open order none stands there any more, of the reported one when its
+/// journal says that it ended.
+const ENDS: &str = "SELECT id, closed_at FROM assignment WHERE id IN (1001, 1002) ORDER BY id";
+const MENDED_ENDS: [(i64, Option<i64>); 2] = [(1001, None), (1002, Some(1_795_000_003_000))];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
@@ -43,6 +50,15 @@ impl Old {
         let options = SqliteConnectOptions::new().filename(folder.path().join("ledger.db")).create_if_missing(true);
         std::fs::create_dir(folder.path().join("migrations")).unwrap();
         Self { connection: options.connect().await.unwrap(), folder }
+    }
+
+    /// As a program left it that did not know this migration yet.
+    async fn before(name: &str) -> Self {
+        let mut old = Self::new().await;
+        for earlier in names("migrations/sqlite").iter().take_while(|known| *known != name) {
+            old.step(earlier).await;
+        }
+        old
     }
 
     fn url(&self) -> String {
@@ -73,6 +89,21 @@ impl Old {
     }
 }
 
+/// A database as a program left it that did not know this migration yet; none: as today's leaves it.
+async fn on_postgres_before(server: &Postgres, database: &str, name: &str) -> PgConnection {
+    server.make(database, "template1").await;
+    let mut connection = connect(&server.url(database)).await;
+    let folder = tempfile::tempdir().unwrap();
+    for name in names("migrations/postgres").iter().take_while(|known| *known != name) {
+        std::fs::copy(root().join("migrations/postgres").join(name), folder.path().join(name)).unwrap();
+        Migrator::new(folder.path()).await.unwrap().run(&mut connection).await.unwrap_or_else(|e| panic!("{name}: {e}"));
+        // The rows are the same on both.
+        let rows = std::fs::read_to_string(root().join("tests/data/migrations/sqlite").join(name)).unwrap();
+        sqlx::raw_sql(sqlx::AssertSqlSafe(rows)).execute(&mut connection).await.unwrap_or_else(|e| panic!("{name}: {e}"));
+    }
+    connection
+}
+
 #[test]
 fn every_migration_has_its_rows() {
     assert_eq!(names("migrations/sqlite"), names("tests/data/migrations/sqlite"));
@@ -89,20 +120,14 @@ async fn rows_of_every_step_survive_on_postgres_too() {
         Ok(server) => server,
         Err(why) => return skipped(why),
     };
-    server.make("old", "template1").await;
-    let mut connection = connect(&server.url("old")).await;
-    let folder = tempfile::tempdir().unwrap();
-    for name in names("migrations/postgres") {
-        std::fs::copy(root().join("migrations/postgres").join(&name), folder.path().join(&name)).unwrap();
-        Migrator::new(folder.path()).await.unwrap().run(&mut connection).await.unwrap_or_else(|e| panic!("{name}: {e}"));
-        // The rows are the same on both.
-        let rows = std::fs::read_to_string(root().join("tests/data/migrations/sqlite").join(&name)).unwrap();
-        sqlx::raw_sql(sqlx::AssertSqlSafe(rows)).execute(&mut connection).await.unwrap_or_else(|e| panic!("{name}: {e}"));
-    }
+    let mut connection = on_postgres_before(server, "old", "").await;
     let draft: String = sqlx::query_scalar(DRAFT).fetch_one(&mut connection).await.unwrap();
     assert_eq!(draft, OLD_DRAFT);
+    let ends: Vec<(i64, Option<i64>)> = sqlx::query_as(ENDS).fetch_all(&mut connection).await.unwrap();
+    assert_eq!(ends, MENDED_ENDS);
     let ledger = SqlLedger::open(&server.url("old"), "test", Mode::Serve).await.unwrap();
     assert_eq!(ledger.verify_chains().await.unwrap(), []);
+    assert_eq!(ledger.verify_ends().await.unwrap(), []);
     assert_eq!(ledger.cursor("pull/idm").await.unwrap().as_deref(), Some("1795000000000"));
     assert_eq!(ledger.assignments(&lastmile::ledger::views::Filter::default(), true, 10).await.unwrap().len(), 2);
     ledger.close().await;
@@ -132,8 +157,11 @@ async fn rows_of_every_step_survive_and_todays_code_works_on_with_them() {
     }
     let draft: String = sqlx::query_scalar(DRAFT).fetch_one(&mut old.connection).await.unwrap();
     assert_eq!(draft, OLD_DRAFT);
+    let ends: Vec<(i64, Option<i64>)> = sqlx::query_as(ENDS).fetch_all(&mut old.connection).await.unwrap();
+    assert_eq!(ends, MENDED_ENDS);
     let ledger = SqlLedger::open(&old.url(), "test", Mode::Serve).await.unwrap();
     assert_eq!(ledger.verify_chains().await.unwrap(), []);
+    assert_eq!(ledger.verify_ends().await.unwrap(), []);
     assert_eq!(ledger.cursor("pull/idm").await.unwrap().as_deref(), Some("1795000000000"));
     let todo = ledger.operations(&None, true, 10).await.unwrap();
     assert_eq!((todo.quarantined.len(), todo.strays.len(), todo.edges.len()), (1, 1, 2));

@@ -170,6 +170,7 @@ impl PlatformBed {
 
     pub async fn end(&self) {
         assert_eq!(self.bridge.ledger.verify_chains().await.unwrap(), []);
+        assert_eq!(self.bridge.ledger.verify_ends().await.unwrap(), []);
         self.bridge.close().await;
     }
 }

@@ -4,11 +4,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::Arguments;
-use crate::cli::findings::finding;
+use crate::cli::findings::{count, finding};
 use crate::cli::page;
 use crate::http::client::ClientSettings;
 use crate::http::{Call, HttpClient};
-use crate::ledger::{Holder, Inspection, Ledger as _, SqlLedger, holder};
+use crate::ledger::{Holder, Inspection, Ledger as _, LedgerResult, SqlLedger, holder};
+use crate::model::Id;
 use crate::model::finding::{Finding, Grade};
 
 /// A server on this machine answers within this or not at all.
@@ -75,24 +76,30 @@ pub(super) async fn ledger(ledger: &SqlLedger, path: &Path, arguments: &Argument
     findings
 }
 
-/// The journal's chains, where they are asked for.
-pub(super) async fn chains(ledger: &SqlLedger, arguments: &Arguments) -> Option<Finding> {
-    if arguments.chains {
-        return Some(match ledger.verify_chains().await {
-            Ok(broken) if broken.is_empty() => finding(Grade::Good, "journal", "every hash chain holds"),
-            Ok(broken) => {
-                let ids: Vec<String> = broken.iter().take(5).map(ToString::to_string).collect();
-                let words = format!(
-                    "{} chains do not hold, as of {}: rows were changed from outside; compare with a backup",
-                    broken.len(),
-                    ids.join(", ")
-                );
-                finding(Grade::Bad, "journal", words)
-            }
-            Err(error) => finding(Grade::Bad, "journal", error.to_string()),
-        });
+/// The journal's chains and the lanes, where they are asked for.
+pub(super) async fn chains(ledger: &SqlLedger, arguments: &Arguments) -> Vec<Finding> {
+    if !arguments.chains {
+        return Vec::new();
     }
-    None
+    let (journal, lanes) = (ledger.verify_chains().await, ledger.verify_ends().await);
+    vec![
+        of_orders("journal", journal, "every hash chain holds", |n| format!("{} broken", count(n, "chain"))),
+        of_orders("lanes", lanes, "every order stands in its lane until it ends", |n| {
+            format!("{} with a time of closing that does not fit the state", count(n, "order"))
+        }),
+    ]
+}
+
+fn of_orders(what: &str, wrong: LedgerResult<Vec<Id>>, good: &str, bad: impl Fn(usize) -> String) -> Finding {
+    match wrong {
+        Ok(wrong) if wrong.is_empty() => finding(Grade::Good, what, good),
+        Ok(wrong) => {
+            let ids: Vec<String> = wrong.iter().take(5).map(ToString::to_string).collect();
+            let (bad, ids) = (bad(wrong.len()), ids.join(", "));
+            finding(Grade::Bad, what, format!("{bad}, as of {ids}: rows were changed from outside; compare with a backup"))
+        }
+        Err(error) => finding(Grade::Bad, what, error.to_string()),
+    }
 }
 
 /// The ledger's schema beside the newest that this program knows.

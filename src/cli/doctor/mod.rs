@@ -24,7 +24,7 @@ use crate::model::finding::Grade;
 /// How far it looks.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Also walk every hash chain of the journal.
+    /// Also walk every hash chain of the journal, and see that orders stand in their lanes until they end.
     #[arg(long)]
     chains: bool,
     /// Also compare every index of the ledger with its table: reads the whole file.

@@ -16,6 +16,7 @@ use sqlx::sqlite::SqliteArguments;
 use sqlx::{Arguments as _, AssertSqlSafe, Sqlite};
 
 use super::dialect::{cut, with_numbers};
+use super::sqlite_tx::failing;
 use super::{Arg, Result};
 
 /// Rows of one width. The first value of each is never null.
@@ -235,7 +236,7 @@ fn spread(text: &str, args: &[Arg], (before, after, rooms): &Shape) -> Spread {
     }
     let plain: Vec<usize> = (0..args.len()).filter(|place| !matches!(args[*place], Arg::Rows(_))).collect();
     let number = |place: usize| values + 1 + plain.iter().position(|at| *at == place).unwrap_or(place);
-    let body = bodies.join("; ");
+    let body = failing(&bodies.join("; "));
     let body = with_numbers(&body, |place, rest| (number(place), rest));
     Spread { text: format!("{before}{body}{after}").into(), rows, kept: true }
 }
@@ -301,11 +302,11 @@ mod tests {
     fn each_value_is_bound_and_the_numbered_ones_come_behind() {
         assert_eq!(
             told(TEXT, args(2)).0,
-            "BEGIN; UPDATE a SET x = $6 WHERE y = $5; INSERT INTO b (p, q) SELECT * FROM (VALUES (?,?),(?,?)) WHERE column1 IS NOT NULL ON CONFLICT (p) DO NOTHING; COMMIT"
+            "BEGIN; UPDATE OR FAIL a SET x = $6 WHERE y = $5; INSERT OR FAIL INTO b (p, q) SELECT * FROM (VALUES (?,?),(?,?)) WHERE column1 IS NOT NULL ON CONFLICT (p) DO NOTHING; COMMIT"
         );
-        assert_eq!(told(TEXT, args(0)).0, "BEGIN; UPDATE a SET x = $2 WHERE y = $1; COMMIT", "nothing is inserted");
+        assert_eq!(told(TEXT, args(0)).0, "BEGIN; UPDATE OR FAIL a SET x = $2 WHERE y = $1; COMMIT", "nothing is inserted");
         let (many, values, kept) = told(TEXT, args(MOST + 5));
-        assert_eq!(many.matches("INSERT INTO b").count(), 2);
+        assert_eq!(many.matches("INSERT OR FAIL INTO b").count(), 2);
         assert_eq!((many.matches("(?,?)").count(), values, kept), (2 * MOST, 4 * MOST + 2, false), "rounded up");
         assert!(many.contains(&format!("y = ${}", 4 * MOST + 1)));
     }

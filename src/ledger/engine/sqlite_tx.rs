@@ -8,8 +8,8 @@ use sqlx::query::Query as Said;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection};
 use sqlx::{AssertSqlSafe, Connection as _, SqlSafeStr as _, SqlStr, Sqlite};
 
-use super::dialect::Text;
-use super::{Arg, Query, Result, rows, sqlite_args};
+use super::dialect::{Text, cut};
+use super::{Arg, Query, Result, rows, sqlite_args, together};
 
 /// The connection that writes.
 #[derive(Debug)]
@@ -106,18 +106,30 @@ fn frame(begins: bool, commits: bool) -> (&'static str, &'static str) {
     (if begins { "BEGIN IMMEDIATE; " } else { "" }, if commits { "; COMMIT" } else { "" })
 }
 
+/// A write that fails ends its transaction ([`SqliteTx::rollback`]): SQLite need not note how to undo it alone.
+pub(super) fn failing(text: &str) -> String {
+    let told = |statement: &str| {
+        let main = together::main(statement);
+        let list = &statement[..statement.len() - main.len()];
+        let or_fail = |verb: &str, said: &str| main.strip_prefix(verb).map(|rest| format!("{list}{said}{rest}"));
+        or_fail("INSERT INTO ", "INSERT OR FAIL INTO ")
+            .or_else(|| or_fail("UPDATE ", "UPDATE OR FAIL "))
+            .unwrap_or_else(|| statement.to_owned())
+    };
+    cut(text).map(told).collect::<Vec<_>>().join("; ")
+}
+
 /// Texts of the program with what goes before and after, made once: the driver keeps prepared statements by their text.
 static FRAMED: LazyLock<RwLock<Framed>> = LazyLock::new(RwLock::default);
 
 fn framed(text: Text, begins: bool, commits: bool) -> SqlStr {
     let with_frame = |text: &str| {
         let (before, after) = frame(begins, commits);
-        format!("{before}{}{after}", text.trim_end().trim_end_matches(';'))
+        format!("{before}{}{after}", failing(text))
     };
     let fixed = match text {
-        Text::Fixed(fixed) if begins || commits => fixed,
-        Text::Made(made) if begins || commits => return AssertSqlSafe(with_frame(&made)).into_sql_str(),
-        text => return text.sqlite(),
+        Text::Fixed(fixed) => fixed,
+        Text::Made(made) => return AssertSqlSafe(with_frame(&made)).into_sql_str(),
     };
     let place = (fixed, begins, commits);
     if let Some(known) = FRAMED.read().unwrap_or_else(PoisonError::into_inner).get(&place) {
@@ -126,4 +138,24 @@ fn framed(text: Text, begins: bool, commits: bool) -> SqlStr {
     let made: Arc<str> = with_frame(fixed).into();
     FRAMED.write().unwrap_or_else(PoisonError::into_inner).insert(place, Arc::clone(&made));
     AssertSqlSafe(made).into_sql_str()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_say_that_they_end_their_transaction_when_they_fail() {
+        assert_eq!(
+            failing(
+                "INSERT INTO a (x) VALUES ('UPDATE b; INSERT INTO c'); WITH j AS (SELECT 1) UPDATE b SET x = 1 FROM j; DELETE FROM c;"
+            ),
+            "INSERT OR FAIL INTO a (x) VALUES ('UPDATE b; INSERT INTO c'); WITH j AS (SELECT 1) UPDATE OR FAIL b SET x = 1 FROM j; DELETE FROM c"
+        );
+        for kept in
+            ["SELECT 1", "INSERT OR IGNORE INTO a VALUES (1)", "WITH j AS (SELECT 1) SELECT * FROM j", "PRAGMA user_version"]
+        {
+            assert_eq!(failing(kept), kept);
+        }
+    }
 }

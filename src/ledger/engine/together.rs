@@ -131,6 +131,12 @@ fn written(text: &str) -> Option<&str> {
     (end > 0).then(|| &table[..end])
 }
 
+/// What a statement does, behind a list of its own.
+pub(super) fn main(statement: &str) -> &str {
+    let list = statement.starts_with(WITH).then(|| after_list(statement));
+    list.map_or(statement, |main| main.unwrap_or_default())
+}
+
 /// What follows the list of a `WITH`.
 fn after_list(text: &str) -> Option<&str> {
     outside(text).map(|(n, _)| &text[n..]).find(|rest| VERBS.iter().any(|verb| rest.starts_with(verb)))

@@ -12,11 +12,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
-use sqlx::migrate::Migrator;
+use sqlx::migrate::{Migrate as _, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions as _, Executor as _};
+use tokio::sync::Notify;
 
 use super::engine::{Conn, Pool};
+use super::upgrade::{self, Upgrade};
 use super::{LedgerError, LedgerResult, not_newer};
 
 pub use inspect::Inspected;
@@ -34,6 +36,11 @@ static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
 /// long that compiling it would pay, and the server takes a tenth of a second and more for that.
 const SETTINGS: &str =
     "SET statement_timeout = '60s'; SET idle_in_transaction_session_timeout = '30s'; SET lock_timeout = '15s'; SET jit = off";
+
+/// What the connection says that upgrades: a step takes as long as it takes, and so does another replica's whole upgrade.
+const UPGRADES: &str = "SET statement_timeout = 0; SET lock_timeout = 0";
+/// Then for tables: whoever comes later waits behind us for as long as we wait for somebody who still uses one.
+const TAKES_TABLES: &str = "SET lock_timeout = '15s'";
 
 /// A server, as it was opened.
 #[derive(Debug)]
@@ -143,20 +150,22 @@ async fn is_standby(connection: &mut PgConnection) -> Result<bool, sqlx::Error> 
 }
 
 impl Postgres {
-    /// Opens it: connections that write (one where it is only read), and readers.
+    /// Opens it: connections that write (one where it is only read), and readers. `hears` of an upgrade.
     pub(super) async fn open(
         url: &str,
         password: Option<SecretString>,
         serving: bool,
         still: bool,
+        hears: Option<&Notify>,
     ) -> LedgerResult<(Self, Vec<Conn>, Pool)> {
         let door = Door::new(url, password.as_ref())?;
         let mut first = door.connection().await?;
         pooler::refuse_transaction_pooling(&door, &mut first).await?;
-        refuse_newer(&mut first).await?;
+        let found = schema(&mut first).await?;
+        not_newer(&MIGRATIONS, found)?;
         let mut writers = Vec::new();
         if serving {
-            MIGRATIONS.run(&mut first).await.map_err(|e| LedgerError::Unavailable(format!("migrating {}: {e}", door.shown())))?;
+            migrate(first, found, &door.shown(), hears).await?;
             for _ in 0..WRITERS {
                 writers.push(door.writer().await?);
             }
@@ -218,12 +227,28 @@ fn pool(most: u32, several: bool, also: &'static str) -> PgPoolOptions {
     })
 }
 
-async fn refuse_newer(connection: &mut PgConnection) -> LedgerResult<()> {
+/// Makes the schema, or brings an older one up to date; on a connection of its own, which has more time than others.
+async fn migrate(mut connection: PgConnection, found: Option<i64>, place: &str, hears: Option<&Notify>) -> LedgerResult<()> {
+    let upgrade = Upgrade::of(found, &MIGRATIONS, hears);
+    connection.execute(UPGRADES).await?;
+    // Taken again below, which is no wait: here another replica may be at it for minutes.
+    connection.lock().await.map_err(|e| upgrade::failed(place, e))?;
+    not_newer(&MIGRATIONS, schema(&mut connection).await?)?;
+    connection.execute(TAKES_TABLES).await?;
+    MIGRATIONS.run(&mut connection).await.map_err(|e| upgrade::failed(place, e))?;
+    connection.unlock().await.map_err(|e| upgrade::failed(place, e))?;
+    if let Some(upgrade) = upgrade {
+        upgrade.done();
+    }
+    Ok(())
+}
+
+/// Its schema, where it has one.
+async fn schema(connection: &mut PgConnection) -> LedgerResult<Option<i64>> {
     let (there,): (bool,) =
         sqlx::query_as("SELECT to_regclass('_sqlx_migrations') IS NOT NULL").fetch_one(&mut *connection).await?;
     if !there {
-        return Ok(());
+        return Ok(None);
     }
-    let (found,): (Option<i64>,) = sqlx::query_as("SELECT MAX(version) FROM _sqlx_migrations").fetch_one(connection).await?;
-    not_newer(&MIGRATIONS, found)
+    Ok(sqlx::query_scalar("SELECT MAX(version) FROM _sqlx_migrations").fetch_one(connection).await?)
 }

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::super::LedgerResult;
 use super::{document, rows};
-use crate::model::Timestamp;
+use crate::model::{Id, Timestamp};
 
 /// Rows read at a time.
 const PAGE: i64 = 1_000;
@@ -231,4 +231,15 @@ pub(in crate::ledger) async fn checkpoint(tx: &mut Conn, tied: &Tied) -> LedgerR
         .execute(tx)
         .await?;
     Ok(tied.head.clone())
+}
+
+/// Assignments under way that have a time of closing, and ended ones without: the index of lanes holds those without one.
+pub(in crate::ledger) async fn verify_ends(pool: &Pool) -> LedgerResult<Vec<Id>> {
+    let wrong: Vec<(i64,)> = query_as(
+        "SELECT id FROM assignment WHERE (closed_at IS NULL)
+            <> ('' || state IN ('received', 'planned', 'due', 'sending', 'unclear', 'open', 'rework')) ORDER BY id",
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(wrong.into_iter().map(|(id,)| Id(id)).collect())
 }

@@ -11,9 +11,10 @@ use std::time::Duration;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Executor as _};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 
 use super::engine::{Conn, Pool};
+use super::upgrade::{self, Upgrade};
 use super::{LedgerError, LedgerResult, not_newer};
 
 pub use inspect::{Holder, Inspection, holder};
@@ -54,8 +55,8 @@ pub fn path_of(url: &str) -> PathBuf {
 }
 
 impl File {
-    /// Opens it: the writer's connection, and readers.
-    pub(super) async fn open(url: &str, serving: bool, still: bool) -> LedgerResult<(Self, Conn, Pool)> {
+    /// Opens it: the writer's connection, and readers. `hears` of an upgrade.
+    pub(super) async fn open(url: &str, serving: bool, still: bool, hears: Option<&Notify>) -> LedgerResult<(Self, Conn, Pool)> {
         let path = path_of(url);
         let lock = if serving { Some(take_lock(&path)?) } else { None };
         let options = SqliteConnectOptions::from_str("sqlite:")
@@ -73,12 +74,10 @@ impl File {
             .row_buffer_size(512)
             .disable_statement_logging();
         let mut connection = options.connect().await?;
-        refuse_newer(&mut connection).await?;
+        let found = schema(&mut connection).await?;
+        not_newer(&MIGRATIONS, found)?;
         if serving {
-            MIGRATIONS
-                .run(&mut connection)
-                .await
-                .map_err(|e| LedgerError::Unavailable(format!("migrating {}: {e}", path.display())))?;
+            migrate(&mut connection, found, &path, hears).await?;
         }
         // No test before use: a file does not hang up, and the question would cost as much as most queries.
         // What pages sort may be a million rows: that goes to a file, not into memory.
@@ -135,14 +134,31 @@ fn take_lock(path: &Path) -> LedgerResult<std::fs::File> {
     Ok(file)
 }
 
-async fn refuse_newer(connection: &mut SqliteConnection) -> LedgerResult<()> {
+/// Makes the schema, or brings an older one up to date.
+async fn migrate(connection: &mut SqliteConnection, found: Option<i64>, path: &Path, hears: Option<&Notify>) -> LedgerResult<()> {
+    let upgrade = Upgrade::of(found, &MIGRATIONS, hears);
+    if upgrade.is_some() {
+        // Indexes of millions of rows are sorted in a file, not in memory. What an upgrade that was cut off left in the log
+        // would make it longer by as much.
+        connection.execute("PRAGMA temp_store = file; PRAGMA wal_checkpoint(TRUNCATE)").await?;
+    }
+    MIGRATIONS.run(&mut *connection).await.map_err(|e| upgrade::failed(&path.display().to_string(), e))?;
+    if let Some(upgrade) = upgrade {
+        // The log would stay as long as the longest step made it.
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE); PRAGMA temp_store = memory").await?;
+        upgrade.done();
+    }
+    Ok(())
+}
+
+/// Its schema, where it has one.
+async fn schema(connection: &mut SqliteConnection) -> LedgerResult<Option<i64>> {
     let table: Option<(String,)> =
         sqlx::query_as("SELECT name FROM sqlite_master WHERE type = 'table' AND name = '_sqlx_migrations'")
             .fetch_optional(&mut *connection)
             .await?;
     if table.is_none() {
-        return Ok(());
+        return Ok(None);
     }
-    let (found,): (Option<i64>,) = sqlx::query_as("SELECT MAX(version) FROM _sqlx_migrations").fetch_one(connection).await?;
-    not_newer(&MIGRATIONS, found)
+    Ok(sqlx::query_scalar("SELECT MAX(version) FROM _sqlx_migrations").fetch_one(connection).await?)
 }

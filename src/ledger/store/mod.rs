@@ -475,6 +475,10 @@ impl Ledger for SqlLedger {
         sql::chains::verify_chains(&self.readers).await
     }
 
+    async fn verify_ends(&self) -> LedgerResult<Vec<Id>> {
+        upkeep::verify_ends(&self.readers).await
+    }
+
     async fn ready(&self) -> LedgerResult<()> {
         self.write(|tx| {
             Box::pin(async move {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32};
 
 use secrecy::SecretString;
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, Notify, mpsc};
 
 use super::super::batch::{Again, Writers};
 use super::super::engine::query_as;
@@ -32,13 +32,20 @@ pub enum Mode {
 pub struct Address {
     url: String,
     password: Option<SecretString>,
+    hears: Option<Arc<Notify>>,
 }
 
 impl Address {
     /// An address, and the password for it.
     #[must_use]
     pub fn new(url: &str, password: Option<SecretString>) -> Self {
-        Self { url: url.to_owned(), password }
+        Self { url: url.to_owned(), password, hears: None }
+    }
+
+    /// `hears` when a ledger of an older version is upgraded before it is opened, which may take minutes.
+    #[must_use]
+    pub fn telling_of_upgrades(self, hears: Arc<Notify>) -> Self {
+        Self { hears: Some(hears), ..self }
     }
 
     /// Whether a PostgreSQL server keeps it.
@@ -73,13 +80,14 @@ impl SqlLedger {
     /// Another process serves it (SQLite), its schema is newer, or it cannot be opened.
     pub async fn open(address: impl Into<Address>, instance: &str, mode: Mode) -> LedgerResult<Self> {
         let address = address.into();
+        let hears = address.hears.as_deref();
         let may_write = matches!(mode, Mode::Serve | Mode::ServeSingly);
         let still = mode == Mode::ReadStill;
         let (home, mut writers, readers) = if address.is_postgres() {
-            let (home, writers, readers) = Postgres::open(&address.url, address.password, may_write, still).await?;
+            let (home, writers, readers) = Postgres::open(&address.url, address.password, may_write, still, hears).await?;
             (Home::Postgres(Box::new(home)), writers, readers)
         } else {
-            let (home, writer, readers) = File::open(&address.url, may_write, still).await?;
+            let (home, writer, readers) = File::open(&address.url, may_write, still, hears).await?;
             (Home::Sqlite(Box::new(home)), vec![writer], readers)
         };
         let first = writers.first_mut().ok_or_else(|| LedgerError::Unavailable("it has no writer".to_owned()))?;

@@ -322,6 +322,7 @@ pub(super) async fn oracle(site: &Site, ledger: &str, came: &mut Came) {
     let ledger = SqlLedger::open(ledger, "demo", Mode::Read).await.unwrap();
     assert_eq!(ledger.assignments(&Filter::default(), false, 100_000).await.unwrap().len(), counts.orders, "{came:?}");
     assert_eq!(ledger.verify_chains().await.unwrap(), []);
+    assert_eq!(ledger.verify_ends().await.unwrap(), []);
     ledger.close().await;
 }
 

@@ -319,6 +319,7 @@ impl<'a> Script<'a> {
         let expected = usize::try_from(ORDERS).unwrap();
         let assignments = bridge.ledger.assignments(&Filter::default(), false, 100).await.map_err(|e| e.to_string())?;
         let chains = bridge.ledger.verify_chains().await.map_err(|e| e.to_string())?;
+        let ends = bridge.ledger.verify_ends().await.map_err(|e| e.to_string())?;
         let checks = [
             ("an assignment for each event", assignments.len() == expected),
             ("one ticket for each assignment", self.site.desk.state().created_by(USER) == ORDERS),
@@ -326,6 +327,7 @@ impl<'a> Script<'a> {
             ("one comment for each change", self.comments() == vec![1; expected]),
             ("one completion for each closing", self.completions() == vec![vec!["fulfilled".to_owned()]; expected]),
             ("every chain of the journal", chains.is_empty()),
+            ("every order in its lane until it ends", ends.is_empty()),
             ("every assignment reported", assignments.iter().all(|a| a.state == "reported")),
         ];
         let failed: Vec<_> = checks.iter().filter(|(_, holds)| !holds).map(|(what, _)| *what).collect();

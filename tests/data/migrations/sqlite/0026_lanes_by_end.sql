@@ -1,0 +1,2 @@
+-- No table and no column is new.
+SELECT 1;
