@@ -5,7 +5,7 @@
 //! there is room for one number of rows in all places of a text, rounded up: they are about the same orders, and numbers of their
 //! own would multiply. A place that has no rows takes none; one that may have several for each order says how many at most
 //! (`ROWS $2*3 (int, text)`), and has room for one or for so many. What is left is filled with nothing and passed by, which
-//! costs a third of preparing it.
+//! costs a fraction of preparing a text.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, PoisonError, RwLock};

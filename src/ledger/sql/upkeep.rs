@@ -1,6 +1,7 @@
 //! Off the hot path: erasure, and checkpoints. Whole tables are read by a reader, page by
 //! page; the writer only hears of the few rows that change, so that intake never waits for them.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::ledger::engine::{Conn, Pool, query, query_as};
@@ -182,6 +183,7 @@ pub(in crate::ledger) async fn erase_persons(tx: &mut Conn, before: Timestamp, h
 }
 
 /// The heads of all chains that grew since the last checkpoint, tied together.
+#[derive(Debug, PartialEq, Eq)]
 pub(in crate::ledger) struct Tied {
     at: Timestamp,
     assignments: i64,
@@ -194,9 +196,47 @@ pub(in crate::ledger) async fn tie(pool: &Pool, now: Timestamp) -> LedgerResult<
     const OVERLAP_MS: i64 = 120_000;
     let last: Option<(i64, String)> =
         query_as("SELECT at, head FROM checkpoint ORDER BY id DESC LIMIT 1").fetch_optional(pool).await?;
-    let (since, before) = last.map_or((i64::MIN, String::new()), |(at, head)| (at - OVERLAP_MS, head));
-    let (mut hash, mut tied, mut after) = (Sha256::new(), 0_i64, i64::MIN);
-    hash.update(before.as_bytes());
+    let knot = match (pool, last) {
+        (_, None) => tie_by_orders(pool, (i64::MIN, now.0), Knot::default()).await?,
+        (Pool::Sqlite(_), Some((at, head))) => tie_by_lines(pool, (at - OVERLAP_MS, now.0), Knot::after(&head)).await?,
+        (Pool::Postgres(_), Some((at, head))) => tie_by_orders(pool, (at - OVERLAP_MS, now.0), Knot::after(&head)).await?,
+    };
+    Ok(knot.tied(now))
+}
+
+/// Heads that are being tied, in the order of their chains' ids.
+#[derive(Default)]
+pub(in crate::ledger) struct Knot {
+    hash: Sha256,
+    assignments: i64,
+}
+
+impl Knot {
+    pub(in crate::ledger) fn after(head: &str) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(head.as_bytes());
+        Self { hash, assignments: 0 }
+    }
+
+    /// Ties these, as JSON: id, number of the last line, its hash.
+    fn add(&mut self, found: &str) -> LedgerResult<()> {
+        for (id, seq, head) in document::<Vec<(i64, i64, String)>>(found)? {
+            self.assignments += 1;
+            self.hash.update(id.to_le_bytes());
+            self.hash.update(seq.to_le_bytes());
+            self.hash.update(head.as_bytes());
+        }
+        Ok(())
+    }
+
+    pub(in crate::ledger) fn tied(self, now: Timestamp) -> Option<Tied> {
+        (self.assignments > 0).then(|| Tied { at: now, assignments: self.assignments, head: hex::encode(self.hash.finalize()) })
+    }
+}
+
+/// Those whose last line is of that time, looked up order by order.
+pub(in crate::ledger) async fn tie_by_orders(pool: &Pool, (since, now): (i64, i64), mut knot: Knot) -> LedgerResult<Knot> {
+    let mut after = i64::MIN;
     loop {
         let (last, found): (Option<i64>, String) = query_as(
             "SELECT MAX(a.id), json_group_array(json_array(a.id, a.chain_seq, a.chain_head)) FILTER (WHERE j.seen_at > $1 AND j.seen_at <= $2)
@@ -204,22 +244,54 @@ pub(in crate::ledger) async fn tie(pool: &Pool, now: Timestamp) -> LedgerResult<
              LEFT JOIN journal AS j ON j.assignment_id = a.id AND j.seq = a.chain_seq",
         )
         .bind(since)
-        .bind(now.0)
+        .bind(now)
         .bind(after)
         .bind(PAGE)
         .fetch_one(pool)
         .await?;
-        let Some(last) = last else { break };
-        for (id, seq, head) in document::<Vec<(i64, i64, String)>>(&found)? {
-            tied += 1;
-            hash.update(id.to_le_bytes());
-            hash.update(seq.to_le_bytes());
-            hash.update(head.as_bytes());
-        }
+        let Some(last) = last else { return Ok(knot) };
+        knot.add(&found)?;
         after = last;
         tokio::time::sleep(PAUSE).await;
     }
-    Ok((tied > 0).then(|| Tied { at: now, assignments: tied, head: hex::encode(hash.finalize()) }))
+}
+
+/// The same in a file, which is read as it lies: looked up, each last line would be a page of its own, also of what ended long ago.
+pub(in crate::ledger) async fn tie_by_lines(pool: &Pool, (since, now): (i64, i64), mut knot: Knot) -> LedgerResult<Knot> {
+    const LINES: i64 = 10 * PAGE;
+    let (mut grown, mut after) = (BTreeSet::new(), i64::MIN);
+    loop {
+        let (last, found): (Option<i64>, String) = query_as(
+            "SELECT MAX(place), json_group_array(DISTINCT assignment_id) FILTER (WHERE seen_at > $1 AND seen_at <= $2)
+             FROM (SELECT rowid AS place, assignment_id, seen_at FROM journal WHERE rowid > $3 ORDER BY rowid LIMIT $4) AS page",
+        )
+        .bind(since)
+        .bind(now)
+        .bind(after)
+        .bind(LINES)
+        .fetch_one(pool)
+        .await?;
+        let Some(last) = last else { break };
+        grown.extend(document::<Vec<i64>>(&found)?);
+        after = last;
+        tokio::time::sleep(PAUSE).await;
+    }
+    let grown: Vec<i64> = grown.into_iter().collect();
+    for ids in grown.chunks(usize::try_from(PAGE).unwrap_or(1)) {
+        let (found,): (String,) = query_as(
+            "SELECT json_group_array(json_array(id, chain_seq, chain_head)) FROM (SELECT a.id, a.chain_seq, a.chain_head
+                FROM json_each($1) AS w CROSS JOIN assignment AS a CROSS JOIN journal AS j
+                WHERE a.id = CAST(w.value AS BIGINT) AND j.assignment_id = a.id AND j.seq = a.chain_seq
+                    AND j.seen_at > $2 AND j.seen_at <= $3 ORDER BY a.id) AS heads",
+        )
+        .bind(rows(&ids)?)
+        .bind(since)
+        .bind(now)
+        .fetch_one(pool)
+        .await?;
+        knot.add(&found)?;
+    }
+    Ok(knot)
 }
 
 /// Keeps what [`tie`] made.

@@ -217,17 +217,15 @@ on_either_runtime! {
     }
 }
 
-/// Lines are read as they were written, those of many orders in turn; what came before each is remembered, or looked up.
-#[tokio::test]
-async fn a_chain_is_broken_wherever_a_line_is_changed_or_gone_however_little_is_remembered() {
-    let (_folder, ledger) = ledger().await;
+/// So many orders, and lines of some of them at later times.
+async fn with_lines(ledger: &SqlLedger, orders: usize, times: i64) -> Vec<Id> {
     let mut ids = Vec::new();
-    for recorded in ledger.record((0..6).map(order).collect()).await.unwrap() {
+    for recorded in ledger.record((0..orders).map(order).collect()).await.unwrap() {
         let Recorded::New { id } = recorded else { panic!("{recorded:?}") };
         ids.push(id);
     }
-    for n in 0..3 {
-        for id in &ids {
+    for n in 0..times {
+        for id in &ids[usize::try_from(n).unwrap() % 2..] {
             let (step, at) = (Move::ours(id.0, None, "noted", Timestamp(n)), Timestamp(n));
             let noted = ledger.write(move |tx| {
                 let step = step.clone();
@@ -236,15 +234,39 @@ async fn a_chain_is_broken_wherever_a_line_is_changed_or_gone_however_little_is_
             noted.await.unwrap();
         }
     }
+    ids
+}
+
+/// A server's ledger is looked through order by order, a file as it lies.
+#[tokio::test]
+async fn a_checkpoint_ties_the_same_by_lines_as_by_orders() {
+    let (_folder, ledger) = ledger().await;
+    with_lines(&ledger, 4, 6).await;
+    for (since, now) in [(i64::MIN, 9), (3, 4), (3, 5), (4, 5), (5, 9)] {
+        let tied = |knot: LedgerResult<upkeep::Knot>| knot.unwrap().tied(Timestamp(now));
+        let by_orders = upkeep::tie_by_orders(&ledger.readers, (since, now), upkeep::Knot::after("before")).await;
+        let by_lines = upkeep::tie_by_lines(&ledger.readers, (since, now), upkeep::Knot::after("before")).await;
+        let (by_orders, by_lines) = (tied(by_orders), tied(by_lines));
+        assert_eq!(by_orders, by_lines, "{since} to {now}");
+        assert_eq!(by_lines.is_some(), since < 5, "{since} to {now}");
+    }
+    ledger.close().await;
+}
+
+/// Lines are read as they were written, those of many orders in turn; what came before each is remembered, or looked up.
+#[tokio::test]
+async fn a_chain_is_broken_wherever_a_line_is_changed_or_gone_however_little_is_remembered() {
+    let (_folder, ledger) = ledger().await;
+    let ids = with_lines(&ledger, 6, 3).await;
     let broken = async |most| sql::chains::verify_remembering(&ledger.readers, most).await.unwrap();
     for most in [0, 2, 100] {
         assert_eq!(broken(most).await, []);
     }
     for (id, harm) in ids.iter().zip([
+        "DELETE FROM journal WHERE seq = 3",
         "UPDATE journal SET actor = 'nobody' WHERE seq = 3",
         "UPDATE journal SET hash = 'another' WHERE seq = 2",
         "DELETE FROM journal WHERE seq = 1",
-        "DELETE FROM journal WHERE seq = 3",
         "DELETE FROM journal WHERE seq = 4",
     ]) {
         let harm = format!("{harm} AND assignment_id = {}", id.0);
