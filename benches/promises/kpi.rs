@@ -256,7 +256,8 @@ async fn round(count: usize, on: Engine<'_>, figures: bool) -> anyhow::Result<Ro
             let (mut pace, mut busy) = (Pace::default(), Duration::ZERO);
             while !stop.is_cancelled() {
                 let begun = Instant::now();
-                let rest = pace.round(&ledger, &setup, &clock).await?;
+                let catalog = Arc::clone(&setup.load().catalog);
+                let rest = pace.round(&*ledger, &catalog, &*clock).await?;
                 busy += begun.elapsed();
                 tokio::select! { () = stop.cancelled() => {}, () = tokio::time::sleep(rest) => {} }
             }

@@ -7,6 +7,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use tokio::time::Instant;
 
 use crate::ledger::{
     Arrival, Decide, Decision, Foreseen, Ledger, LedgerResult, PlanAction, Receipt, ReceiptContent, TicketPlan, ToPlan,
@@ -15,7 +16,7 @@ use crate::model::failpoint::{Point, reach};
 use crate::model::{Assignment, Clock, Id, Person, Timestamp};
 use crate::plan::{Moment, Planned, Planner};
 
-use super::room::SetupId;
+use super::room::{SetupId, WAIT};
 use super::{Setup, Worker};
 
 /// Assignments planned in one step.
@@ -74,8 +75,9 @@ impl Foresight {
         let mut arrivals: Vec<Arrival> = receipts.into_iter().map(|receipt| self.arrival(&setup, receipt, &held)).collect();
         let mut filed: Vec<(i64, String, &mut Foreseen)> = arrivals.iter_mut().filter_map(filed).collect();
         filed.sort_by_key(|(rank, ..)| *rank);
+        let until = Instant::now() + WAIT;
         for (_, desk, foreseen) in filed {
-            let place = self.worker.rooms.place_soon(&format!("desk/{desk}"), SetupId::of(&setup)).await;
+            let place = self.worker.rooms.place_soon(&format!("desk/{desk}"), SetupId::of(&setup), until).await;
             foreseen.seat = place.map(|place| place.seat(boot_ms));
         }
         arrivals

@@ -12,8 +12,8 @@ use tokio::time::Instant;
 use super::Setup;
 use crate::ledger::{Leased, Seat};
 
-/// Longest wait for a place: more than 64 senders need to be served at a few thousand orders a second, and nothing to a sender.
-const WAIT: Duration = Duration::from_millis(50);
+/// Longest wait for places: more than 64 senders need to be served at a few thousand orders a second, and nothing to a sender.
+pub(super) const WAIT: Duration = Duration::from_millis(50);
 /// So long nobody waits at a desk where somebody waited in vain.
 const IN_VAIN: Duration = Duration::from_secs(1);
 
@@ -152,9 +152,8 @@ impl Rooms {
         Some(Place { room, handed_over: false })
     }
 
-    /// As [`Rooms::place`]; while all are taken, waits a moment for one, unless somebody lately did so in vain.
-    pub async fn place_soon(&self, edge: &str, setup: SetupId) -> Option<Place> {
-        let until = Instant::now() + WAIT;
+    /// As [`Rooms::place`]; while all are taken, waits for one until then, unless somebody lately did so in vain.
+    pub(super) async fn place_soon(&self, edge: &str, setup: SetupId, until: Instant) -> Option<Place> {
         loop {
             if let Some(place) = self.place(edge, setup) {
                 return Some(place);
@@ -265,7 +264,7 @@ mod tests {
         let (rooms, host) = desk();
         host.offer(1);
         let taken = rooms.place(EDGE, SETUP).expect("the only one");
-        let soon = || rooms.place_soon(EDGE, SETUP);
+        let soon = || rooms.place_soon(EDGE, SETUP, Instant::now() + WAIT);
         let (place, ()) = tokio::join!(soon(), async { drop(taken) });
         assert!(place.is_some());
         let (second, third, fourth, ()) = tokio::join!(soon(), soon(), soon(), async { host.offer(3) });
@@ -276,26 +275,32 @@ mod tests {
     async fn after_a_wait_in_vain_nobody_waits_for_a_while() {
         let (rooms, host) = desk();
         let asked = Instant::now();
-        assert!(rooms.place_soon(EDGE, SETUP).await.is_none(), "a desk that looks for work offers nothing for that long");
+        assert!(
+            rooms.place_soon(EDGE, SETUP, Instant::now() + WAIT).await.is_none(),
+            "a desk that looks for work offers nothing for that long"
+        );
         assert!(asked.elapsed() >= WAIT);
-        assert!(rooms.place_soon(EDGE, SETUP).now_or_never().expect("no wait").is_none());
+        assert!(rooms.place_soon(EDGE, SETUP, Instant::now() + WAIT).now_or_never().expect("no wait").is_none());
         host.offer(1);
-        assert!(rooms.place_soon(EDGE, SETUP).now_or_never().flatten().is_some(), "one that is there is taken");
+        assert!(
+            rooms.place_soon(EDGE, SETUP, Instant::now() + WAIT).now_or_never().flatten().is_some(),
+            "one that is there is taken"
+        );
         host.offer(0);
         host.room.places().none_until = Some(Instant::now());
-        assert!(rooms.place_soon(EDGE, SETUP).now_or_never().is_none(), "the while is over");
+        assert!(rooms.place_soon(EDGE, SETUP, Instant::now() + WAIT).now_or_never().is_none(), "the while is over");
     }
 
     #[tokio::test]
     async fn one_who_goes_away_takes_no_place_along() {
         let (rooms, host) = desk();
-        let mut gone = Box::pin(rooms.place_soon(EDGE, SETUP));
+        let mut gone = Box::pin(rooms.place_soon(EDGE, SETUP, Instant::now() + WAIT));
         assert!((&mut gone).now_or_never().is_none());
         host.offer(1);
         drop(gone);
         assert_eq!(host.room.places().wanted, 0);
         host.offer(0);
-        let (place, ()) = tokio::join!(rooms.place_soon(EDGE, SETUP), async { host.offer(1) });
+        let (place, ()) = tokio::join!(rooms.place_soon(EDGE, SETUP, Instant::now() + WAIT), async { host.offer(1) });
         assert!(place.is_some());
     }
 
@@ -303,6 +308,6 @@ mod tests {
     async fn where_nobody_works_for_a_desk_nobody_waits() {
         let (rooms, host) = desk();
         drop(host);
-        assert!(rooms.place_soon(EDGE, SETUP).now_or_never().expect("no wait").is_none());
+        assert!(rooms.place_soon(EDGE, SETUP, Instant::now() + WAIT).now_or_never().expect("no wait").is_none());
     }
 }

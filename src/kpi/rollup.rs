@@ -40,6 +40,10 @@ pub struct Progress {
     pub persons: usize,
     /// The sweep looked at some assignments.
     pub swept: bool,
+    /// Assignments that changed since the last look at what did; none: this step did not look, or it was the first.
+    pub moved: Option<usize>,
+    /// Far behind: nothing was ever counted whole, or more came than one step measures, and not all of it is counted.
+    pub behind: bool,
 }
 
 impl Progress {
@@ -70,6 +74,8 @@ pub struct Rollup {
     swept_at: Option<Timestamp>,
     /// Everything was counted once: forecasts have something to stand on.
     settled: bool,
+    /// See [`Progress::behind`].
+    behind: bool,
 }
 
 impl Rollup {
@@ -86,19 +92,16 @@ impl Rollup {
     pub async fn step(&mut self, ledger: &dyn Ledger, catalog: &Catalog, clock: &dyn Clock) -> LedgerResult<Progress> {
         let now = clock.now();
         let config = config_digest(catalog);
+        let mut progress = Progress::default();
+        let begins = self.config.is_none();
         if self.config.as_ref() != Some(&config) {
             (self.config, self.sweep, self.calendars) = (Some(config.clone()), Some(Id(i64::MIN)), None);
             (self.settled, self.noted) = (false, None);
             ledger.note_rolled(now, true).await?;
+            self.behind |= ledger.rolled().await?.until == Timestamp(0);
         }
-        // Where the journal is asked, every answer reads the last minutes again: not before the last one is worked off.
-        if self.queue.len() < CASES || !ledger.is_shared() {
-            match ledger.touched(now).await? {
-                Some(ids) => self.queue.extend(ids),
-                None => self.sweep = Some(Id(i64::MIN)),
-            }
-        }
-        let mut progress = Progress::default();
+        // What changed before anybody looked tells nothing of now.
+        progress.moved = self.look(ledger, now).await?.filter(|_| !begins);
         if self.queue.len() < CASES
             && let Some(after) = self.sweep
         {
@@ -107,6 +110,7 @@ impl Rollup {
             self.queue.extend(found.stale);
             progress.swept = true;
         }
+        self.behind |= self.queue.len() > CASES;
         progress.cases = self.measure(ledger, catalog, &config, now).await?;
         // Sums last: a case that comes with many others makes them once.
         if self.queue.is_empty() && self.sweep.is_none() {
@@ -123,8 +127,25 @@ impl Rollup {
             self.noted = None;
         } else {
             self.at_rest(ledger, now).await?;
+            self.behind = false;
         }
+        progress.behind = self.behind;
         Ok(progress)
+    }
+
+    /// Looks at what changed; returns how many assignments of which it was not known.
+    async fn look(&mut self, ledger: &dyn Ledger, now: Timestamp) -> LedgerResult<Option<usize>> {
+        let waited = self.queue.len();
+        // Where the journal is asked, every answer reads the last minutes again: not before the last one is worked off.
+        if waited >= CASES && ledger.is_shared() {
+            return Ok(None);
+        }
+        let Some(ids) = ledger.touched(now).await? else {
+            self.sweep = Some(Id(i64::MIN));
+            return Ok(Some(usize::MAX));
+        };
+        self.queue.extend(ids);
+        Ok(Some(self.queue.len() - waited))
     }
 
     /// Nothing is left to do: says so, and looks through everything once a day.

@@ -231,7 +231,7 @@ impl Runtime {
         });
     }
 
-    /// Figures are kept beside everything else, by one process, and rest nineteen times as long as they work.
+    /// Figures are kept beside everything else, by one process, at their own pace.
     fn start_figures(&self) {
         let (hands, stop) = (self.hands(), self.stop.clone());
         let figures = Arc::new(tokio::sync::Mutex::new((Pace::default(), false)));
@@ -245,7 +245,8 @@ impl Runtime {
                     Some(Taken::Fresh(_)) => figures.begin_anew(),
                     Some(_) => {}
                 }
-                let rest = figures.round(&hands.ledger, &hands.setup, &hands.clock).await?;
+                let catalog = Arc::clone(&hands.setup.load().catalog);
+                let rest = figures.round(&*hands.ledger, &catalog, &*hands.clock).await?;
                 tokio::select! { () = stop.cancelled() => {}, () = tokio::time::sleep(rest) => {} }
                 Ok(true)
             }

@@ -1,6 +1,7 @@
 //! The demo as a stranger runs it: one command, then a kill, then another start.
 
-use std::process::Stdio;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -40,11 +41,33 @@ struct Demo {
 }
 
 impl Demo {
-    fn start(&self, more: &[&str]) -> Running {
+    fn command(&self, more: &[&str]) -> Command {
         let (port, orders) = (self.port.to_string(), self.orders.to_string());
         let mut command = program(&["demo", "--port", &port, "--orders", &orders, "--state"]);
         command.arg(self.folder.path()).args(more).stdout(Stdio::null()).stderr(Stdio::null());
-        Running::start(command)
+        command
+    }
+
+    fn start(&self, more: &[&str]) -> Running {
+        Running::start(self.command(more))
+    }
+
+    /// Starts it and waits until it says where its page is; with how long that took.
+    async fn greeted(&self) -> (Running, Duration) {
+        let begun = Instant::now();
+        let mut command = self.command(&[]);
+        command.stdout(Stdio::piped());
+        let mut running = Running::start(command);
+        let said = BufReader::new(running.child.stdout.take().unwrap());
+        let greets = || said.lines().map_while(Result::ok).any(|line| line.contains("Page"));
+        assert!(tokio::task::spawn_blocking(greets).await.unwrap(), "it ended without a word");
+        (running, begun.elapsed())
+    }
+
+    /// Tickets of the last 30 days that the figures tell of.
+    async fn counted(&self) -> u64 {
+        let figures = get(&format!("http://127.0.0.1:{}/api/v1/kpi?days=30", self.port)).await.unwrap();
+        figures["all"]["provisioning"]["n"].as_u64().unwrap()
     }
 
     async fn count(&self, place: u16) -> Option<Value> {
@@ -84,6 +107,21 @@ async fn the_first_ticket_is_there_within_ten_seconds() {
     let told = Instant::now();
     assert_eq!(running.wait(), Some(0));
     assert!(told.elapsed() < Duration::from_secs(10), "it stops quickly: {:?}", told.elapsed());
+}
+
+/// Whoever opens the page as soon as its address is said sees weeks of work in it, not empty charts. A machine that is too slow for
+/// that is not waited for.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_address_is_said_when_there_are_figures_to_see() {
+    let demo = Demo { folder: tempfile::tempdir().unwrap(), port: free_ports(4), orders: 100 };
+    let (mut running, took) = demo.greeted().await;
+    let n = demo.counted().await;
+    assert!(n > 500 || took >= Duration::from_secs(15), "{n} tickets counted after {took:?}");
+    running.signal(rustix::process::Signal::TERM);
+    assert_eq!(running.wait(), Some(0));
+
+    let (_running, took) = demo.greeted().await;
+    assert!(demo.counted().await >= n / 2 && took < Duration::from_secs(5), "what is there is not waited for: {took:?}");
 }
 
 /// Killed again and again at any moment, under faults of every sort. The sandbox's own count of all tickets is the

@@ -6,6 +6,8 @@ mod figures;
 mod keeping;
 #[path = "kpi/orders.rs"]
 mod orders;
+#[path = "kpi/pace.rs"]
+mod pace;
 #[path = "kpi/parts.rs"]
 mod parts;
 #[path = "kpi/truth.rs"]

@@ -36,6 +36,9 @@ const LEFT_HOURS_AGO: [i64; 3] = [25, 2, 7];
 /// Pause between two looks of the simulated admins at their tickets.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
+/// How long the address is held back for figures: the pages are there meanwhile, and orders go their way.
+const FIGURES_WITHIN: Duration = Duration::from_secs(15);
+
 /// What the demo was asked for.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -102,9 +105,16 @@ async fn play(arguments: &Arguments, faults: &[AskedFault], folder: &Path, mut s
             _ = signals.next() => ExitCode::FAILURE,
         }
     } else {
-        say(&greeting(&stage, address, folder, faults));
-        past::load(&bridge, SEED);
-        live(&stage, arguments, &*clock, &mut signals).await;
+        // Whoever opens the page at once shall see figures.
+        let greet = async {
+            let _ = tokio::time::timeout(FIGURES_WITHIN, past_is_told(&bridge)).await;
+            say(&greeting(&stage, address, folder, faults));
+            std::future::pending().await
+        };
+        tokio::select! {
+            () = live(&stage, arguments, &*clock, &mut signals) => {}
+            () = greet => {}
+        }
         say("\nStopping; start it again with the same state folder and it goes on.\n");
         ExitCode::SUCCESS
     };
@@ -112,6 +122,13 @@ async fn play(arguments: &Arguments, faults: &[AskedFault], folder: &Path, mut s
     server.abort();
     bridge.close().await;
     Ok(code)
+}
+
+/// Until figures tell of the made-up past, where this start loads it.
+async fn past_is_told(bridge: &Bridge) {
+    if let Ok(Some(loaded)) = past::load(bridge, SEED).await {
+        past::counted(&*bridge.ledger, loaded).await;
+    }
 }
 
 fn greeting(stage: &Stage, address: SocketAddr, folder: &Path, faults: &[AskedFault]) -> String {

@@ -1,9 +1,13 @@
-//! Weeks of finished work, so that the pages have something to show. Loaded beside the running demo, which does not
+//! Weeks of finished work, so that the pages have something to show. Loaded beside the running demo, whose orders do not
 //! wait for it; a demo that was killed meanwhile goes on where it stopped.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
 
 use crate::bridge::Bridge;
+use crate::cli::say_aside;
 use crate::flow::Setup;
 use crate::ledger::{Ledger, Past};
 use crate::model::{Clock, Outcome, Timestamp};
@@ -17,22 +21,32 @@ const PART: usize = 20;
 /// Remembers when the past ends, and that it is loaded.
 const CURSOR: &str = "demo/history";
 const LOADED: &str = "loaded";
+/// Pause between two looks whether it is counted.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// Loads it in the background, once.
-pub(super) fn load(bridge: &Bridge, seed: u64) {
+/// Loads it in the background, once; tells when it was loaded, unless it is there already.
+pub(super) fn load(bridge: &Bridge, seed: u64) -> JoinHandle<Option<Timestamp>> {
     let (ledger, setup, clock) = (Arc::clone(&bridge.ledger), bridge.setup.load_full(), Arc::clone(&bridge.clock));
     tokio::spawn(async move {
-        if let Err(error) = load_all(&*ledger, &setup, &*clock, seed).await {
+        load_all(&*ledger, &setup, &*clock, seed).await.unwrap_or_else(|error| {
             tracing::warn!(error = %error, "the made-up past could not be loaded; the demo goes on without it");
-        }
-    });
+            None
+        })
+    })
 }
 
-async fn load_all(ledger: &dyn Ledger, setup: &Setup, clock: &dyn Clock, seed: u64) -> anyhow::Result<()> {
+/// Until the figures tell of everything that was known then.
+pub(super) async fn counted(ledger: &dyn Ledger, then: Timestamp) {
+    while ledger.rolled().await.is_ok_and(|rolled| rolled.until < then) {
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+async fn load_all(ledger: &dyn Ledger, setup: &Setup, clock: &dyn Clock, seed: u64) -> anyhow::Result<Option<Timestamp>> {
     let now = clock.now();
     let known = ledger.cursor(CURSOR).await?;
     let until = match known.as_deref() {
-        Some(LOADED) => return Ok(()),
+        Some(LOADED) => return Ok(None),
         Some(text) => text.parse().map_or(now, Timestamp),
         None => now,
     };
@@ -41,6 +55,7 @@ async fn load_all(ledger: &dyn Ledger, setup: &Setup, clock: &dyn Clock, seed: u
         ledger.move_cursor(CURSOR, None, &mark, now).await?;
     }
     let (weeks, orders) = WEEKS_AND_ORDERS;
+    say_aside(&format!("Making up {weeks} weeks of finished work, so that the pages have something to show …\n\n"));
     let told =
         tokio::task::spawn_blocking(move || history::history(seed, until, weeks, orders)).await?.map_err(anyhow::Error::msg)?;
     let finished: Vec<Past> = told.into_iter().enumerate().filter_map(|(n, past)| finished(n, past, setup)).collect();
@@ -48,8 +63,9 @@ async fn load_all(ledger: &dyn Ledger, setup: &Setup, clock: &dyn Clock, seed: u
     for part in finished.chunks(PART) {
         ledger.load_history(part.to_vec()).await?;
     }
-    ledger.move_cursor(CURSOR, Some(&mark), LOADED, clock.now()).await?;
-    Ok(())
+    let now = clock.now();
+    ledger.move_cursor(CURSOR, Some(&mark), LOADED, now).await?;
+    Ok(Some(now))
 }
 
 /// As the running bridge would have filed it: same group, same lead time.
