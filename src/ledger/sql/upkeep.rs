@@ -284,7 +284,7 @@ pub(in crate::ledger) async fn tie_by_lines(pool: &Pool, (since, now): (i64, i64
                 WHERE a.id = CAST(w.value AS BIGINT) AND j.assignment_id = a.id AND j.seq = a.chain_seq
                     AND j.seen_at > $2 AND j.seen_at <= $3 ORDER BY a.id) AS heads",
         )
-        .bind(rows(&ids)?)
+        .bind(rows(ids)?)
         .bind(since)
         .bind(now)
         .fetch_one(pool)
