@@ -12,6 +12,15 @@ use crate::orders;
 /// When everything begins.
 pub const NOW: Timestamp = Timestamp(1_795_000_000_000);
 
+/// What is wrong with a ledger's drafts, whatever was done to it: each goes with its ticket, and before the name of whom it is about.
+const WRONG: &str = "SELECT COALESCE((SELECT what FROM (
+        SELECT 'a draft of no ticket' AS what FROM ticket_draft AS d
+            WHERE NOT EXISTS (SELECT 1 FROM ticket AS t JOIN ticket_item AS i ON i.ticket_id = t.id WHERE t.id = d.id)
+        UNION ALL SELECT 'a draft about somebody whose name is erased' FROM ticket_draft AS d
+            JOIN ticket_item AS i ON i.ticket_id = d.id JOIN assignment AS a ON a.id = i.assignment_id
+            JOIN person AS p ON p.hash = a.beneficiary WHERE p.erased_at IS NOT NULL
+    ) AS wrong LIMIT 1), 'nothing')";
+
 /// A ledger in a place of its own.
 pub struct Bed {
     pub place: Place,
@@ -56,6 +65,7 @@ impl Bed {
     pub async fn chains_hold(&self) {
         assert_eq!(self.ledger.verify_chains().await.unwrap(), []);
         assert_eq!(self.ledger.verify_ends().await.unwrap(), []);
+        assert_eq!(self.place.text(WRONG).await, "nothing");
     }
 }
 

@@ -24,6 +24,8 @@ use dialect::{Statement, Take, Text};
 use patience::ANSWERS_WITHIN;
 pub(in crate::ledger) use patience::{in_time, silent};
 pub(in crate::ledger) use rows::Rows;
+#[cfg(test)]
+pub(in crate::ledger) use rows::room_for;
 use sqlite_tx::SqliteTx;
 
 use crate::model::Timestamp;

@@ -4,8 +4,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 
+use sqlx::query::Query as Said;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection};
-use sqlx::{AssertSqlSafe, Connection as _, SqlSafeStr as _, SqlStr};
+use sqlx::{AssertSqlSafe, Connection as _, SqlSafeStr as _, SqlStr, Sqlite};
 
 use super::dialect::{Text, cut};
 use super::{Arg, Query, Result, rows, sqlite_args, together};
@@ -41,8 +42,7 @@ impl SqliteTx {
     pub(super) async fn commit(&mut self) -> Result<()> {
         match self.last.take() {
             Some((text, args)) => {
-                let (text, args) = said(text, args, std::mem::take(&mut self.begins), true)?;
-                sqlx::query_with(text, args).execute(&mut self.connection).await.map(drop)
+                said(text, args, std::mem::take(&mut self.begins), true)?.execute(&mut self.connection).await.map(drop)
             }
             None if std::mem::take(&mut self.begins) => Ok(()),
             None => self.say("COMMIT").await,
@@ -67,14 +67,12 @@ impl SqliteTx {
         if std::mem::take(&mut self.begins) {
             self.say("BEGIN IMMEDIATE").await?;
         }
-        let (text, args) = said(text, args, false, false)?;
-        Ok(sqlx::query_with(text, args).execute(&mut self.connection).await?.rows_affected())
+        Ok(said(text, args, false, false)?.execute(&mut self.connection).await?.rows_affected())
     }
 
     async fn catch_up(&mut self) -> Result<()> {
         let Some((text, args)) = self.last.take() else { return Ok(()) };
-        let (text, args) = said(text, args, std::mem::take(&mut self.begins), false)?;
-        sqlx::query_with(text, args).execute(&mut self.connection).await.map(drop)
+        said(text, args, std::mem::take(&mut self.begins), false)?.execute(&mut self.connection).await.map(drop)
     }
 
     async fn say(&mut self, text: &'static str) -> Result<()> {
@@ -94,12 +92,12 @@ impl SqliteTx {
 type Framed = HashMap<(&'static str, bool, bool), Arc<str>>;
 
 /// A write as it is said, with its values.
-fn said(text: Text, args: Vec<Arg>, begins: bool, commits: bool) -> Result<(SqlStr, SqliteArguments)> {
+fn said(text: Text, args: Vec<Arg>, begins: bool, commits: bool) -> Result<Said<'static, Sqlite, SqliteArguments>> {
     match text {
         Text::Fixed(fixed) if args.iter().any(|arg| matches!(arg, Arg::Rows(_))) => {
             rows::for_sqlite(fixed, args, frame(begins, commits))
         }
-        text => Ok((framed(text, begins, commits), sqlite_args(args)?)),
+        text => Ok(sqlx::query_with(framed(text, begins, commits), sqlite_args(args)?)),
     }
 }
 

@@ -4,6 +4,7 @@
 //! together are one text of several statements.
 
 pub(super) mod act;
+pub(super) mod chains;
 pub(super) mod compare;
 pub(super) mod edges;
 pub(super) mod exports;
@@ -20,6 +21,8 @@ pub(super) mod record;
 pub(super) mod recovery;
 pub(super) mod rollup;
 pub(super) mod settle;
+#[cfg(test)]
+mod shapes;
 pub(super) mod standing;
 pub(super) mod statistics;
 pub(super) mod told;

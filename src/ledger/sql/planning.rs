@@ -19,6 +19,8 @@ use crate::model::{Id, Outcome, State, Timestamp};
 
 pub(in crate::ledger) use candidates::to_plan;
 pub(in crate::ledger) use taking_up::{Took, take_up};
+#[cfg(test)]
+pub(super) use writes::WRITE;
 pub(super) use writes::{Lease, Update, Writes, insert_made};
 
 /// Orders that cannot be read wait for a person, and keep no other from being planned.

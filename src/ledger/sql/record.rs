@@ -22,6 +22,8 @@ mod withdraw;
 
 pub(in crate::ledger) use change::drop_unsent;
 use foreseen::{Asked, Busy};
+#[cfg(test)]
+pub(super) use insert::INSERT;
 use insert::{InboxRow, NewAssignment, inbox_row, insert, new_assignment};
 pub(in crate::ledger) use reinstate::reinstate;
 pub(in crate::ledger) use seen::after_report;

@@ -15,7 +15,7 @@ use crate::model::progress;
 use crate::model::ticket::{Created, Draft, TicketRef};
 use crate::model::{Outcome, State, Timestamp};
 
-use ends::{Attempt, Ended, Filed, Ticket};
+use ends::{Attempt, Ended, Filed};
 use row::Row;
 
 pub(in crate::ledger) mod after;
@@ -24,6 +24,35 @@ mod row;
 
 /// The desk says it made a ticket that is another order's already.
 const E_TAKEN: &str = "E-TAKEN";
+
+/// Of most kinds there are none, which costs nothing in one text. What is rare is no rows but a document: there would be as many
+/// texts again for having some.
+pub(in crate::ledger) const WRITE: &str = concat!(
+    insert_lines!("$5*2"),
+    "WITH j (id, is_now, seq, head, filed, reported) AS ( ROWS $6 (int, text, int, text, int, int))
+     UPDATE assignment SET state = j.is_now, chain_seq = j.seq, chain_head = j.head, filed_at = COALESCE(j.filed, filed_at),
+        reported_at = COALESCE(j.reported, reported_at)
+     FROM j WHERE assignment.id = j.id;
+     WITH j (id, is_now, due, done, quiet, failed, missed, cleared, why, words)
+        AS ( ROWS $1 (int, text, int, int, int, int, int, int, text, text))
+     UPDATE errand SET state = j.is_now, due_at = j.due, done_at = j.done, quiet_until = COALESCE(j.quiet, quiet_until),
+        failures = failures + j.failed, misses = CASE WHEN j.cleared = 0 THEN misses + j.missed ELSE 0 END,
+        code = COALESCE(j.why, code), reason = COALESCE(j.words, reason), lease_until = NULL
+     FROM j WHERE errand.id = j.id;
+     WITH j (whose, lease, at, said, why, words) AS ( ROWS $2 (int, int, int, text, text, text))
+     UPDATE attempt SET ended_at = j.at, verdict = j.said, code = j.why, reason = j.words
+     FROM j WHERE attempt.errand_id = j.whose AND attempt.lease_no = j.lease;
+     WITH j (id, ref, number, link, at, confirmed, opens, another) AS ( ROWS $3 (int, text, text, text, int, int, int, int))
+     UPDATE ticket SET state = CASE WHEN j.opens = 1 THEN 'open' ELSE state END,
+        category = CASE WHEN j.opens = 1 THEN COALESCE(category, 'open') ELSE category END,
+        ref_id = j.ref, ref_number = j.number, url = COALESCE(j.link, url), filed_at = j.at,
+        key_confirmed = MAX(key_confirmed, j.confirmed), risky = MAX(risky, j.another), checked_at = 0
+     FROM j WHERE ticket.id = j.id;
+     UPDATE ticket SET state = j.value->>1, risky = MAX(risky, CAST(j.value->>2 AS BIGINT))
+     FROM json_each($4) AS j WHERE ticket.id = CAST(j.value->>0 AS BIGINT);
+     UPDATE assignment SET filed_at = CAST(j.value->>1 AS BIGINT) FROM json_each($7) AS j, ticket_item AS ti
+     WHERE ti.ticket_id = CAST(j.value->>0 AS BIGINT) AND assignment.id = ti.assignment_id",
+);
 
 /// Everything one batch of settlements will write.
 #[derive(Default)]
@@ -34,7 +63,8 @@ struct Writes {
     filed: Vec<Filed>,
     /// Tickets filed while their order was taken back or changed: (ticket, assignment, at).
     followed: Vec<(i64, i64, Timestamp)>,
-    tickets: Vec<Ticket>,
+    /// Tickets that the desk does not have, as far as is known: (ticket, state, 1 where there may be one all the same).
+    tickets: Vec<(i64, &'static str, i64)>,
     parked: Vec<Value>,
     /// Since when orders are filed, and since when they are reported.
     filed_at: HashMap<i64, Timestamp>,
@@ -139,7 +169,7 @@ impl Writes {
         });
         self.errands.push(Ended::new(row.id, "parked", at).failed(E_TAKEN, reason));
         if let Some(ticket) = row.ticket_id {
-            self.tickets.push(Ticket { id: ticket, state: "unclear", risky: true });
+            self.tickets.push((ticket, "unclear", 1));
         }
         let Some(assignment) = row.assignment_id else { return };
         self.moves.push(Move::ours(assignment, Some(State::Unclear), "parked", at).if_it_may().cause(E_TAKEN));
@@ -300,7 +330,7 @@ impl Writes {
     fn retry(&mut self, row: &Row, now: Timestamp, at: Timestamp, code: &str, reason: &str, new_group: Option<&str>) {
         self.errands.push(Ended::new(row.id, "ready", at).failed(code, reason));
         let Some(ticket) = row.ticket_id.filter(|_| row.kind == "create") else { return };
-        self.tickets.push(Ticket { id: ticket, state: "drafted", ..Ticket::default() });
+        self.tickets.push((ticket, "drafted", 0));
         if let Some(group) = new_group {
             self.regrouped.push((ticket, group.to_owned()));
         }
@@ -318,7 +348,7 @@ impl Writes {
     fn held(&mut self, row: &Row, at: Timestamp, reason: &str) {
         self.errands.push(Ended::new(row.id, "ready", at).because(Some(HELD), Some(reason)));
         if let Some(ticket) = row.ticket_id.filter(|_| row.is_create()) {
-            self.tickets.push(Ticket { id: ticket, state: "drafted", ..Ticket::default() });
+            self.tickets.push((ticket, "drafted", 0));
             if let Some(assignment) = row.assignment_id {
                 self.moves.push(Move::ours(assignment, Some(State::Due), "retry", at).if_it_may().cause(HELD));
             }
@@ -329,7 +359,7 @@ impl Writes {
     fn never_sent(&mut self, row: &Row, at: Timestamp) {
         self.errands.push(Ended::new(row.id, "dropped", at).done());
         if let Some(ticket) = row.ticket_id {
-            self.tickets.push(Ticket { id: ticket, state: "dropped", ..Ticket::default() });
+            self.tickets.push((ticket, "dropped", 0));
         }
         let Some(assignment) = row.assignment_id else { return };
         if row.has_ended() {
@@ -370,7 +400,7 @@ impl Writes {
         let Some(assignment) = row.assignment_id else { return };
         let back = (row.kind == "create" && row.state == "sending").then_some(State::Due);
         if let Some(ticket) = row.ticket_id.filter(|_| back.is_some()) {
-            self.tickets.push(Ticket { id: ticket, state: "drafted", ..Ticket::default() });
+            self.tickets.push((ticket, "drafted", 0));
         }
         self.moves.push(Move::ours(assignment, back, "parked", at).if_it_may().cause(code).detail(json!({"errand": row.kind})));
         self.parked.push(json!({"id": assignment, "at": at, "code": code, "reason": reason}));
@@ -384,7 +414,7 @@ impl Writes {
     fn unclear(&mut self, row: &Row, at: Timestamp, ask_at: Timestamp, quiet_until: Timestamp, code: &str, reason: &str) {
         self.errands.push(Ended::new(row.id, "unclear", ask_at).quiet_until(quiet_until).failed(code, reason));
         let Some(ticket) = row.ticket_id.filter(|_| row.kind == "create") else { return };
-        self.tickets.push(Ticket { id: ticket, state: "unclear", risky: true });
+        self.tickets.push((ticket, "unclear", 1));
         if let Some(assignment) = row.assignment_id.filter(|_| row.state == "sending") {
             let detail = json!({"code": code, "quiet_until": quiet_until});
             self.moves.push(Move::ours(assignment, Some(State::Unclear), "unclear", at).if_it_may().cause(code).detail(detail));
@@ -394,7 +424,7 @@ impl Writes {
     fn clear(&mut self, row: &Row, at: Timestamp) {
         self.errands.push(Ended::new(row.id, "ready", at).found_nothing());
         let Some(ticket) = row.ticket_id.filter(|_| row.kind == "create") else { return };
-        self.tickets.push(Ticket { id: ticket, state: "drafted", risky: true });
+        self.tickets.push((ticket, "drafted", 1));
         if let Some(assignment) = row.assignment_id {
             let cause = "the quiet period is over and no ticket carries the key: it is sent again";
             self.moves.push(Move::ours(assignment, Some(State::Due), "cleared", at).if_it_may().cause(cause));
@@ -424,7 +454,6 @@ impl Writes {
         super::progress::owe(tx, shared, &self.steps, now).await
     }
 
-    /// Of most kinds there are none, which costs nothing in one text.
     async fn write_rows(&self, tx: &mut Conn, mut heads: Heads, now: Timestamp) -> LedgerResult<()> {
         let (lines, moved) = heads.lines(&self.moves, now)?;
         let end = |id: i64| -> Option<[Arg; 6]> {
@@ -432,43 +461,17 @@ impl Writes {
             let at = |of: &HashMap<i64, Timestamp>| of.get(&id).map(|at| at.0).into();
             Some([id.into(), state.as_str().into(), seq.into(), head.into(), at(&self.filed_at), at(&self.reported_at)])
         };
-        let with_others = |(ticket, at): &(i64, Timestamp)| [(*ticket).into(), at.0.into()];
         self.errands.iter().filter_map(Ended::due).for_each(|due| tx.falls_due(due));
-        query(concat!(
-            insert_lines!("$5"),
-            "WITH j (id, is_now, seq, head, filed, reported) AS ( ROWS $6 (int, text, int, text, int, int))
-             UPDATE assignment SET state = j.is_now, chain_seq = j.seq, chain_head = j.head, filed_at = COALESCE(j.filed, filed_at),
-                reported_at = COALESCE(j.reported, reported_at)
-             FROM j WHERE assignment.id = j.id;
-             WITH j (id, is_now, due, done, quiet, failed, missed, cleared, why, words)
-                AS ( ROWS $1 (int, text, int, int, int, int, int, int, text, text))
-             UPDATE errand SET state = j.is_now, due_at = j.due, done_at = j.done, quiet_until = COALESCE(j.quiet, quiet_until),
-                failures = failures + j.failed, misses = CASE WHEN j.cleared = 0 THEN misses + j.missed ELSE 0 END,
-                code = COALESCE(j.why, code), reason = COALESCE(j.words, reason), lease_until = NULL
-             FROM j WHERE errand.id = j.id;
-             WITH j (whose, lease, at, said, why, words) AS ( ROWS $2 (int, int, int, text, text, text))
-             UPDATE attempt SET ended_at = j.at, verdict = j.said, code = j.why, reason = j.words
-             FROM j WHERE attempt.errand_id = j.whose AND attempt.lease_no = j.lease;
-             WITH j (id, ref, number, link, at, confirmed, opens, another) AS ( ROWS $3 (int, text, text, text, int, int, int, int))
-             UPDATE ticket SET state = CASE WHEN j.opens = 1 THEN 'open' ELSE state END,
-                category = CASE WHEN j.opens = 1 THEN COALESCE(category, 'open') ELSE category END,
-                ref_id = j.ref, ref_number = j.number, url = COALESCE(j.link, url), filed_at = j.at,
-                key_confirmed = MAX(key_confirmed, j.confirmed), risky = MAX(risky, j.another), checked_at = 0
-             FROM j WHERE ticket.id = j.id;
-             WITH j (id, is_now, in_doubt) AS ( ROWS $4 (int, text, int))
-             UPDATE ticket SET state = j.is_now, risky = MAX(risky, j.in_doubt) FROM j WHERE ticket.id = j.id;
-             WITH j (id, at) AS ( ROWS $7 (int, int))
-             UPDATE assignment SET filed_at = j.at FROM j, ticket_item AS ti WHERE ti.ticket_id = j.id AND assignment.id = ti.assignment_id",
-        ))
-        .bind(self.errands.iter().map(Ended::row).collect::<Rows>())
-        .bind(self.attempts.iter().map(Attempt::row).collect::<Rows>())
-        .bind(self.filed.iter().map(Filed::row).collect::<Rows>())
-        .bind(self.tickets.iter().map(Ticket::row).collect::<Rows>())
-        .bind(lines.into_iter().map(JournalLine::row).collect::<Rows>())
-        .bind(moved.into_iter().filter_map(end).collect::<Rows>())
-        .bind(self.with_others.iter().map(with_others).collect::<Rows>())
-        .execute_later(tx)
-        .await?;
+        query(WRITE)
+            .bind(self.errands.iter().map(Ended::row).collect::<Rows>())
+            .bind(self.attempts.iter().map(Attempt::row).collect::<Rows>())
+            .bind(self.filed.iter().map(Filed::row).collect::<Rows>())
+            .bind(rows(&self.tickets)?)
+            .bind(lines.into_iter().map(JournalLine::row).collect::<Rows>())
+            .bind(moved.into_iter().filter_map(end).collect::<Rows>())
+            .bind(rows(&self.with_others)?)
+            .execute_later(tx)
+            .await?;
         Ok(())
     }
 }

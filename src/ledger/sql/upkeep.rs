@@ -1,13 +1,13 @@
-//! Off the hot path: erasure, checkpoints, and the proof that the chains hold. Whole tables are read by a reader, page by
+//! Off the hot path: erasure, and checkpoints. Whole tables are read by a reader, page by
 //! page; the writer only hears of the few rows that change, so that intake never waits for them.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::ledger::engine::{Conn, Pool, query, query_as};
 use sha2::{Digest, Sha256};
 
 use super::super::LedgerResult;
-use super::journal::link;
 use super::{document, rows};
 use crate::model::{Id, Timestamp};
 
@@ -137,7 +137,7 @@ pub(in crate::ledger) async fn erase(tx: &mut Conn, what: &Erasable, before: Bef
     Ok(done.rows_affected())
 }
 
-/// Persons not seen for long, of whom no order is unfinished, as JSON; at most a page.
+/// Persons not seen for long, of whom no order is unfinished or ended lately and no draft is kept, as JSON; at most a page.
 pub(in crate::ledger) async fn persons_to_erase(
     pool: &Pool,
     before: Timestamp,
@@ -155,10 +155,13 @@ pub(in crate::ledger) async fn persons_to_erase(
     let Some(last) = last else { return Ok(None) };
     // One look through the assignments for the whole page: an index for this alone would cost every intake.
     let (busy,): (String,) = query_as(
-        "SELECT json_group_array(DISTINCT beneficiary) FROM assignment
-         WHERE beneficiary IN (SELECT CAST(value AS TEXT) FROM json_each($1)) AND COALESCE(reported_at, closed_at) IS NULL",
+        "SELECT json_group_array(DISTINCT a.beneficiary) FROM assignment AS a
+         WHERE a.beneficiary IN (SELECT CAST(value AS TEXT) FROM json_each($1))
+            AND (COALESCE(a.reported_at, a.closed_at) IS NULL OR COALESCE(a.reported_at, a.closed_at) >= $2 OR EXISTS
+                (SELECT 1 FROM ticket_item AS i JOIN ticket_draft AS d ON d.id = i.ticket_id WHERE i.assignment_id = a.id))",
     )
     .bind(&found)
+    .bind(before.0)
     .fetch_one(pool)
     .await?;
     let busy: std::collections::HashSet<String> = document::<Vec<String>>(&busy)?.into_iter().collect();
@@ -180,6 +183,7 @@ pub(in crate::ledger) async fn erase_persons(tx: &mut Conn, before: Timestamp, h
 }
 
 /// The heads of all chains that grew since the last checkpoint, tied together.
+#[derive(Debug, PartialEq, Eq)]
 pub(in crate::ledger) struct Tied {
     at: Timestamp,
     assignments: i64,
@@ -192,9 +196,47 @@ pub(in crate::ledger) async fn tie(pool: &Pool, now: Timestamp) -> LedgerResult<
     const OVERLAP_MS: i64 = 120_000;
     let last: Option<(i64, String)> =
         query_as("SELECT at, head FROM checkpoint ORDER BY id DESC LIMIT 1").fetch_optional(pool).await?;
-    let (since, before) = last.map_or((i64::MIN, String::new()), |(at, head)| (at - OVERLAP_MS, head));
-    let (mut hash, mut tied, mut after) = (Sha256::new(), 0_i64, i64::MIN);
-    hash.update(before.as_bytes());
+    let knot = match (pool, last) {
+        (_, None) => tie_by_orders(pool, (i64::MIN, now.0), Knot::default()).await?,
+        (Pool::Sqlite(_), Some((at, head))) => tie_by_lines(pool, (at - OVERLAP_MS, now.0), Knot::after(&head)).await?,
+        (Pool::Postgres(_), Some((at, head))) => tie_by_orders(pool, (at - OVERLAP_MS, now.0), Knot::after(&head)).await?,
+    };
+    Ok(knot.tied(now))
+}
+
+/// Heads that are being tied, in the order of their chains' ids.
+#[derive(Default)]
+pub(in crate::ledger) struct Knot {
+    hash: Sha256,
+    assignments: i64,
+}
+
+impl Knot {
+    pub(in crate::ledger) fn after(head: &str) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(head.as_bytes());
+        Self { hash, assignments: 0 }
+    }
+
+    /// Ties these, as JSON: id, number of the last line, its hash.
+    fn add(&mut self, found: &str) -> LedgerResult<()> {
+        for (id, seq, head) in document::<Vec<(i64, i64, String)>>(found)? {
+            self.assignments += 1;
+            self.hash.update(id.to_le_bytes());
+            self.hash.update(seq.to_le_bytes());
+            self.hash.update(head.as_bytes());
+        }
+        Ok(())
+    }
+
+    pub(in crate::ledger) fn tied(self, now: Timestamp) -> Option<Tied> {
+        (self.assignments > 0).then(|| Tied { at: now, assignments: self.assignments, head: hex::encode(self.hash.finalize()) })
+    }
+}
+
+/// Those whose last line is of that time, looked up order by order.
+pub(in crate::ledger) async fn tie_by_orders(pool: &Pool, (since, now): (i64, i64), mut knot: Knot) -> LedgerResult<Knot> {
+    let mut after = i64::MIN;
     loop {
         let (last, found): (Option<i64>, String) = query_as(
             "SELECT MAX(a.id), json_group_array(json_array(a.id, a.chain_seq, a.chain_head)) FILTER (WHERE j.seen_at > $1 AND j.seen_at <= $2)
@@ -202,22 +244,54 @@ pub(in crate::ledger) async fn tie(pool: &Pool, now: Timestamp) -> LedgerResult<
              LEFT JOIN journal AS j ON j.assignment_id = a.id AND j.seq = a.chain_seq",
         )
         .bind(since)
-        .bind(now.0)
+        .bind(now)
         .bind(after)
         .bind(PAGE)
         .fetch_one(pool)
         .await?;
-        let Some(last) = last else { break };
-        for (id, seq, head) in document::<Vec<(i64, i64, String)>>(&found)? {
-            tied += 1;
-            hash.update(id.to_le_bytes());
-            hash.update(seq.to_le_bytes());
-            hash.update(head.as_bytes());
-        }
+        let Some(last) = last else { return Ok(knot) };
+        knot.add(&found)?;
         after = last;
         tokio::time::sleep(PAUSE).await;
     }
-    Ok((tied > 0).then(|| Tied { at: now, assignments: tied, head: hex::encode(hash.finalize()) }))
+}
+
+/// The same in a file, which is read as it lies: looked up, each last line would be a page of its own, also of what ended long ago.
+pub(in crate::ledger) async fn tie_by_lines(pool: &Pool, (since, now): (i64, i64), mut knot: Knot) -> LedgerResult<Knot> {
+    const LINES: i64 = 10 * PAGE;
+    let (mut grown, mut after) = (BTreeSet::new(), i64::MIN);
+    loop {
+        let (last, found): (Option<i64>, String) = query_as(
+            "SELECT MAX(place), json_group_array(DISTINCT assignment_id) FILTER (WHERE seen_at > $1 AND seen_at <= $2)
+             FROM (SELECT rowid AS place, assignment_id, seen_at FROM journal WHERE rowid > $3 ORDER BY rowid LIMIT $4) AS page",
+        )
+        .bind(since)
+        .bind(now)
+        .bind(after)
+        .bind(LINES)
+        .fetch_one(pool)
+        .await?;
+        let Some(last) = last else { break };
+        grown.extend(document::<Vec<i64>>(&found)?);
+        after = last;
+        tokio::time::sleep(PAUSE).await;
+    }
+    let grown: Vec<i64> = grown.into_iter().collect();
+    for ids in grown.chunks(usize::try_from(PAGE).unwrap_or(1)) {
+        let (found,): (String,) = query_as(
+            "SELECT json_group_array(json_array(id, chain_seq, chain_head)) FROM (SELECT a.id, a.chain_seq, a.chain_head
+                FROM json_each($1) AS w CROSS JOIN assignment AS a CROSS JOIN journal AS j
+                WHERE a.id = CAST(w.value AS BIGINT) AND j.assignment_id = a.id AND j.seq = a.chain_seq
+                    AND j.seen_at > $2 AND j.seen_at <= $3 ORDER BY a.id) AS heads",
+        )
+        .bind(rows(ids)?)
+        .bind(since)
+        .bind(now)
+        .fetch_one(pool)
+        .await?;
+        knot.add(&found)?;
+    }
+    Ok(knot)
 }
 
 /// Keeps what [`tie`] made.
@@ -229,86 +303,6 @@ pub(in crate::ledger) async fn checkpoint(tx: &mut Conn, tied: &Tied) -> LedgerR
         .execute(tx)
         .await?;
     Ok(tied.head.clone())
-}
-
-/// A row of the journal, to walk its chain.
-#[derive(sqlx::FromRow)]
-pub(in crate::ledger) struct Line {
-    pub(in crate::ledger) assignment_id: i64,
-    pub(in crate::ledger) seq: i64,
-    pub(in crate::ledger) happened_at: i64,
-    whose_clock: String,
-    seen_at: i64,
-    event: String,
-    pub(in crate::ledger) state: String,
-    actor: String,
-    cause: String,
-    detail: String,
-    catalog_version: Option<String>,
-    template_version: Option<String>,
-    pub(in crate::ledger) hash: String,
-}
-
-impl Line {
-    /// Whether it is the very row after that one.
-    pub(in crate::ledger) fn follows(&self, seq: i64, before: &str) -> bool {
-        let expected = link(
-            before,
-            self.assignment_id,
-            self.seq,
-            self.happened_at,
-            &self.whose_clock,
-            self.seen_at,
-            &self.event,
-            &self.state,
-            &self.actor,
-            &self.cause,
-            &self.detail,
-            (self.catalog_version.as_deref(), self.template_version.as_deref()),
-        );
-        self.seq == seq + 1 && expected == self.hash
-    }
-}
-
-/// Assignments whose chain does not hold: a row was changed, removed, or put in.
-pub(in crate::ledger) async fn verify_chains(pool: &Pool) -> LedgerResult<Vec<Id>> {
-    const PAGE: i64 = 5_000;
-    let mut broken = Vec::new();
-    let (mut at, mut seq, mut before) = (i64::MIN, 0, String::new());
-    loop {
-        let lines: Vec<Line> = query_as(
-            "SELECT assignment_id, seq, happened_at, whose_clock, seen_at, event, state, actor, cause, detail, catalog_version,
-                    template_version, hash FROM journal WHERE (assignment_id, seq) > ($1, $2) ORDER BY assignment_id, seq LIMIT $3",
-        )
-        .bind(at)
-        .bind(seq)
-        .bind(PAGE)
-        .fetch_all(pool)
-        .await?;
-        let last_page = lines.len() < usize::try_from(PAGE).unwrap_or(usize::MAX);
-        for l in lines {
-            if l.assignment_id != at {
-                (at, seq, before) = (l.assignment_id, 0, String::new());
-            }
-            if !l.follows(seq, &before) {
-                broken.push(Id(at));
-            }
-            (seq, before) = (l.seq, l.hash);
-        }
-        if last_page {
-            break;
-        }
-    }
-    let cut: Vec<(i64,)> = query_as(
-        "SELECT a.id FROM assignment AS a LEFT JOIN journal AS j ON j.assignment_id = a.id AND j.seq = a.chain_seq
-         WHERE j.hash IS NULL OR j.hash <> a.chain_head OR j.state <> a.state",
-    )
-    .fetch_all(pool)
-    .await?;
-    broken.extend(cut.into_iter().map(|(id,)| Id(id)));
-    broken.sort_unstable();
-    broken.dedup();
-    Ok(broken)
 }
 
 /// Assignments under way that have a time of closing, and ended ones without: the index of lanes holds those without one.

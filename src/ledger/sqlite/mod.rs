@@ -20,6 +20,9 @@ use super::{LedgerError, LedgerResult, not_newer};
 pub use inspect::{Holder, Inspection, holder};
 use inspect::{lock_name, told_by};
 
+/// Statements that the writer's connection keeps prepared: those of texts that hold rows, and a hundred others.
+pub(super) const STATEMENTS: usize = 400;
+
 /// A lock that is only looked at is free again within this.
 const LOCK_TRIES: u32 = 4;
 const LOCK_PAUSE: Duration = Duration::from_millis(25);
@@ -66,7 +69,7 @@ impl File {
             .pragma("temp_store", "memory")
             .pragma("cache_size", "-16384")
             .pragma("wal_autocheckpoint", "4000")
-            .statement_cache_capacity(200)
+            .statement_cache_capacity(STATEMENTS)
             // A batch is handed over whole: a worker that waits for its reader costs two switches.
             .row_buffer_size(512)
             .disable_statement_logging();
@@ -79,7 +82,8 @@ impl File {
         // No test before use: a file does not hang up, and the question would cost as much as most queries.
         // What pages sort may be a million rows: that goes to a file, not into memory.
         let door = FileDoor(options.clone());
-        let reading = options.read_only(true).pragma("cache_size", "-8192").pragma("temp_store", "file");
+        let reading =
+            options.read_only(true).statement_cache_capacity(200).pragma("cache_size", "-8192").pragma("temp_store", "file");
         let pool = SqlitePoolOptions::new().max_connections(4).test_before_acquire(false);
         let pool = if still {
             let one = pool.max_connections(1).idle_timeout(None).max_lifetime(None);

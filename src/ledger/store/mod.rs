@@ -472,7 +472,7 @@ impl Ledger for SqlLedger {
     }
 
     async fn verify_chains(&self) -> LedgerResult<Vec<Id>> {
-        upkeep::verify_chains(&self.readers).await
+        sql::chains::verify_chains(&self.readers).await
     }
 
     async fn verify_ends(&self) -> LedgerResult<Vec<Id>> {

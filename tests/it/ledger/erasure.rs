@@ -100,6 +100,30 @@ async fn persons_and_bodies_of_unfinished_orders_are_kept() {
     let open = bed.holding(&["Quin Open"]).await;
     assert_eq!(open, ["inbox.document", "person.name"], "somebody still works for them");
     assert_eq!(bed.holding(&["Pat Example"]).await, Vec::<String>::new());
+    bed.chains_hold().await;
+}
+
+/// Ordered long ago and finished lately: the name is needed as long as the rest of the order.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_outlives_the_draft_it_stands_in() {
+    let bed = bed().await;
+    let grant = order("1", Operation::Grant);
+    let key = key_of(&grant);
+    let (_, ticket_id) = bed.opened("e1", grant, "IAM-1").await;
+    let (year, erased) = (NOW.plus_secs(365 * 86_400), "SELECT COUNT(*) FROM person WHERE erased_at IS NOT NULL");
+    let mut late = closed(ticket_id, "IAM-1", &key, Outcome::Fulfilled);
+    if let Observation::Closed { reading, .. } = &mut late {
+        reading.status.closed_at = Some(year);
+    }
+    bed.ledger.observe(vec![late], year).await.unwrap();
+    bed.told_all(year.plus_secs(1)).await;
+    bed.ledger.erase(year, year).await.unwrap();
+    assert_eq!((bed.text(erased).await, bed.text("SELECT COUNT(*) FROM ticket_draft").await), ("0".to_owned(), "1".to_owned()));
+    bed.chains_hold().await;
+    let later = year.plus_secs(86_400);
+    bed.ledger.erase(later, later).await.unwrap();
+    assert_eq!((bed.text(erased).await, bed.text("SELECT COUNT(*) FROM ticket_draft").await), ("2".to_owned(), "0".to_owned()));
+    bed.chains_hold().await;
 }
 
 impl Bed {
@@ -204,6 +228,7 @@ async fn erasing_goes_through_every_page() {
     bed.ledger.erase(late, late).await.unwrap();
     assert_eq!(bed.text("SELECT COUNT(*) FROM inbox WHERE document IS NULL AND answer = 'new'").await, "3");
     assert_eq!(bed.text("SELECT COUNT(*) FROM inbox WHERE document IS NOT NULL").await, (EVENTS - 3).to_string());
+    bed.chains_hold().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -184,6 +184,17 @@ macro_rules! insert_made {
 
 pub(in crate::ledger::sql) use insert_made;
 
+/// An order is due and being sent.
+pub(in crate::ledger) const WRITE: &str = concat!(
+    journal::insert_lines!("$1*2"),
+    "UPDATE assignment SET state = j.value->>'s', chain_seq = CAST(j.value->>'n' AS BIGINT), chain_head = j.value->>'h',
+        eligible_at = CAST(j.value->>'eligible' AS BIGINT), plan_at = CAST(j.value->>'plan' AS BIGINT), due_at = CAST(j.value->>'due' AS BIGINT),
+        parked_at = CAST(j.value->>'parked' AS BIGINT), parked_code = j.value->>'code', parked_reason = j.value->>'reason',
+        desk = j.value->>'desk', admin_group = j.value->>'group', ticket_id = CAST(j.value->>'ticket' AS BIGINT)
+     FROM json_each($2) AS j WHERE assignment.id = CAST(j.value->>'id' AS BIGINT);",
+    insert_made!("$3*3", "$4", "$5", "$6", "$7", "$8"),
+);
+
 impl<'a> Writes<'a> {
     pub(in crate::ledger::sql) fn new(shared: &'a Shared) -> Self {
         Self {
@@ -349,15 +360,7 @@ impl<'a> Writes<'a> {
         }
         tx.falls_due(now);
         let (lines, updates) = self.ends(heads, now)?;
-        let text = query(concat!(
-            journal::insert_lines!("$1"),
-            "UPDATE assignment SET state = j.value->>'s', chain_seq = CAST(j.value->>'n' AS BIGINT), chain_head = j.value->>'h',
-                eligible_at = CAST(j.value->>'eligible' AS BIGINT), plan_at = CAST(j.value->>'plan' AS BIGINT), due_at = CAST(j.value->>'due' AS BIGINT),
-                parked_at = CAST(j.value->>'parked' AS BIGINT), parked_code = j.value->>'code', parked_reason = j.value->>'reason',
-                desk = j.value->>'desk', admin_group = j.value->>'group', ticket_id = CAST(j.value->>'ticket' AS BIGINT)
-             FROM json_each($2) AS j WHERE assignment.id = CAST(j.value->>'id' AS BIGINT);",
-            insert_made!("$3", "$4", "$5", "$6", "$7", "$8"),
-        ));
+        let text = query(WRITE);
         let lines = lines.into_iter().map(JournalLine::row).collect::<Rows>();
         self.bind_made(text.bind(lines).bind(rows(&updates)?), now).execute_later(tx).await?;
         Ok(())

@@ -158,6 +158,20 @@ pub(super) fn new_assignment(
     }
 }
 
+/// An order is received, due and being sent; it names a beneficiary, a requester, an approver.
+pub(in crate::ledger) const INSERT: &str = concat!(
+    "INSERT INTO assignment (id, natural_key, source, external_id, generation, operation, revocation, application_id,
+        application_name, entitlement_id, entitlement_name, beneficiary, persons, lane, lane_at, priority, requested_at,
+        approved_at, valid_from, valid_until, answer_by, received_at, state, content_digest, document_id, chain_seq, chain_head,
+        eligible_at, plan_at, due_at, parked_at, parked_code, parked_reason, desk, admin_group, ticket_id)
+     ROWS $1 (int, text, text, text, int, text, int, text, text, text, text, text, text, text, int, int, int, int, int, int, int, int,
+        text, text, int, int, text, int, int, int, int, text, text, text, text, int);",
+    journal::insert_lines!("$2*3"),
+    "INSERT INTO inbox (id, source, event_id, digest, received_at, answer, assignment_id, document)
+     ROWS $3 (int, text, text, text, int, text, int, text);",
+    insert_made!("$4*3", "$5", "$6", "$7", "$8", "$9"),
+);
+
 /// New assignments with their journal lines, all inbox rows, and what was made for orders that are inserted as they are planned.
 pub(super) async fn insert(
     tx: &mut Conn,
@@ -170,21 +184,10 @@ pub(super) async fn insert(
         return Ok(());
     }
     assignments.iter().for_each(|order| tx.falls_due(Timestamp(order.recv)));
-    let text = query(concat!(
-        "INSERT INTO assignment (id, natural_key, source, external_id, generation, operation, revocation, application_id,
-            application_name, entitlement_id, entitlement_name, beneficiary, persons, lane, lane_at, priority, requested_at,
-            approved_at, valid_from, valid_until, answer_by, received_at, state, content_digest, document_id, chain_seq, chain_head,
-            eligible_at, plan_at, due_at, parked_at, parked_code, parked_reason, desk, admin_group, ticket_id)
-         ROWS $1 (int, text, text, text, int, text, int, text, text, text, text, text, text, text, int, int, int, int, int, int, int, int,
-            text, text, int, int, text, int, int, int, int, text, text, text, text, int);",
-        journal::insert_lines!("$2"),
-        "INSERT INTO inbox (id, source, event_id, digest, received_at, answer, assignment_id, document)
-         ROWS $3 (int, text, text, text, int, text, int, text);",
-        insert_made!("$4", "$5", "$6", "$7", "$8", "$9"),
-    ))
-    .bind(assignments.into_iter().map(NewAssignment::row).collect::<Rows>())
-    .bind(journal.into_iter().map(JournalLine::row).collect::<Rows>())
-    .bind(inbox.into_iter().collect::<Rows>());
+    let text = query(INSERT)
+        .bind(assignments.into_iter().map(NewAssignment::row).collect::<Rows>())
+        .bind(journal.into_iter().map(JournalLine::row).collect::<Rows>())
+        .bind(inbox.into_iter().collect::<Rows>());
     made.bind_made(text, at).execute_later(tx).await?;
     Ok(())
 }

@@ -115,17 +115,3 @@ impl Filed {
         ]
     }
 }
-
-/// A ticket that the desk does not have, as far as is known.
-#[derive(Default)]
-pub(super) struct Ticket {
-    pub(super) id: i64,
-    pub(super) state: &'static str,
-    pub(super) risky: bool,
-}
-
-impl Ticket {
-    pub(super) fn row(&self) -> [Arg; 3] {
-        [self.id.into(), self.state.into(), i64::from(self.risky).into()]
-    }
-}

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use super::super::chains::Line;
 use super::super::ids_json;
-use super::super::upkeep::Line;
 use super::lists::search;
 use super::{limit_of, persons, push_scope, text, time};
 use crate::ledger::LedgerResult;
