@@ -53,13 +53,19 @@ pub(super) async fn run(folder: &Path, arguments: &Arguments) -> anyhow::Result<
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let setup = bridge::load(folder, &clock)?;
     let listen: SocketAddr = setup.catalog.main.server.listen.parse().context("the address to listen on")?;
-    let signals = Signals::new().context("signals cannot be received")?;
+    let mut signals = Signals::new().context("signals cannot be received")?;
     // Before the ledger: whoever cannot be reached must not take work over.
     let listener = tokio::net::TcpListener::bind(listen)
         .await
         .with_context(|| format!("cannot listen on {listen} (another lastmile, or another program? change [server] listen)"))?;
     let (secure_listener, secure) = Secure::bind(&setup).await?.unzip();
-    let bridge = Arc::new(open(setup, clock, arguments.notify_socket.as_deref()).await?);
+    let bridge = tokio::select! {
+        opened = open(setup, clock, arguments.notify_socket.as_deref()) => Arc::new(opened?),
+        () = told_to_stop(&mut signals) => {
+            tracing::info!("stopped before the ledger was open; a step of an upgrade that was under way is undone, and done again next time");
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
     bridge.arrive().await?;
     if arguments.recover {
         let waiting = bridge.distrust().await?;
@@ -93,6 +99,11 @@ pub(super) async fn run(folder: &Path, arguments: &Arguments) -> anyhow::Result<
     bridge.close().await;
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Until the process is told to stop. What is read at the start need not be read again.
+async fn told_to_stop(signals: &mut Signals) {
+    while signals.next().await != Told::Stop {}
 }
 
 /// Opens the bridge. The service manager would end and start again, for ever, what takes longer than it waits.

@@ -13,12 +13,12 @@ const SPARE: i64 = 10;
 
 /// Where it is, and everything to say about it.
 pub(super) async fn ledger(ledger: &SqlLedger, arguments: &Arguments) -> (String, Vec<Finding>) {
-    let (place, mut findings) = match ledger.inspect_server().await {
-        Ok(Some(found)) => (found.place.clone(), of_server(&found)),
+    let (place, mut findings, older) = match ledger.inspect_server().await {
+        Ok(Some(found)) => (found.place.clone(), of_server(&found), found.schema < found.known_schema),
         Ok(None) => return Default::default(),
-        Err(error) => ("on PostgreSQL".to_owned(), vec![finding(Grade::Bad, "server", error.to_string())]),
+        Err(error) => ("on PostgreSQL".to_owned(), vec![finding(Grade::Bad, "server", error.to_string())], false),
     };
-    findings.extend(chains(ledger, arguments).await);
+    findings.extend(chains(ledger, arguments, older).await);
     (place, findings)
 }
 

@@ -79,7 +79,12 @@ pub(in crate::ledger) const TEXTS: [Erasable; 6] = [
     ),
     erasable!(
         "ticket_draft",
-        concat!("EXISTS (SELECT 1 FROM ticket AS t WHERE t.id = ticket_draft.id AND ", over!("t"), ")"),
+        concat!(
+            "(NOT EXISTS (SELECT 1 FROM ticket AS t WHERE t.id = ticket_draft.id)
+              OR EXISTS (SELECT 1 FROM ticket AS t WHERE t.id = ticket_draft.id AND ",
+            over!("t"),
+            "))"
+        ),
         "DELETE FROM ticket_draft WHERE"
     ),
     erasable!(

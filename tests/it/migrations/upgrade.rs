@@ -123,18 +123,40 @@ async fn replicas_that_start_at_once_upgrade_once() {
     other.lock().await.unwrap();
     let url = server.url("at_once");
     let let_them = async {
-        until("both wait for it", async || {
-            let waiting = "SELECT COUNT(*) FROM pg_locks AS l JOIN pg_database AS d ON d.oid = l.database
-                WHERE d.datname = current_database() AND l.locktype = 'advisory' AND NOT l.granted";
-            let (waiting,): (i64,) = sqlx::query_as(waiting).fetch_one(&mut connect(&url).await).await.unwrap();
-            (waiting == 2).then_some(())
-        })
-        .await;
+        wait_for_another(&url, 2).await;
         other.unlock().await.unwrap();
     };
     let (one, two, ()) = tokio::join!(upgraded(&url), upgraded(&url), let_them);
     one.unwrap();
     two.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_waits_for_an_upgrade_can_be_told_to_stop() {
+    let server = match Postgres::shared().await {
+        Ok(server) => server,
+        Err(why) => return skipped(why),
+    };
+    let mut other = on_postgres_before(server, "told_to_stop", LANES).await;
+    other.lock().await.unwrap();
+    let (url, site) = (server.url("told_to_stop"), Site::new().await);
+    site.keeps_in(&url);
+    let mut serving = Running::start(site.command(&["serve"]));
+    wait_for_another(&url, 1).await;
+    serving.signal(Signal::TERM);
+    assert_eq!(serving.wait(), Some(0));
+    other.unlock().await.unwrap();
+}
+
+/// Until so many wait for an upgrade that another is at.
+async fn wait_for_another(url: &str, expected: i64) {
+    let waiting = "SELECT COUNT(*) FROM pg_locks AS l JOIN pg_database AS d ON d.oid = l.database
+        WHERE d.datname = current_database() AND l.locktype = 'advisory' AND NOT l.granted";
+    until("they wait for it", async || {
+        let (found,): (i64,) = sqlx::query_as(waiting).fetch_one(&mut connect(url).await).await.unwrap();
+        (found == expected).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
