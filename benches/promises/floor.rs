@@ -48,7 +48,7 @@ impl Store {
             .synchronous(SqliteSynchronous::Full)
             .pragma("temp_store", "memory")
             .pragma("cache_size", "-16384")
-            .pragma("wal_autocheckpoint", "4000")
+            .pragma("wal_autocheckpoint", "16000")
             .disable_statement_logging()
             .connect()
             .await?;

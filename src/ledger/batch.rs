@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use super::engine::{Conn, Sees};
 use super::postgres::Door;
 use super::sql::{Shared, record, settle};
-use super::sqlite::FileDoor;
+use super::sqlite::{FileDoor, Log};
 use super::{Arrival, Arrived, Leased, LedgerError, LedgerResult, Settlement};
 use crate::model::failpoint::{Point, reach};
 use crate::model::random;
@@ -137,6 +137,13 @@ impl Again {
             Self::Postgres(door) => door.writer().await,
         }
     }
+
+    fn log(&self) -> Option<Log> {
+        match self {
+            Self::Sqlite(door) => Some(door.log()),
+            Self::Postgres(_) => None,
+        }
+    }
 }
 
 impl Writers {
@@ -154,6 +161,7 @@ impl Writers {
                 shared: Arc::clone(&self.shared),
                 again: self.again.clone(),
                 replies: apart.then(JoinSet::new),
+                log: self.again.log(),
             };
             let work = async move {
                 loop {
@@ -165,6 +173,9 @@ impl Writers {
                 }
                 if let Some(mut replies) = writer.replies {
                     while replies.join_next().await.is_some() {}
+                }
+                if let Some(log) = writer.log {
+                    log.close().await;
                 }
                 if let Some(connection) = writer.connection
                     && let Err(error) = connection.close().await
@@ -205,6 +216,8 @@ struct Writer {
     again: Again,
     /// Of a writer with a thread of its own: replies that are being made. Waking those who wait is the work of their threads.
     replies: Option<JoinSet<()>>,
+    /// Of a file.
+    log: Option<Log>,
 }
 
 /// A server that vanished without a word says nothing for a quarter of an hour. What was written is in doubt, as after a
@@ -290,6 +303,9 @@ impl Writer {
         let _noting = shared.fronts.noting(tx.due());
         let committed = commit(tx).await.map(|()| results);
         shared.touched.commit();
+        if let Some(log) = &mut self.log {
+            log.wrote(jobs.iter().map(Job::rows).sum());
+        }
         committed
     }
 

@@ -1,6 +1,7 @@
 //! The embedded ledger: one serving process, one writer with `BEGIN IMMEDIATE`, readers beside it.
 
 mod inspect;
+mod log;
 
 use std::fs::TryLockError;
 use std::io::Write as _;
@@ -18,6 +19,7 @@ use super::upgrade::{self, Upgrade};
 use super::{LedgerError, LedgerResult, not_newer};
 
 pub use inspect::{Holder, Inspection, holder};
+pub(super) use log::Log;
 use inspect::{lock_name, told_by};
 
 /// Statements that the writer's connection keeps prepared: those of texts that hold rows, and a hundred others.
@@ -46,6 +48,11 @@ impl FileDoor {
     pub(super) async fn writer(&self) -> LedgerResult<Conn> {
         Ok(Conn::Sqlite(self.0.connect().await?.into()))
     }
+
+    /// Keeps its log short beside the writer.
+    pub(super) fn log(&self) -> Log {
+        Log::of(self.clone())
+    }
 }
 
 /// The file that a ledger's address means.
@@ -68,7 +75,7 @@ impl File {
             .busy_timeout(Duration::from_secs(10))
             .pragma("temp_store", "memory")
             .pragma("cache_size", "-16384")
-            .pragma("wal_autocheckpoint", "4000")
+            .pragma("wal_autocheckpoint", log::MOST_PAGES)
             .statement_cache_capacity(STATEMENTS)
             // A batch is handed over whole: a worker that waits for its reader costs two switches.
             .row_buffer_size(512)
