@@ -89,9 +89,10 @@ struct Pump<'a> {
 
 impl<'a> Pump<'a> {
     fn new(call: &'a Calls<'a>, going: Option<Going<'a>>) -> Self {
-        // Twice as many as are sent at once: the commits of some overlap the calls of others. What waits for its turn longer is
-        // better left to a replica that has room.
-        let width = share_in_flight(call.desk.info().max_in_flight) * 2;
+        // More than are sent at once: the commits of some overlap the calls of others. What waits for its turn longer is better
+        // left to a replica that has room; where there is none, a place is held by two commits beside its call.
+        let overlap = if call.ledger.is_shared() { 2 } else { 4 };
+        let width = share_in_flight(call.desk.info().max_in_flight) * overlap;
         let stays = going.as_ref().is_some_and(|going| going.stays.is_some());
         Self {
             call,

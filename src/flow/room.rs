@@ -13,7 +13,7 @@ use super::Setup;
 use crate::ledger::{Leased, Seat};
 
 /// Longest wait for a place: more than 64 senders need to be served at a few thousand orders a second, and nothing to a sender.
-const WAIT: Duration = Duration::from_millis(50);
+const WAIT: Duration = Duration::from_millis(100);
 /// So long nobody waits at a desk where somebody waited in vain.
 const IN_VAIN: Duration = Duration::from_secs(1);
 

@@ -19,8 +19,8 @@ use super::upgrade::{self, Upgrade};
 use super::{LedgerError, LedgerResult, not_newer};
 
 pub use inspect::{Holder, Inspection, holder};
-pub(super) use log::Log;
 use inspect::{lock_name, told_by};
+pub(super) use log::Log;
 
 /// Statements that the writer's connection keeps prepared: those of texts that hold rows, and a hundred others.
 pub(super) const STATEMENTS: usize = 400;
