@@ -132,7 +132,7 @@ fn of_file(found: &Inspection, thorough: bool) -> Vec<Finding> {
     } else {
         finding(Grade::Bad, "durability", format!("{durable}: a power cut could lose what was answered"))
     };
-    let size = format!("{}, and {} not merged into it yet", bytes(found.bytes), bytes(found.log_bytes));
+    let size = format!("{}, and {} in the log beside it", bytes(found.bytes), bytes(found.log_bytes));
     let damage = if found.damage.is_empty() {
         let words = if thorough { "no damage, indexes included" } else { "no damage (--integrity also compares the indexes)" };
         finding(Grade::Good, "check", words)
