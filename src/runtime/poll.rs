@@ -50,6 +50,7 @@ pub(super) async fn poll_round(hands: &Hands, source: &str, times: &mut PollTime
     if !hinted && times.next.is_some_and(|due| !due.has_come(clock)) {
         return Ok(false);
     }
+    // What the list shows is later than what was sent before it and waits for a place.
     hands.worker.lanes.settled().await;
     let broken = match intake::poll(&*hands.ledger, &**source, &hands.worker.pauses, clock).await {
         Ok(polled) => {

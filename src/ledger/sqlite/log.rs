@@ -68,3 +68,27 @@ async fn merge(door: &FileDoor, connection: &mut Option<SqliteConnection>) -> Le
     connection.execute("PRAGMA wal_checkpoint(PASSIVE)").await?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn after_so_many_rows_the_log_is_merged_while_the_writer_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log.db");
+        let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true).journal_mode(SqliteJournalMode::Wal);
+        let door = FileDoor(options.pragma("wal_autocheckpoint", MOST_PAGES));
+        let mut writer = door.0.connect().await.unwrap();
+        writer.execute("CREATE TABLE t (x); INSERT INTO t VALUES (zeroblob(100000))").await.unwrap();
+        let size = || std::fs::metadata(&path).unwrap().len();
+        for (rows, merged) in [(ROWS - 1, false), (ROWS, true)] {
+            let mut log = door.log();
+            log.wrote(rows);
+            log.close().await;
+            assert_eq!(size() > 100_000, merged, "after {rows} rows");
+        }
+    }
+}
